@@ -1,0 +1,1 @@
+"""Cells and tiles as netlists: specification, rendering, electrical rule check."""

@@ -1,0 +1,148 @@
+"""What a tile is: cell, size, drive, wires, bias and corner, as one frozen record read from TOML."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from spicekit.config import Config, parse, read_toml
+from spicekit.devices.corners import Corner
+from spicekit.errors import BadInput
+from spicekit.units import NANO
+
+CellName = Literal["8t-sram", "1t1r"]
+Layer = Literal["M2", "M3", "M4", "M5", "M6", "M7"]
+
+# ohm per metre. OpenROAD-flow-scripts, platform asap7, setRC.tcl (kohm/um inferred from the library's units).
+WIRE_RESISTANCE = {
+    "M2": 29.7e6,
+    "M3": 31.3e6,
+    "M4": 18.0e6,
+    "M5": 19.0e6,
+    "M6": 11.9e6,
+    "M7": 12.5e6,
+}
+# F per metre, same source; M5 to M7 are not in it.
+WIRE_CAPACITANCE = {"M2": 0.185e-9, "M3": 0.154e-9, "M4": 0.189e-9}
+
+
+class Wires(Config):
+    """Resistances of one tile, ohm. Segments are given in ohm, or by metal layer and cell pitch."""
+
+    r_driver: float = Field(default=100.0, ge=0)
+    """Between the read source and the first node. Assumed: no 7 nm figure found; swept in studies."""
+    r_sink: float = Field(default=100.0, ge=0)
+    """Between the sense end and the virtual ground. Assumed, as `r_driver`."""
+    layer: Layer | None = None
+    """Metal layer of the wires; with `pitch_nm` it sets every segment that is not given in ohm."""
+    pitch_nm: float | None = Field(default=None, gt=0)
+    """Cell pitch along the wire in nm; an 8T cell is 2 CPP = 108 nm along the column."""
+    r_bl: float | None = Field(default=None, ge=0)
+    """Bit-line segment (word-line drive)."""
+    r_sl: float | None = Field(default=None, ge=0)
+    """Source-line segment (word-line drive)."""
+    r_row: float | None = Field(default=None, ge=0)
+    """Row segment (bit-line drive)."""
+    r_col: float | None = Field(default=None, ge=0)
+    """Column segment (bit-line drive)."""
+
+    @model_validator(mode="after")
+    def _layer_needs_pitch(self) -> Self:
+        if (self.layer is None) != (self.pitch_nm is None):
+            raise ValueError("give layer and pitch_nm together")
+        return self
+
+    def segment(self, name: Literal["r_bl", "r_sl", "r_row", "r_col"]) -> float:
+        """Resistance of one segment in ohm: as given, else layer resistance per length times pitch."""
+        given: float | None = getattr(self, name)
+        if given is not None:
+            return given
+        if self.layer is None or self.pitch_nm is None:
+            raise BadInput(f"Wires has neither {name} nor layer with pitch_nm; give one of them.")
+        return WIRE_RESISTANCE[self.layer] * self.pitch_nm * NANO
+
+
+class Device(Config):
+    """Which device models the cell is made of."""
+
+    nmos: str = "nmos-sram"
+    """Folder in `device_models/`, or a path to a card of the user's own."""
+    pmos: str = "pmos-sram"
+    """Likewise, for the pull-up transistors of the 6T core."""
+    fins: int = Field(default=2, ge=1, le=16)
+    """Fins of each transistor in the read path. Assumed: two, the usual strengthened read port."""
+    reram: str = "hfo2-10k"
+    """ReRAM preset in `device_models/reram/` (1T-1ReRAM only)."""
+
+
+class TileSpec(Config):
+    """An array of cells with its wires, drivers and sense points.
+
+    >>> TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2)).groups
+    1
+    """
+
+    cell: CellName = "8t-sram"
+    rows: int = Field(default=64, ge=1, le=256)
+    columns: int = Field(default=64, ge=1, le=256)
+    rows_active: int = Field(default=64, ge=1, le=256)
+    """Rows asserted in one read; fewer than `rows` is partial word-line activation."""
+    drive: Literal["wordline", "bitline"] = "wordline"
+    sense_end: Literal["far", "near"] = "far"
+    v_read: float = Field(default=0.35, gt=0, le=0.70)
+    """V, on the bit lines. Half the supply: the storage and access transistors stay in their linear region."""
+    v_wl: float = Field(default=0.70, gt=0, le=1.2)
+    """V, on an asserted word line."""
+    wires: Wires = Wires()
+    corner: Corner = Corner()
+    device: Device = Device()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.rows % self.rows_active:
+            raise ValueError(f"rows_active = {self.rows_active} must divide rows = {self.rows}")
+        if self.drive == "bitline" and self.cell != "1t1r":
+            raise ValueError(
+                "bit-line drive needs cell = '1t1r'; an 8T read port is driven by its word line"
+            )
+        if self.drive == "bitline" and self.rows_active != self.rows:
+            raise ValueError("bit-line drive asserts all rows at once; set rows_active = rows")
+        for name in self.segment_names:
+            try:
+                self.wires.segment(name)
+            except BadInput as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def segment_names(self) -> tuple[Any, Any]:
+        """The two kinds of wire segment that this drive has."""
+        return ("r_bl", "r_sl") if self.drive == "wordline" else ("r_row", "r_col")
+
+    @property
+    def groups(self) -> int:
+        """Reads that one activation vector takes."""
+        return self.rows // self.rows_active
+
+
+def read_spec(path: Path) -> TileSpec:
+    """Tile spec from a TOML file with the tables [tile], [wires], [corner] and [device].
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, a key is unknown, or a value is out of range.
+    """
+    return spec_from_tables(read_toml(path), source=str(path))
+
+
+def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:
+    """Tile spec from the tables of a TOML file; `source` names it in errors."""
+    tables = dict(tables)
+    tile = tables.pop("tile", {})
+    if not isinstance(tile, dict):
+        raise BadInput(f"{source}: 'tile' must be a table, [tile].")
+    clash = set(tile) & {"wires", "corner", "device"}
+    if clash:
+        raise BadInput(f"{source}: {sorted(clash)} are tables of their own, not keys of [tile].")
+    return parse(TileSpec, {**tile, **tables}, source=source)

@@ -1,0 +1,1 @@
+"""The `spicekit` command: one module for each verb, without logic of their own."""

@@ -1,0 +1,32 @@
+"""`spicekit`: the verbs, and how failures reach the user: one line on stderr, exit status 2."""
+
+import sys
+
+import typer
+
+from spicekit.errors import SpicekitError
+
+app = typer.Typer(
+    name="spicekit",
+    help="SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep verbs as sub-commands even while there is one only."""
+
+
+def main() -> None:
+    """Entry point of the `spicekit` command."""
+    try:
+        app()
+    except SpicekitError as error:
+        print(f"spicekit: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("spicekit: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""Transistor and ReRAM models: cards, corners, target sheets, fitting."""

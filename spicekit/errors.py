@@ -1,0 +1,33 @@
+"""Every failure that spicekit reports, in one list.
+
+The command line turns any of them into one line on stderr and exit status 2. A message says what was
+called, what was expected, what came, and what to do.
+"""
+
+
+class SpicekitError(Exception):
+    """Base of all failures that a caller may want to tell apart from bugs."""
+
+
+class BadInput(SpicekitError, ValueError):
+    """A value, file or option from outside does not fit; the message says what would."""
+
+
+class MissingTool(SpicekitError):
+    """A program or library that this step needs (ngspice, torch, a GPU) is not there."""
+
+
+class MissingTable(SpicekitError):
+    """No calibrated I-V table matches the request; the message names the command that makes it."""
+
+
+class BadTable(SpicekitError):
+    """A table is damaged, stale or of another schema; the message names the command that repairs it."""
+
+
+class SpiceFailed(SpicekitError):
+    """ngspice refused a deck, crashed, ran out of time or did not converge."""
+
+
+class NotConverged(SpicekitError):
+    """A solver of ours missed its tolerance; carries the residual and the columns concerned."""

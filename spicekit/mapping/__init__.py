@@ -1,0 +1,1 @@
+"""From a network's layers to tiles, with or without BinSparX."""

@@ -1,0 +1,1 @@
+"""Binary networks, their data and training, and the checkpoints that ship."""

@@ -1,0 +1,61 @@
+"""What made a result: versions, command, time and content hashes, as plain JSON-ready data."""
+
+import datetime
+import functools
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import spicekit
+
+JsonDict = dict[str, Any]
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 of text, bytes, an array (dtype, shape and data) or JSON-ready data (keys sorted).
+
+    >>> content_hash({"b": 1, "a": 2}) == content_hash({"a": 2, "b": 1})
+    True
+    """
+    if isinstance(value, np.ndarray):
+        head = f"{value.dtype.str}{value.shape}".encode()
+        data = head + np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, bytes):
+        data = value
+    elif isinstance(value, str):
+        data = value.encode()
+    else:
+        data = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def provenance(inputs: Mapping[str, Any] | None = None, /) -> JsonDict:
+    """Record of this process for a result file.
+
+    Parameters
+    ----------
+    inputs : mapping, optional
+        What the caller alone knows: spec, card and template hashes, ngspice version, seed.
+    """
+    return {
+        "spicekit": spicekit.__version__,
+        "command": " ".join([sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:]]),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **_platform(),
+        **dict(inputs or {}),
+    }
+
+
+@functools.cache
+def _platform() -> JsonDict:
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }

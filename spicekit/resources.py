@@ -1,0 +1,31 @@
+"""Where the files that ship with spicekit lie: templates, device models, calibrated tables.
+
+In a checkout they are the repository's own folders, so that an edit takes effect at once; in a wheel
+they lie in `spicekit/_data`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from spicekit.errors import BadInput
+
+Shipped = Literal["netlists", "device_models", "calibration"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_folder(name: Shipped) -> Path:
+    """Folder of shipped files, the repository's first.
+
+    Raises
+    ------
+    BadInput
+        If neither the checkout nor the installed package holds it.
+    """
+    for candidate in (_PACKAGE.parent / name, _PACKAGE / "_data" / name):
+        if candidate.is_dir():
+            return candidate
+    raise BadInput(
+        f"shipped_folder({name!r}): found neither in a checkout nor in the installed package at "
+        f"{_PACKAGE}; reinstall spicekit."
+    )

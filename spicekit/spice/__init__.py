@@ -1,0 +1,1 @@
+"""ngspice, driven in worker processes through PySpice."""
