@@ -102,9 +102,7 @@ class TileSpec(Config):
         if self.rows % self.rows_active:
             raise ValueError(f"rows_active = {self.rows_active} must divide rows = {self.rows}")
         if self.drive == "bitline" and self.cell != "1t1r":
-            raise ValueError(
-                "bit-line drive needs cell = '1t1r'; an 8T read port is driven by its word line"
-            )
+            raise ValueError("bit-line drive needs cell = '1t1r'; an 8T read port is driven by its word line")
         if self.drive == "bitline" and self.rows_active != self.rows:
             raise ValueError("bit-line drive asserts all rows at once; set rows_active = rows")
         for name in self.segment_names:

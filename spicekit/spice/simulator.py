@@ -5,6 +5,7 @@ or a crash costs one job and memory stays bounded. PySpice warns that it does no
 are judged by what they hold, not by that text.
 """
 
+import contextlib
 import ctypes.util
 import functools
 import logging
@@ -113,7 +114,7 @@ def simulate_all(
                 except SpiceFailed as error:
                     yield Failure(str(error))
         except GeneratorExit:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             raise
 
 
@@ -137,9 +138,7 @@ def _version() -> str:
         try:
             return str(pool.schedule(_worker_version, timeout=60.0).result())
         except Exception as error:
-            raise MissingTool(
-                f"libngspice ({library}) does not start ({error}); {INSTALL_HINT}"
-            ) from error
+            raise MissingTool(f"libngspice ({library}) does not start ({error}); {INSTALL_HINT}") from error
 
 
 def _worker_version() -> str:
@@ -168,10 +167,8 @@ def _run(job: Job) -> list[Waves]:
         raise SpiceFailed(_reason(ngspice, error)) from None
     finally:
         ngspice.destroy()
-        try:
+        with contextlib.suppress(NgSpiceCommandError, NameError):  # nothing was loaded
             ngspice.remove_circuit()
-        except (NgSpiceCommandError, NameError):
-            pass  # nothing was loaded
 
 
 def _run_step(ngspice: Any, step: Step, keep: tuple[str, ...] | None) -> Waves:
