@@ -1,0 +1,178 @@
+"""The ReRAM element: the Stanford/PKU compact form, with the state given by the tunnelling gap.
+
+    I = I0 * exp(-gap / g0) * sinh(V / V0)
+
+Jiang et al., "A compact model for metal-oxide resistive random access memory with experiment
+verification", IEEE TED 63 (2016) 1884. Only the read current is modelled: the gap is fixed, because a read
+stays far below the set and reset thresholds that each preset names. A preset states the resistances that its
+two states have at the read voltage; the two gaps follow from them in closed form.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from spicekit.config import Config, parse, read_toml
+from spicekit.errors import BadInput
+from spicekit.resources import shipped_folder
+
+
+@dataclass(frozen=True)
+class ReramPreset:
+    """A ReRAM element with its two states, switching thresholds and spread."""
+
+    name: str
+    """File in `device_models/reram/`, without `.toml`."""
+    i0: float
+    """A."""
+    g0: float
+    """m."""
+    v0: float
+    """V; the smaller, the less ohmic."""
+    gap_lrs: float
+    """m, low-resistance state."""
+    gap_hrs: float
+    """m, high-resistance state."""
+    v_read: float
+    """V, at which both states have the resistances below."""
+    r_lrs: float
+    """Ohm."""
+    r_hrs: float
+    """Ohm."""
+    v_set: float
+    """V across the element from which it may switch to low resistance."""
+    v_reset: float
+    """V, negative, from which it may switch to high resistance."""
+    sigma_lrs: float
+    """Standard deviation of the LRS read current over its mean; normal."""
+    sigma_hrs: float
+    """Standard deviation of the logarithm of the HRS read current; log-normal."""
+    sources: tuple[str, ...]
+    """Where the numbers come from: element, states, switching, spread."""
+
+    def current(self, voltage: NDArray[np.float64], gap: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Current from the top to the bottom electrode in A, for V and m that broadcast."""
+        return self.i0 * np.exp(-gap / self.g0) * np.sinh(voltage / self.v0)
+
+
+def load_reram(name: str) -> ReramPreset:
+    """A preset of `device_models/reram/`.
+
+    >>> load_reram("hfo2-10k").r_lrs
+    10000.0
+
+    Raises
+    ------
+    BadInput
+        If there is no such preset, or its file does not hold what a preset needs.
+    """
+    presets = {path.stem: path for path in (shipped_folder("device_models") / "reram").glob("*.toml")}
+    if name not in presets:
+        raise BadInput(f"load_reram({name!r}): no such preset; shipped presets: {sorted(presets)}.")
+    path = presets[name]
+    sheet = parse(_Sheet, read_toml(path), source=str(path))
+    element, states, switching, spread = sheet.element, sheet.states, sheet.switching, sheet.spread
+    if not 0 < states.r_lrs < states.r_hrs:
+        raise BadInput(f"{path}: r_lrs = {states.r_lrs:g} must lie below r_hrs = {states.r_hrs:g} ohm.")
+    return ReramPreset(
+        name=name,
+        i0=element.i0,
+        g0=element.g0,
+        v0=element.v0,
+        gap_lrs=_gap(element, states.r_lrs, states.v_read),
+        gap_hrs=_gap(element, states.r_hrs, states.v_read),
+        v_read=states.v_read,
+        r_lrs=states.r_lrs,
+        r_hrs=states.r_hrs,
+        v_set=switching.v_set,
+        v_reset=switching.v_reset,
+        sigma_lrs=spread.sigma_lrs,
+        sigma_hrs=spread.sigma_hrs,
+        sources=tuple(table.source for table in (element, states, switching, spread)),
+    )
+
+
+def subcircuit(preset: ReramPreset) -> str:
+    """The element as an ngspice subcircuit: nodes top and bottom electrode, parameter `gap` in m.
+
+    An instance reads `xr bl mid reram_hfo2_10k gap=9.4e-10`; without `gap` it is in its low-resistance state.
+    """
+    name = subcircuit_name(preset)
+    return (
+        f"* {preset.name}: Stanford/PKU element; LRS gap={preset.gap_lrs:.6e}, HRS gap={preset.gap_hrs:.6e}\n"
+        f".subckt {name} te be gap={preset.gap_lrs:.6e}\n"
+        f"bcell te be i={{{preset.i0!r}*exp(-gap/{preset.g0!r})}}*sinh(v(te,be)/{preset.v0!r})\n"
+        f".ends {name}\n"
+    )
+
+
+def subcircuit_name(preset: ReramPreset) -> str:
+    """Name of the preset's subcircuit: `reram_hfo2_10k`."""
+    return "reram_" + preset.name.replace("-", "_")
+
+
+def sample_gaps(
+    preset: ReramPreset, bits: NDArray[np.uint8], *, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Gaps of cells with device-to-device spread, for Monte Carlo.
+
+    Parameters
+    ----------
+    preset : ReramPreset
+    bits : (...) uint8 array
+        1 for the low-, 0 for the high-resistance state.
+    rng : Generator
+
+    Returns
+    -------
+    (...) float64 array, m
+        LRS read currents are normal and HRS read currents log-normal about their nominal values, as measured
+        on HfO2 1T-1R arrays (the preset's `sources` say where).
+    """
+    draws = rng.standard_normal(bits.shape)
+    log_lrs = np.log1p(preset.sigma_lrs * draws)
+    log_hrs = preset.sigma_hrs * draws
+    nominal = np.where(bits == 1, preset.gap_lrs, preset.gap_hrs)
+    return nominal - preset.g0 * np.where(bits == 1, log_lrs, log_hrs)
+
+
+class _Element(Config):
+    i0: float = Field(gt=0)
+    g0: float = Field(gt=0)
+    v0: float = Field(gt=0)
+    source: str
+
+
+class _States(Config):
+    r_lrs: float = Field(gt=0)
+    r_hrs: float = Field(gt=0)
+    v_read: float = Field(gt=0)
+    source: str
+
+
+class _Switching(Config):
+    v_set: float = Field(gt=0)
+    v_reset: float = Field(lt=0)
+    source: str
+
+
+class _Spread(Config):
+    sigma_lrs: float = Field(ge=0, le=0.1)  # beyond, a normal LRS current would reach zero
+    sigma_hrs: float = Field(ge=0)
+    source: str
+
+
+class _Sheet(Config):
+    element: _Element
+    states: _States
+    switching: _Switching
+    spread: _Spread
+
+
+def _gap(element: _Element, resistance: float, v_read: float) -> float:
+    """Gap at which the element has `resistance` at `v_read`; the compact form solved for it."""
+    current = v_read / resistance
+    return element.g0 * math.log(element.i0 * math.sinh(v_read / element.v0) / current)
