@@ -153,7 +153,11 @@ def _simulator() -> Any:
 
     NgSpiceShared.LIBRARY_PATH = os.environ["NGSPICE_LIBRARY_PATH"]
     with open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
-        return NgSpiceShared.new_instance()
+        ngspice = NgSpiceShared.new_instance()
+    # ngspice evaluates BSIM4 with two OpenMP threads by default; where the cores are busy with other workers
+    # they wait for one another, and a sweep takes 50 times as long.
+    ngspice.exec_command("set num_threads=1")
+    return ngspice
 
 
 def _run(job: Job) -> list[Waves]:

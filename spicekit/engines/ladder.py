@@ -1,0 +1,246 @@
+"""EXACT engine for word-line drive: each column is a two-rail ladder, solved by Newton's method.
+
+With word lines driven, columns share no node: the cells of one column sit between its bit line and its
+source line. A cell linearised at its present voltages is i = c + p b + q s (p >= 0 >= q). What hangs below
+row k is then an affine two-port: one sweep from the last row to the first composes these two-ports, a second
+sweep back recovers every voltage. No division by a resistance occurs, so an ideal wire is simply r = 0, and
+every pivot is >= 1, so the sweep is stable for any wire.
+
+* sense end `near`: both rails carry the same current J into the part from row k on (Kirchhoff), so that
+  J = f + g b + h s.
+* sense end `far`: driven from the top and sensed at the bottom; with K the source-line current that arrives
+  from above, J = f + g b + h K and s = f' + g' b + h' K.
+
+The wires are satisfied exactly in every iteration; what Newton's method drives to zero is the difference
+between a cell's linearised current and its current in the table.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.errors import BadInput, NotConverged
+from spicekit.tables.table import IVTable
+
+Array = NDArray[np.float64]
+Bits = NDArray[np.uint8]
+
+MAX_ITERATIONS = 50
+# Kirchhoff residual that ends the iteration, as a fraction of the table's largest ON current. Newton's
+# method squares the error in each step, so what is left is far below it: 1e-7 is a hundredth of what the
+# interpolation of the table leaves.
+TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """The columns of a tile with word-line drive, ready to be solved for many activation vectors."""
+
+    spec: TileSpec
+    table: IVTable
+    weights: Bits
+    """(r, c) stored bits."""
+    scale: Array
+    """(r, c) factor on each cell's current; ones where there is no mismatch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Column currents of a batch, and how well Kirchhoff's law holds."""
+
+    current: Array
+    """(b, c) A, into the sense point."""
+    residual: Array
+    """(b, c) A, largest difference between a cell's linearised current and its table current."""
+
+
+def solve(ladder: Ladder, bits: Bits) -> Solution:
+    """Column currents of a word-line-driven tile.
+
+    Parameters
+    ----------
+    ladder : Ladder
+    bits : (b, r) uint8 array
+        Activations, 0 or 1; rows that a read does not assert are 0.
+
+    Raises
+    ------
+    BadInput
+        If `bits` is not (b, r).
+    NotConverged
+        If a column misses the tolerance; names the first such column and its residual in A.
+    """
+    spec, table = ladder.spec, ladder.table
+    if bits.ndim != 2 or bits.shape[1] != spec.rows:
+        raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
+    limit = TOLERANCE * float(abs(table.current[1, 1]).max())
+    solve_columns = _solve_near if spec.sense_end == "near" else _solve_far
+    current, residual = solve_columns(
+        bits,
+        np.ascontiguousarray(ladder.weights.T),
+        np.ascontiguousarray(ladder.scale.T),
+        table.spline,
+        (float(table.voltage[0]), table.step),
+        limit,
+        spec.v_read,
+        (spec.wires.r_driver, spec.wires.r_sink, spec.wires.segment("r_bl"), spec.wires.segment("r_sl")),
+    )
+    missed = np.argwhere(~(residual <= limit))
+    if len(missed):
+        vector, column = missed[0]
+        raise NotConverged(
+            f"column {column} for vector {vector}: Kirchhoff residual {residual[vector, column]:.3g} A after "
+            f"{MAX_ITERATIONS} iterations, tolerance {limit:.3g} A ({len(missed)} such columns)."
+        )
+    return Solution(current, residual)
+
+
+_kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+_parallel_kernel: Any = numba.njit(
+    parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
+)
+
+
+@_kernel
+def _linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-untyped-def]
+    """Set `cell` to (c, p, q) of every row at its voltages; return the largest miss of `i`, A."""
+    first, step = axis
+    last = spline.shape[1] - 4.0
+    worst = 0.0
+    for row in range(len(b)):
+        x = min(max((b[row] - first) / step, 0.0), last + 1)
+        y = min(max((s[row] - first) / step, 0.0), last + 1)
+        m = int(min(x, last))
+        n = int(min(y, last))
+        t = x - m
+        u = y - n
+        t1 = 1 - t
+        u1 = 1 - u
+        # cubic B-splines times 6, their derivatives times 2 (de Boor 1978)
+        w0, w1, w2, w3 = t1 * t1 * t1, 4 + t * t * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t * t * t
+        d0, d1, d2, d3 = -t1 * t1, t * (3 * t - 4), 1 + t * (2 - 3 * t), t * t
+        v0, v1, v2, v3 = u1 * u1 * u1, 4 + u * u * (3 * u - 6), 1 + u * (3 + u * (3 - 3 * u)), u * u * u
+        e0, e1, e2, e3 = -u1 * u1, u * (3 * u - 4), 1 + u * (2 - 3 * u), u * u
+        value = 0.0
+        slope_b = 0.0
+        slope_s = 0.0
+        patch = spline[states[row]]
+        for k in range(4):
+            w = w0 if k == 0 else w1 if k == 1 else w2 if k == 2 else w3
+            d = d0 if k == 0 else d1 if k == 1 else d2 if k == 2 else d3
+            f0, f1, f2, f3 = patch[m + k, n], patch[m + k, n + 1], patch[m + k, n + 2], patch[m + k, n + 3]
+            line = v0 * f0 + v1 * f1 + v2 * f2 + v3 * f3
+            value += w * line
+            slope_b += d * line
+            slope_s += w * (e0 * f0 + e1 * f1 + e2 * f2 + e3 * f3)
+        value *= scale[row] / 36
+        p = max(slope_b * scale[row] / (12 * step), 0.0)
+        q = min(slope_s * scale[row] / (12 * step), 0.0)
+        worst = max(worst, abs(value - i[row]))
+        cell[row, 0] = value - p * (first + x * step) - q * (first + y * step)
+        cell[row, 1] = p
+        cell[row, 2] = q
+    return worst
+
+
+@_parallel_kernel
+def _solve_far(bits, weights, scale, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
+    batch, rows = bits.shape
+    columns = weights.shape[0]
+    r_driver, r_sink, r_bl, r_sl = wires
+    current = np.empty((batch, columns))
+    residual = np.empty((batch, columns))
+    for task in numba.prange(batch * columns):
+        vector, column = task // columns, task % columns
+        states = 2 * weights[column] + bits[vector]
+        b = np.full(rows, v_read)
+        s = np.zeros(rows)
+        i = np.zeros(rows)
+        cell = np.empty((rows, 3))
+        below = np.empty((rows, 6))
+        K = 0.0
+        worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+        for _ in range(MAX_ITERATIONS):
+            # J = f + g b + h K and s = f2 + g2 b + h2 K, composed from the last row to the first
+            f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, 0.0, 0.0, r_sink
+            for row in range(rows - 1, -1, -1):
+                if row < rows - 1:
+                    pivot = 1 / (1 + g * r_bl)
+                    f, g, h = f * pivot, g * pivot, h * pivot
+                    f2 -= g2 * r_bl * f
+                    h2 += r_sl - g2 * r_bl * h
+                    g2 -= g2 * r_bl * g
+                c, p, q = cell[row]
+                pivot = 1 / (1 - q * h2)
+                c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
+                cell[row] = c, p, q  # the cell seen from (b, K): i = c + p b + q K
+                f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
+                f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
+                below[row] = f, g, h, f2, g2, h2
+            K = 0.0
+            voltage, resistance = v_read, r_driver
+            for row in range(rows):
+                f, g, h, f2, g2, h2 = below[row]
+                J = (f + g * voltage + h * K) / (1 + g * resistance)
+                voltage -= resistance * J
+                resistance = r_bl
+                b[row] = voltage
+                s[row] = f2 + g2 * voltage + h2 * K
+                c, p, q = cell[row]
+                i[row] = c + p * voltage + q * K
+                K += i[row]
+            worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+            if worst <= limit:
+                break
+        current[vector, column] = K
+        residual[vector, column] = worst
+    return current, residual
+
+
+@_parallel_kernel
+def _solve_near(bits, weights, scale, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
+    batch, rows = bits.shape
+    columns = weights.shape[0]
+    r_driver, r_sink, r_bl, r_sl = wires
+    current = np.empty((batch, columns))
+    residual = np.empty((batch, columns))
+    for task in numba.prange(batch * columns):
+        vector, column = task // columns, task % columns
+        states = 2 * weights[column] + bits[vector]
+        b = np.full(rows, v_read)
+        s = np.zeros(rows)
+        i = np.zeros(rows)
+        cell = np.empty((rows, 3))
+        below = np.empty((rows, 3))
+        total = 0.0
+        worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+        for _ in range(MAX_ITERATIONS):
+            # J = f + g b + h s, composed from the last row to the first
+            f, g, h = 0.0, 0.0, 0.0
+            for row in range(rows - 1, -1, -1):
+                pivot = 1 / (1 + g * r_bl - h * r_sl)
+                c, p, q = cell[row]
+                f, g, h = f * pivot + c, g * pivot + p, h * pivot + q
+                below[row] = f, g, h
+            total = (f + g * v_read) / (1 + g * r_driver - h * r_sink)
+            b_above, s_above = v_read, 0.0
+            r_b, r_s = r_driver, r_sink
+            for row in range(rows):
+                f, g, h = below[row]
+                J = (f + g * b_above + h * s_above) / (1 + g * r_b - h * r_s)
+                b_above -= r_b * J
+                s_above += r_s * J
+                r_b, r_s = r_bl, r_sl
+                b[row], s[row] = b_above, s_above
+                c, p, q = cell[row]
+                i[row] = c + p * b_above + q * s_above
+            worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+            if worst <= limit:
+                break
+        current[vector, column] = total
+        residual[vector, column] = worst
+    return current, residual

@@ -1,0 +1,106 @@
+"""I-V table: the current of one cell in its four states, as a function of both terminal voltages."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.errors import BadTable
+from spicekit.provenance import JsonDict, content_hash
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class IVTable:
+    """Current that enters at the bit line and leaves at the source line, for each state (w, a).
+
+    Bit-line drive calls the two terminals row and column; the first axis is always the terminal at the
+    ReRAM element or access transistor, the second the one at the source of the storage transistor.
+    """
+
+    voltage: Array
+    """(k,) V, uniform and rising: the axis of both terminal voltages."""
+    current: Array
+    """(2, 2, k, k) A, indexed [w, a, v_bl, v_sl]."""
+    origin: JsonDict
+    """What made it: key, cell, corner, device, hashes of deck and card, ngspice version, command."""
+
+    def __post_init__(self) -> None:
+        v, i = self.voltage, self.current
+        if v.ndim != 1 or len(v) < 5 or i.shape != (2, 2, len(v), len(v)):
+            raise BadTable(
+                f"IVTable: expected voltage (k,) with k >= 5 and current (2, 2, k, k), "
+                f"got {v.shape} and {i.shape}."
+            )
+        if not (np.isfinite(v).all() and np.isfinite(i).all()):
+            raise BadTable("IVTable: the table holds values that are not finite.")
+        steps = np.diff(v)
+        if not (steps > 0).all() or np.ptp(steps) > 1e-9 * v[-1]:
+            raise BadTable("IVTable: the voltage axis must rise in equal steps.")
+
+    @property
+    def step(self) -> float:
+        """Grid step, V."""
+        return float(self.voltage[-1] - self.voltage[0]) / (len(self.voltage) - 1)
+
+    @cached_property
+    def spline(self) -> Array:
+        """(4, k+2, k+2) coefficients, A, of the bicubic B-spline through the table; state = 2 w + a."""
+        k = len(self.voltage)
+        to_coefficients = np.linalg.inv(_interpolation_matrix(k))[:, :k]
+        flat = self.current.reshape(4, k, k)
+        return np.ascontiguousarray(to_coefficients @ flat @ to_coefficients.T)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of axis and currents."""
+        return content_hash(content_hash(self.voltage) + content_hash(self.current))
+
+
+def interpolate(table: IVTable, state: NDArray[np.integer], v_bl: Array, v_sl: Array) -> Array:
+    """Cell currents by the table's bicubic spline; the slow, obvious version of the compiled kernels.
+
+    Parameters
+    ----------
+    table : IVTable
+    state : (n,) integer array
+        2 w + a.
+    v_bl, v_sl : (n,) float arrays, V
+        Inside the table's range.
+
+    Returns
+    -------
+    (n,) float64 array, A
+    """
+    weights, first = zip(*(_basis(table, v) for v in (v_bl, v_sl)), strict=True)
+    rows = first[0][:, None] + np.arange(4)
+    columns = first[1][:, None] + np.arange(4)
+    patches = table.spline[state[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return np.asarray(np.einsum("ni,nij,nj->n", weights[0], patches, weights[1]))
+
+
+def _basis(table: IVTable, v: Array) -> tuple[Array, NDArray[np.intp]]:
+    """(n, 4) weights of the cubic B-splines that are not zero at v, and (n,) index of the first."""
+    x = (np.asarray(v, float) - table.voltage[0]) / table.step
+    first = np.clip(x.astype(np.intp), 0, len(table.voltage) - 2)
+    t = x - first
+    weights = np.stack(
+        [(1 - t) ** 3, 4 + t**2 * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t**3], axis=1
+    )
+    return weights / 6, first
+
+
+def _interpolation_matrix(k: int) -> Array:
+    """(k+2, k+2): coefficients to values at k uniform knots, then the two not-a-knot conditions.
+
+    At a knot the cubic B-spline weighs its neighbours 1/6, 4/6, 1/6 (de Boor, A Practical Guide to
+    Splines, 1978); the third derivative is continuous at the second knot from each end.
+    """
+    matrix = np.zeros((k + 2, k + 2))
+    knots = np.arange(k)
+    for offset, weight in enumerate((1 / 6, 4 / 6, 1 / 6)):
+        matrix[knots, knots + offset] = weight
+    matrix[k, :5] = matrix[k + 1, -5:] = (1, -4, 6, -4, 1)
+    return matrix
