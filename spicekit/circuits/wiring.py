@@ -1,0 +1,82 @@
+"""The wires of a tile: which nodes its cells sit at, and the resistors between them.
+
+Nodes and resistors are named after row and column: `Rbl_i_j` joins `b_i_j` and `b_{i+1}_j`. A wire without
+resistance joins nothing: its nodes are one node, which takes the name of the one nearest the terminal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.circuits.spec import TileSpec
+
+
+@dataclass(frozen=True)
+class Resistor:
+    """A wire segment, a driver or a sink."""
+
+    name: str
+    a: str
+    b: str
+    ohm: float
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Nodes of a tile's cells and the resistors that join them."""
+
+    drive: NDArray[np.object_]
+    """(r, c) node names where the cells take their current: bit line, or row in bit-line drive."""
+    sense: NDArray[np.object_]
+    """(r, c) node names where they give it: source line, or column in bit-line drive."""
+    resistors: tuple[Resistor, ...]
+
+
+def wiring(spec: TileSpec) -> Wiring:
+    """Wires of a tile.
+
+    Terminals are `vread`, the read source of all columns (in bit-line drive `in_i`, one for each row), and
+    `out_j`, the virtual ground of column j.
+    """
+    rows, columns, wires = range(spec.rows), range(spec.columns), spec.wires
+    drive, sense = (np.empty((spec.rows, spec.columns), object) for _ in range(2))
+    resistors: list[Resistor] = []
+    drive_segment, sense_segment = (wires.segment(name) for name in spec.segment_names)
+    if spec.drive == "wordline":
+        for j in columns:
+            names = [f"Rdrv_{j}", *(f"Rbl_{i}_{j}" for i in rows[:-1])]
+            nodes = [f"b_{i}_{j}" for i in rows]
+            drive[:, j] = _line(resistors, "vread", names, nodes, wires.r_driver, drive_segment)
+    else:
+        for i in rows:
+            names = [f"Rdrv_{i}", *(f"Rrow_{i}_{j}" for j in columns[:-1])]
+            nodes = [f"x_{i}_{j}" for j in columns]
+            drive[i, :] = _line(resistors, f"in_{i}", names, nodes, wires.r_driver, drive_segment)
+
+    node, segment = ("s", "Rsl") if spec.drive == "wordline" else ("y", "Rcol")
+    outward = slice(None, None, -1 if spec.sense_end == "far" else 1)
+    for j in columns:
+        names = [f"Rsink_{j}", *(f"{segment}_{i}_{j}" for i in rows[:-1][outward])]
+        nodes = [f"{node}_{i}_{j}" for i in rows[outward]]
+        sense[outward, j] = _line(resistors, f"out_{j}", names, nodes, wires.r_sink, sense_segment)
+    return Wiring(drive, sense, tuple(resistors))
+
+
+def _line(
+    resistors: list[Resistor],
+    terminal: str,
+    names: Sequence[str],
+    nodes: Sequence[str],
+    r_end: float,
+    r_segment: float,
+) -> list[str]:
+    """Add the resistors of one line, from its terminal outward; the line's nodes, merged where 0 ohm."""
+    here, merged = terminal, []
+    for name, node, ohm in zip(names, nodes, [r_end, *[r_segment] * (len(nodes) - 1)], strict=True):
+        if ohm > 0:
+            resistors.append(Resistor(name, here, node, ohm))
+            here = node
+        merged.append(here)
+    return merged
