@@ -101,12 +101,20 @@ def subcircuit(preset: ReramPreset) -> str:
     An instance reads `xr bl mid reram_hfo2_10k gap=9.4e-10`; without `gap` it is in its low-resistance state.
     """
     name = subcircuit_name(preset)
+    ratio = f"v(te,be)/{preset.v0!r}"
+    inside = f"max(-{_SINH_RANGE},min({_SINH_RANGE},{ratio}))"
+    slope = math.cosh(_SINH_RANGE)
     return (
         f"* {preset.name}: Stanford/PKU element; LRS gap={preset.gap_lrs:.6e}, HRS gap={preset.gap_hrs:.6e}\n"
         f".subckt {name} te be gap={preset.gap_lrs:.6e}\n"
-        f"bcell te be i={{{preset.i0!r}*exp(-gap/{preset.g0!r})}}*sinh(v(te,be)/{preset.v0!r})\n"
+        f"bcell te be i={{{preset.i0!r}*exp(-gap/{preset.g0!r})}}*(sinh({inside})+{slope!r}*({ratio}-{inside}))\n"
         f".ends {name}\n"
     )
+
+
+# V/V0 beyond which sinh goes on along its tangent: voltages that no circuit reaches but that an iterate of
+# ngspice may, where sinh itself overflows.
+_SINH_RANGE = 12
 
 
 def subcircuit_name(preset: ReramPreset) -> str:
