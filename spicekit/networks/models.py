@@ -1,0 +1,144 @@
+"""VGG-small and ResNet-18 with binary convolutions; first layer, batch norms and classifier are digital.
+
+A network takes images as (n, c, 32, 32) float32, pixels from 0 to 1, and normalises them itself, so that no
+caller can get that wrong. Names of layers appear in reports and checkpoints: they are part of the interface.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spicekit.networks.card import Architecture, Card
+from spicekit.networks.layers import BinaryConv2d
+
+
+class Network(nn.Module):
+    """A binary network that knows its architecture, its inputs' normalisation and, once trained, its card."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.card: Card | None = None
+        self.normalise = Normalise(architecture.channels)
+
+
+class Normalise(nn.Module):
+    """(pixels - mean) / deviation for each colour channel; pixels from 0 to 1."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((channels,), 0.5))
+        self.register_buffer("deviation", torch.full((channels,), 0.5))
+
+    def fit(self, pixels: Tensor) -> None:
+        """Take mean and deviation from images (n, c, h, w)."""
+        self.mean.copy_(pixels.mean(dim=(0, 2, 3)))
+        self.deviation.copy_(pixels.std(dim=(0, 2, 3)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+
+class VggSmall(Network):
+    """Six convolutions (five binary), pooled after the 2nd, 4th and 6th, and one classifier.
+
+    The VGG-small of the binary-network literature (Zhang et al., "LQ-Nets", ECCV 2018). Pooling comes before
+    batch norm and sign: a maximum of signs would be +1 nearly everywhere (Rastegari et al., ECCV 2016).
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        widths = [architecture.channels_of(full) for full in (128, 128, 256, 256, 512, 512)]
+        self.conv1 = nn.Conv2d(architecture.channels, widths[0], 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(widths[0])
+        self.conv2 = BinaryConv2d(widths[0], widths[1])
+        self.norm2 = nn.BatchNorm2d(widths[1])
+        self.conv3 = BinaryConv2d(widths[1], widths[2])
+        self.norm3 = nn.BatchNorm2d(widths[2])
+        self.conv4 = BinaryConv2d(widths[2], widths[3])
+        self.norm4 = nn.BatchNorm2d(widths[3])
+        self.conv5 = BinaryConv2d(widths[3], widths[4])
+        self.norm5 = nn.BatchNorm2d(widths[4])
+        self.conv6 = BinaryConv2d(widths[4], widths[5])
+        self.norm6 = nn.BatchNorm2d(widths[5])
+        self.classifier = nn.Linear(widths[5] * 4 * 4, architecture.classes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, c, 32, 32), pixels from 0 to 1."""
+        x = self.norm1(self.conv1(self.normalise(pixels)))
+        x = self.norm2(functional.max_pool2d(self.conv2(x), 2))
+        x = self.norm3(self.conv3(x))
+        x = self.norm4(functional.max_pool2d(self.conv4(x), 2))
+        x = self.norm5(self.conv5(x))
+        x = self.norm6(functional.max_pool2d(self.conv6(x), 2))
+        logits: Tensor = self.classifier(functional.hardtanh(x).flatten(1))
+        return logits
+
+
+class ResNet18(Network):
+    """CIFAR stem, four layers of two blocks with two binary convolutions each, image mean, one classifier.
+
+    Layout of He et al., CVPR 2016, with a real-valued shortcut around every single binary convolution, after
+    Liu et al., "Bi-Real Net", ECCV 2018. Shortcuts have no weights: no product is hidden in them.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        widths = [architecture.channels_of(full) for full in (64, 128, 256, 512)]
+        self.conv1 = nn.Conv2d(architecture.channels, widths[0], 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(widths[0])
+        self.layer1 = nn.Sequential(Block(widths[0], widths[0]), Block(widths[0], widths[0]))
+        self.layer2 = nn.Sequential(Block(widths[0], widths[1], stride=2), Block(widths[1], widths[1]))
+        self.layer3 = nn.Sequential(Block(widths[1], widths[2], stride=2), Block(widths[2], widths[2]))
+        self.layer4 = nn.Sequential(Block(widths[2], widths[3], stride=2), Block(widths[3], widths[3]))
+        self.classifier = nn.Linear(widths[3], architecture.classes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, c, 32, 32), pixels from 0 to 1."""
+        x = self.norm1(self.conv1(self.normalise(pixels)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits: Tensor = self.classifier(x.mean(dim=(2, 3)))
+        return logits
+
+
+class Block(nn.Module):
+    """Two binary convolutions, each with its own shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = BinaryConv2d(in_channels, out_channels, stride=stride)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = BinaryConv2d(out_channels, out_channels)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm1(self.conv1(x)) + _shortcut(x, self.conv1)
+        x = self.norm2(self.conv2(x)) + x
+        return x
+
+
+def _shortcut(x: Tensor, conv: BinaryConv2d) -> Tensor:
+    """What goes around a binary convolution: averaged down, and repeated over channels, where it must be."""
+    if conv.stride > 1:
+        x = functional.avg_pool2d(x, conv.stride)
+    return x.repeat(1, conv.out_channels // conv.in_channels, 1, 1)
+
+
+def build(architecture: Architecture) -> Network:
+    """A fresh network with random weights, in training mode."""
+    return VggSmall(architecture) if architecture.name == "vgg-small" else ResNet18(architecture)
+
+
+def vgg_small(*, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0) -> Network:
+    """Binary VGG-small: 128-128-256-256-512-512 convolutions (times `width`), five of them binary."""
+    return build(Architecture(name="vgg-small", classes=classes, channels=channels, width=width))
+
+
+def resnet18(*, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0) -> Network:
+    """Binary ResNet-18 for 32 x 32 images: widths 64 to 512 (times `width`), 16 binary convolutions."""
+    return build(Architecture(name="resnet18", classes=classes, channels=channels, width=width))
