@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from spicekit.cli.train import train
 from spicekit.errors import SpicekitError
 
 app = typer.Typer(
@@ -18,6 +19,9 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """Keep verbs as sub-commands even while there is one only."""
+
+
+app.command()(train)
 
 
 def main() -> None:

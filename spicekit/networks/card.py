@@ -21,9 +21,9 @@ class Architecture(Config):
     width: float = Field(default=1.0, gt=0, le=4)
     """Factor on the number of channels of every layer."""
 
-    def channels_of(self, full: int) -> int:
-        """Channels of a layer that has `full` of them at width 1."""
-        return max(1, round(full * self.width))
+    def scaled(self, channels: int) -> int:
+        """Channels of the first layer, which has `channels` of them at width 1; the others have multiples."""
+        return max(1, round(channels * self.width))
 
 
 class Card(Config):
@@ -65,7 +65,8 @@ def card_text(card: Card, *, sha256: str) -> str:
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     return (
         f"# {kind.name} on {card.data}\n\n"
-        "All convolutions but the first have binary weights and inputs, and pad with -1; the first, the batch\n"
-        "norms and the classifier are float32. The network takes pixels from 0 to 1 and normalises them.\n\n"
+        "All convolutions but the first have binary weights and inputs, and pad with -1; the first, the\n"
+        "batch norms and the classifier are float32. Inputs are pixels from 0 to 1; the network normalises\n"
+        "them itself.\n\n"
         f"| | |\n|---|---|\n{table}\n"
     )

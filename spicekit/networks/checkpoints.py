@@ -64,12 +64,7 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
             f"load_network({str(name_or_path)!r}, data={data!r}): no such checkpoint; shipped are {shipped}, "
             f"or pass the path of a .safetensors file."
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path}: is not a readable safetensors file ({error}).") from error
+    tensors, header = read_tensors(path)
     if header.get("format") != FORMAT:
         raise BadInput(f"{path}: is no spicekit network: format {header.get('format')!r}, not {FORMAT!r}.")
     if header.get("content_sha256") != _digest(tensors):
@@ -82,6 +77,16 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
     unpack(network, tensors, source=str(path))
     network.card = card
     return network.eval()
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of a safetensors file; `BadInput` if it is damaged or something else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
+            return tensors, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: is not a readable safetensors file ({error}).") from error
 
 
 def pack(network: Network) -> dict[str, Tensor]:

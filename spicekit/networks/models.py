@@ -53,7 +53,7 @@ class VggSmall(Network):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        widths = [architecture.channels_of(full) for full in (128, 128, 256, 256, 512, 512)]
+        widths = [architecture.scaled(128) * factor for factor in (1, 1, 2, 2, 4, 4)]
         self.conv1 = nn.Conv2d(architecture.channels, widths[0], 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(widths[0])
         self.conv2 = BinaryConv2d(widths[0], widths[1])
@@ -89,7 +89,7 @@ class ResNet18(Network):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        widths = [architecture.channels_of(full) for full in (64, 128, 256, 512)]
+        widths = [architecture.scaled(64) * factor for factor in (1, 2, 4, 8)]
         self.conv1 = nn.Conv2d(architecture.channels, widths[0], 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(widths[0])
         self.layer1 = nn.Sequential(Block(widths[0], widths[0]), Block(widths[0], widths[0]))

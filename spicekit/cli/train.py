@@ -1,0 +1,73 @@
+"""`spicekit train`: train a network, or resume a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    network: Annotated[str, typer.Option(help="vgg-small or resnet18")],
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoint, card, log, curve and state.")],
+    data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
+    folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
+    width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Processor threads; default: all.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> None:
+    """Train a binary network, or resume a run: repeat its command with --resume."""
+    import torch
+    from rich import progress as bars
+
+    from spicekit.networks import training
+    from spicekit.networks.cifar import download_cifar10
+    from spicekit.networks.data import load_dataset
+    from spicekit.networks.recipe import recipe_for
+
+    if threads:
+        torch.set_num_threads(threads)
+    if download and folder:
+        download_cifar10(folder)
+    recipe = recipe_for(
+        network,
+        data,
+        epochs=epochs,
+        width=width,
+        batch=batch,
+        learning_rate=learning_rate,
+        precision=precision,
+        seed=seed,
+    )
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left:"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns) as bar:
+        task = bar.add_task(network, total=None)
+
+        def show(now: training.Progress) -> None:
+            held_out = "" if now.test_accuracy is None else f", held out {now.test_accuracy:.1%}"
+            text = f"epoch {now.epoch}/{recipe.epochs}: loss {now.loss:.3f}, {now.accuracy:.1%}{held_out}"
+            bar.update(task, description=text, completed=now.step, total=now.steps)
+
+        card = training.train(
+            recipe,
+            out,
+            train_set=load_dataset(data, "train", folder=folder),
+            test_set=load_dataset(data, "test", folder=folder),
+            resume=resume,
+            device=device,
+            report=show,
+        )
+    print(f"{out / training.CHECKPOINT}: {card.accuracy:.2%} of {card.test_images:,} held-out images")

@@ -1,0 +1,59 @@
+"""What determines a training run, apart from the machine."""
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field
+
+from spicekit.config import Config, parse
+from spicekit.networks.card import NetworkName
+from spicekit.networks.data import DataName
+
+
+class Recipe(Config):
+    """A training run: network, data, and how the one learns the other."""
+
+    network: NetworkName
+    data: DataName
+    width: float = Field(default=1.0, gt=0, le=4)
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Peak rate of Adam; linear warm-up, then a cosine down to zero."""
+    warmup_epochs: float = Field(default=2.0, ge=0)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    shift: int = Field(ge=0, le=8)
+    """Images are shifted by up to so many pixels both ways, black coming in: crops of a padded image."""
+    flip: bool
+    """Mirror half of the images; wrong for digits."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of products while training (autocast); weights, norms' statistics and evaluation stay float32."""
+    seed: int = Field(default=0, ge=0)
+
+
+def recipe_for(network: str, data: str, **changes: Any) -> Recipe:
+    """The recipe that holds up on a data set, with the named fields changed; None leaves a field alone.
+
+    >>> recipe_for("vgg-small", "digits", epochs=5, width=None).epochs
+    5
+    """
+    usual = (
+        {"epochs": 30, "batch": 64, "shift": 2, "flip": False}
+        if data == "digits"
+        else {"epochs": 120, "batch": 128, "shift": 4, "flip": True}
+    )
+    given = {key: value for key, value in changes.items() if value is not None}
+    return parse(Recipe, {"network": network, "data": data, **usual, **given}, source="train")
+
+
+def learning_rate(recipe: Recipe, epoch: float) -> float:
+    """Rate at a moment of a run, in epochs and fractions: linear up to the peak, then a cosine down to zero.
+
+    >>> recipe = recipe_for("vgg-small", "digits", epochs=10)
+    >>> [f"{learning_rate(recipe, epoch) / recipe.learning_rate:.2f}" for epoch in (0, 1, 2, 6, 10)]
+    ['0.00', '0.50', '1.00', '0.50', '0.00']
+    """
+    if epoch < recipe.warmup_epochs:
+        return recipe.learning_rate * epoch / recipe.warmup_epochs
+    way = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+    return recipe.learning_rate * (1 + math.cos(math.pi * way)) / 2

@@ -1,0 +1,95 @@
+"""What a training run leaves in its folder: the state to resume from, and the log."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from spicekit.config import parse
+from spicekit.errors import BadInput
+from spicekit.files import write_atomically
+from spicekit.networks.checkpoints import read_tensors
+from spicekit.networks.models import Network
+from spicekit.networks.recipe import Recipe
+from spicekit.provenance import JsonDict
+
+
+@dataclass
+class State:
+    """How far a run has come, and its sums over the epoch under way."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    right: int = 0
+    seconds: float = 0.0
+    history: list[JsonDict] = field(default_factory=list)
+    """A line for each epoch, as in `log.csv`."""
+
+
+def save_state(
+    path: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe, state: State
+) -> None:
+    """Write all that `load_state` needs, whole or not at all."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    header = {"recipe": recipe.model_dump_json(), "state": json.dumps(asdict(state))}
+    write_atomically(path, save(tensors, header))
+
+
+def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe) -> State:
+    """Fill network and optimizer; `BadInput` if the file is damaged or of another recipe."""
+    tensors, header = read_tensors(path)
+    try:
+        before = parse(Recipe, json.loads(header["recipe"]), source=str(path))
+        state = State(**json.loads(header["state"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadInput(
+            f"{path}: is no readable state of a run ({error}); remove it to start again."
+        ) from error
+    then, now = before.model_dump(), recipe.model_dump()
+    if changed := [f"{key} = {then[key]!r}, now {now[key]!r}" for key in now if then[key] != now[key]]:
+        raise BadInput(
+            f"{path}: was begun with another recipe ({'; '.join(changed)}); "
+            f"repeat the first command, or name another folder."
+        )
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".")
+            slots.setdefault(int(index), {})[slot] = value
+    network.load_state_dict(
+        {name[len("network.") :]: value for name, value in tensors.items() if name.startswith("network.")}
+    )
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state
+
+
+def write_log(history: list[JsonDict], out: Path) -> None:
+    """`log.csv`, a line for each epoch, and `log.png`, its curves."""
+    from matplotlib.figure import Figure
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomically(out / "log.csv", text.getvalue())
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    epochs = [line["epoch"] for line in history]
+    loss_axes.plot(epochs, [line["loss"] for line in history], color="black")
+    loss_axes.set(xlabel="epoch", ylabel="loss (augmented training images)")
+    for key, label in (("accuracy", "training, augmented"), ("test_accuracy", "held out")):
+        accuracy_axes.plot(epochs, [100 * line[key] for line in history], label=label)
+    accuracy_axes.set(xlabel="epoch", ylabel="accuracy / %")
+    accuracy_axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(out / "log.png", picture.getvalue())

@@ -1,0 +1,244 @@
+"""Training binary networks: seeded, and resumable after a kill at any moment.
+
+The order of the images and their augmentation are functions of (seed, epoch) and (seed, epoch, batch), so a
+run's whole state is its step, its tensors and its log. A resumed run ends with the weights of one that was
+not interrupted.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spicekit.errors import BadInput, MissingTool
+from spicekit.networks.card import Architecture, Card
+from spicekit.networks.checkpoints import save_checkpoint
+from spicekit.networks.cifar import Images
+from spicekit.networks.data import Dataset, network_inputs
+from spicekit.networks.inference import accuracy
+from spicekit.networks.layers import binary_layers
+from spicekit.networks.models import Network, build
+from spicekit.networks.recipe import Recipe, learning_rate
+from spicekit.networks.runs import State, load_state, save_state, write_log
+from spicekit.provenance import provenance
+
+CHECKPOINT = "network.safetensors"
+STATE = "state.safetensors"
+_GLANCE = 2000  # held-out images looked at after each epoch; the final accuracy is over all of them
+_SAMPLE = 10_000  # training images that means over the data are taken from
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    """Mean over the epoch so far."""
+    accuracy: float
+    """On augmented training images, over the epoch so far."""
+    test_accuracy: float | None
+    """After the last whole epoch, on held-out images."""
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    train_set: Dataset,
+    test_set: Dataset,
+    resume: bool = False,
+    device: str = "cpu",
+    save_every: float = 60.0,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Card:
+    """Train a network and leave its checkpoint, card, log and curve in a folder.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    out : path
+        Run folder: `network.safetensors` and `network.md` at the end, `log.csv` and `log.png` after every
+        epoch, `state.safetensors` to resume from.
+    resume : bool
+        Go on from the folder's state, or start if there is none yet. Else a folder with a state is refused.
+    device : "cpu", "cuda" or "auto"
+    save_every : float, s
+        Between two saves of the state within an epoch.
+    report : function
+        Called after each step.
+
+    Returns
+    -------
+    card of the finished network
+
+    Raises
+    ------
+    BadInput
+        If the folder holds another run's state, or the state is damaged.
+    MissingTool
+        If a GPU is asked for and there is none.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for leftover in out.glob(".*.part"):  # of a run that was killed while writing
+        leftover.unlink()
+    if len(train_set) < recipe.batch:
+        raise BadInput(f"train: {len(train_set)} images do not fill a batch of {recipe.batch}.")
+    processor = _processor(device)
+    network = _begin(recipe, train_set).to(processor, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters())
+    state = State()
+    if (out / STATE).exists():
+        if not resume:
+            raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
+        state = load_state(out / STATE, network, optimizer, recipe)
+
+    per_epoch = len(train_set) // recipe.batch
+    glance = test_set.first(min(len(test_set), _GLANCE))
+    saved = time.monotonic()
+    for pixels, labels in _batches(train_set, recipe, start=state.step):
+        began = time.monotonic()
+        rate = learning_rate(recipe, state.step / per_epoch)
+        loss, right = _step(network, optimizer, pixels.to(processor), labels.to(processor), recipe, rate)
+        state.step += 1
+        state.loss_sum += loss
+        state.right += right
+        state.seconds += time.monotonic() - began
+        done = (state.step - 1) % per_epoch + 1
+        progress = Progress(
+            step=state.step,
+            steps=recipe.epochs * per_epoch,
+            epoch=(state.step - 1) // per_epoch + 1,
+            loss=state.loss_sum / done,
+            accuracy=state.right / (done * recipe.batch),
+            test_accuracy=state.history[-1]["test_accuracy"] if state.history else None,
+        )
+        report(progress)
+        if done == per_epoch:
+            state.history.append(
+                {
+                    "epoch": progress.epoch,
+                    "step": state.step,
+                    "learning_rate": rate,
+                    "loss": progress.loss,
+                    "accuracy": progress.accuracy,
+                    "test_accuracy": accuracy(network, glance),
+                    "seconds": round(state.seconds, 1),
+                }
+            )
+            state.loss_sum, state.right, state.seconds = 0.0, 0, 0.0
+            write_log(state.history, out)
+        if done == per_epoch or time.monotonic() - saved > save_every:
+            save_state(out / STATE, network, optimizer, recipe, state)
+            saved = time.monotonic()
+
+    _settle_norms(network, train_set, recipe.batch)
+    card = _card(network, recipe, train_set, test_set)
+    save_checkpoint(network, out / CHECKPOINT, card=card)
+    return card
+
+
+def _begin(recipe: Recipe, train_set: Dataset) -> Network:
+    """A fresh network, its inputs' normalisation fitted; torch's own generator is left alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        network = build(Architecture(name=recipe.network, classes=len(train_set.classes), width=recipe.width))
+    network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
+    return network
+
+
+def _card(network: Network, recipe: Recipe, train_set: Dataset, test_set: Dataset) -> Card:
+    return Card(
+        architecture=network.architecture,
+        data=recipe.data,
+        source=train_set.source,
+        classes=train_set.classes,
+        train_images=len(train_set),
+        train_sha256=train_set.sha256,
+        test_images=len(test_set),
+        test_sha256=test_set.sha256,
+        accuracy=accuracy(network, test_set),
+        recipe=recipe.model_dump(mode="json"),
+        made_by=provenance({"torch": torch.__version__, "device": next(network.parameters()).device.type}),
+    )
+
+
+def augment(images: Images, recipe: Recipe, rng: np.random.Generator) -> Images:
+    """Shifted and mirrored copies of images (n, h, w, c); black comes in at the edges."""
+    count, height, width, _ = images.shape
+    down, across = rng.integers(0, 2 * recipe.shift + 1, size=(2, count, 1))
+    mirrored = rng.random((count, 1, 1, 1)) < 0.5
+    if recipe.flip:
+        images = np.where(mirrored, images[:, :, ::-1], images)
+    padded = np.pad(images, ((0, 0), (recipe.shift,) * 2, (recipe.shift,) * 2, (0, 0)))
+    image = np.arange(count)[:, None, None]
+    rows, columns = (down + np.arange(height))[:, :, None], (across + np.arange(width))[:, None, :]
+    shifted: Images = padded[image, rows, columns]
+    return shifted
+
+
+def _batches(train_set: Dataset, recipe: Recipe, *, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches from step `start` to the end of the run; each depends on seed, epoch and index alone."""
+    per_epoch = len(train_set) // recipe.batch
+    for epoch in range(start // per_epoch, recipe.epochs):
+        order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(train_set))
+        for index in range(start % per_epoch if epoch == start // per_epoch else 0, per_epoch):
+            chosen = order[index * recipe.batch : (index + 1) * recipe.batch]
+            rng = np.random.default_rng([recipe.seed, 1, epoch, index])
+            images = augment(train_set.images[chosen], recipe, rng)
+            yield network_inputs(images), torch.from_numpy(train_set.labels[chosen].astype(np.int64))
+
+
+def _step(
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    pixels: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    rate: float,
+) -> tuple[float, int]:
+    """One step of Adam; loss and number of images classified rightly."""
+    network.train()
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        logits = network(pixels).float()
+    loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    for layer in binary_layers(network).values():
+        layer.clip_latent()
+    return loss.item(), int((logits.argmax(1) == labels).sum())
+
+
+@torch.no_grad()
+def _settle_norms(network: Network, train_set: Dataset, batch: int) -> None:
+    """Take the norms' statistics, gathered while the weights moved, anew with the final ones."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over batches
+    network.train()
+    processor = next(network.parameters()).device
+    for start in range(0, min(len(train_set), _SAMPLE) - batch + 1, batch):
+        network(network_inputs(train_set.images[start : start + batch]).to(processor))
+    network.eval()
+
+
+def _processor(device: str) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise BadInput(f"train(device={device!r}): choose cpu, cuda or auto.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MissingTool("train(device='cuda'): torch finds no CUDA GPU here; use cpu or auto.")
+    return torch.device(device)
