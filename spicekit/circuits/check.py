@@ -1,0 +1,27 @@
+"""Electrical rule check: what is wrong with a deck, found by reading it; nothing is run."""
+
+from spicekit.circuits.connectivity import connectivity
+from spicekit.circuits.hazards import hazards
+from spicekit.circuits.hierarchy import places
+from spicekit.circuits.parse import Deck, Finding
+from spicekit.circuits.rules import LOCAL_RULES
+
+
+def check(deck: Deck) -> tuple[Finding, ...]:
+    """All findings on a deck, by line; none for a good one.
+
+    Rules: syntax, command, duplicate-name, undefined-subcircuit, undefined-model, recursion, port-count,
+    value, suffix, unknown-parameter, floating-node, single-connection, supply-short.
+    """
+    found = places(deck)
+    global_nodes = frozenset(
+        node.lower()
+        for statement in deck.top.statements
+        if statement.text.lower().startswith(".global")
+        for node in statement.text.split()[1:]
+    )
+    findings = [*deck.findings, *hazards(deck), *connectivity(found, global_nodes)]
+    for rule in LOCAL_RULES:
+        for place in found:
+            findings += rule(place)
+    return tuple(sorted(set(findings)))

@@ -1,0 +1,142 @@
+"""The rule check is silent on good decks and finds each fault that is planted in one."""
+
+import csv
+import itertools
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.check import check
+from spicekit.circuits.parse import parse_deck
+from spicekit.circuits.render import cell_deck, tile_deck
+from spicekit.circuits.rules import known_parameters
+from spicekit.circuits.spec import TileSpec, Wires
+
+WIRES = Wires(r_bl=3.2, r_sl=3.2, r_row=3.2, r_col=3.2)
+TILE = TileSpec(rows=4, columns=3, rows_active=4, wires=WIRES)
+WEIGHTS = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1]], np.uint8)
+GOOD = tile_deck(TILE, WEIGHTS, np.array([1, 0, 1, 1], np.uint8))
+
+# What is planted: rule that must find it, text of the good deck, text put in its place.
+PLANTED = {
+    "floating node": ("floating-node", "\nVread", "\nC1 pad 0 1e-15\nC2 pad q_hi 1e-15\nVread"),
+    "floating gate": ("floating-node", "Vwl_2 wl_2 0 dc 0.7", "Vwl_2 wl2 0 dc 0.7"),
+    "single connection": ("single-connection", "Rbl_2_0 b_2_0 b_3_0 3.2", "Rbl_2_0 b_2_0 b_x 3.2"),
+    "port used by nothing": (
+        "single-connection",
+        "Mstorage mid q rsl 0",
+        "Mstorage mid rwl rsl 0",
+    ),
+    "undefined subcircuit": ("undefined-subcircuit", "q_hi read_port", "q_hi reed_port"),
+    "undefined model": ("undefined-model", "Maccess rbl rwl mid 0 nmos", "Maccess rbl rwl mid 0 pmos"),
+    "duplicate element": ("duplicate-name", "Rbl_1_0 ", "Rbl_0_0 "),
+    "duplicate element in other case": ("duplicate-name", "Rbl_1_0 ", "RBL_0_0 "),
+    "duplicate subcircuit": ("duplicate-name", "\nVread", "\n.subckt read_port a\n.ends\nVread"),
+    "duplicate port": ("duplicate-name", "rbl rwl rsl q\n", "rbl rwl rsl rsl q\n"),
+    "missing port": ("port-count", "Xc_0_0 b_0_0 wl_0", "Xc_0_0 b_0_0"),
+    "missing bulk": ("port-count", "Maccess rbl rwl mid 0", "Maccess rbl rwl mid"),
+    "zero resistance": ("value", "Rbl_0_0 b_0_0 b_1_0 3.2", "Rbl_0_0 b_0_0 b_1_0 0"),
+    "negative resistance": ("value", "Rbl_0_0 b_0_0 b_1_0 3.2", "Rbl_0_0 b_0_0 b_1_0 -3.2"),
+    "zero width": ("value", "w=7.05e-08", "w=0"),
+    "length in nanometres": ("value", "l=2.1e-08", "l=21"),
+    "mega that is milli": ("suffix", "Rbl_0_0 b_0_0 b_1_0 3.2", "Rbl_0_0 b_0_0 b_1_0 1M"),
+    "farad that is femto": ("suffix", "Rsink_1 out_1", "Cpad out_1 0 1F\nRsink_1 out_1"),
+    "unknown suffix": ("suffix", "Rbl_0_0 b_0_0 b_1_0 3.2", "Rbl_0_0 b_0_0 b_1_0 3.2x"),
+    "parameter unknown to the level": ("unknown-parameter", "tnom=25", "hfin=32e-9 tnom=25"),
+    "parameter unknown to the instance": ("unknown-parameter", "w=7.05e-08", "nfin=2 w=7.05e-08"),
+    "parameter unknown to the subcircuit": ("unknown-parameter", "q_hi read_port", "q_hi read_port gap=1n"),
+    "level that is not known": ("unknown-parameter", "level=14", "level=72"),
+    "two sources on one node": ("supply-short", "Vhi q_hi 0 dc 0.7", "Vhi q_hi 0 dc 0.7\nVhi2 q_hi 0 dc 0.6"),
+    "supplies tied by a source": ("supply-short", "Vlo q_lo 0", "Vtie q_lo q_hi dc 0\nVlo q_lo 0"),
+    "supplies tied by a small resistor": ("supply-short", "Vlo q_lo 0", "Rtie vread q_hi 1e-3\nVlo q_lo 0"),
+    "supplies tied inside a subcircuit": (
+        "supply-short",
+        "Vlo q_lo 0",
+        ".subckt tie a b\nVtie a b dc 0\n.ends\nXtie q_lo q_hi tie\nVlo q_lo 0",
+    ),
+    "subcircuit in itself": ("recursion", "Mstorage", "Xself rbl rwl rsl q read_port\nMstorage"),
+    "shell command": ("command", "\nop\n", "\nshell touch /tmp/x\nop\n"),
+    "command in backquotes": ("command", "\nop\n", "\necho `touch x`\nop\n"),
+    "command in a comment": ("command", "\nVread", "\n*#shell touch x\nVread"),
+    "command behind .end": ("command", "\n.end\n", "\n.end\n.control\nshell touch x\n.endc\n"),
+    "file elsewhere": ("command", "> currents.txt", "> /tmp/currents.txt"),
+    "file one folder up": ("command", "> currents.txt", "> ../currents.txt"),
+    "hidden file": ("command", "> currents.txt", "> .spiceinit"),
+    "redirected let": ("command", "\nop\n", "\nlet x = 1 > /tmp/x\nop\n"),
+    "variable that is a program": ("command", "set numdgt=12", "set editor=vi"),
+    "included file": ("command", "\nVread", "\n.include /etc/passwd\nVread"),
+    "unknown dot line": ("command", "\nVread", "\n.shady x\nVread"),
+    "unknown device": ("syntax", "\nVread", "\nAcode a b filesource\nVread"),
+    "unclosed subcircuit": ("syntax", ".ends read_port", ""),
+    "stray .ends": ("syntax", "\nVread", "\n.ends\nVread"),
+    "unbalanced bracket": ("syntax", "w=7.05e-08", "w={7.05e-08"),
+    "text behind .end": ("syntax", "\n.end\n", "\n.end\nR9 a b 1\n"),
+    "unclosed control section": ("syntax", ".endc", ""),
+}  # fmt: skip
+
+
+def findings(text: str) -> list[str]:
+    return [f"{found.rule}: {found.message}" for found in check(parse_deck(text))]
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_planted_fault_is_found(fault: str) -> None:
+    rule, good, bad = PLANTED[fault]
+    assert good in GOOD
+    found = check(parse_deck(GOOD.replace(good, bad, 1)))
+    assert rule in {finding.rule for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("cell", "drive"), [("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline")]
+)
+@pytest.mark.parametrize("end", ["far", "near"])
+@pytest.mark.parametrize("ohm", [0.0, 3.2])
+@pytest.mark.parametrize("size", [(1, 1), (4, 3)])
+def test_rendered_tiles_are_clean(cell: str, drive: str, end: str, ohm: float, size: tuple[int, int]) -> None:
+    wires = Wires(r_driver=ohm, r_sink=ohm, r_bl=ohm, r_sl=ohm, r_row=ohm, r_col=ohm)
+    rows, columns = size
+    spec = TileSpec(
+        rows=rows, columns=columns, rows_active=rows, cell=cell, drive=drive, sense_end=end, wires=wires
+    )
+    for weight, activation in itertools.product((0, 1), repeat=2):
+        weights = np.full(size, weight, np.uint8)
+        inputs = np.full(rows, activation, np.uint8)
+        assert not findings(tile_deck(spec, weights, inputs))
+
+
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+def test_rendered_cells_are_clean(cell: str) -> None:
+    assert not findings(cell_deck(TILE.replace(cell=cell), weight=1))
+
+
+def test_a_message_says_where() -> None:
+    (found,) = check(parse_deck(GOOD.replace("Rbl_1_0 ", "Rbl_0_0 ", 1)))
+    line = next(n for n, text in enumerate(GOOD.splitlines(), 1) if text.startswith("Rbl_1_0"))
+    assert found.line == line
+    assert "rbl_0_0" in found.message
+
+
+def test_deeply_nested_text_is_refused_not_fatal() -> None:
+    nested = "".join(f".subckt s{n} a\n" for n in range(5000))
+    assert any("more than" in message for message in findings(f"title\n{nested}.end\n"))
+
+
+def test_a_long_chain_of_subcircuits_is_checked() -> None:
+    chain = "".join(f".subckt s{n + 1} a\nX1 a s{n}\n.ends\n" for n in range(3000))
+    text = f"title\n.subckt s0 a\nR1 a 0 1\n.ends\n{chain}V1 in 0 1\nXtop in s3000\n.end\n"
+    assert not findings(text)
+
+
+def test_recorded_parameters_are_those_that_ngspice_lists(tmp_path: Path) -> None:
+    deck = "*\nR1 a 0 1\n.control\ndevhelp -csv bsim4 > bsim4.csv\nquit 0\n.endc\n.end\n"
+    (tmp_path / "deck.cir").write_text(deck)
+    subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, check=True, capture_output=True)
+    listed = {
+        row[1].strip().lower()
+        for row in csv.reader((tmp_path / "bsim4.csv").read_text().splitlines())
+        if len(row) > 2 and row[2].strip() != "out"
+    }
+    assert known_parameters("bsim4", "model") | known_parameters("bsim4", "instance") <= listed
