@@ -45,6 +45,7 @@ def train(
         precision=precision,
         seed=seed,
     )
+    train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
@@ -64,8 +65,8 @@ def train(
         card = training.train(
             recipe,
             out,
-            train_set=load_dataset(data, "train", folder=folder),
-            test_set=load_dataset(data, "test", folder=folder),
+            train_set=train_set,
+            test_set=test_set,
             resume=resume,
             device=device,
             report=show,

@@ -34,7 +34,7 @@ def checkpoint_path(name: str, data: str) -> Path:
 def save_checkpoint(network: Network, path: Path, *, card: Card) -> None:
     """Write `path` (safetensors) and, beside it, the card as Markdown; each whole or not at all."""
     tensors = pack(network)
-    header = {"format": FORMAT, "card": card.model_dump_json(), "content_sha256": _digest(tensors)}
+    header = {"format": FORMAT, "card": card.model_dump_json(), "content_sha256": content_digest(tensors)}
     content = save(tensors, header)
     write_atomically(path, content)
     write_atomically(path.with_suffix(".md"), card_text(card, sha256=hashlib.sha256(content).hexdigest()))
@@ -67,7 +67,7 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
     tensors, header = read_tensors(path)
     if header.get("format") != FORMAT:
         raise BadInput(f"{path}: is no spicekit network: format {header.get('format')!r}, not {FORMAT!r}.")
-    if header.get("content_sha256") != _digest(tensors):
+    if header.get("content_sha256") != content_digest(tensors):
         raise BadInput(f"{path}: its tensors do not match their checksum; the file is damaged or was edited.")
     try:
         card = parse(Card, json.loads(header.get("card", "")), source=str(path))
@@ -117,7 +117,7 @@ def unpack(network: Network, tensors: dict[str, Tensor], *, source: str) -> None
     network.load_state_dict(state, strict=False)  # only the count of batches that a norm has seen is left out
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+def content_digest(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}".encode())

@@ -129,16 +129,20 @@ def _shortcut(x: Tensor, conv: BinaryConv2d) -> Tensor:
     return x.repeat(1, conv.out_channels // conv.in_channels, 1, 1)
 
 
-def build(architecture: Architecture) -> Network:
-    """A fresh network with random weights, in training mode."""
-    return VggSmall(architecture) if architecture.name == "vgg-small" else ResNet18(architecture)
+def build(architecture: Architecture, *, seed: int = 0) -> Network:
+    """A fresh network in training mode; its weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return VggSmall(architecture) if architecture.name == "vgg-small" else ResNet18(architecture)
 
 
-def vgg_small(*, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0) -> Network:
+def vgg_small(
+    *, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0, seed: int = 0
+) -> Network:
     """Binary VGG-small: 128-128-256-256-512-512 convolutions (times `width`), five of them binary."""
-    return build(Architecture(name="vgg-small", classes=classes, channels=channels, width=width))
+    return build(Architecture(name="vgg-small", classes=classes, channels=channels, width=width), seed=seed)
 
 
-def resnet18(*, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0) -> Network:
+def resnet18(*, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0, seed: int = 0) -> Network:
     """Binary ResNet-18 for 32 x 32 images: widths 64 to 512 (times `width`), 16 binary convolutions."""
-    return build(Architecture(name="resnet18", classes=classes, channels=channels, width=width))
+    return build(Architecture(name="resnet18", classes=classes, channels=channels, width=width), seed=seed)

@@ -86,12 +86,12 @@ def train(
     MissingTool
         If a GPU is asked for and there is none.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for leftover in out.glob(".*.part"):  # of a run that was killed while writing
-        leftover.unlink()
     if len(train_set) < recipe.batch:
         raise BadInput(f"train: {len(train_set)} images do not fill a batch of {recipe.batch}.")
     processor = _processor(device)
+    out.mkdir(parents=True, exist_ok=True)
+    for leftover in out.glob(".*.part"):  # of a run that was killed while writing
+        leftover.unlink()
     network = _begin(recipe, train_set).to(processor, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters())
     state = State()
@@ -146,10 +146,9 @@ def train(
 
 
 def _begin(recipe: Recipe, train_set: Dataset) -> Network:
-    """A fresh network, its inputs' normalisation fitted; torch's own generator is left alone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        network = build(Architecture(name=recipe.network, classes=len(train_set.classes), width=recipe.width))
+    """A fresh network, the normalisation of its inputs fitted."""
+    kind = Architecture(name=recipe.network, classes=len(train_set.classes), width=recipe.width)
+    network = build(kind, seed=recipe.seed)
     network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
     return network
 

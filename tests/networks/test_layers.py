@@ -1,0 +1,119 @@
+"""The binary layer against counting with integers, and its gradients against their formulas."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+
+from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of
+
+
+def counted(values, weights, *, stride, padding):
+    """The same dot products from bits, in integers: matches minus mismatches."""
+    a = np.pad(values >= 0, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=False)
+    k = weights.shape[-1]
+    windows = sliding_window_view(a, (k, k), axis=(2, 3))[:, :, ::stride, ::stride]
+    matches = windows[:, None] == (weights >= 0)[None, :, :, None, None]
+    return 2 * matches.sum(axis=(2, 5, 6), dtype=np.int64) - weights[0].size
+
+
+@pytest.fixture
+def values(rng):
+    return rng.normal(size=(2, 5, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0), (5, 1, 2)])
+def test_output_counts_matches_minus_mismatches(values, kernel_size, stride, padding):
+    layer = BinaryConv2d(5, 7, kernel_size=kernel_size, stride=stride, padding=padding).eval()
+    dots = layer(torch.from_numpy(values)).detach().numpy()
+    expected = counted(values, layer.weight.detach().numpy(), stride=stride, padding=padding)
+    assert dots.dtype == np.float32
+    np.testing.assert_array_equal(dots, expected)
+
+
+def test_padding_is_minus_one():
+    layer = BinaryConv2d(1, 1).eval()
+    torch.nn.init.ones_(layer.weight)
+    dots = layer(torch.ones(1, 1, 1, 1))
+    assert dots.item() == 1 - 8  # the pixel itself, and eight around it that are padding
+
+
+def test_the_sign_of_zero_is_plus_one():
+    assert signs_of(torch.tensor([0.0, -0.0])).tolist() == [1.0, 1.0]
+    layer = BinaryConv2d(1, 1, kernel_size=1, padding=0)
+    torch.nn.init.zeros_(layer.weight)
+    assert layer.weight_bits().item() == 1
+    assert layer(torch.zeros(1, 1, 1, 1)).item() == 1
+
+
+def test_weight_bits_are_the_signs_as_stored_in_cells():
+    layer = BinaryConv2d(2, 3)
+    bits = layer.weight_bits()
+    assert bits.shape == (3, 2, 3, 3)
+    assert bits.dtype == torch.uint8
+    assert torch.equal(2 * bits.float() - 1, signs_of(layer.weight.detach()))
+
+
+def test_scaling_the_latent_weights_changes_nothing(values):
+    layer = BinaryConv2d(5, 7).eval()
+    before = layer(torch.from_numpy(values))
+    layer.weight.data *= 0.01
+    assert torch.equal(layer(torch.from_numpy(values)), before)
+
+
+def test_gradient_of_the_input_is_a_parabola_inside_one_and_nothing_outside():
+    values = torch.tensor([-1.5, -0.5, 0.0, 0.25, 1.0]).reshape(1, 1, 1, 5).requires_grad_()
+    layer = BinaryConv2d(1, 1, kernel_size=1, padding=0)
+    torch.nn.init.ones_(layer.weight)
+    layer(values).sum().backward()
+    assert values.grad.flatten().tolist() == [0.0, 1.0, 2.0, 1.5, 0.0]
+
+
+def test_gradient_of_a_weight_passes_straight_through(values):
+    layer = BinaryConv2d(5, 2, padding=0)
+    layer(torch.from_numpy(values)).sum().backward()
+    signs = torch.from_numpy(np.where(values >= 0, 1.0, -1.0))
+    assert layer.weight.grad[0, 0, 0, 0] == signs[:, 0, :6, :6].sum()
+
+
+def test_clipping_keeps_signs_and_bounds_latent_weights():
+    layer = BinaryConv2d(2, 3)
+    layer.weight.data *= 100
+    bits = layer.weight_bits()
+    layer.clip_latent()
+    assert layer.weight.abs().max() <= 1
+    assert torch.equal(layer.weight_bits(), bits)
+
+
+def test_a_tile_engine_can_take_the_place_of_the_product(values):
+    layer = BinaryConv2d(5, 7).eval()
+    exact, seen = layer(torch.from_numpy(values)), []
+
+    def engine(signs):
+        seen.append(signs)
+        return torch.zeros(2, 7, 8, 8)
+
+    layer.product = engine
+    assert not layer(torch.from_numpy(values)).any()
+    assert torch.equal(seen[0], signs_of(torch.from_numpy(values)))
+    del layer.product
+    assert torch.equal(layer(torch.from_numpy(values)), exact)
+
+
+def test_a_batch_equals_its_images_one_by_one(values):
+    layer = BinaryConv2d(5, 7).eval()
+    images = torch.from_numpy(values)
+    assert torch.equal(layer(images), torch.cat([layer(image[None]) for image in images]))
+
+
+def test_binary_layers_go_by_dotted_names():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(BinaryConv2d(4, 4)))
+    assert list(binary_layers(network)) == ["1.0"]
+    assert torch.equal(copy.deepcopy(network)[1][0].weight_bits(), network[1][0].weight_bits())
