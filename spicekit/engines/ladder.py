@@ -43,9 +43,14 @@ class Ladder:
     spec: TileSpec
     table: IVTable
     weights: Bits
-    """(r, c) stored bits."""
+    """(r, c) stored bits; any number of columns."""
     scale: Array
     """(r, c) factor on each cell's current; ones where there is no mismatch."""
+
+
+def ladder_of(spec: TileSpec, table: IVTable, weights: Bits) -> Ladder:
+    """The columns that store `weights` (r, c), without mismatch."""
+    return Ladder(spec, table, weights, np.ones(weights.shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,7 +86,9 @@ def read_table(path: Path) -> IVTable:
         with h5py.File(path, "r") as file:
             schema = int(file.attrs["schema"])
             if schema > SCHEMA:
-                raise BadTable(f"{path}: has schema {schema}, this spicekit reads {SCHEMA}; upgrade spicekit.")
+                raise BadTable(
+                    f"{path}: has schema {schema}, this spicekit reads {SCHEMA}; upgrade spicekit."
+                )
             table = IVTable(
                 voltage=np.asarray(file["v_bl"], np.float64),
                 current=np.asarray(file["current"], np.float64),
@@ -123,7 +125,11 @@ def _fill(file: Any, table: IVTable) -> None:
         axis.make_scale(name)
         axis.attrs["units"], axis.attrs["long_name"] = _DIMENSIONS[name]
     current = file.create_dataset(
-        "current", data=table.current, chunks=(1, 1, *table.current.shape[2:]), compression="gzip", shuffle=True
+        "current",
+        data=table.current,
+        chunks=(1, 1, *table.current.shape[2:]),
+        compression="gzip",
+        shuffle=True,
     )
     current.attrs["units"] = "A"
     current.attrs["long_name"] = "current into the bit-line terminal and out of the source-line terminal"

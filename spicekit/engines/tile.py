@@ -1,0 +1,112 @@
+"""One tile through any of the four engines: bits in, column currents out."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines import fast, ladder, spice
+from spicekit.engines.bias import state_currents
+from spicekit.errors import BadInput
+from spicekit.tables.table import IVTable
+
+Array = NDArray[np.float64]
+Bits = NDArray[np.uint8]
+EngineName = Literal["spice", "exact", "fast", "ideal"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Stored bits in a tile, with the I-V table of its cell."""
+
+    spec: TileSpec
+    table: IVTable
+    weights: Bits
+    """(r, c) 0 or 1."""
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        check_bits("weights", self.weights, (spec.rows, spec.columns))
+        if spec.v_read > self.table.voltage[-1]:
+            raise BadInput(f"v_read = {spec.v_read} V is outside the table, 0 to {self.table.voltage[-1]} V.")
+
+
+def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
+    """Currents into the sense points.
+
+    Parameters
+    ----------
+    tile : Tile
+    bits : (b, r) uint8 array
+        Activations, 0 or 1. With `rows_active < rows`, the groups of rows are read one after the other and
+        a vector's current is the sum over its reads.
+    engine : {"spice", "exact", "fast", "ideal"}
+        Falling fidelity: the full deck in ngspice, the nonlinear network with the I-V table, the surrogate,
+        and the sum of cells held at `v_read` and 0 V.
+
+    Returns
+    -------
+    (b, c) float64 array, A
+
+    Raises
+    ------
+    BadInput
+        If `bits` is not (b, r) or holds anything but 0 and 1.
+    NotConverged, SpiceFailed
+        From the exact and the spice engine.
+    """
+    spec = tile.spec
+    check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
+    if engine not in get_args(EngineName):
+        raise BadInput(f"engine must be one of {get_args(EngineName)}, got {engine!r}.")
+    if engine == "fast":
+        return fast.column_currents(spec, tile.table, tile.weights, bits)
+    if engine == "ideal":
+        return _ideal(tile, bits)
+    reads = one_read_each(spec, bits)
+    if engine == "spice":
+        current = spice.solve(spec, tile.weights, reads)
+    else:
+        current = ladder.solve(ladder.ladder_of(spec, tile.table, tile.weights), reads).current
+    return np.asarray(current.reshape(len(bits), spec.groups, spec.columns).sum(axis=1))
+
+
+def one_read_each(spec: TileSpec, bits: Bits) -> Bits:
+    """(b * groups, r): each vector once per read, with zeros where that read asserts no row."""
+    masks = np.repeat(np.eye(spec.groups, dtype=np.uint8), spec.rows_active, axis=1)
+    return (bits[:, None, :] * masks).reshape(-1, spec.rows)
+
+
+def partial_sums(tile: Tile, current: Array, bits: Bits) -> Array:
+    """Number of ON cells that currents stand for: (current - that of a column of zeros) / LSB.
+
+    Parameters
+    ----------
+    current : (b, c) float64 array, A
+    bits : (b, r) uint8 array
+    """
+    state = state_currents(tile.spec, tile.table)
+    asserted = bits.sum(axis=1, dtype=np.int64)[:, None]
+    idle = tile.spec.rows * tile.spec.groups - asserted
+    zeros = asserted * state[0, 1] + idle * state[0, 0]
+    return np.asarray((current - zeros) / (state[1, 1] - state[0, 1]))
+
+
+def check_bits(name: str, bits: NDArray[np.generic], shape: tuple[int, int]) -> None:
+    """`BadInput` unless `bits` is a uint8 array of that shape with nothing but 0 and 1."""
+    if bits.shape != shape:
+        raise BadInput(f"{name}: expected bits shaped {shape}, got {bits.shape}.")
+    if bits.dtype != np.uint8 or bits.max(initial=0) > 1:
+        raise BadInput(f"{name}: expected uint8 bits, 0 or 1, got {bits.dtype} up to {bits.max(initial=0)}.")
+
+
+def _ideal(tile: Tile, bits: Bits) -> Array:
+    state = state_currents(tile.spec, tile.table)
+    a = np.stack([1 - bits, bits]).astype(float)
+    w = np.stack([1 - tile.weights, tile.weights]).astype(float)
+    current = np.einsum("wa,abr,wrc->bc", state, a, w, optimize=True)
+    idle_reads = tile.spec.groups - 1  # in the other reads of its tile, a row leaks with its word line low
+    leak = np.einsum("w,wrc->c", state[:, 0], w)
+    return np.asarray(current + idle_reads * leak)

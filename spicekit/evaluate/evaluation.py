@@ -1,0 +1,244 @@
+"""A network on a design point: accuracy, and what its reads carry, with and without BinSparX.
+
+Four runs of the same network over the same images: in software; on ideal tiles, which must give the same logits bit for
+bit; on the real tiles; on the real tiles with BinSparX. Currents are those of the reads that actually occur: each
+layer's patterns of ON cells are counted on some of the images and weighed with the pattern's simulated current.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.bias import state_currents
+from spicekit.engines.fast import ideal_codes, read_codes
+from spicekit.engines.patterns import PatternTable, pattern_table
+from spicekit.errors import SpicekitError
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.inference import map_network, on_tiles
+from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.packed import Applied, PackedLayer, pattern_usage
+from spicekit.networks.data import Dataset
+from spicekit.networks.inference import predict_logits
+from spicekit.provenance import JsonDict
+from spicekit.tables.table import IVTable
+
+Mitigation = Literal["none", "static", "dynamic", "both"]
+MITIGATIONS: dict[Mitigation, BinSparX] = {
+    "none": BinSparX(),
+    "static": BinSparX(static=True),
+    "dynamic": BinSparX(dynamic=True),
+    "both": BinSparX(static=True, dynamic=True),
+}
+
+# Images whose reads are counted for currents, and on which fitted references are calibrated: a layer then shows
+# 10^6 reads and more, so that sampling changes a mean by far less than 1 %.
+PROBE_IMAGES = 16
+
+Progress = Callable[[str], None]
+
+
+class NotExact(SpicekitError):
+    """A network on ideal tiles did not give its software logits: the mapping would be wrong."""
+
+
+@dataclass(frozen=True)
+class ReadStatistics:
+    """What the column reads of a layer, or of a network, carry."""
+
+    reads: float
+    """Column reads for one image."""
+    partial_sum: float
+    """Mean number of ON cells of a read."""
+    current: float
+    """Mean current of a read, A."""
+    ideal_current: float
+    """Mean of what it would be with all terminals held at `v_read` and 0 V, A."""
+
+    @property
+    def nf(self) -> float:
+        """Non-ideality factor, (ideal - current) / ideal, of the currents' means."""
+        return 1 - self.current / self.ideal_current
+
+    def energy(self, design: Design) -> float:
+        """J that the bit lines deliver for one image: V_read * I * t over its reads."""
+        return self.reads * design.tile.v_read * self.current * design.read.time
+
+
+@dataclass(frozen=True)
+class TileRun:
+    """A network on the tiles of a design point, with one mitigation."""
+
+    mitigation: Mitigation
+    accuracy: float
+    layers: dict[str, ReadStatistics]
+
+    @property
+    def total(self) -> ReadStatistics:
+        """Over all layers."""
+        return _merge(list(self.layers.values()))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network at a design point."""
+
+    design: Design
+    images: int
+    software: float
+    ideal: float
+    runs: tuple[TileRun, ...]
+
+    def record(self) -> JsonDict:
+        """Everything, JSON-ready."""
+        plain = self.runs[0].total
+        return {
+            "design": self.design.model_dump(mode="json"),
+            "images": self.images,
+            "accuracy_software": self.software,
+            "accuracy_ideal": self.ideal,
+            "runs": [
+                {
+                    "mitigation": run.mitigation,
+                    "accuracy": run.accuracy,
+                    **_figures(run.total, self.design),
+                    "partial_sum_reduction": 1 - run.total.partial_sum / plain.partial_sum,
+                    "energy_change": run.total.energy(self.design) / plain.energy(self.design) - 1,
+                    "layers": {name: _figures(layer, self.design) for name, layer in run.layers.items()},
+                }
+                for run in self.runs
+            ],
+            "assumptions": [
+                f"read time {self.design.read.time} s for every read",
+                "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
+                f"currents: reads of the first {PROBE_IMAGES} images",
+            ],
+        }
+
+
+def software_logits(network: torch.nn.Module, dataset: Dataset) -> Tensor:
+    """(n, classes) logits of the network itself."""
+    return predict_logits(network, dataset)
+
+
+def ideal_logits(
+    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, software: Tensor, binsparx: BinSparX
+) -> Tensor:
+    """(n, classes) logits on ideal tiles.
+
+    Raises
+    ------
+    NotExact
+        If they differ from `software` in a single bit.
+    """
+    with on_tiles(network, map_network(network, spec, binsparx=binsparx), ideal_codes(spec)):
+        logits = predict_logits(network, dataset)
+    wrong = int((logits != software).any(dim=1).sum())
+    if wrong:
+        raise NotExact(f"{wrong} of {len(logits)} images have other logits on ideal tiles than in software.")
+    return logits
+
+
+def run_on_tiles(
+    network: torch.nn.Module,
+    dataset: Dataset,
+    design: Design,
+    table: IVTable,
+    *,
+    mitigation: Mitigation,
+    calibration: Dataset,
+) -> TileRun:
+    """The network on the real tiles of a design point.
+
+    Parameters
+    ----------
+    network : Module
+    dataset : Dataset
+        To be classified.
+    design : Design
+    table : IVTable
+        Of the design's cell and corner.
+    mitigation : {"none", "static", "dynamic", "both"}
+    calibration : Dataset
+        Whose reads a fitted converter reference is calibrated on; never the images to be classified.
+    """
+    spec = design.tile
+    patterns = pattern_table(spec, table)
+    layers = map_network(network, spec, binsparx=MITIGATIONS[mitigation])
+    usage = np.ones_like(patterns.quiet, dtype=np.int64)
+    if design.converter.reference != "unit":
+        met = _Usage()
+        with on_tiles(network, layers, ideal_codes(spec), probe=met):
+            predict_logits(network, calibration.first(PROBE_IMAGES))
+        usage = np.sum([reads for reads, _ in met.by_layer.values()], axis=0)
+    codes = read_codes(spec, table, patterns, converter=design.converter, usage=usage)
+    met = _Usage()
+    with on_tiles(network, layers, codes, probe=met):
+        predict_logits(network, dataset.first(min(PROBE_IMAGES, len(dataset))))
+    with on_tiles(network, layers, codes):
+        accuracy = fraction_right(predict_logits(network, dataset), dataset)
+    probed = min(PROBE_IMAGES, len(dataset))
+    return TileRun(
+        mitigation,
+        accuracy,
+        {name: _statistics(spec, table, patterns, usage, probed) for name, usage in met.by_layer.items()},
+    )
+
+
+def fraction_right(logits: Tensor, dataset: Dataset) -> float:
+    """Fraction of the images whose largest logit is the one of their label."""
+    return float((logits.argmax(1) == torch.from_numpy(dataset.labels)).double().mean())
+
+
+class _Usage:
+    """A probe that adds up each layer's patterns."""
+
+    def __init__(self) -> None:
+        self.by_layer: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def __call__(self, packed: PackedLayer, applied: Applied) -> None:
+        reads, others = pattern_usage(packed, applied)
+        before = self.by_layer.get(packed.layer.name)
+        if before is not None:
+            reads, others = reads + before[0], others + before[1]
+        self.by_layer[packed.layer.name] = (reads, others)
+
+
+def _statistics(
+    spec: TileSpec,
+    table: IVTable,
+    patterns: PatternTable,
+    usage: tuple[NDArray[np.int64], NDArray[np.int64]],
+    images: int,
+) -> ReadStatistics:
+    reads, others = usage
+    state = state_currents(spec, table)
+    count = np.bitwise_count(np.arange(reads.shape[1]))
+    total = reads.sum()
+    on = float((reads * count).sum())
+    asserted = on + float(others.sum())
+    ideal = (
+        on * state[1, 1] + float(others.sum()) * state[0, 1] + (total * spec.rows - asserted) * state[0, 0]
+    )
+    current = float((reads * patterns.quiet + others * patterns.leak).sum())
+    return ReadStatistics(total / images, on / total, current / total, ideal / total)
+
+
+def _merge(parts: list[ReadStatistics]) -> ReadStatistics:
+    reads = sum(part.reads for part in parts)
+    return ReadStatistics(
+        reads,
+        *(
+            sum(part.reads * asdict(part)[key] for part in parts) / reads
+            for key in ("partial_sum", "current", "ideal_current")
+        ),
+    )
+
+
+def _figures(statistics: ReadStatistics, design: Design) -> JsonDict:
+    return {**asdict(statistics), "nf": statistics.nf, "energy": statistics.energy(design)}

@@ -1,0 +1,56 @@
+"""BinSparX (Malhotra and Gupta, arXiv 2412.03553): invert what holds more ones than zeros, correct digitally.
+
+A read adds, in one column, the products of the bits u_w that a group of n rows stores and the bits u_a that are
+applied to it. Stored or applied inverted, the column measures m, and the sum that was wanted is
+
+    stored    applied    sum(u_w u_a)
+    as is     as is       m
+    inverted  as is      -m + sum(u_a)
+    as is     inverted   -m + sum(u_w)
+    inverted  inverted    m + sum(u_w) + sum(u_a) - n
+
+so with flip bits f (column, known when weights are written) and d (sub-vector, from its popcount):
+
+    sum(u_w u_a) = (-1)^(f+d) m + f (sum(u_a) - d n) + d sum(u_w)
+
+The sums are popcounts: of the weights, stored; of the activations, taken anyway to decide d.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.config import Config
+
+
+class BinSparX(Config):
+    """Which of the two flips are on."""
+
+    static: bool = False
+    """Store a column of a group inverted where it has more ones than zeros."""
+    dynamic: bool = False
+    """Apply a sub-vector, what one read asserts, inverted where it has more ones than zeros."""
+
+
+def restore(
+    measured: NDArray[np.integer],
+    *,
+    stored_inverted: NDArray[np.bool_],
+    applied_inverted: NDArray[np.bool_],
+    weight_ones: NDArray[np.integer],
+    activation_ones: NDArray[np.integer],
+    rows: int,
+) -> NDArray[np.integer]:
+    """The sums that were wanted, from what columns measured; arrays broadcast against one another.
+
+    The slow, obvious version of what the network kernel does. `weight_ones` and `activation_ones` count the ones
+    before any inversion, `rows` those of the group.
+
+    >>> w, a = np.array([1, 1, 0]), np.array([1, 0, 1])
+    >>> ones = {"weight_ones": w.sum(), "activation_ones": a.sum(), "rows": 3}
+    >>> int(restore((1 - w) @ a, stored_inverted=True, applied_inverted=False, **ones)) == w @ a
+    True
+    """
+    f = np.asarray(stored_inverted).astype(np.int64)
+    d = np.asarray(applied_inverted).astype(np.int64)
+    sign = 1 - 2 * (f ^ d)
+    return np.asarray(sign * measured + f * (activation_ones - d * rows) + d * weight_ones)

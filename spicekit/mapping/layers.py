@@ -1,0 +1,106 @@
+"""A binary convolution laid out on tiles: its inputs unrolled, cut into groups of rows, packed into words.
+
+The n = c_in k k inputs of a convolution are the rows. They fill tiles of `rows` rows; each tile is read in groups of
+`rows_active` rows. The last tile may be filled in part: what is left of it is never asserted.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.errors import BadInput
+from spicekit.mapping.binsparx import BinSparX
+
+Unrolling = Literal["channel-major", "kernel-major"]
+Bits = NDArray[np.uint8]
+
+# Which input a row holds decides what a group of rows sees. Channel-major puts the k x k neighbours of one channel
+# side by side; they are alike, so flips gain more (docs/decisions/unrolling.md).
+DEFAULT_UNROLLING: Unrolling = "channel-major"
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What a convolution is apart from its weights."""
+
+    in_channels: int
+    kernel: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class MappedLayer:
+    """One binary convolution on tiles of one spec."""
+
+    name: str
+    geometry: Geometry
+    spec: TileSpec
+    binsparx: BinSparX
+    rows: NDArray[np.int64]
+    """(tiles, groups, rows_active) input (c, kh, kw) as flat index c k k + kh k + kw of each row; -1 if unused."""
+    stored: Bits
+    """(tiles, groups, rows_active, c_out) bits in the cells, after inversion; 0 in unused rows."""
+    inverted: NDArray[np.bool_]
+    """(tiles, groups, c_out) static flips."""
+    weight_ones: NDArray[np.int64]
+    """(tiles, groups, c_out) ones of the weights before inversion."""
+
+    @property
+    def used(self) -> NDArray[np.int64]:
+        """(tiles, groups) rows that hold an input."""
+        return np.asarray((self.rows >= 0).sum(axis=2))
+
+    @property
+    def outputs(self) -> int:
+        """Output channels, c_out."""
+        return int(self.stored.shape[3])
+
+
+def map_layer(
+    name: str,
+    weights: Bits,
+    geometry: Geometry,
+    spec: TileSpec,
+    *,
+    binsparx: BinSparX,
+    unrolling: Unrolling = DEFAULT_UNROLLING,
+) -> MappedLayer:
+    """Lay a convolution out on tiles.
+
+    Parameters
+    ----------
+    name : str
+        For reports.
+    weights : (c_out, c_in, k, k) uint8 array
+        Bits.
+    geometry : Geometry
+    spec : TileSpec
+        Of each tile; its number of columns only decides how many tiles stand side by side.
+    binsparx : BinSparX
+        `static` decides what is stored.
+    unrolling : {"channel-major", "kernel-major"}
+        Order of the rows: inputs of one channel, or of one kernel position, side by side.
+    """
+    if weights.ndim != 4 or weights.shape[1:] != (geometry.in_channels, geometry.kernel, geometry.kernel):
+        raise BadInput(f"map_layer({name}): weights shaped {weights.shape} do not fit {geometry}.")
+    order = np.arange(weights[0].size).reshape(weights.shape[1:])
+    if unrolling == "kernel-major":
+        order = order.transpose(1, 2, 0)
+    m, groups = spec.rows_active, spec.groups
+    tiles = -(-order.size // spec.rows)
+    filled = np.full(tiles * spec.rows, -1)
+    filled[: order.size] = order.ravel()
+    rows = filled.reshape(tiles, groups, m)
+    flat = weights.reshape(len(weights), -1).T  # (n, c_out)
+    bits = np.where(rows[..., None] >= 0, flat[rows], 0).astype(np.uint8)
+    used = (rows >= 0)[..., None]
+    ones = bits.sum(axis=2, dtype=np.int64)
+    inverted = np.zeros(ones.shape, bool)
+    if binsparx.static:
+        inverted = 2 * ones > used.sum(axis=2)
+    stored = np.where(inverted[:, :, None, :] & used, 1 - bits, bits)
+    return MappedLayer(name, geometry, spec, binsparx, rows, stored, inverted, ones)
