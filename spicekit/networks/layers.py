@@ -18,7 +18,7 @@ def signs_of(values: Tensor) -> Tensor:
     >>> signs_of(torch.tensor([-0.5, 0.0, 2.0])).tolist()
     [-1.0, 1.0, 1.0]
     """
-    return torch.where(values >= 0, 1.0, -1.0).to(values.dtype)
+    return torch.sign(values).add_(0.5).sign_()  # 0 becomes 0.5, then +1; quicker than comparing and choosing
 
 
 class BinaryConv2d(nn.Module):
