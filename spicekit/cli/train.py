@@ -35,16 +35,16 @@ def train(
         torch.set_num_threads(threads)
     if download and folder:
         download_cifar10(folder)
-    recipe = recipe_for(
-        network,
-        data,
-        epochs=epochs,
-        width=width,
-        batch=batch,
-        learning_rate=learning_rate,
-        precision=precision,
-        seed=seed,
-    )
+    options = {
+        "epochs": epochs,
+        "width": width,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "seed": seed,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    recipe = recipe_for(network, data, changes=given)
     train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
     columns = (
         bars.TextColumn("{task.description}"),

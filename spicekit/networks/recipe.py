@@ -1,6 +1,7 @@
 """What determines a training run, apart from the machine."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -31,10 +32,10 @@ class Recipe(Config):
     seed: int = Field(default=0, ge=0)
 
 
-def recipe_for(network: str, data: str, **changes: Any) -> Recipe:
-    """The recipe that holds up on a data set, with the named fields changed; None leaves a field alone.
+def recipe_for(network: str, data: str, *, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe that holds up on a data set, with some fields changed; `BadInput` if they do not fit.
 
-    >>> recipe_for("vgg-small", "digits", epochs=5, width=None).epochs
+    >>> recipe_for("vgg-small", "digits", changes={"epochs": 5}).epochs
     5
     """
     usual = (
@@ -42,14 +43,13 @@ def recipe_for(network: str, data: str, **changes: Any) -> Recipe:
         if data == "digits"
         else {"epochs": 120, "batch": 128, "shift": 4, "flip": True}
     )
-    given = {key: value for key, value in changes.items() if value is not None}
-    return parse(Recipe, {"network": network, "data": data, **usual, **given}, source="train")
+    return parse(Recipe, {"network": network, "data": data, **usual, **(changes or {})}, source="train")
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
     """Rate at a moment of a run, in epochs and fractions: linear up to the peak, then a cosine down to zero.
 
-    >>> recipe = recipe_for("vgg-small", "digits", epochs=10)
+    >>> recipe = recipe_for("vgg-small", "digits", changes={"epochs": 10})
     >>> [f"{learning_rate(recipe, epoch) / recipe.learning_rate:.2f}" for epoch in (0, 1, 2, 6, 10)]
     ['0.00', '0.50', '1.00', '0.50', '0.00']
     """

@@ -18,7 +18,7 @@ from spicekit.networks.recipe import recipe_for
 from spicekit.networks.training import CHECKPOINT, STATE, augment, train
 
 TRAIN, TEST = load_dataset("digits", "train").first(256), load_dataset("digits", "test").first(100)
-RECIPE = recipe_for("vgg-small", "digits", width=0.05, epochs=2, batch=32, seed=4)
+RECIPE = recipe_for("vgg-small", "digits", changes={"width": 0.05, "epochs": 2, "batch": 32, "seed": 4})
 
 
 class Killed(Exception):
@@ -134,7 +134,7 @@ def test_kill_9_then_the_same_command_with_resume(tmp_path):
     assert not (tmp_path / "killed" / CHECKPOINT).exists()
     subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
 
-    recipe = recipe_for("vgg-small", "digits", width=0.05, epochs=2)
+    recipe = recipe_for("vgg-small", "digits", changes={"width": 0.05, "epochs": 2})
     train(
         recipe,
         tmp_path / "whole",
