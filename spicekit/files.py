@@ -1,7 +1,14 @@
-"""Files that are either whole or not there."""
+"""Files from outside, read without trust; files of ours, either whole or not there."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicekit.errors import BadInput
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -24,3 +31,29 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def read_array(path: Path) -> npt.NDArray[Any]:
+    """The array of an .npy file. Nothing in the file is ever executed.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, or is no plain .npy file.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or error}); pass an .npy file.") from error
+    except (ValueError, EOFError) as error:
+        raise BadInput(f"{path}: is not a plain .npy array ({error}).") from error
+    if not isinstance(array, np.ndarray):
+        raise BadInput(f"{path}: holds several arrays; pass an .npy file with one.")
+    return array
+
+
+def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Write an .npz file of named arrays, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue())

@@ -4,6 +4,10 @@ import sys
 
 import typer
 
+from spicekit.cli.demo import demo
+from spicekit.cli.doctor import doctor
+from spicekit.cli.evaluate import evaluate
+from spicekit.cli.tile import tile
 from spicekit.cli.train import train
 from spicekit.errors import SpicekitError
 
@@ -21,7 +25,8 @@ def _root() -> None:
     """Keep verbs as sub-commands even while there is one only."""
 
 
-app.command()(train)
+for verb in (doctor, tile, train, evaluate, demo):
+    app.command()(verb)
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ moment m_k, the sum of their distances from the middle of the block. With n = su
     I = n / y,    y = P(c / s) + sum_k Q_k(c / s) m_k / s^2
 
 with s the block's length, P and Q_k polynomials fitted to the exact engine. 1 / y is the fraction of its ideal current
-that an ON cell delivers on average. A cell's drop grows with the current of the others, which makes I nearly n divided by
-a polynomial: at degree 5 the fit of n / I has less than half the error of a fit of I (docs/surrogate.md).
+that an ON cell delivers on average. Its drop grows with the current of the others, which makes I nearly n divided by a
+polynomial: at degree 5 the fit of n / I has less than half the error of a fit of I (docs/surrogate.md).
 
 Cells that are asserted but not ON leak; what such a cell adds is a polynomial of n.
 """

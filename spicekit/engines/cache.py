@@ -5,7 +5,6 @@ read is made again.
 """
 
 import functools
-import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from spicekit.files import write_atomically
+from spicekit.files import write_arrays
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -42,10 +41,8 @@ def _remembered(key: str, folder: Path) -> Arrays | None:
 
 def _build(key: str, build: Callable[[], Arrays]) -> Arrays:
     arrays = build()
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{key}.npz", buffer.getvalue())
+    write_arrays(folder / f"{key}.npz", **arrays)
     _remembered.cache_clear()
     return arrays

@@ -1,7 +1,7 @@
 """One tile through any of the four engines: bits in, column currents out."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,6 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     """
     spec = tile.spec
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
-    if engine not in get_args(EngineName):
-        raise BadInput(f"engine must be one of {get_args(EngineName)}, got {engine!r}.")
     if engine == "fast":
         return fast.column_currents(spec, tile.table, tile.weights, bits)
     if engine == "ideal":
@@ -71,6 +69,14 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     else:
         current = ladder.solve(ladder.ladder_of(spec, tile.table, tile.weights), reads).current
     return np.asarray(current.reshape(len(bits), spec.groups, spec.columns).sum(axis=1))
+
+
+def check_engine(name: str) -> EngineName:
+    """The name as an engine's, or `BadInput`."""
+    for known in get_args(EngineName):
+        if name == known:
+            return cast(EngineName, known)
+    raise BadInput(f"engine {name!r}: pass one of {', '.join(get_args(EngineName))}.")
 
 
 def one_read_each(spec: TileSpec, bits: Bits) -> Bits:

@@ -5,9 +5,9 @@ bit; on the real tiles; on the real tiles with BinSparX. Currents are those of t
 layer's patterns of ON cells are counted on some of the images and weighed with the pattern's simulated current.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import state_currents
 from spicekit.engines.fast import ideal_codes, read_codes
 from spicekit.engines.patterns import PatternTable, pattern_table
-from spicekit.errors import SpicekitError
+from spicekit.errors import BadInput, SpicekitError
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.inference import map_network, on_tiles
 from spicekit.mapping.binsparx import BinSparX
@@ -40,7 +40,7 @@ MITIGATIONS: dict[Mitigation, BinSparX] = {
 # 10^6 reads and more, so that sampling changes a mean by far less than 1 %.
 PROBE_IMAGES = 16
 
-Progress = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class NotExact(SpicekitError):
@@ -121,27 +121,80 @@ class Evaluation:
         }
 
 
-def software_logits(network: torch.nn.Module, dataset: Dataset) -> Tensor:
-    """(n, classes) logits of the network itself."""
-    return predict_logits(network, dataset)
+def evaluate(
+    network: torch.nn.Module,
+    dataset: Dataset,
+    design: Design,
+    table: IVTable,
+    *,
+    calibration: Dataset,
+    mitigations: Sequence[Mitigation] = ("none", "both"),
+    reference: tuple[float, float] | None = None,
+    report: Report = lambda text: None,
+) -> Evaluation:
+    """All four runs of a network at a design point.
 
-
-def ideal_logits(
-    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, software: Tensor, binsparx: BinSparX
-) -> Tensor:
-    """(n, classes) logits on ideal tiles.
+    Parameters
+    ----------
+    network : Module
+        In evaluation mode.
+    dataset : Dataset
+        To be classified.
+    design : Design
+    table : IVTable
+        Of the design's cell and corner.
+    calibration : Dataset
+        Whose reads a fitted converter reference is calibrated on; never the images to be classified.
+    mitigations : sequence of {"none", "static", "dynamic", "both"}
+        Runs on the real tiles; the first is what the others are compared with.
+    reference : (float, float), optional
+        Accuracy in software and on ideal tiles, where they are known from another design point of the same rows.
+    report : function, optional
+        Called with what is about to be done.
 
     Raises
     ------
     NotExact
-        If they differ from `software` in a single bit.
+        If the logits on ideal tiles, with or without BinSparX, are not those of the software.
     """
-    with on_tiles(network, map_network(network, spec, binsparx=binsparx), ideal_codes(spec)):
-        logits = predict_logits(network, dataset)
-    wrong = int((logits != software).any(dim=1).sum())
-    if wrong:
-        raise NotExact(f"{wrong} of {len(logits)} images have other logits on ideal tiles than in software.")
-    return logits
+    if reference is None:
+        reference = software_and_ideal(network, dataset, design.tile, report=report)
+    runs = []
+    for mitigation in mitigations:
+        report(f"real tiles, BinSparX {mitigation}")
+        runs.append(
+            run_on_tiles(network, dataset, design, table, mitigation=mitigation, calibration=calibration)
+        )
+    return Evaluation(design, len(dataset), *reference, tuple(runs))
+
+
+def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
+    """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
+    known = get_args(Mitigation)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise BadInput(f"mitigations {list(names)}: pass some of {list(known)}, each once.")
+    return [name for name in known if name in names]
+
+
+def software_and_ideal(
+    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, report: Report = lambda text: None
+) -> tuple[float, float]:
+    """Accuracy in software and on ideal tiles.
+
+    Raises
+    ------
+    NotExact
+        If a logit on ideal tiles, with or without BinSparX, differs from the software's in a single bit.
+    """
+    report("software")
+    software = predict_logits(network, dataset)
+    report("ideal tiles")
+    ideal = _ideal_logits(network, dataset, spec, mitigation="none")
+    _require_equal(ideal, software, "on ideal tiles")
+    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
+    flipped = _ideal_logits(network, few, spec, mitigation="both")
+    _require_equal(flipped, predict_logits(network, few), "on ideal tiles with BinSparX")
+    return fraction_right(software, dataset), fraction_right(ideal, dataset)
 
 
 def run_on_tiles(
@@ -193,6 +246,20 @@ def run_on_tiles(
 def fraction_right(logits: Tensor, dataset: Dataset) -> float:
     """Fraction of the images whose largest logit is the one of their label."""
     return float((logits.argmax(1) == torch.from_numpy(dataset.labels)).double().mean())
+
+
+def _ideal_logits(
+    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, mitigation: Mitigation
+) -> Tensor:
+    layers = map_network(network, spec, binsparx=MITIGATIONS[mitigation])
+    with on_tiles(network, layers, ideal_codes(spec)):
+        return predict_logits(network, dataset)
+
+
+def _require_equal(logits: Tensor, software: Tensor, where: str) -> None:
+    wrong = int((logits != software).any(dim=1).sum())
+    if wrong:
+        raise NotExact(f"{wrong} of {len(logits)} images have other logits {where} than in software.")
 
 
 class _Usage:

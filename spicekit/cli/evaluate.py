@@ -1,0 +1,62 @@
+"""`spicekit evaluate`: a network on tiles."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    network: Annotated[str, typer.Option(help="vgg-small, resnet18, or a checkpoint file (.safetensors).")],
+    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [read].")],
+    data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
+    folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch CIFAR-10 into the folder first.")
+    ] = False,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="First images of the test split; default: all.")
+    ] = None,
+    mitigation: Annotated[
+        list[str] | None,
+        typer.Option(help="none, static, dynamic, both; may be repeated. Default: none and both."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Result, JSON.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
+    ] = None,
+) -> None:
+    """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
+    import json
+
+    from spicekit.cli.display import evaluations_table, stages
+    from spicekit.evaluate.design import read_design
+    from spicekit.evaluate.evaluation import check_mitigations
+    from spicekit.evaluate.evaluation import evaluate as evaluate_network
+    from spicekit.files import write_atomically
+    from spicekit.networks.checkpoints import load_network
+    from spicekit.networks.cifar import download_cifar10
+    from spicekit.networks.data import load_dataset
+    from spicekit.provenance import provenance
+    from spicekit.tables.store import find_table
+
+    mitigations = check_mitigations(mitigation or ["none", "both"])
+    design = read_design(spec)
+    table = find_table(design.tile, store=store)
+    trained = load_network(network, data=data)
+    if download and folder:
+        download_cifar10(folder)
+    dataset = load_dataset(data, "test", folder=folder)
+    if images is not None:
+        dataset = dataset.first(images)
+    calibration = load_dataset(data, "train", folder=folder)
+    with stages(network) as report:
+        result = evaluate_network(
+            trained, dataset, design, table, calibration=calibration, mitigations=mitigations, report=report
+        )
+    evaluations_table({(network, spec.stem): result})
+    if out is not None:
+        origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
+        record = {**result.record(), "provenance": {**origin, "table_origin": table.origin}}
+        write_atomically(out, json.dumps(record, indent=1))
+        print(out)
