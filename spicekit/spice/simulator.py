@@ -12,7 +12,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, as_completed
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +74,7 @@ def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
     SpiceFailed
         If ngspice refuses the deck, crashes, does not converge or exceeds `timeout` seconds.
     """
-    (outcome,) = simulate_all([job], workers=1, timeout=timeout)
+    ((_, outcome),) = simulate_all([job], workers=1, timeout=timeout)
     if isinstance(outcome, Failure):
         raise SpiceFailed(outcome.reason)
     return outcome
@@ -82,8 +82,8 @@ def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
 
 def simulate_all(
     jobs: Sequence[Job], *, workers: int | None = None, timeout: float = 120.0
-) -> Iterator[list[Waves] | Failure]:
-    """Outcomes of many jobs, in order, from a pool of worker processes.
+) -> Iterator[tuple[int, list[Waves] | Failure]]:
+    """Outcomes of many jobs from a pool of worker processes, each with its job's index, as they come.
 
     Parameters
     ----------
@@ -102,18 +102,18 @@ def simulate_all(
         max_tasks=_JOBS_PER_WORKER,
         context=multiprocessing.get_context("spawn"),
     ) as pool:
-        futures = [pool.schedule(_run, args=[job], timeout=timeout) for job in jobs]
+        futures = {pool.schedule(_run, args=[job], timeout=timeout): index for index, job in enumerate(jobs)}
         try:
-            for future in futures:
+            for future in as_completed(futures):
                 try:
-                    yield future.result()
+                    yield futures[future], future.result()
                 except TimeoutError:
-                    yield Failure(f"ngspice took longer than {timeout:g} s and was stopped")
+                    yield futures[future], Failure(f"ngspice took longer than {timeout:g} s and was stopped")
                 except (ProcessExpired, CancelledError) as error:
-                    yield Failure(f"the ngspice worker process died ({error})")
+                    yield futures[future], Failure(f"the ngspice worker process died ({error})")
                 except SpiceFailed as error:
-                    yield Failure(str(error))
-        except GeneratorExit:
+                    yield futures[future], Failure(str(error))
+        except BaseException:  # an interrupt, or a caller who has heard enough: stop what runs
             pool.stop()  # type: ignore[no-untyped-call]
             raise
 
@@ -164,11 +164,13 @@ def _run(job: Job) -> list[Waves]:
     from PySpice.Spice.NgSpice.Shared import NgSpiceCircuitError, NgSpiceCommandError
 
     ngspice = _simulator()
+    loading: list[str] = []
     try:
         ngspice.load_circuit(job.deck)
+        loading = list(ngspice._stderr)  # why a deck was not parsed; the next command clears it
         return [_run_step(ngspice, step, job.keep) for step in job.steps]
     except (NgSpiceCircuitError, NgSpiceCommandError, NameError) as error:
-        raise SpiceFailed(_reason(ngspice, error)) from None
+        raise SpiceFailed(_reason(ngspice, error, loading)) from None
     finally:
         ngspice.destroy()
         with contextlib.suppress(NgSpiceCommandError, NameError):  # nothing was loaded
@@ -191,6 +193,6 @@ def _run_step(ngspice: Any, step: Step, keep: tuple[str, ...] | None) -> Waves:
     return waves
 
 
-def _reason(ngspice: Any, error: Exception) -> str:
-    lines = [line for line in (*ngspice._stderr, *ngspice._stdout) if line.strip()]
+def _reason(ngspice: Any, error: Exception, loading: list[str]) -> str:
+    lines = [line for line in (*loading, *ngspice._stderr, *ngspice._stdout) if line.strip()]
     return "ngspice: " + ("; ".join(lines[:4]) or str(error))
