@@ -279,6 +279,9 @@ def _element(card: Statement) -> Element:
     words, parameters = _words(card.text)
     name, *words = words or [""]
     value = model = ""
+    if kind in "md" and words and words[-1].lower() == "off":
+        words.pop()
+        parameters["off"] = ""  # the one parameter without a value
     if kind in "mx":
         if len(words) < 2:
             raise ValueError(f"{name}: names no nodes or no {'model' if kind == 'm' else 'subcircuit'}")

@@ -1,11 +1,11 @@
 """Decks from templates; the only user of Jinja.
 
-A deck is text that ngspice reads. It depends on the arguments, the cards and the templates alone: the same
-call gives the same text. Its header says, in TOML behind `* `, what made it.
+A deck depends on the arguments, the device models and the templates alone: the same call gives the same text.
+Its header says what made it.
 """
 
 import functools
-import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from numpy.typing import NDArray
 
 import spicekit
+from spicekit.circuits.header import header_lines
 from spicekit.circuits.spec import TileSpec
 from spicekit.circuits.wiring import wiring
 from spicekit.devices.cards import load_card
@@ -27,7 +28,31 @@ Detail = Literal["read-port", "full"]
 Bits = NDArray[np.uint8]
 
 CURRENTS_FILE = "currents.txt"
-"""Where a deck run by `ngspice -b` leaves its column currents, beside where it runs."""
+"""Where a deck run by `ngspice -b` leaves its column currents."""
+
+
+@dataclass(frozen=True)
+class CoreFins:
+    """Fins of the 6T core's transistors.
+
+    Assumed 1 : 1 : 2, the usual choice where widths come in whole fins: pull-down twice the access transistor, so
+    that a half-selected cell keeps its bit while another is written; pull-up no stronger than access, so that a
+    write wins.
+    """
+
+    pull_up: int = 1
+    access: int = 1
+    pull_down: int = 2
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Column currents that a deck checks itself against when it is run."""
+
+    current: NDArray[np.float64]
+    """(c,), A."""
+    tolerance: float
+    """A, on each column."""
 
 
 def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
@@ -55,13 +80,20 @@ def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
         spec,
         title=f"{spec.cell} cell, weight {weight}, activation {activation}",
         facts={"kind": "cell", "weight": weight, "activation": activation},
+        detail="read-port",
         weight=weight,
         activation=activation,
     )
 
 
 def tile_deck(
-    spec: TileSpec, weights: Bits, inputs: Bits, *, detail: Detail = "read-port", batch: bool = True
+    spec: TileSpec,
+    weights: Bits,
+    inputs: Bits,
+    *,
+    detail: Detail = "read-port",
+    batch: bool = True,
+    expected: Expected | None = None,
 ) -> str:
     """Deck of a whole tile with its wires, drivers and virtual grounds.
 
@@ -75,9 +107,12 @@ def tile_deck(
     inputs : (r,) uint8 array
         Applied bits; rows that a read does not assert hold 0.
     detail : str
-        "read-port" ties the stored bits to supply rails; "full" holds them in 6T cores (8T-SRAM).
+        "read-port" ties the stored bits of 8T cells to rails; "full" holds them in 6T cores. A 1T-1ReRAM cell is
+        whole in both.
     batch : bool
         With a `.control` section, for `ngspice -b`, that writes the column currents to `currents.txt`.
+    expected : Expected, optional
+        What the deck, run by `ngspice -b`, compares its currents with; it exits with 1 if one is off.
 
     Raises
     ------
@@ -86,43 +121,44 @@ def tile_deck(
     """
     weights = _bits("weights", weights, (spec.rows, spec.columns))
     inputs = _bits("inputs", inputs, (spec.rows,))
+    facts: dict[str, Any] = {
+        "kind": "tile",
+        "detail": detail,
+        "weights_sha256": content_hash(weights),
+        "inputs_sha256": content_hash(inputs),
+    }
+    if expected is not None:
+        if expected.current.shape != (spec.columns,):
+            raise BadInput(
+                f"tile_deck: expected currents are {expected.current.shape}, not ({spec.columns},)."
+            )
+        facts["expected"] = {"current": expected.current.tolist(), "tolerance": expected.tolerance}
     return _render(
         "tile.cir.j2",
         spec,
         title=f"{spec.rows} x {spec.columns} tile of {spec.cell} cells, {spec.drive} drive, {detail} detail",
-        facts={
-            "kind": "tile",
-            "detail": detail,
-            "weights_sha256": content_hash(weights),
-            "inputs_sha256": content_hash(inputs),
-        },
+        facts=facts,
+        detail=detail,
         weights=weights,
         inputs=inputs,
         wiring=wiring(spec),
         batch=batch,
-        output=CURRENTS_FILE,
+        expected=expected,
+        currents_file=CURRENTS_FILE,
     )
 
 
-def templates_hash() -> str:
-    """SHA-256 of all templates: a deck depends on the cell's, the tile's and the header's."""
-    return content_hash({path.name: path.read_text() for path in _template_files()})
-
-
-def _render(template: str, spec: TileSpec, *, title: str, facts: dict[str, Any], **context: Any) -> str:
-    nmos = load_card(spec.device.nmos, spec.corner.process)
-    models = {nmos.model: nmos.text.rstrip()}
-    if spec.cell == "1t1r":
-        reram = load_reram(spec.device.reram)
-        models[subcircuit_name(reram)] = subcircuit(reram).rstrip()
-        context |= {"reram": reram, "reram_model": subcircuit_name(reram)}
+def _render(
+    template: str, spec: TileSpec, *, title: str, facts: dict[str, Any], detail: Detail, **context: Any
+) -> str:
+    models, names = _device_models(spec, detail)
     facts = {
         "generator": f"spicekit {spicekit.__version__}",
         **facts,
         "units": "SI; .temp in degrees Celsius",
         "spec_sha256": spec.content_hash(),
-        "templates_sha256": templates_hash(),
         "models_sha256": {name: content_hash(text) for name, text in models.items()},
+        "templates_sha256": _templates_hash(template, "header.cir.j2", f"cell_{spec.cell}.cir.j2"),
     }
     return (
         _environment()
@@ -130,29 +166,30 @@ def _render(template: str, spec: TileSpec, *, title: str, facts: dict[str, Any],
         .render(
             spec=spec,
             title=title,
-            header=_toml({"deck": facts, **_tables(spec)}),
+            header=header_lines(facts, spec),
             models=models.values(),
-            nmos=nmos,
+            detail=detail,
+            core=CoreFins(),
+            **names,
             **context,
         )
     )
 
 
-def _tables(spec: TileSpec) -> dict[str, dict[str, Any]]:
-    """The spec as the tables of its TOML file."""
-    record = spec.model_dump(mode="json", exclude_none=True)
-    parts = {name: record.pop(name) for name in ("wires", "corner", "device")}
-    return {"tile": record, **parts}
-
-
-def _toml(tables: dict[str, dict[str, Any]]) -> list[str]:
-    """Lines of TOML; JSON writes strings, numbers and arrays as TOML does."""
-    lines = []
-    for name, table in tables.items():
-        nested = {key: value for key, value in table.items() if isinstance(value, dict)}
-        lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items() if k not in nested)]
-        lines += _toml({f"{name}.{key}": value for key, value in nested.items()})
-    return lines
+def _device_models(spec: TileSpec, detail: Detail) -> tuple[dict[str, str], dict[str, Any]]:
+    """Texts of the models that a cell needs, by name; and how the templates refer to them."""
+    nmos = load_card(spec.device.nmos, spec.corner.process)
+    models = {nmos.model: nmos.text.rstrip()}
+    names: dict[str, Any] = {"nfet": f"{nmos.model} l={nmos.length} w={nmos.width}"}
+    if spec.cell == "1t1r":
+        preset = load_reram(spec.device.reram)
+        names |= {"element": subcircuit_name(preset), "gaps": (preset.gap_hrs, preset.gap_lrs)}
+        models[subcircuit_name(preset)] = subcircuit(preset).rstrip()
+    elif detail == "full":
+        pmos = load_card(spec.device.pmos, spec.corner.process)
+        models[pmos.model] = pmos.text.rstrip()
+        names |= {"pfet": f"{pmos.model} l={pmos.length} w={pmos.width}"}
+    return models, names
 
 
 def _bits(name: str, bits: Bits, shape: tuple[int, ...]) -> Bits:
@@ -164,8 +201,8 @@ def _bits(name: str, bits: Bits, shape: tuple[int, ...]) -> Bits:
     return bits.astype(np.uint8)
 
 
-def _template_files() -> list[Any]:
-    return sorted(shipped_folder("netlists").glob("*.j2"))
+def _templates_hash(*names: str) -> str:
+    return content_hash({name: (shipped_folder("netlists") / name).read_text() for name in names})
 
 
 @functools.cache

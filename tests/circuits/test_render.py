@@ -1,14 +1,15 @@
 """Decks solved by ngspice: what the tile's topology promises."""
 
 import subprocess
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spicekit.circuits.render import cell_deck, tile_deck
-from spicekit.circuits.spec import TileSpec, Wires, spec_from_tables
+from spicekit.circuits.header import read_header
+from spicekit.circuits.parse import parse_deck
+from spicekit.circuits.render import Expected, cell_deck, tile_deck
+from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Step, simulate
 
@@ -18,6 +19,8 @@ KINDS = [
     for cell, drive in (("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline"))
     for end in ("far", "near")
 ]
+
+EXAMPLE = KINDS[0], np.array([[1, 0, 1], [0, 1, 1]], np.uint8), np.array([1, 1], np.uint8)
 
 
 def currents(spec: TileSpec, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
@@ -75,10 +78,33 @@ def test_a_deck_runs_unmodified_in_batch_mode(tmp_path: Path) -> None:
 
 def test_the_header_holds_the_spec() -> None:
     text = tile_deck(KINDS[3], np.ones((2, 3), np.uint8), np.ones(2, np.uint8))
-    comments = [line[2:] for line in text.split("\n\n")[0].splitlines()]
-    tables = tomllib.loads("\n".join(comments[comments.index("[deck]") :]))
-    del tables["deck"]
-    assert spec_from_tables(tables, source="header") == KINDS[3]
+    assert read_header(parse_deck(text)).spec == KINDS[3]
+
+
+def test_the_same_call_gives_the_same_text() -> None:
+    assert tile_deck(*EXAMPLE) == tile_deck(*EXAMPLE)
+
+
+def test_full_detail_holds_every_bit_and_gives_the_currents_of_the_read_ports() -> None:
+    rng = np.random.default_rng(3)
+    weights = rng.integers(0, 2, (16, 16), dtype=np.uint8)
+    inputs = rng.integers(0, 2, 16, dtype=np.uint8)
+    spec = TileSpec(rows=16, columns=16, rows_active=16, wires=WIRES)
+    (waves,) = simulate(Job(tile_deck(spec, weights, inputs, detail="full", batch=False), (Step("op"),)))
+    level = np.array([[waves[f"xc_{i}_{j}.q"][0] for j in range(16)] for i in range(16)])
+    assert ((level > spec.corner.vdd / 2) == weights).all()
+    full = np.array([waves[f"vsense_{j}#branch"][0] for j in range(16)])
+    # 1e-6 of full scale: a stored level is off its rail by nanovolts, leakage through the core.
+    np.testing.assert_allclose(full, currents(spec, weights, inputs), atol=1e-6 * full.max())
+
+
+@pytest.mark.parametrize(("offset", "status"), [(0.0, 0), (1e-7, 1)])
+def test_a_deck_checks_its_own_currents(tmp_path: Path, offset: float, status: int) -> None:
+    expected = Expected(currents(*EXAMPLE) + offset, tolerance=1e-9)
+    (tmp_path / "deck.cir").write_text(tile_deck(*EXAMPLE, expected=expected))
+    run = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == status
+    assert ("PASS" in run.stdout) is (status == 0)
 
 
 @pytest.mark.parametrize("inputs", [np.ones(3, np.uint8), np.array([0, 2], np.uint8)])
