@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from spicekit.cli.calibrate import calibrate
 from spicekit.cli.demo import demo
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
@@ -25,7 +26,7 @@ def _root() -> None:
     """Keep verbs as sub-commands even while there is one only."""
 
 
-for verb in (doctor, tile, train, evaluate, demo):
+for verb in (doctor, calibrate, tile, train, evaluate, demo):
     app.command()(verb)
 
 

@@ -12,7 +12,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, as_completed
+from concurrent.futures import CancelledError, Future, as_completed
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +102,9 @@ def simulate_all(
         max_tasks=_JOBS_PER_WORKER,
         context=multiprocessing.get_context("spawn"),
     ) as pool:
-        futures = {pool.schedule(_run, args=[job], timeout=timeout): index for index, job in enumerate(jobs)}
+        futures: dict[Future[list[Waves]], int] = {
+            pool.schedule(_run, args=[job], timeout=timeout): index for index, job in enumerate(jobs)
+        }
         try:
             for future in as_completed(futures):
                 try:

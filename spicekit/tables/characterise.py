@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicekit.circuits.render import cell_deck
-from spicekit.circuits.spec import TileSpec
-from spicekit.errors import SpiceFailed
+from spicekit.circuits.spec import CellName, TileSpec
 from spicekit.provenance import content_hash, provenance
 from spicekit.spice.simulator import Failure, Job, Step, Waves, ngspice_version, simulate_all
 from spicekit.tables.table import IVTable
@@ -16,6 +15,10 @@ from spicekit.tables.table import IVTable
 V_MAX = 0.70
 # 12.5 mV steps: the bicubic spline then stays within 1e-4 of the ON current (tests/tables).
 POINTS = 57
+
+
+# What of a cell's devices carries read current.
+_DEVICE_FIELDS: dict[CellName, set[str]] = {"8t-sram": {"nmos", "fins"}, "1t1r": {"nmos", "fins", "reram"}}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Characterisation:
             "cell": spec.cell,
             "v_wl": spec.v_wl,
             "corner": spec.corner.model_dump(),
-            "device": spec.device.model_dump(),
+            "device": spec.device.model_dump(include=_DEVICE_FIELDS[spec.cell]),
             "v_max": V_MAX,
             "points": POINTS,
         }
@@ -52,25 +55,32 @@ class Characterisation:
 
     @property
     def deck_hash(self) -> str:
-        """Changes with any template, card or option that the sweep depends on; comments do not count."""
-        lines = "\n".join(self.decks()).splitlines()
-        return content_hash("\n".join(line for line in lines if not line.startswith("*")))
+        """Changes with any template, card or option that the sweep depends on; comments and layout do not count."""
+        lines = [" ".join(line.split()) for deck in self.decks() for line in deck.splitlines()]
+        return content_hash("\n".join(line for line in lines if line and not line.startswith("*")))
 
 
 def characterise(
     requests: Sequence[Characterisation], *, workers: int | None = None, timeout: float = 120.0
-) -> Iterator[tuple[Characterisation, IVTable]]:
-    """I-V tables from ngspice, in the order of the requests.
+) -> Iterator[tuple[Characterisation, IVTable | Failure]]:
+    """I-V tables from ngspice, each as soon as it is there; a request whose sweep failed comes with the reason.
 
-    Raises
-    ------
-    SpiceFailed
-        If a sweep fails; names the cell, corner and stored bit.
+    Parameters
+    ----------
+    requests : sequence of Characterisation
+    workers : int, optional
+        Processes; as many as there are cores by default.
+    timeout : float
+        Seconds that one sweep may take.
     """
     jobs = [job for request in requests for job in _jobs(request)]
-    outcomes = simulate_all(jobs, workers=workers, timeout=timeout)
-    for request in requests:
-        yield request, _table(request, [next(outcomes), next(outcomes)])
+    outcomes: dict[int, list[Waves] | Failure] = {}
+    for index, outcome in simulate_all(jobs, workers=workers, timeout=timeout):
+        outcomes[index] = outcome
+        first = index - index % 2  # of the request's two jobs, weight 0 and weight 1
+        if first in outcomes and first + 1 in outcomes:
+            request = requests[first // 2]
+            yield request, _table(request, [outcomes.pop(first), outcomes.pop(first + 1)])
 
 
 def _jobs(request: Characterisation) -> list[Job]:
@@ -80,17 +90,15 @@ def _jobs(request: Characterisation) -> list[Job]:
     return [Job(deck, steps, keep=("vsl#branch",)) for deck in request.decks()]
 
 
-def _table(request: Characterisation, outcomes: list[list[Waves] | Failure]) -> IVTable:
+def _table(request: Characterisation, outcomes: Sequence[list[Waves] | Failure]) -> IVTable | Failure:
     currents = []
     for weight, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
-            raise SpiceFailed(f"{request.name}: the sweep with weight {weight} failed: {outcome.reason}")
+            return Failure(f"weight {weight}: {outcome.reason}")
         for waves in outcome:
             sweep = waves["vsl#branch"]
             if sweep.size != POINTS**2:
-                raise SpiceFailed(
-                    f"{request.name}: ngspice returned {sweep.size} of {POINTS**2} points with weight {weight}"
-                )
+                return Failure(f"weight {weight}: ngspice returned {sweep.size} of {POINTS**2} points")
             # ngspice's inner sweep, the last axis, is v_bl; a source's branch current flows into its plus
             # node, so that of vsl is what leaves the cell.
             currents.append(sweep.reshape(POINTS, POINTS).T)

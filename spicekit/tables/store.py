@@ -50,19 +50,31 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
     request = Characterisation(spec)
     folders = [store] if store else [user_store(), shipped_folder("calibration")]
     for folder in folders:
-        path = folder / f"{request.name}.h5"
-        if path.is_file():
-            table = read_table(path)
-            if table.origin.get("deck_sha256") != request.deck_hash:
-                raise BadTable(
-                    f"{path}: was calibrated from another card or template than today's; "
-                    f"recalibrate with: spicekit calibrate --spec SPEC.toml --force"
-                )
-            return table
+        if (folder / f"{request.name}.h5").is_file():
+            return read_current_table(request, folder)
     raise MissingTable(
         f"no I-V table {request.name}.h5 in {', '.join(map(str, folders))}; "
         f"make it with: spicekit calibrate --spec SPEC.toml"
     )
+
+
+def read_current_table(request: Characterisation, store: Path) -> IVTable:
+    """Table of a request, made from today's cards and templates.
+
+    Raises
+    ------
+    MissingTable
+        If the store does not have it.
+    BadTable
+        If the file is damaged, stale or of another schema.
+    """
+    path = store / f"{request.name}.h5"
+    if not path.is_file():
+        raise MissingTable(f"no I-V table {path}; make it with: spicekit calibrate --spec SPEC.toml")
+    table = read_table(path)
+    if table.origin.get("deck_sha256") != request.deck_hash:
+        raise BadTable(f"{path}: was calibrated from another card or template than today's; {_REPAIR}")
+    return table
 
 
 def write_table(table: IVTable, path: Path) -> None:
@@ -104,7 +116,7 @@ def read_table(path: Path) -> IVTable:
     return table
 
 
-_REPAIR = "recalibrate with: spicekit calibrate --force"
+_REPAIR = "recalibrate with: spicekit calibrate --spec SPEC.toml"
 
 _DIMENSIONS: dict[str, tuple[str, str]] = {
     "w": ("1", "stored weight bit"),

@@ -1,0 +1,52 @@
+"""`spicekit calibrate`: make I-V tables."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    spec: Annotated[Path | None, typer.Option(help="Tile spec: only its table.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of tables; default: the user's own.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one sweep may take.")] = 120.0,
+    force: Annotated[bool, typer.Option("--force", help="Also make tables that are up to date.")] = False,
+) -> None:
+    """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
+    from rich import progress as bars
+
+    from spicekit.circuits.spec import read_spec
+    from spicekit.errors import SpiceFailed
+    from spicekit.tables.calibrate import Progress
+    from spicekit.tables.calibrate import calibrate as run
+    from spicekit.tables.characterise import Characterisation
+    from spicekit.tables.plan import default_plan
+    from spicekit.tables.store import user_store
+
+    requests = [Characterisation(read_spec(spec))] if spec else default_plan()
+    folder = store or user_store()
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left:"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns) as bar:
+        task = bar.add_task("I-V tables", total=len(requests))
+
+        def show(now: Progress) -> None:
+            failed = f", {now.failed} failed" if now.failed else ""
+            done = now.made + now.kept + now.failed
+            bar.update(task, description=f"I-V tables{failed}", total=now.total, completed=done)
+
+        summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
+    print(f"{folder}: {len(summary.made)} made, {len(summary.kept)} kept, {len(summary.failed)} failed")
+    for name, reason in summary.failed.items():
+        print(f"  {name}: {reason}")
+    if summary.failed:
+        raise SpiceFailed(
+            f"{len(summary.failed)} tables were not made; repeat the command to try them again."
+        )
