@@ -86,9 +86,7 @@ def _basis(table: IVTable, v: Array) -> tuple[Array, NDArray[np.intp]]:
     x = (np.asarray(v, float) - table.voltage[0]) / table.step
     first = np.clip(x.astype(np.intp), 0, len(table.voltage) - 2)
     t = x - first
-    weights = np.stack(
-        [(1 - t) ** 3, 4 + t**2 * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t**3], axis=1
-    )
+    weights = np.stack([(1 - t) ** 3, 4 + t**2 * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t**3], axis=1)
     return weights / 6, first
 
 
