@@ -1,5 +1,6 @@
 """Characterisation: sweep one cell in ngspice over both terminal voltages, in each of its four states."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -56,8 +57,17 @@ class Characterisation:
     @property
     def deck_hash(self) -> str:
         """Changes with any template, card or option that the sweep depends on; comments and layout do not count."""
-        lines = [" ".join(line.split()) for deck in self.decks() for line in deck.splitlines()]
-        return content_hash("\n".join(line for line in lines if line and not line.startswith("*")))
+        return content_hash([_substance(deck) for deck in self.decks()])
+
+
+def _substance(deck: str) -> str:
+    """What ngspice takes from a deck: no comments, continuations joined, one space between tokens."""
+    code = "\n".join(line for line in deck.splitlines() if line.strip() and not line.startswith("*"))
+    joined = code.replace("\n+", " ")
+    return "\n".join(" ".join(_TOKEN.findall(line)) for line in joined.splitlines())
+
+
+_TOKEN = re.compile(r"[^\s()=,]+|[()=,]")
 
 
 def characterise(
