@@ -1,0 +1,31 @@
+"""What many tests need: I-V tables swept afresh, and caches that are thrown away."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.tables.characterise import Characterisation, characterise
+from spicekit.tables.table import IVTable
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither read nor write the user's tables and caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPICEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SPICEKIT_TABLES", str(tmp_path_factory.mktemp("tables")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tables() -> dict[str, IVTable]:
+    """I-V table of each cell at the default corner, from ngspice."""
+    specs = [TileSpec(cell=cell, wires=Wires(r_bl=0, r_sl=0)) for cell in ("8t-sram", "1t1r")]
+    swept = characterise([Characterisation(spec) for spec in specs])
+    return {request.spec.cell: table for request, table in swept}
+
+
+@pytest.fixture(scope="session")
+def sram_table(tables: dict[str, IVTable]) -> IVTable:
+    return tables["8t-sram"]

@@ -1,0 +1,66 @@
+"""Thresholds of the column converter."""
+
+import numpy as np
+import pytest
+
+from spicekit.engines.converter import Converter, convert, set_reference
+from spicekit.errors import BadInput
+
+LSB = 2e-5
+
+
+def reads(bend: float = 0.0, offset: float = 0.0):
+    """Currents that fall behind their counts by a parabola, as IR drop makes them."""
+    count = np.repeat(np.arange(17), 5)
+    current = LSB * (count * (1 - bend * count) + offset)
+    return {"current": current, "count": count, "weight": np.ones(len(count))}
+
+
+def codes(converter: Converter, measured: dict) -> np.ndarray:
+    return convert(set_reference(converter, rows=16, lsb=LSB, **measured), measured["current"])
+
+
+@pytest.mark.parametrize("reference", ["unit", "linear", "per_level"])
+def test_an_ideal_column_gives_its_counts(reference):
+    measured = reads()
+    assert (codes(Converter(reference=reference), measured) == measured["count"]).all()
+
+
+def test_unit_misses_what_ir_drop_takes():
+    measured = reads(bend=0.01)
+    assert (codes(Converter(), measured) < measured["count"]).any()
+
+
+def test_linear_corrects_gain_and_offset():
+    measured = reads(offset=0.8)
+    measured["current"] *= 0.7
+    assert (codes(Converter(reference="linear"), measured) == measured["count"]).all()
+
+
+def test_per_level_corrects_a_bent_curve_that_a_line_cannot():
+    measured = reads(bend=0.02)
+    assert (codes(Converter(reference="linear"), measured) != measured["count"]).any()
+    assert (codes(Converter(reference="per_level"), measured) == measured["count"]).all()
+
+
+def test_a_converter_of_four_bits_saturates_at_fifteen():
+    reference = set_reference(Converter(bits=4, full_scale=15), rows=16, lsb=LSB, **reads())
+    assert convert(reference, np.array([-LSB, 15 * LSB, 16 * LSB])).tolist() == [0, 15, 15]
+
+
+def test_coarse_steps_stand_for_several_partial_sums():
+    reference = set_reference(Converter(bits=3, full_scale=14), rows=16, lsb=LSB, **reads())
+    assert reference.step == 2.0
+    assert convert(reference, LSB * np.array([0, 0.9, 1.1, 2, 13.1])).tolist() == [0, 0, 1, 1, 7]
+
+
+def test_a_fit_needs_three_levels():
+    with pytest.raises(BadInput, match="need 3 at least"):
+        set_reference(
+            Converter(reference="linear"),
+            rows=16,
+            lsb=LSB,
+            current=np.zeros(4),
+            count=np.zeros(4, int),
+            weight=np.ones(4),
+        )

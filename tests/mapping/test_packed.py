@@ -1,0 +1,118 @@
+"""Mapped layers on ideal tiles are the software layers, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.fast import ideal_codes
+from spicekit.mapping.binsparx import BinSparX, restore
+from spicekit.mapping.layers import Geometry, map_layer
+from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer, pattern_usage
+from spicekit.networks.layers import BinaryConv2d
+
+
+def spec_of(rows: int = 64, rows_active: int = 16) -> TileSpec:
+    return TileSpec(rows=rows, rows_active=rows_active, wires=Wires(r_bl=1, r_sl=1))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    channels=st.sampled_from([(1, 3), (5, 4), (16, 8), (23, 7)]),
+    kernel=st.sampled_from([1, 3]),
+    stride=st.sampled_from([1, 2]),
+    rows_active=st.sampled_from([4, 8, 16]),
+    static=st.booleans(),
+    dynamic=st.booleans(),
+    unrolling=st.sampled_from(["channel-major", "kernel-major"]),
+    seed=st.integers(0, 1000),
+)
+def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
+    channels, kernel, stride, rows_active, static, dynamic, unrolling, seed
+):
+    torch.manual_seed(seed)
+    layer = BinaryConv2d(*channels, kernel_size=kernel, stride=stride, padding=kernel // 2).eval()
+    values = torch.randn(2, channels[0], 7, 6) + 0.4  # more ones than zeros, so that flips occur
+    spec = spec_of(rows_active=rows_active)
+    packed = pack_layer(
+        map_layer(
+            "layer",
+            layer.weight_bits().numpy(),
+            Geometry(channels[0], kernel, stride, kernel // 2),
+            spec,
+            binsparx=BinSparX(static=static, dynamic=dynamic),
+            unrolling=unrolling,
+        )
+    )
+    applied = apply_inputs(packed, (values >= 0).numpy().astype(np.uint8), by_ones=False)
+    dots = dot_products(packed, applied, ideal_codes(spec))
+    assert (dots == layer(values).detach().numpy()).all()
+
+
+@pytest.mark.parametrize("f", [False, True])
+@pytest.mark.parametrize("d", [False, True])
+def test_each_of_the_four_cases_restores_the_sum(f, d):
+    rng = np.random.default_rng(0)
+    w = rng.integers(0, 2, (50, 16))
+    a = rng.integers(0, 2, (50, 16))
+    measured = ((w ^ f) & (a ^ d)).sum(axis=1)
+    restored = restore(
+        measured,
+        stored_inverted=np.array(f),
+        applied_inverted=np.array(d),
+        weight_ones=w.sum(axis=1),
+        activation_ones=a.sum(axis=1),
+        rows=16,
+    )
+    assert (restored == (w & a).sum(axis=1)).all()
+
+
+def mapped(binsparx: BinSparX, *, channels: int = 8):
+    rng = np.random.default_rng(1)
+    weights = (rng.random((6, channels, 3, 3)) < 0.7).astype(np.uint8)
+    return map_layer("layer", weights, Geometry(channels, 3, 1, 1), spec_of(), binsparx=binsparx)
+
+
+def test_static_flips_leave_no_column_with_more_ones_than_zeros():
+    layer = mapped(BinSparX(static=True))
+    assert (2 * layer.stored.sum(axis=2) <= layer.used[..., None]).all()
+    assert layer.inverted.any()
+
+
+def test_unused_rows_store_zeros():
+    layer = mapped(BinSparX(static=True))
+    assert (layer.rows < 0).any()
+    assert not layer.stored[layer.rows < 0].any()
+
+
+def test_dynamic_flips_apply_at_most_half_ones():
+    packed = pack_layer(mapped(BinSparX(dynamic=True)))
+    bits = (np.random.default_rng(2).random((1, 8, 5, 5)) < 0.9).astype(np.uint8)
+    applied = apply_inputs(packed, bits, by_ones=False)
+    ones = np.bitwise_count(applied.words & 0xFFFF)
+    assert (2 * ones <= packed.layer.used.T[None]).all()
+    assert (applied.corrections[:, 1] == 1).any()
+
+
+def test_flips_lower_the_number_of_on_cells_and_usage_counts_every_read():
+    bits = (np.random.default_rng(2).random((2, 8, 5, 5)) < 0.7).astype(np.uint8)
+    on_cells = {}
+    for both in (False, True):
+        packed = pack_layer(mapped(BinSparX(static=both, dynamic=both)))
+        reads, others = pattern_usage(packed, apply_inputs(packed, bits, by_ones=False))
+        assert reads.sum() == 2 * 5 * 5 * 6 * (packed.layer.used > 0).sum()
+        assert others.min() >= 0
+        on_cells[both] = (reads * np.bitwise_count(np.arange(reads.shape[1]))).sum()
+    assert on_cells[True] < on_cells[False]
+
+
+def test_an_image_alone_gives_what_it_gives_in_a_batch():
+    packed = pack_layer(mapped(BinSparX(static=True, dynamic=True)))
+    bits = np.random.default_rng(3).integers(0, 2, (5, 8, 6, 6), dtype=np.uint8)
+    codes = ideal_codes(packed.layer.spec)
+    together = dot_products(packed, apply_inputs(packed, bits, by_ones=False), codes)
+    for k in range(5):
+        alone = dot_products(packed, apply_inputs(packed, bits[k : k + 1], by_ones=False), codes)
+        assert (alone[0] == together[k]).all()
