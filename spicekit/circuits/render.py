@@ -4,6 +4,7 @@ A deck depends on the arguments, the device models and the templates alone: the 
 Its header says what made it.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 import spicekit
 from spicekit.circuits.header import header_lines
+from spicekit.circuits.loads import loads
 from spicekit.circuits.spec import TileSpec
 from spicekit.circuits.wiring import wiring
 from spicekit.devices.cards import load_card
@@ -29,6 +31,8 @@ Bits = NDArray[np.uint8]
 
 CURRENTS_FILE = "currents.txt"
 """Where a deck run by `ngspice -b` leaves its column currents."""
+WAVES_FILE = "waves.txt"
+"""Where a transient deck leaves time and column currents."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,22 @@ class Expected:
     """(c,), A."""
     tolerance: float
     """A, on each column."""
+
+
+@dataclass(frozen=True)
+class Transient:
+    """A read from rest: word lines (in bit-line drive the rows) rise, and the wires are charged."""
+
+    stop: float
+    """s."""
+    step: float = 1e-12
+    """s, between the points that are kept."""
+    delay: float = 10e-12
+    """s, before the edge."""
+    rise: float = 10e-12
+    """s. Assumed: about two gate delays."""
+    row_cells: int = 1
+    """Cells that each word line passes; those beyond the deck's columns load it with their gates."""
 
 
 def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
@@ -86,6 +106,28 @@ def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
     )
 
 
+def core_deck(spec: TileSpec) -> str:
+    """Deck of a 6T core with its feedback opened, for butterfly curves, without a `.control` section.
+
+    Source `vin` drives both halves; nodes `q` and `qb` are their outputs. `vwwl`, `vwbl` and `vwblb` hold the
+    write ports at rest: word line low, bit lines high.
+
+    Raises
+    ------
+    BadInput
+        If the spec's cell has no such core.
+    """
+    if spec.cell != "8t-sram":
+        raise BadInput(f"core_deck: cell '{spec.cell}' holds no 6T core; pass a spec with cell = '8t-sram'.")
+    return _render(
+        "core.cir.j2",
+        spec,
+        title="6T core with opened feedback",
+        facts={"kind": "core"},
+        detail="full",
+    )
+
+
 def tile_deck(
     spec: TileSpec,
     weights: Bits,
@@ -94,6 +136,7 @@ def tile_deck(
     detail: Detail = "read-port",
     batch: bool = True,
     expected: Expected | None = None,
+    transient: Transient | None = None,
 ) -> str:
     """Deck of a whole tile with its wires, drivers and virtual grounds.
 
@@ -113,6 +156,9 @@ def tile_deck(
         With a `.control` section, for `ngspice -b`, that writes the column currents to `currents.txt`.
     expected : Expected, optional
         What the deck, run by `ngspice -b`, compares its currents with; it exits with 1 if one is off.
+    transient : Transient, optional
+        Adds the wires' capacitances and edges on the inputs; run by `ngspice -b`, the deck then writes time and
+        column currents to `waves.txt`.
 
     Raises
     ------
@@ -127,6 +173,8 @@ def tile_deck(
         "weights_sha256": content_hash(weights),
         "inputs_sha256": content_hash(inputs),
     }
+    if transient is not None:
+        facts["transient"] = dataclasses.asdict(transient)
     if expected is not None:
         if expected.current.shape != (spec.columns,):
             raise BadInput(
@@ -144,7 +192,10 @@ def tile_deck(
         wiring=wiring(spec),
         batch=batch,
         expected=expected,
+        transient=transient,
+        loads=loads(spec, row_cells=transient.row_cells) if transient else None,
         currents_file=CURRENTS_FILE,
+        waves_file=WAVES_FILE,
     )
 
 
@@ -214,6 +265,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=lambda value: f"{value:.15g}" if isinstance(value, float) else value,
     )
     environment.filters["celsius"] = to_celsius
     return environment

@@ -10,7 +10,7 @@ import pytest
 
 from spicekit.circuits.check import check
 from spicekit.circuits.parse import parse_deck
-from spicekit.circuits.render import cell_deck, tile_deck
+from spicekit.circuits.render import Detail, Transient, cell_deck, core_deck, tile_deck
 from spicekit.circuits.rules import known_parameters
 from spicekit.circuits.spec import TileSpec, Wires
 
@@ -105,6 +105,20 @@ def test_rendered_tiles_are_clean(cell: str, drive: str, end: str, ohm: float, s
         weights = np.full(size, weight, np.uint8)
         inputs = np.full(rows, activation, np.uint8)
         assert not findings(tile_deck(spec, weights, inputs))
+
+
+@pytest.mark.parametrize(
+    "spec", [TILE, TILE.replace(cell="1t1r"), TILE.replace(cell="1t1r", drive="bitline")]
+)
+@pytest.mark.parametrize("detail", ["read-port", "full"])
+@pytest.mark.parametrize("transient", [None, Transient(stop=1e-9, row_cells=8)])
+def test_every_variant_is_clean(spec: TileSpec, detail: Detail, transient: Transient | None) -> None:
+    inputs = np.array([1, 0, 1, 1], np.uint8)
+    assert not findings(tile_deck(spec, WEIGHTS, inputs, detail=detail, transient=transient))
+
+
+def test_the_opened_core_is_clean() -> None:
+    assert not findings(core_deck(TILE))
 
 
 @pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])

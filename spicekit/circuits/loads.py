@@ -1,0 +1,57 @@
+"""What a read has to charge: capacitance of the wires, per cell. Gates and drains are in the device models."""
+
+from dataclasses import dataclass
+
+from spicekit.circuits.spec import WIRE_CAPACITANCE, WIRE_RESISTANCE, CellName, Layer, TileSpec
+from spicekit.units import NANO
+
+CELL_HEIGHT = 108e-9
+"""m, along the column: two contacted poly pitches of 54 nm (ASAP7)."""
+
+CELL_WIDTH: dict[CellName, float] = {
+    # A 6T cell of 0.027 um^2 (7 nm, TSMC, IEDM 2016) at this height is 250 nm wide; assumed 30 % more for 8T.
+    "8t-sram": 325e-9,
+    # Assumed: two fins and the space of two at a pitch of 27 nm (ASAP7).
+    "1t1r": 108e-9,
+}
+"""m, along the row."""
+
+COLUMN_LAYER: Layer = "M2"
+"""Layer of the wires along the columns where a spec gives segments in ohm alone. Assumed: the lowest one."""
+
+ROW_LAYER: Layer = "M3"
+"""Layer of the word lines. Assumed: the next one, which runs across."""
+
+
+@dataclass(frozen=True)
+class Loads:
+    """Capacitance of wires per cell, F, and the resistance that a word line has up to its far end, ohm."""
+
+    drive: float
+    """Bit line; in bit-line drive the row."""
+    sense: float
+    """Source line; in bit-line drive the column."""
+    word_line: float
+    r_word_line: float
+    """Driver and half the wire: with the whole capacitance behind it, it has the far end's Elmore delay."""
+
+
+def loads(spec: TileSpec, *, row_cells: int) -> Loads:
+    """Loads of a tile whose word lines pass `row_cells` cells."""
+    wires, width = spec.wires, CELL_WIDTH[spec.cell]
+    column_layer = wires.layer or COLUMN_LAYER
+    height = CELL_HEIGHT if wires.pitch_nm is None else wires.pitch_nm * NANO
+    along_column = _capacitance(column_layer) * height
+    along_row = _capacitance(ROW_LAYER) * width
+    r_row = WIRE_RESISTANCE[ROW_LAYER] * width * row_cells
+    return Loads(
+        drive=along_column if spec.drive == "wordline" else along_row,
+        sense=along_column,
+        word_line=along_row * row_cells,
+        r_word_line=wires.r_driver + r_row / 2,
+    )
+
+
+def _capacitance(layer: Layer) -> float:
+    """F per metre; M5 to M7 taken as M4. Assumed: wires of one aspect ratio differ little."""
+    return WIRE_CAPACITANCE.get(layer, WIRE_CAPACITANCE["M4"])

@@ -1,0 +1,135 @@
+"""How long a read takes, and the charge that it draws: transients of a tile in ngspice."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.circuits.render import Transient, cell_deck, tile_deck
+from spicekit.circuits.spec import TileSpec
+from spicekit.errors import SpiceFailed
+from spicekit.spice.simulator import Job, Step, Waves, simulate
+
+Pattern = Literal["worst", "typical"]
+
+
+@dataclass(frozen=True)
+class Settling:
+    """A read from rest, of one column (in bit-line drive: of the whole tile)."""
+
+    time: float
+    """s, from the beginning of the inputs' edge until every column stays within half an LSB of its end."""
+    current: NDArray[np.float64]
+    """(c,), A, at the end: the column currents of the operating point."""
+    lsb: float
+    """A."""
+    read_charge: float
+    """C, from the read source (in bit-line drive: from all rows) during `time`."""
+    word_line_charge: float
+    """C, that it takes to raise all asserted word lines over their whole length; 0 in bit-line drive."""
+    waves: Waves
+    """`time` in s and `vsense_j#branch` in A, for plots; the edge begins at `delay`."""
+    delay: float
+    """s."""
+
+
+def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Settling:
+    """Settling time and charge of a read.
+
+    Parameters
+    ----------
+    spec : TileSpec
+        In word-line drive one column is simulated, with the word lines loaded by all of the tile's columns.
+    pattern : str
+        "worst": every asserted cell is ON. "typical": every second bit stored, every second pair of rows on, so
+        that a quarter of the cells is ON.
+    timeout : float
+        Seconds for each transient; whole tiles in bit-line drive take long.
+
+    Raises
+    ------
+    SpiceFailed
+        If ngspice fails, or a column has not settled after a hundred nanoseconds.
+    """
+    tile = spec.replace(columns=1) if spec.drive == "wordline" else spec
+    weights, inputs = _pattern(tile, pattern)
+    lsb = _lsb(spec)
+    final = _operating_point(tile, weights, inputs)
+    transient = Transient(stop=_FIRST_STOP, row_cells=spec.columns)
+    while transient.stop <= _LAST_STOP:
+        deck = tile_deck(tile, weights, inputs, batch=False, transient=transient)
+        step = Step(f"tran {transient.step} {transient.stop}")
+        (waves,) = simulate(Job(deck, (step,)), timeout=timeout)
+        settled = _settled_at(waves, final, lsb / 2)
+        if settled < _TRUSTED * transient.stop:
+            return _settling(tile, waves, settled, final, lsb, transient)
+        transient = dataclasses.replace(transient, stop=transient.stop * 4)
+    raise SpiceFailed(f"settling: {pattern} column of {spec.rows} rows had not settled after {_LAST_STOP} s")
+
+
+_FIRST_STOP, _LAST_STOP = 0.5e-9, 100e-9  # s
+_TRUSTED = 0.7  # part of a transient in which a column must settle: what follows shows that it stays settled
+
+
+def _pattern(tile: TileSpec, pattern: Pattern) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Stored bits and inputs of one read; the asserted rows are those farthest from the driver."""
+    row, column = np.indices((tile.rows, tile.columns))
+    asserted = np.arange(tile.rows) >= tile.rows - tile.rows_active
+    if pattern == "worst":
+        return np.ones_like(row, np.uint8), asserted.astype(np.uint8)
+    weights = (row + column) % 2
+    return weights.astype(np.uint8), (asserted & (np.arange(tile.rows) // 2 % 2 == 1)).astype(np.uint8)
+
+
+def _lsb(spec: TileSpec) -> float:
+    on, off = (
+        simulate(Job(cell_deck(spec, weight=weight), (Step("op"),)))[0]["vsl#branch"][0] for weight in (1, 0)
+    )
+    return float(on - off)
+
+
+def _operating_point(
+    tile: TileSpec, weights: NDArray[np.uint8], inputs: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    (waves,) = simulate(Job(tile_deck(tile, weights, inputs, batch=False), (Step("op"),)))
+    return np.array([waves[f"vsense_{j}#branch"][0] for j in range(tile.columns)])
+
+
+def _settled_at(waves: Waves, final: NDArray[np.float64], tolerance: float) -> float:
+    """Time after which all columns stay within `tolerance` of `final`; infinite if one does not."""
+    currents = np.array([waves[f"vsense_{j}#branch"] for j in range(len(final))])
+    outside = np.flatnonzero((np.abs(currents - final[:, None]) > tolerance).any(axis=0))
+    if not len(outside):
+        return 0.0
+    after = outside[-1] + 1
+    return float(waves["time"][after]) if after < len(waves["time"]) else float("inf")
+
+
+def _settling(
+    tile: TileSpec,
+    waves: Waves,
+    settled: float,
+    final: NDArray[np.float64],
+    lsb: float,
+    transient: Transient,
+) -> Settling:
+    time = waves["time"]
+    read_sources = ["vread"] if tile.drive == "wordline" else [f"vin_{i}" for i in range(tile.rows)]
+    word_lines = [f"vwl_{i}" for i in range(tile.rows)] if tile.drive == "wordline" else []
+    during_read = (time >= transient.delay) & (time <= settled)
+
+    def charge(sources: list[str], during: NDArray[np.bool_]) -> float:
+        """Delivered by the sources; ngspice counts current into a source's positive node."""
+        return -float(sum(np.trapezoid(waves[f"{name}#branch"][during], time[during]) for name in sources))
+
+    return Settling(
+        time=max(settled - transient.delay, 0.0),
+        current=final,
+        lsb=lsb,
+        read_charge=charge(read_sources, during_read),
+        word_line_charge=charge(word_lines, np.ones_like(during_read)),
+        waves={name: wave for name, wave in waves.items() if name == "time" or name.startswith("vsense_")},
+        delay=transient.delay,
+    )
