@@ -265,7 +265,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=lambda value: f"{value:.15g}" if isinstance(value, float) else value,
+        # 15 digits: what a product of decimals leaves behind them is rounding
+        finalize=lambda value: float(f"{value:.15g}") if isinstance(value, float) else value,
     )
     environment.filters["celsius"] = to_celsius
     return environment
