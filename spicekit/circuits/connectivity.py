@@ -8,9 +8,9 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from graphlib import CycleError
 
-from spicekit.circuits.hierarchy import Place
+from spicekit.circuits.hierarchy import Place, inside_out
 from spicekit.circuits.parse import Element, Finding, number
 
 SHORT = 1.0
@@ -20,14 +20,10 @@ Chain = tuple[str, ...]
 """Nodes that are joined."""
 
 
-def connectivity(places: Iterable[Place], global_nodes: frozenset[str]) -> Iterator[Finding]:
+def connectivity(places: list[Place], global_nodes: frozenset[str]) -> Iterator[Finding]:
     """Findings on the connections of all scopes; `global_nodes` are those of `.global`."""
-    sorter: TopologicalSorter[Place] = TopologicalSorter()
-    for place in places:
-        targets = (place.target(element) for element in place.scope.elements)
-        sorter.add(place, *(target for target in targets if target is not None))
     try:
-        order = list(sorter.static_order())
+        order = inside_out(places)
     except CycleError as error:
         cycle: list[Place] = error.args[1]
         names = " > ".join(place.scope.name for place in cycle)

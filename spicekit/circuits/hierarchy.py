@@ -2,6 +2,7 @@
 
 from collections import ChainMap
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 from spicekit.circuits.parse import Deck, Element, Model, Scope
 
@@ -29,6 +30,21 @@ def places(deck: Deck) -> list[Place]:
     found: list[Place] = []
     _visit(deck.top, ChainMap(), ChainMap(), found)
     return found
+
+
+def inside_out(found: list[Place]) -> list[Place]:
+    """Scopes in such an order that each comes after those that it contains instances of.
+
+    Raises
+    ------
+    graphlib.CycleError
+        If subcircuits contain each other.
+    """
+    sorter: TopologicalSorter[Place] = TopologicalSorter()
+    for place in found:
+        targets = (place.target(element) for element in place.scope.elements)
+        sorter.add(place, *(target for target in targets if target is not None))
+    return list(sorter.static_order())
 
 
 def _visit(

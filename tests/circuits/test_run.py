@@ -1,0 +1,93 @@
+"""Decks from outside: what runs is what was read, and nothing harmful is run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.diff import diff
+from spicekit.circuits.parse import parse_deck
+from spicekit.circuits.render import Detail, Expected, tile_deck
+from spicekit.circuits.run import column_currents, run_deck, write_deck
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.circuits.summary import summarise
+from spicekit.errors import BadInput, SpiceFailed
+from spicekit.spice.batch import run_batch
+from spicekit.spice.simulator import Job, Step, simulate
+
+SPEC = TileSpec(rows=3, columns=2, rows_active=3, wires=Wires(r_bl=3.2, r_sl=3.2))
+WEIGHTS = np.array([[1, 0], [0, 1], [1, 1]], np.uint8)
+INPUTS = np.array([1, 0, 1], np.uint8)
+DECK = tile_deck(SPEC, WEIGHTS, INPUTS)
+
+
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+@pytest.mark.parametrize("detail", ["read-port", "full"])
+def test_a_deck_written_from_what_was_read_is_the_same_circuit(cell: str, detail: Detail) -> None:
+    deck = parse_deck(tile_deck(SPEC.replace(cell=cell), WEIGHTS, INPUTS, detail=detail))
+    again = parse_deck(write_deck(deck))
+    assert diff(deck, again) == ()
+    assert [command.text for command in again.commands] == [command.text for command in deck.commands]
+
+
+def test_running_a_deck_gives_the_currents_of_the_simulator() -> None:
+    run = run_deck(parse_deck(DECK))
+    (waves,) = simulate(Job(tile_deck(SPEC, WEIGHTS, INPUTS, batch=False), (Step("op"),)))
+    expected = [waves[f"vsense_{j}#branch"][0] for j in range(2)]
+    assert run.status == 0
+    np.testing.assert_allclose(column_currents(run), expected, rtol=1e-9)
+
+
+def test_a_deck_that_misses_its_currents_says_so_by_its_status() -> None:
+    wrong = Expected(np.zeros(2), tolerance=1e-9)
+    run = run_deck(parse_deck(tile_deck(SPEC, WEIGHTS, INPUTS, expected=wrong)))
+    assert run.status == 1
+    assert "FAIL: 2 of 2 columns" in run.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("\nop\n", "\nshell touch {victim}\nop\n"),
+        ("\nop\n", "\necho `touch {victim}`\nop\n"),
+        ("\nop\n", "\nop > {victim}\n"),
+        ("\nop\n", "\necho a ; shell touch {victim}\nop\n"),
+        ("\nop\n", "\nset numdgt = ( > {victim} )\nop\n"),
+        ("\nVread", "\n*#shell touch {victim}\nVread"),
+        ("\n.end\n", "\n.end\n.control\nshell touch {victim}\n.endc\n"),
+    ],
+)
+def test_a_deck_that_would_touch_a_file_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    victim = tmp_path / "victim"
+    deck = parse_deck(DECK.replace(old, new.format(victim=victim), 1))
+    with pytest.raises(BadInput, match="will not be run"):
+        run_deck(deck)
+    assert not victim.exists()
+
+
+def test_a_title_that_makes_a_script_of_the_deck_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="will not be run"):
+        run_deck(parse_deck(f"*ng_script\nshell touch {tmp_path / 'victim'}\n"))
+
+
+def test_a_deck_without_currents_is_told() -> None:
+    run = run_deck(parse_deck("title\nV1 a 0 1\nR1 a 0 1\n.control\nop\nquit 0\n.endc\n.end\n"))
+    with pytest.raises(BadInput, match=r"wrote no currents\.txt"):
+        column_currents(run)
+
+
+def test_a_deck_that_never_ends_is_stopped() -> None:
+    endless = "title\nV1 a 0 1\nR1 a 0 1\n.control\nwhile 1\nlet x = 1\nend\n.endc\n.end\n"
+    with pytest.raises(SpiceFailed, match="longer than"):
+        run_batch(endless, timeout=1.0)
+
+
+def test_a_summary_counts_what_the_tile_has() -> None:
+    summary = summarise(parse_deck(tile_deck(SPEC, WEIGHTS, INPUTS, detail="full")))
+    assert summary.devices["m"] == 8 * 3 * 2
+    assert summary.instances == {"cell_0": 2, "cell_1": 4}
+    assert summary.resistors["rbl"].count == 4
+    assert summary.resistors["rbl"].total == pytest.approx(4 * 3.2)
+    assert summary.sources["vwl"].values == ("dc 0.7", "dc 0")
+    assert summary.header is not None
+    assert summary.header.spec == SPEC
