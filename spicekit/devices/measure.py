@@ -1,11 +1,11 @@
 """A transistor's figures of merit, measured in ngspice as a data sheet defines them.
 
-Bias and sign: everything is measured on one fin with source and bulk at 0 V; a PMOS is driven by the mirror
-images of the same voltages, so that all its figures are positive too.
+Everything is measured on one fin with source and bulk at 0 V; a PMOS is driven by the mirror images of the
+same voltages, so that all its figures are positive too.
 
-Vt is a constant-current threshold: the gate voltage at which one fin carries `CRITERION`. The published
-Vt, SS and Ioff of the seven-nanometre targets imply that current (`docs/decisions/threshold-criterion.md`).
-Ieff is the mean of I(Vg = Vdd, Vd = Vdd/2) and I(Vg = Vdd/2, Vd = Vdd) (Na et al., IEDM 2002).
+Vt is a constant-current threshold: the gate voltage at which one fin carries `CRITERION`. The published Vt, SS
+and Ioff imply that current (`docs/decisions/threshold-criterion.md`). Ieff is the mean of I(Vg = Vdd,
+Vd = Vdd/2) and I(Vg = Vdd/2, Vd = Vdd) (Na et al., IEDM 2002).
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,13 @@ from spicekit.devices.corners import Corner
 from spicekit.spice.simulator import Job, Step, Waves, simulate
 from spicekit.units import to_celsius
 
-CRITERION = 10e-9  # A per fin; implied by the published figures, see the module's docstring
+Array = NDArray[np.float64]
+
+CRITERION = 10e-9  # A for each fin; see the module's docstring
 V_LINEAR = 0.05  # V, drain voltage of the linear region; assumed, the usual choice
 _GATE_FROM = -0.25  # V, low enough for the swing of the lowest threshold
-_GATE_STEP = 0.005  # V; log-linear interpolation in between is good to 1e-4 V
+_GATE_STEP = 0.005  # V; interpolating log currents in between moves Vt by less than 0.1 mV
+_RAMP = 1e-9  # s from 0 to Vdd, slow against the transistor's picoseconds
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,11 @@ class Figures:
     vtlin: float
     """V, at Vd = `V_LINEAR`."""
     ss: float
-    """V per decade, over the decade below `CRITERION` at Vd = Vdd."""
+    """V for each decade of current, over the decade below `CRITERION` at Vd = Vdd."""
     dibl: float
     """V/V, (vtlin - vtsat) / (Vdd - `V_LINEAR`)."""
+    gmsat: float
+    """S, transconductance at Vg = Vd = Vdd."""
 
 
 def measure(cards: Sequence[Card], corner: Corner) -> list[Figures]:
@@ -53,7 +58,6 @@ def measure(cards: Sequence[Card], corner: Corner) -> list[Figures]:
     Parameters
     ----------
     cards : sequence of Card
-        Their model names must differ.
     corner : Corner
         Supply and temperature; the process is the cards' own.
 
@@ -70,17 +74,39 @@ def measure(cards: Sequence[Card], corner: Corner) -> list[Figures]:
         Step(f"dc vd {vdd / 2} {vdd} {vdd / 2}", (f"vg dc {vdd}",)),
         Step(f"dc vg {vdd / 2} {vdd} {vdd / 2}", (f"vd dc {vdd}",)),
     )
-    probes = tuple(f"vm{k}#branch" for k in range(len(cards)))
-    waves = simulate(Job(_bench(cards, corner), steps, keep=probes))
-    gate = np.arange(len(waves[0][probes[0]]), dtype=np.float64) * _GATE_STEP + _GATE_FROM
-    return [_figures(gate, [_magnitude(wave, probe) for wave in waves], vdd) for probe in probes]
+    waves = _run(cards, corner, steps)
+    gate = np.arange(len(waves[0]["vd0#branch"]), dtype=np.float64) * _GATE_STEP + _GATE_FROM
+    drains = ([np.abs(wave[f"vd{k}#branch"]) for wave in waves] for k in range(len(cards)))
+    return [_figures(gate, *drain, vdd=vdd) for drain in drains]
+
+
+def gate_capacitances(cards: Sequence[Card], corner: Corner) -> list[float]:
+    """Gate capacitance of one fin of each card at Vg = Vdd with source and drain at 0 V, in F.
+
+    Gate current over slew rate at the end of a slow ramp. Raises `SpiceFailed` as `measure` does.
+    """
+    (wave,) = _run(cards, corner, (Step(f"tran {_RAMP / 200} {_RAMP}"),))
+    slew = corner.vdd / _RAMP
+    return [float(abs(wave[f"vg{k}#branch"][-1])) / slew for k in range(len(cards))]
+
+
+def curves(card: Card, corner: Corner, *, v_drain: float, gate: Array) -> Array:
+    """Drain current of one fin at the gate voltages `gate` (k,), V, evenly spaced; (k,) float array, A."""
+    sweep = f"dc vg {gate[0]} {gate[-1] + 1e-9} {gate[1] - gate[0]}"
+    (wave,) = _run([card], corner, (Step(sweep, (f"vd dc {v_drain}",)),))
+    return np.abs(wave["vd0#branch"])
+
+
+def _run(cards: Sequence[Card], corner: Corner, steps: tuple[Step, ...]) -> list[Waves]:
+    return simulate(Job(_bench(cards, corner), steps))
 
 
 def _bench(cards: Sequence[Card], corner: Corner) -> str:
-    """All transistors in parallel, each behind a current probe; PMOS see mirrored gate and drain."""
-    devices = [
-        f"vm{k} d{card.polarity} x{k} 0\n"
-        f"m{k} x{k} g{card.polarity} 0 0 {card.model} l={card.length} w={card.width}"
+    """All transistors in parallel, each behind current probes; PMOS see mirrored gate and drain."""
+    transistors = [
+        f"vd{k} d{card.polarity} x{k} 0\n"
+        f"vg{k} g{card.polarity} y{k} 0\n"
+        f"m{k} x{k} y{k} 0 0 model_{k} l={card.length} w={card.width}"
         for k, card in enumerate(cards)
     ]
     return "\n".join(
@@ -88,24 +114,22 @@ def _bench(cards: Sequence[Card], corner: Corner) -> str:
             "* figures of merit, one fin each",
             ".options gmin=1e-18",  # ngspice's 1e-12 S would be most of an Ioff of 1 pA
             f".temp {to_celsius(corner.temperature)}",
-            *(card.text for card in cards),
-            "vg gn 0 0",
-            "vd dn 0 0",
-            "egp gp 0 gn 0 -1",
-            "edp dp 0 dn 0 -1",
-            *devices,
+            *(card.text.replace(card.model, f"model_{k}", 1) for k, card in enumerate(cards)),
+            f"vramp ramp 0 dc 0 pwl(0 0 {_RAMP} {corner.vdd})",
+            "vg gnmos ramp dc 0",
+            "vd dnmos 0 dc 0",
+            "egp gpmos 0 gnmos 0 -1",
+            "edp dpmos 0 dnmos 0 -1",
+            *transistors,
             ".end",
             "",
         ]
     )
 
 
-def _magnitude(wave: Waves, probe: str) -> NDArray[np.float64]:
-    return np.abs(wave[probe])
-
-
-def _figures(gate: NDArray[np.float64], waves: list[NDArray[np.float64]], vdd: float) -> Figures:
-    linear, saturated, full_gate, full_drain = waves
+def _figures(
+    gate: Array, linear: Array, saturated: Array, full_gate: Array, full_drain: Array, *, vdd: float
+) -> Figures:
     vtsat = _gate_at(CRITERION, gate, saturated)
     vtlin = _gate_at(CRITERION, gate, linear)
     return Figures(
@@ -117,9 +141,10 @@ def _figures(gate: NDArray[np.float64], waves: list[NDArray[np.float64]], vdd: f
         vtlin=vtlin,
         ss=vtsat - _gate_at(CRITERION / 10, gate, saturated),
         dibl=(vtlin - vtsat) / (vdd - V_LINEAR),
+        gmsat=float(np.gradient(saturated[-3:], _GATE_STEP, edge_order=2)[-1]),
     )
 
 
-def _gate_at(current: float, gate: NDArray[np.float64], drain: NDArray[np.float64]) -> float:
+def _gate_at(current: float, gate: Array, drain: Array) -> float:
     """Gate voltage at which a rising drain current passes `current`, interpolated in its logarithm."""
     return float(np.interp(np.log(current), np.log(drain), gate))

@@ -1,0 +1,14 @@
+* nmos-lvt at tt: one fin of the 7 nm node as a BSIM4 card for stock ngspice.
+* Written by `spicekit devices fit nmos-lvt` from device.toml; figures in fit.md.
+.model nmos_lvt_tt nmos (
++ level=14 version=4.8 tnom=25 mobmod=0 capmod=2 rdsmod=0
++ igcmod=0 igbmod=0 paramchk=0 ndep=1e+18 k1=0 k2=0
++ k3=0 lpe0=0 lpeb=0 dvt0=0 dvt0w=0 dvtp0=0
++ etab=0 dsub=1 ua=0 ub=0 uc=0 a0=0
++ ags=0 keta=0 b0=0 cit=0 cdsc=0 cdscd=0
++ cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0 pscbe1=0
++ pscbe2=0 delta=0.01 cf=0 jss=1e-30 jsws=0 jswgs=0
++ cjs=0 cjsws=0 cjswgs=0 toxe=1e-09 toxp=1e-09 toxm=1e-09
++ cgso=1.6e-10 cgdo=1.6e-10 ute=-0.7 at=20537.45 vth0=0.1478808 nfactor=0.1005289
++ eta0=0.0349867 u0=0.01310441 vsat=68882.95 pclm=0.1302244 minv=0.3201127 rdsw=323.1705
++ kt1=-0.06022215)

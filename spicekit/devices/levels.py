@@ -1,0 +1,81 @@
+"""Which transistor models this ngspice can run. A level that it cannot run must never reach a deck: some
+are silently replaced by level 1."""
+
+import functools
+import re
+
+from spicekit.errors import BadInput, SpiceFailed
+from spicekit.spice.simulator import Job, Step, simulate
+
+BSIM4_LEVELS = frozenset({14, 54})  # both names of BSIM4 in ngspice, in every version since 2004
+_NAMES = {17: "BSIM-CMG", 72: "BSIM-CMG", 73: "HiSIM_HV", 74: "MOS 9", 68: "HiSIM2", 49: "BSIM3", 8: "BSIM3"}
+
+
+def card_level(text: str) -> int:
+    """Level of a `.model` statement; 1 where none is given, as in ngspice.
+
+    >>> card_level(".model n nmos (level = 54 vth0=0.3)")
+    54
+    """
+    match = re.search(r"\blevel\s*=\s*(\d+)", text, re.IGNORECASE)
+    return int(match.group(1)) if match else 1
+
+
+@functools.cache
+def supported_levels() -> frozenset[int]:
+    """MOS levels that this ngspice runs, as it names them when asked for one that it does not know.
+
+    Raises
+    ------
+    MissingTool
+        If ngspice is not there.
+    SpiceFailed
+        If it does not name them.
+    """
+    try:
+        simulate(Job(_PROBE, (Step("op"),)))
+    except SpiceFailed as error:
+        named = re.search(r"levels ([\d,\- ]+) are supported", str(error))
+        if named is None:
+            raise
+        return frozenset(_numbers(named.group(1)))
+    raise SpiceFailed("ngspice accepted MOS level 98, which no version has; its levels cannot be told.")
+
+
+@functools.cache
+def supports_osdi() -> bool:
+    """Whether this ngspice can load compiled Verilog-A models (OSDI), as BSIM-CMG is distributed today."""
+    try:
+        simulate(Job("* probe\nr1 a 0 1\n.end\n", (Step("osdi no-such-file"),)))
+    except SpiceFailed as error:
+        return "no such command" not in str(error)
+    return True
+
+
+def require_runnable(text: str, *, source: str) -> None:
+    """Raise `BadInput`, with the cure, if this ngspice cannot run the card's level."""
+    level = card_level(text)
+    if level in BSIM4_LEVELS or level in supported_levels():
+        return
+    name = f"level {level}" + (f" ({_NAMES[level]})" if level in _NAMES else "")
+    raise BadInput(
+        f"{source}: this ngspice does not run MOS {name}; it runs {sorted(supported_levels())}. Use an ngspice "
+        "that has it (BSIM-CMG: built in, or through OSDI), or refit the device as BSIM4 (level 14)."
+    )
+
+
+_PROBE = """* ask for a level that does not exist
+.model probe nmos (level=98)
+m1 a a 0 0 probe
+v1 a 0 1
+.end
+"""
+
+
+def _numbers(ranges: str) -> list[int]:
+    """The numbers in '1-6,8-10,14'."""
+    numbers: list[int] = []
+    for part in ranges.split(","):
+        first, _, last = part.strip().partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers

@@ -1,0 +1,115 @@
+"""What is known about a transistor: `device.toml` beside its cards, every number with its source.
+
+A card of the user's own needs the table [geometry] only; the others are what fitting and checking need.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from spicekit.config import Config, parse, read_toml
+from spicekit.errors import BadInput
+
+Polarity = Literal["nmos", "pmos"]
+
+OXIDE_PERMITTIVITY = 3.9 * 8.8541878128e-12  # F/m: SiO2, to which an EOT refers, times vacuum (CODATA 2018)
+
+
+class Geometry(Config):
+    """One fin, as an equivalent planar transistor."""
+
+    width: float = Field(gt=0, lt=1e-3)
+    """Effective width, m."""
+    length: float = Field(gt=0, lt=1e-3)
+    """Gate length, m."""
+    source: str = ""
+
+
+class Target(Config):
+    """One published figure of merit, in SI units and as a magnitude."""
+
+    value: float = Field(gt=0)
+    source: str
+
+
+class Targets(Config):
+    """Published figures at TT, 25 degrees Celsius and nominal supply; fields as in `measure.Figures`."""
+
+    idsat: Target
+    ieff: Target
+    idlin: Target
+    ioff: Target
+    vtsat: Target
+    vtlin: Target
+    ss: Target
+    dibl: Target
+    gmsat: Target
+
+
+class Gate(Config):
+    """What sets the gate capacitance."""
+
+    eot: float = Field(gt=0)
+    """Equivalent oxide thickness, m."""
+    overlap: float = Field(ge=0)
+    """Gate to source, and gate to drain, F for each metre of width."""
+    source: str
+
+
+class Temperature(Config):
+    """How threshold, mobility and saturation velocity move with temperature."""
+
+    vt: float
+    """Change of vtsat, V/K."""
+    mobility: float
+    """Exponent of absolute temperature."""
+    velocity: float
+    """Relative fall for each kelvin, 1/K."""
+    source: str
+
+
+class Sheet(Config):
+    """A device's sheet, as much of it as there is."""
+
+    geometry: Geometry
+    polarity: Polarity | None = None
+    targets: Targets | None = None
+    gate: Gate | None = None
+    temperature: Temperature | None = None
+
+
+class FullSheet(Sheet):
+    """A sheet with all that a fit needs."""
+
+    polarity: Polarity
+    targets: Targets
+    gate: Gate
+    temperature: Temperature
+
+
+def read_sheet(path: Path) -> Sheet:
+    """The sheet of a device.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, lacks [geometry], or holds an unknown key.
+    """
+    if not path.is_file():
+        raise BadInput(
+            f"{path}: is missing; write it with a table [geometry] that gives the effective width and the "
+            "length of one fin in m, for instance width = 70.5e-9 and length = 21e-9."
+        )
+    return parse(Sheet, read_toml(path), source=str(path))
+
+
+def read_full_sheet(path: Path) -> FullSheet:
+    """The sheet of a device that is to be fitted; `BadInput` as `read_sheet`, or if a table is missing."""
+    return parse(FullSheet, read_toml(path), source=str(path))
+
+
+def plate_capacitance(geometry: Geometry, gate: Gate) -> float:
+    """Gate capacitance of one fin as a parallel plate with its two overlaps, F."""
+    plate = OXIDE_PERMITTIVITY / gate.eot * geometry.width * geometry.length
+    return plate + 2 * gate.overlap * geometry.width
