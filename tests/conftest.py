@@ -23,7 +23,7 @@ def tables() -> dict[str, IVTable]:
     """I-V table of each cell at the default corner, from ngspice."""
     specs = [TileSpec(cell=cell, wires=Wires(r_bl=0, r_sl=0)) for cell in ("8t-sram", "1t1r")]
     swept = characterise([Characterisation(spec) for spec in specs])
-    return {request.spec.cell: table for request, table in swept}
+    return {request.spec.cell: sweep.table() for request, sweep in swept}
 
 
 @pytest.fixture(scope="session")

@@ -44,9 +44,11 @@ def calibrate(
 
         summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
     print(f"{folder}: {len(summary.made)} made, {len(summary.kept)} kept, {len(summary.failed)} failed")
-    for name, reason in summary.failed.items():
-        print(f"  {name}: {reason}")
-    if summary.failed:
+    for kind, faults in (("failed", summary.failed), ("incomplete", summary.incomplete)):
+        for name, fault in faults.items():
+            print(f"  {kind}: {name}: {fault}")
+    if summary.failed or summary.incomplete:
         raise SpiceFailed(
-            f"{len(summary.failed)} tables were not made; repeat the command to try them again."
+            f"{len(summary.failed)} tables failed, {len(summary.incomplete)} are incomplete; "
+            f"repeat the command to try those that failed again."
         )

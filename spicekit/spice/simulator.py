@@ -1,58 +1,42 @@
-"""The only module that knows PySpice and libngspice: a deck and analysis commands in, waves out.
+"""ngspice in worker processes: a deck and analysis commands in, waves out.
 
-ngspice runs inside worker processes, each with a time limit and recycled after some jobs, so that a hang
-or a crash costs one job and memory stays bounded. PySpice warns that it does not know ngspice 39; results
-are judged by what they hold, not by that text.
+Each job has a time limit and workers are recycled, so that a hang or a crash costs one job and memory stays bounded.
+Workers are forked by a server process that has imported what they need: one starts in hundredths of a second, and
+none inherits the threads of the caller.
 """
 
-import contextlib
 import ctypes.util
 import functools
-import logging
+import itertools
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, as_completed
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from spicekit.errors import MissingTool, SpiceFailed
+from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Step, Waves
+from spicekit.spice.worker import run_job, version
 
-Waves = dict[str, NDArray[np.float64]]
-"""Vectors by ngspice's lower-case names; node voltages by node, source currents as `name#branch`."""
+if TYPE_CHECKING:
+    from pebble import ProcessPool
+
+__all__ = [
+    "FALLBACKS",
+    "Failure",
+    "Job",
+    "Outcome",
+    "Run",
+    "Step",
+    "Waves",
+    "available_cores",
+    "ngspice_version",
+    "simulate",
+    "simulate_all",
+]
 
 INSTALL_HINT = "install it with: apt-get install ngspice libngspice0"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One analysis of a loaded deck, after some `alter` commands."""
-
-    analysis: str
-    """ngspice command: `op`, `dc vbl 0 0.7 0.01`, `tran 1p 1n`."""
-    alters: tuple[str, ...] = ()
-    """What to change first, without the word: `vwl_3 dc 0.7`. Changes stay for later steps."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A deck (text without a `.control` section) and the analyses to run on it, in order."""
-
-    deck: str
-    steps: tuple[Step, ...]
-    keep: tuple[str, ...] | None = None
-    """Names of the vectors to return; None returns all."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A job that gave no waves, and why."""
-
-    reason: str
 
 
 def ngspice_version() -> str:
@@ -63,7 +47,7 @@ def ngspice_version() -> str:
     MissingTool
         If libngspice or PySpice is not there.
     """
-    return _version()
+    return _version(_library())
 
 
 def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
@@ -77,47 +61,53 @@ def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
     ((_, outcome),) = simulate_all([job], workers=1, timeout=timeout)
     if isinstance(outcome, Failure):
         raise SpiceFailed(outcome.reason)
-    return outcome
+    for run in outcome.runs:
+        if run.trouble:
+            raise SpiceFailed(run.trouble)
+    return [run.waves for run in outcome.runs]
 
 
 def simulate_all(
-    jobs: Sequence[Job], *, workers: int | None = None, timeout: float = 120.0
-) -> Iterator[tuple[int, list[Waves] | Failure]]:
+    jobs: Iterable[Job], *, workers: int | None = None, timeout: float = 120.0
+) -> Iterator[tuple[int, Outcome | Failure]]:
     """Outcomes of many jobs from a pool of worker processes, each with its job's index, as they come.
+
+    A job whose worker died gets a second one.
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : iterable of Job
+        Drawn from as workers become free.
     workers : int, optional
         Processes; as many as there are cores by default.
     timeout : float
         Seconds that one job may take.
-    """
-    from pebble import ProcessExpired, ProcessPool
 
-    ngspice_version()
-    workers = min(workers or available_cores(), max(len(jobs), 1))
-    with ProcessPool(
-        max_workers=workers,
-        max_tasks=_JOBS_PER_WORKER,
-        context=multiprocessing.get_context("spawn"),
-    ) as pool:
-        futures: dict[Future[list[Waves]], int] = {
-            pool.schedule(_run, args=[job], timeout=timeout): index for index, job in enumerate(jobs)
-        }
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield futures[future], future.result()
-                except TimeoutError:
-                    yield futures[future], Failure(f"ngspice took longer than {timeout:g} s and was stopped")
-                except (ProcessExpired, CancelledError) as error:
-                    yield futures[future], Failure(f"the ngspice worker process died ({error})")
-                except SpiceFailed as error:
-                    yield futures[future], Failure(str(error))
-        except BaseException:  # an interrupt, or a caller who has heard enough: stop what runs
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise
+    Raises
+    ------
+    MissingTool
+        If libngspice or PySpice is not there.
+    """
+    from pebble import ProcessExpired
+
+    library = _library()
+    workers = workers or available_cores()
+    coming = enumerate(jobs)
+    running: dict[Future[Outcome], tuple[int, Job]] = {}
+    again: set[int] = set()
+    with _pool(workers) as pool:
+        while True:
+            for index, job in itertools.islice(coming, _QUEUED * workers - len(running)):
+                running[_schedule(pool, job, library, timeout)] = index, job
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                index, job = running.pop(future)
+                if isinstance(future.exception(), ProcessExpired) and index not in again:
+                    again.add(index)
+                    running[_schedule(pool, job, library, timeout)] = index, job
+                else:
+                    yield index, _outcome(future, timeout)
 
 
 def available_cores() -> int:
@@ -125,76 +115,54 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-_JOBS_PER_WORKER = 100  # recycle: bounds what ngspice leaks; starting a worker takes 0.3 s
+_JOBS_PER_WORKER = 100  # recycle: bounds what ngspice leaks, about 50 kB a sweep
+_QUEUED = 3  # jobs per worker, one of them running, so that none waits for its next
+_GRACE = 5.0  # s, after which a worker whose pool did not stop it stops itself
 
 
-@functools.cache
-def _version() -> str:
+def _library() -> str:
     library = ctypes.util.find_library("ngspice")
     if library is None:
         raise MissingTool(f"libngspice was not found; {INSTALL_HINT}")
-    os.environ.setdefault("NGSPICE_LIBRARY_PATH", library)
-    from pebble import ProcessPool
+    return library
 
-    with ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
+
+@functools.cache
+def _version(library: str) -> str:
+    with _pool(1) as pool:
         try:
-            return str(pool.schedule(_worker_version, timeout=60.0).result())
+            return str(pool.schedule(version, args=[library], timeout=60.0).result())
         except Exception as error:
             raise MissingTool(f"libngspice ({library}) does not start ({error}); {INSTALL_HINT}") from error
 
 
-def _worker_version() -> str:
-    return str(_simulator().ngspice_version)
+@contextmanager
+def _pool(workers: int) -> Iterator["ProcessPool"]:
+    """Worker processes; when the caller leaves early, what they run is stopped."""
+    from pebble import ProcessPool
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "spicekit.spice.worker", "PySpice.Spice.NgSpice.Shared"])
+    with ProcessPool(max_workers=workers, max_tasks=_JOBS_PER_WORKER, context=context) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.stop()  # type: ignore[no-untyped-call]
+            raise
 
 
-@functools.cache
-def _simulator() -> Any:
-    """PySpice's handle on the shared library, one for each process."""
-    logging.getLogger("PySpice").setLevel(logging.CRITICAL)
-    from PySpice.Spice.NgSpice.Shared import NgSpiceShared
-
-    NgSpiceShared.LIBRARY_PATH = os.environ["NGSPICE_LIBRARY_PATH"]
-    with open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
-        ngspice = NgSpiceShared.new_instance()
-    # ngspice evaluates BSIM4 with two OpenMP threads by default; where the cores are busy with other workers
-    # they wait for one another, and a sweep takes 50 times as long.
-    ngspice.exec_command("set num_threads=1")
-    return ngspice
+def _schedule(pool: "ProcessPool", job: Job, library: str, timeout: float) -> Future[Outcome]:
+    return pool.schedule(run_job, args=[job, library, timeout + _GRACE], timeout=timeout)
 
 
-def _run(job: Job) -> list[Waves]:
-    from PySpice.Spice.NgSpice.Shared import NgSpiceCircuitError, NgSpiceCommandError
+def _outcome(future: Future[Outcome], timeout: float) -> Outcome | Failure:
+    from pebble import ProcessExpired
 
-    ngspice = _simulator()
-    loading: list[str] = []
     try:
-        ngspice.load_circuit(job.deck)
-        loading = list(ngspice._stderr)  # why a deck was not parsed; the next command clears it
-        return [_run_step(ngspice, step, job.keep) for step in job.steps]
-    except (NgSpiceCircuitError, NgSpiceCommandError, NameError) as error:
-        raise SpiceFailed(_reason(ngspice, error, loading)) from None
-    finally:
-        ngspice.destroy()
-        with contextlib.suppress(NgSpiceCommandError, NameError):  # nothing was loaded
-            ngspice.remove_circuit()
-
-
-def _run_step(ngspice: Any, step: Step, keep: tuple[str, ...] | None) -> Waves:
-    for change in step.alters:
-        ngspice.exec_command(f"alter {change}")
-    before = ngspice.last_plot
-    ngspice.exec_command(step.analysis)
-    name = ngspice.last_plot
-    if name == before:
-        raise SpiceFailed(f"ngspice: '{step.analysis}' gave no result")
-    plot = ngspice.plot(None, name)
-    waves = {key: np.array(plot[key]._data, float) for key in (keep or plot)}
-    if not all(np.isfinite(wave).all() for wave in waves.values()):
-        raise SpiceFailed(f"ngspice: '{step.analysis}' gave values that are not finite")
-    ngspice.exec_command(f"destroy {name}")
-    return waves
-
-
-def _reason(ngspice: Any, error: Exception, loading: list[str]) -> str:
-    lines = [line for line in (*loading, *ngspice._stderr, *ngspice._stdout) if line.strip()]
-    return "ngspice: " + ("; ".join(lines[:4]) or str(error))
+        return future.result()
+    except TimeoutError:
+        return Failure(f"ngspice took longer than {timeout:g} s and was stopped")
+    except (ProcessExpired, CancelledError) as error:
+        return Failure(f"the ngspice worker process died, twice ({error})")
+    except SpiceFailed as error:
+        return Failure(str(error))

@@ -1,13 +1,16 @@
 """Calibration: tables that a store lacks are swept in ngspice and written one by one, so that a stop loses little."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from spicekit.errors import BadTable, MissingTable
-from spicekit.spice.simulator import Failure
-from spicekit.tables.characterise import Characterisation, characterise
-from spicekit.tables.store import read_current_table, write_table
+from spicekit.errors import BadTable, MissingTable, NotConverged
+from spicekit.spice.simulator import Failure, ngspice_version
+from spicekit.tables.characterise import Characterisation, Sweep, characterise
+from spicekit.tables.claims import Claims
+from spicekit.tables.store import current_sweep, write_sweep
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,17 @@ class CalibrationSummary:
     made: tuple[str, ...]
     kept: tuple[str, ...]
     """Already in the store, intact and up to date."""
+    incomplete: Mapping[str, str]
+    """Those among both that ngspice did not converge for everywhere, and where."""
     failed: Mapping[str, str]
-    """With the reason."""
+    """Not made, and why."""
+    ngspice_seconds: float
+    """That ngspice took for the tables made."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a calibration is."""
+    """How far a calibration is, in tables."""
 
     made: int
     kept: int
@@ -42,6 +49,8 @@ def calibrate(
 ) -> CalibrationSummary:
     """Make the tables that a store lacks.
 
+    Several calibrations may work on one store at once: each table is made by one of them.
+
     Parameters
     ----------
     requests : sequence of Characterisation
@@ -51,7 +60,7 @@ def calibrate(
     workers : int, optional
         Processes; as many as there are cores by default.
     timeout : float
-        Seconds that one sweep may take.
+        Seconds that the sweeps of one stored bit may take.
     force : bool
         Make every table, also those that are up to date.
     report : function
@@ -64,29 +73,77 @@ def calibrate(
     BadInput
         If the store cannot be written.
     """
+    ngspice_version()
     by_name = {request.name: request for request in requests}
-    kept = tuple(name for name, request in by_name.items() if not force and _is_current(request, store))
-    made: list[str] = []
-    failed: dict[str, str] = {}
+    became: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    seconds = 0.0
+
+    def record(name: str, what: Literal["made", "kept", "failed"], fault: str) -> None:
+        became[name] = what
+        if fault:
+            faults[name] = fault
+        tell()
 
     def tell() -> None:
-        report(Progress(len(made), len(kept), len(failed), len(by_name)))
+        count = Counter(became.values())
+        report(Progress(count["made"], count["kept"], count["failed"], len(by_name)))
+
+    def lacking(names: Iterable[str], *, others: list[str] | None) -> Iterator[Characterisation]:
+        """Claim what is to be made, one by one; what other processes are making is for later, or waited for."""
+        for name in names:
+            if others is None:
+                claims.wait(name)
+            elif not claims.take(name):
+                others.append(name)
+                continue
+            if not force and (sweep := _current(by_name[name], store)):
+                record(name, "kept", _fault(sweep))
+                claims.drop(name)
+            else:
+                yield by_name[name]
 
     tell()
-    wanted = [request for name, request in by_name.items() if name not in kept]
-    for request, outcome in characterise(wanted, workers=workers, timeout=timeout):
-        if isinstance(outcome, Failure):
-            failed[request.name] = outcome.reason
-        else:
-            write_table(outcome, store / f"{request.name}.h5")
-            made.append(request.name)
-        tell()
-    return CalibrationSummary(tuple(made), kept, failed)
+    if not force:
+        for name, request in by_name.items():
+            if sweep := _current(request, store):
+                record(name, "kept", _fault(sweep))
+    wanted = [name for name in by_name if name not in became]
+    if wanted:
+        with Claims(store) as claims:
+            later: list[str] = []
+            for names, others in ((wanted, later), (later, None)):
+                swept = characterise(lacking(names, others=others), workers=workers, timeout=timeout)
+                for request, outcome in swept:
+                    if isinstance(outcome, Failure):
+                        record(request.name, "failed", outcome.reason)
+                    else:
+                        write_sweep(outcome, store / f"{request.name}.h5")
+                        seconds += outcome.origin["ngspice_seconds"]
+                        record(request.name, "made", _fault(outcome))
+                    claims.drop(request.name)
+    return CalibrationSummary(
+        made=tuple(name for name, what in became.items() if what == "made"),
+        kept=tuple(name for name, what in became.items() if what == "kept"),
+        incomplete={name: fault for name, fault in faults.items() if became[name] != "failed"},
+        failed={name: fault for name, fault in faults.items() if became[name] == "failed"},
+        ngspice_seconds=seconds,
+    )
 
 
-def _is_current(request: Characterisation, store: Path) -> bool:
+def _current(request: Characterisation, store: Path) -> Sweep | None:
+    """What the store holds, if the same ngspice would make it again from today's cards and templates."""
     try:
-        read_current_table(request, store)
+        sweep = current_sweep(request, store)
     except (MissingTable, BadTable):
-        return False
-    return True
+        return None
+    return sweep if sweep.origin.get("key") == request.key else None
+
+
+def _fault(sweep: Sweep) -> str:
+    """Where it did not converge; empty if it did everywhere."""
+    try:
+        sweep.table()
+    except NotConverged as error:
+        return str(error)
+    return ""

@@ -1,23 +1,35 @@
 """Characterisation: sweep one cell in ngspice over both terminal voltages, in each of its four states."""
 
+import collections
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spicekit.circuits.render import cell_deck
-from spicekit.circuits.spec import CellName, TileSpec
-from spicekit.provenance import content_hash, provenance
-from spicekit.spice.simulator import Failure, Job, Step, Waves, ngspice_version, simulate_all
+from spicekit.circuits.spec import CellName, TileSpec, Wires
+from spicekit.config import parse
+from spicekit.errors import NotConverged
+from spicekit.provenance import JsonDict, content_hash, provenance
+from spicekit.spice.simulator import (
+    FALLBACKS,
+    Failure,
+    Job,
+    Outcome,
+    Step,
+    ngspice_version,
+    simulate_all,
+)
 from spicekit.tables.table import IVTable
 
 # V. Up to the nominal supply, so that one table serves every read voltage.
 V_MAX = 0.70
 # 12.5 mV steps: the bicubic spline then stays within 1e-4 of the ON current (tests/tables).
 POINTS = 57
-
-
 # What of a cell's devices carries read current.
 _DEVICE_FIELDS: dict[CellName, set[str]] = {"8t-sram": {"nmos", "fins"}, "1t1r": {"nmos", "fins", "reram"}}
 
@@ -28,8 +40,17 @@ class Characterisation:
 
     spec: TileSpec
 
-    @property
-    def conditions(self) -> dict[str, object]:
+    @classmethod
+    def of(cls, conditions: Mapping[str, Any]) -> "Characterisation":
+        """The characterisation that has these `conditions`; `BadInput` if there is none."""
+        fields = {key: value for key, value in conditions.items() if key not in ("v_max", "points")}
+        # A table does not depend on wires.
+        return cls(
+            parse(TileSpec, {**fields, "wires": Wires(r_bl=0, r_sl=0)}, source="conditions of a table")
+        )
+
+    @cached_property
+    def conditions(self) -> JsonDict:
         """The deciding fields, JSON-ready."""
         spec = self.spec
         return {
@@ -41,14 +62,14 @@ class Characterisation:
             "points": POINTS,
         }
 
-    @property
+    @cached_property
     def name(self) -> str:
         """File name of the table, without ending: readable, and unique by hash of the conditions."""
-        spec = self.spec
-        millivolt = round(1e3 * spec.corner.vdd)
-        kelvin = round(spec.corner.temperature)
+        corner = self.spec.corner
         digest = content_hash(self.conditions)[:10]
-        return f"{spec.cell}-{spec.corner.process}-{millivolt}mV-{kelvin}K-{digest}"
+        return (
+            f"{self.spec.cell}-{corner.process}-{1e3 * corner.vdd:.0f}mV-{corner.temperature:.0f}K-{digest}"
+        )
 
     def decks(self) -> tuple[str, str]:
         """Cell decks with weight 0 and weight 1."""
@@ -59,6 +80,122 @@ class Characterisation:
         """Changes with any template, card or option that the sweep depends on; comments and layout do not count."""
         return content_hash([_substance(deck) for deck in self.decks()])
 
+    @property
+    def key(self) -> str:
+        """Changes with whatever may change a current: decks, sweep, version of ngspice."""
+        sweep = [step.analysis for step in _steps(self.spec)]
+        return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": ngspice_version()})
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What ngspice gave for a characterisation."""
+
+    voltage: NDArray[np.float64]
+    """(k,) V: the axis of both terminal voltages."""
+    current: NDArray[np.float64]
+    """(2, 2, k, k) A, indexed [w, a, v_bl, v_sl]; NaN where ngspice did not converge."""
+    decks: tuple[str, ...]
+    """As they were run, with the card, by stored bit; empty in a table of schema 1, which did not keep them."""
+    origin: JsonDict
+    """What made it: conditions, key, versions, command, and how many sweeps took which fallback."""
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """(2, 2, k, k) bool."""
+        return np.isfinite(self.current)
+
+    def table(self) -> IVTable:
+        """The I-V table.
+
+        Raises
+        ------
+        NotConverged
+            If a point is missing; says how many, and where the first one is.
+        BadTable
+            If the axis does not rise in equal steps.
+        """
+        if not self.converged.all():
+            w, a, i, j = np.argwhere(~self.converged)[0]
+            raise NotConverged(
+                f"ngspice did not converge at {np.sum(~self.converged)} of {self.current.size} points, "
+                f"the first at w = {w}, a = {a}, v_bl = {self.voltage[i]:g} V, v_sl = {self.voltage[j]:g} V; "
+                f"mend the card: such a table is kept for inspection only."
+            )
+        return IVTable(self.voltage, self.current, self.origin)
+
+
+def characterise(
+    requests: Iterable[Characterisation], *, workers: int | None = None, timeout: float = 120.0
+) -> Iterator[tuple[Characterisation, Sweep | Failure]]:
+    """Sweeps by ngspice, each as soon as it is there.
+
+    Parameters
+    ----------
+    requests : iterable of Characterisation
+        Drawn from as workers become free.
+    workers : int, optional
+        Processes; as many as there are cores by default.
+    timeout : float
+        Seconds that the sweeps of one stored bit may take.
+    """
+    drawn: dict[int, Characterisation] = {}
+    outcomes: dict[int, dict[int, Outcome | Failure]] = collections.defaultdict(dict)
+
+    def jobs() -> Iterator[Job]:
+        for index, request in enumerate(requests):
+            drawn[index] = request
+            for deck in request.decks():
+                yield Job(deck, _steps(request.spec), keep=("vsl#branch",), fallbacks=FALLBACKS)
+
+    for job, outcome in simulate_all(jobs(), workers=workers, timeout=timeout):
+        index, weight = divmod(job, 2)
+        outcomes[index][weight] = outcome
+        if len(outcomes[index]) == 2:
+            request, both = drawn.pop(index), outcomes.pop(index)
+            yield request, _sweep(request, [both[0], both[1]])
+
+
+def _steps(spec: TileSpec) -> tuple[Step, ...]:
+    """For each level of the word line and each v_sl a sweep of v_bl: if one fails, the others stand."""
+    step = V_MAX / (POINTS - 1)
+    sweep = f"dc vbl 0 {V_MAX!r} {step!r}"
+    return tuple(
+        Step(sweep, (f"vwl dc {v_wl!r}", f"vsl dc {k * step!r}"))
+        for v_wl in (0.0, spec.v_wl)
+        for k in range(POINTS)
+    )
+
+
+def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> Sweep | Failure:
+    current = np.full((2, 2 * POINTS, POINTS), np.nan)
+    fallbacks: collections.Counter[str] = collections.Counter()
+    seconds = 0.0
+    for weight, outcome in enumerate(outcomes):
+        if isinstance(outcome, Failure):
+            return Failure(f"weight {weight}: {outcome.reason}")
+        seconds += outcome.seconds
+        for row, run in enumerate(outcome.runs):
+            # A source's branch current flows into its plus node: that of vsl is what leaves the cell.
+            branch = run.waves.get("vsl#branch", np.empty(0))
+            current[weight, row, : branch.size] = branch
+            fallbacks.update([run.fallback] if run.fallback else [])
+    return Sweep(
+        voltage=np.linspace(0.0, V_MAX, POINTS),
+        current=np.ascontiguousarray(current.reshape(2, 2, POINTS, POINTS).swapaxes(2, 3)),
+        decks=request.decks(),
+        origin=provenance(
+            {
+                "conditions": request.conditions,
+                "key": request.key,
+                "deck_sha256": request.deck_hash,
+                "ngspice": ngspice_version(),
+                "ngspice_seconds": round(seconds, 3),
+                "fallbacks": dict(fallbacks),
+            }
+        ),
+    )
+
 
 def _substance(deck: str) -> str:
     """What ngspice takes from a deck: no comments, continuations joined, one space between tokens."""
@@ -68,58 +205,3 @@ def _substance(deck: str) -> str:
 
 
 _TOKEN = re.compile(r"[^\s()=,]+|[()=,]")
-
-
-def characterise(
-    requests: Sequence[Characterisation], *, workers: int | None = None, timeout: float = 120.0
-) -> Iterator[tuple[Characterisation, IVTable | Failure]]:
-    """I-V tables from ngspice, each as soon as it is there; a request whose sweep failed comes with the reason.
-
-    Parameters
-    ----------
-    requests : sequence of Characterisation
-    workers : int, optional
-        Processes; as many as there are cores by default.
-    timeout : float
-        Seconds that one sweep may take.
-    """
-    jobs = [job for request in requests for job in _jobs(request)]
-    outcomes: dict[int, list[Waves] | Failure] = {}
-    for index, outcome in simulate_all(jobs, workers=workers, timeout=timeout):
-        outcomes[index] = outcome
-        first = index - index % 2  # of the request's two jobs, weight 0 and weight 1
-        if first in outcomes and first + 1 in outcomes:
-            request = requests[first // 2]
-            yield request, _table(request, [outcomes.pop(first), outcomes.pop(first + 1)])
-
-
-def _jobs(request: Characterisation) -> list[Job]:
-    step = V_MAX / (POINTS - 1)
-    sweep = f"dc vbl 0 {V_MAX!r} {step!r} vsl 0 {V_MAX!r} {step!r}"
-    steps = (Step(sweep, ("vwl dc 0",)), Step(sweep, (f"vwl dc {request.spec.v_wl!r}",)))
-    return [Job(deck, steps, keep=("vsl#branch",)) for deck in request.decks()]
-
-
-def _table(request: Characterisation, outcomes: Sequence[list[Waves] | Failure]) -> IVTable | Failure:
-    currents = []
-    for weight, outcome in enumerate(outcomes):
-        if isinstance(outcome, Failure):
-            return Failure(f"weight {weight}: {outcome.reason}")
-        for waves in outcome:
-            sweep = waves["vsl#branch"]
-            if sweep.size != POINTS**2:
-                return Failure(f"weight {weight}: ngspice returned {sweep.size} of {POINTS**2} points")
-            # ngspice's inner sweep, the last axis, is v_bl; a source's branch current flows into its plus
-            # node, so that of vsl is what leaves the cell.
-            currents.append(sweep.reshape(POINTS, POINTS).T)
-    return IVTable(
-        voltage=np.linspace(0.0, V_MAX, POINTS),
-        current=np.array(currents).reshape(2, 2, POINTS, POINTS),
-        origin=provenance(
-            {
-                "conditions": request.conditions,
-                "deck_sha256": request.deck_hash,
-                "ngspice": ngspice_version(),
-            }
-        ),
-    )

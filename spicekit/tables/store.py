@@ -1,7 +1,7 @@
 """Folders of I-V tables in HDF5; the only module that knows h5py.
 
-One file holds one table, written whole or not at all. What is read is checked against its checksum, and against
-the cards and templates of today.
+One file holds one table, written whole or not at all (docs/tables.md describes it). What is read is checked against
+its checksum, and against the cards and templates of today.
 """
 
 import io
@@ -15,14 +15,16 @@ import numpy as np
 import platformdirs
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.errors import BadTable, MissingTable
+from spicekit.errors import BadInput, BadTable, MissingTable, NotConverged
 from spicekit.files import write_atomically
+from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
-from spicekit.tables.characterise import Characterisation
+from spicekit.tables.characterise import Characterisation, Sweep
+from spicekit.tables.plan import default_plan
 from spicekit.tables.table import IVTable
 
-SCHEMA = 1
-"""Version of the file layout described in docs/tables.md."""
+SCHEMA = 2
+"""Version of the file layout. 1 had no decks, and a checksum over axis and currents alone."""
 
 
 def user_store() -> Path:
@@ -45,80 +47,128 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
     MissingTable
         If nobody calibrated this cell, device, corner and word-line voltage.
     BadTable
-        If the file is damaged, stale or of another schema.
+        If the files that there are, are damaged, stale, incomplete or of a newer schema.
     """
     request = Characterisation(spec)
     folders = [store] if store else [user_store(), shipped_folder("calibration")]
+    faults = []
     for folder in folders:
-        if (folder / f"{request.name}.h5").is_file():
-            return read_current_table(request, folder)
+        try:
+            return current_table(request, folder)
+        except MissingTable:
+            continue
+        except BadTable as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
     raise MissingTable(
-        f"no I-V table {request.name}.h5 in {', '.join(map(str, folders))}; "
-        f"make it with: spicekit calibrate --spec SPEC.toml"
+        f"there is no I-V table {request.name}.h5 in {' or '.join(map(str, folders))}; "
+        f"make it with: {_command(folders[0] / f'{request.name}.h5')}"
     )
 
 
-def read_current_table(request: Characterisation, store: Path) -> IVTable:
-    """Table of a request, made from today's cards and templates.
+def current_table(request: Characterisation, store: Path) -> IVTable:
+    """Table of a characterisation, made from today's cards and templates, whole and converged everywhere.
 
     Raises
     ------
     MissingTable
         If the store does not have it.
     BadTable
-        If the file is damaged, stale or of another schema.
+        If the file is damaged, stale, incomplete or of a newer schema.
+    """
+    try:
+        return current_sweep(request, store).table()
+    except NotConverged as error:
+        raise BadTable(f"{store / request.name}.h5: {error}") from error
+
+
+def current_sweep(request: Characterisation, store: Path) -> Sweep:
+    """What a store holds for a characterisation, if it was made from today's cards and templates.
+
+    Raises
+    ------
+    MissingTable
+        If the store does not have it.
+    BadTable
+        If the file is damaged, stale or of a newer schema.
     """
     path = store / f"{request.name}.h5"
     if not path.is_file():
-        raise MissingTable(f"no I-V table {path}; make it with: spicekit calibrate --spec SPEC.toml")
-    table = read_table(path)
-    if table.origin.get("deck_sha256") != request.deck_hash:
-        raise BadTable(f"{path}: was calibrated from another card or template than today's; {_REPAIR}")
-    return table
+        raise MissingTable(f"there is no I-V table {path}; make it with: {_command(path)}")
+    sweep = read_sweep(path)
+    if sweep.origin.get("deck_sha256") != request.deck_hash:
+        raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
+    return sweep
 
 
-def write_table(table: IVTable, path: Path) -> None:
-    """Write a table so that `path` is, at any moment, absent, the old file or the new one."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        _fill(file, table)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
-
-
-def read_table(path: Path) -> IVTable:
-    """Table of one file.
+def read_sweep(path: Path) -> Sweep:
+    """What one file holds.
 
     Raises
     ------
     BadTable
-        If it is no HDF5 file of this schema, or its values do not match their checksum.
+        If it is no HDF5 file of this schema or an older one, or its content does not match its checksum.
     """
     try:
         with h5py.File(path, "r") as file:
             schema = int(file.attrs["schema"])
-            if schema > SCHEMA:
-                raise BadTable(
-                    f"{path}: has schema {schema}, this spicekit reads {SCHEMA}; upgrade spicekit."
-                )
-            table = IVTable(
-                voltage=np.asarray(file["v_bl"], np.float64),
-                current=np.asarray(file["current"], np.float64),
-                origin=json.loads(str(file.attrs["origin"])),
-            )
-            expected = str(file.attrs["sha256"])
+            sweep, expected = _read(file, schema) if schema <= SCHEMA else (None, "")
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise BadTable(f"{path}: is not a readable spicekit table ({error}); {_REPAIR}") from error
-    except BadTable as error:
-        raise BadTable(f"{path}: {error}") from error
-    if table.sha256 != expected:
-        raise BadTable(f"{path}: its values do not match their checksum (edited or damaged); {_REPAIR}")
-    return table
+        raise BadTable(f"{path}: is not a readable spicekit table ({error}); {_repair(path)}") from error
+    if sweep is None:
+        raise BadTable(
+            f"{path}: has schema {schema}, this spicekit reads up to {SCHEMA}; upgrade spicekit, or move the file "
+            f"away and make one of this schema with: {_command(path)}"
+        )
+    if checksum(sweep, schema=schema) != expected:
+        raise BadTable(f"{path}: does not match its checksum (edited or damaged); {_repair(path)}")
+    return sweep
 
 
-_REPAIR = "recalibrate with: spicekit calibrate --spec SPEC.toml"
+def write_sweep(sweep: Sweep, path: Path) -> None:
+    """Write a table so that `path` is, at any moment, absent, the old file or the new one.
 
-_DIMENSIONS: dict[str, tuple[str, str]] = {
+    Raises
+    ------
+    BadInput
+        If the disk is full or the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _fill(file, sweep)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be written ({error.strerror}); what was finished before is kept: "
+            f"mend this or pass another --store, then repeat the command."
+        ) from error
+
+
+def checksum(sweep: Sweep, *, schema: int = SCHEMA) -> str:
+    """SHA-256 of all that a table's file holds."""
+    values = content_hash(content_hash(sweep.voltage) + content_hash(sweep.current))
+    return values if schema == 1 else content_hash([values, list(sweep.decks), sweep.origin])
+
+
+def _command(path: Path) -> str:
+    """What makes a table: the default plan has it, or a tile spec is needed."""
+    default = path.name.removesuffix(".h5") in (request.name for request in default_plan())
+    own = path.parent in (user_store(), shipped_folder("calibration"))
+    return (
+        "spicekit calibrate"
+        + ("" if default else " --spec TILE.toml")
+        + ("" if own else f" --store {path.parent}")
+    )
+
+
+def _repair(path: Path) -> str:
+    return f"make it anew with: {_command(path)}"
+
+
+_DIMENSIONS = {
     "w": ("1", "stored weight bit"),
     "a": ("1", "activation bit"),
     "v_bl": ("V", "bit-line terminal (row terminal with bit-line drive)"),
@@ -126,24 +176,38 @@ _DIMENSIONS: dict[str, tuple[str, str]] = {
 }
 
 
-def _fill(file: Any, table: IVTable) -> None:
+def _read(file: Any, schema: int) -> tuple[Sweep, str]:
+    """Content and checksum; what an older schema lacks is left empty."""
+    sweep = Sweep(
+        voltage=np.asarray(file["v_bl"], np.float64),
+        current=np.asarray(file["current"], np.float64),
+        decks=tuple(file["deck"].asstr()[:].tolist()) if schema > 1 else (),
+        origin=json.loads(str(file.attrs["origin"])),
+    )
+    if schema > 1 and not np.array_equal(np.asarray(file["converged"], bool), sweep.converged):
+        raise ValueError("its mask and its currents disagree about which points converged")
+    return sweep, str(file.attrs["sha256"])
+
+
+def _fill(file: Any, sweep: Sweep) -> None:
     file.attrs["schema"] = SCHEMA
-    file.attrs["origin"] = json.dumps(table.origin, sort_keys=True)
-    file.attrs["sha256"] = table.sha256
+    file.attrs["origin"] = json.dumps(sweep.origin, sort_keys=True)
+    file.attrs["sha256"] = checksum(sweep)
     bits = np.array([0, 1], np.uint8)
-    axes = {"w": bits, "a": bits, "v_bl": table.voltage, "v_sl": table.voltage}
+    axes = {"w": bits, "a": bits, "v_bl": sweep.voltage, "v_sl": sweep.voltage}
     for name, values in axes.items():
         axis = file.create_dataset(name, data=values)
         axis.make_scale(name)
         axis.attrs["units"], axis.attrs["long_name"] = _DIMENSIONS[name]
-    current = file.create_dataset(
-        "current",
-        data=table.current,
-        chunks=(1, 1, *table.current.shape[2:]),
-        compression="gzip",
-        shuffle=True,
-    )
+    packed = {"chunks": (1, 1, *sweep.current.shape[2:]), "compression": "gzip", "shuffle": True}
+    current = file.create_dataset("current", data=sweep.current, **packed)
     current.attrs["units"] = "A"
     current.attrs["long_name"] = "current into the bit-line terminal and out of the source-line terminal"
-    for position, name in enumerate(axes):
-        current.dims[position].attach_scale(file[name])
+    converged = file.create_dataset("converged", data=sweep.converged.astype(np.uint8), **packed)
+    converged.attrs["units"] = "1"
+    converged.attrs["long_name"] = "1 where ngspice converged; elsewhere the current is NaN"
+    deck = file.create_dataset("deck", data=list(sweep.decks), dtype=h5py.string_dtype())
+    deck.attrs["long_name"] = "SPICE deck that was swept, with the device models, by stored weight bit"
+    for dataset in (current, converged, deck):
+        for position, name in enumerate(list(axes)[: dataset.ndim]):
+            dataset.dims[position].attach_scale(file[name])

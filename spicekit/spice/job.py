@@ -1,0 +1,78 @@
+"""What ngspice is asked to do and what it answers, as plain data that crosses process borders."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Waves = dict[str, NDArray[np.float64]]
+"""Vectors by ngspice's lower-case names; node voltages by node, source currents as `name#branch`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One analysis of a loaded deck, after some `alter` commands."""
+
+    analysis: str
+    """ngspice command: `op`, `dc vbl 0 0.7 0.01`, `tran 1p 1n`."""
+    alters: tuple[str, ...] = ()
+    """What to change first, without the word: `vwl_3 dc 0.7`. Changes stay for later steps."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Options under which a step that did not converge is tried again."""
+
+    name: str
+    options: str
+    """ngspice options, `reltol=1e-3 itl1=500`."""
+
+
+# ngspice steps gmin and the sources by itself, adaptively; these are the fixed, patient forms of both with five times
+# the iterations, then the tolerances that SPICE has by default (ngspice manual, "Simulation options").
+FALLBACKS = (
+    Fallback("gmin stepping", "gminsteps=10 srcsteps=0 itl1=500 itl2=500"),
+    Fallback("source stepping", "gminsteps=0 srcsteps=100 itl1=500 itl2=500"),
+    Fallback("looser tolerances", "reltol=1e-3 abstol=1e-12 vntol=1e-6 itl1=500 itl2=500"),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A deck (text without a `.control` section) and the analyses to run on it, in order."""
+
+    deck: str
+    steps: tuple[Step, ...]
+    keep: tuple[str, ...] | None = None
+    """Names of the vectors to return; None returns all."""
+    fallbacks: tuple[Fallback, ...] = ()
+    """Tried in this order on the steps that did not converge."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one step gave."""
+
+    waves: Waves
+    """As far as the analysis came."""
+    trouble: str = ""
+    """Why it stopped short of its end; empty if it did not."""
+    fallback: str = ""
+    """Name of the fallback that it took; empty for none."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job gave."""
+
+    runs: tuple[Run, ...]
+    """One for each step."""
+    seconds: float
+    """That ngspice took, s."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that gave nothing, and why."""
+
+    reason: str

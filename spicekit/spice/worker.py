@@ -1,0 +1,130 @@
+"""Runs one job in this process; the only module that knows PySpice.
+
+PySpice warns that it does not know ngspice 39, and takes every note on stderr, gmin stepping's too, for a failure:
+whether an analysis came to its end is therefore asked of ngspice itself (`$sim_status`).
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+import numpy as np
+
+from spicekit.errors import SpiceFailed
+from spicekit.spice.job import Fallback, Job, Outcome, Run, Step
+
+
+def version(library: str) -> str:
+    """Version of ngspice, by loading its shared library."""
+    return str(_ngspice(library).ngspice_version)
+
+
+def run_job(job: Job, library: str, limit: float) -> Outcome:
+    """Run a job on the shared library of ngspice.
+
+    Parameters
+    ----------
+    job : Job
+    library : str
+        File name of libngspice.
+    limit : float
+        Seconds after which the process ends itself, should nobody be left to stop it.
+
+    Raises
+    ------
+    SpiceFailed
+        If ngspice refuses the deck or knows no such analysis.
+    """
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        ngspice = _ngspice(library)
+        if ngspice.lost:
+            os._exit(1)  # the pool gives this job to a fresh worker
+        start = time.perf_counter()
+        runs = _attempt(ngspice, job, range(len(job.steps)))
+        for fallback in job.fallbacks:
+            stopped = [index for index, run in runs.items() if run.trouble]
+            if not stopped:
+                break
+            again = _attempt(ngspice, job, stopped, fallback)
+            runs |= {index: run for index, run in again.items() if _reach(run) > _reach(runs[index])}
+        return Outcome(tuple(runs.values()), time.perf_counter() - start)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@functools.cache
+def _ngspice(library: str) -> Any:
+    """PySpice's handle on the shared library, one for each process."""
+    logging.getLogger("PySpice").setLevel(logging.CRITICAL)
+    from PySpice.Spice.NgSpice.Shared import NgSpiceShared
+
+    NgSpiceShared.LIBRARY_PATH = library
+    with open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
+        ngspice = NgSpiceShared.new_instance()
+    # ngspice evaluates BSIM4 with two OpenMP threads by default; where the cores are busy with other workers
+    # they wait for one another, and a sweep takes 50 times as long.
+    ngspice.exec_command("set num_threads=1")
+    ngspice.lost = False
+    return ngspice
+
+
+def _attempt(
+    ngspice: Any, job: Job, wanted: Iterable[int], fallback: Fallback | None = None
+) -> dict[int, Run]:
+    """Load the deck afresh and run the wanted steps; the alters of all steps count."""
+    loading = ""
+    try:
+        ngspice.load_circuit(job.deck)
+        loading = _words(ngspice)  # why a deck was not parsed; the next command clears it
+        if fallback:
+            ngspice.exec_command(f"option {fallback.options}")
+        runs = {}
+        for index, step in enumerate(job.steps):
+            for change in step.alters:
+                ngspice.exec_command(f"alter {change}")
+            if index in wanted:
+                runs[index] = _run_step(ngspice, step, job.keep, fallback.name if fallback else "")
+        return runs
+    except (NameError, RuntimeError) as error:  # all that PySpice raises
+        ngspice.lost = any("cannot recover" in line for line in ngspice._stderr)
+        words = [part for part in (loading, _words(ngspice)) if part]
+        raise SpiceFailed("ngspice: " + ("; ".join(words) or str(error))) from None
+    finally:
+        ngspice.destroy()
+        with contextlib.suppress(NameError):  # nothing was loaded
+            ngspice.remove_circuit()
+
+
+def _run_step(ngspice: Any, step: Step, keep: tuple[str, ...] | None, fallback: str) -> Run:
+    before = ngspice.last_plot
+    with contextlib.suppress(NameError):
+        ngspice.exec_command(step.analysis)
+    words = _words(ngspice)
+    name = ngspice.last_plot
+    if name == before:
+        raise RuntimeError(f"'{step.analysis}' gave no result")
+    plot = ngspice.plot(None, name)
+    waves = {key: np.array(plot[key]._data, float) for key in (keep or plot)}
+    trouble = "" if ngspice.exec_command("echo $sim_status") == "0" else f"ngspice, {step.analysis}: {words}"
+    if not all(np.isfinite(wave).all() for wave in waves.values()):
+        waves, trouble = {}, f"ngspice, {step.analysis}: values that are not finite"
+    ngspice.exec_command(f"destroy {name}")
+    return Run(waves, trouble, fallback)
+
+
+def _reach(run: Run) -> tuple[bool, int]:
+    """Orders runs by how far they came."""
+    return not run.trouble, max((wave.size for wave in run.waves.values()), default=0)
+
+
+def _words(ngspice: Any) -> str:
+    """The last that ngspice said on stderr after a command, without its notes on what went well."""
+    lines = [line.strip() for line in ngspice._stderr if not line.startswith(("Note:", "Trying", "Warning:"))]
+    return "; ".join([line for line in lines if line][-3:])
