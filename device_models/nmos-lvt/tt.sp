@@ -4,11 +4,12 @@
 + level=14 version=4.8 tnom=25 mobmod=0 capmod=2 rdsmod=0
 + igcmod=0 igbmod=0 paramchk=0 ndep=1e+18 k1=0 k2=0
 + k3=0 lpe0=0 lpeb=0 dvt0=0 dvt0w=0 dvtp0=0
-+ etab=0 dsub=1 ua=0 ub=0 uc=0 a0=0
-+ ags=0 keta=0 b0=0 cit=0 cdsc=0 cdscd=0
-+ cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0 pscbe1=0
-+ pscbe2=0 delta=0.01 cf=0 jss=1e-30 jsws=0 jswgs=0
++ etab=0 dsub=1 ua=0 ub=0 uc=0 prwg=0
++ a0=0 ags=0 keta=0 b0=0 cit=0 cdsc=0
++ cdscd=0 cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0
++ pscbe1=0 pscbe2=0 delta=0.01 kt1l=0 kt2=0 ua1=0
++ ub1=0 uc1=0 cf=0 jss=1e-30 jsws=0 jswgs=0
 + cjs=0 cjsws=0 cjswgs=0 toxe=1e-09 toxp=1e-09 toxm=1e-09
-+ cgso=1.6e-10 cgdo=1.6e-10 ute=-0.7 at=20537.45 vth0=0.1478808 nfactor=0.1005289
-+ eta0=0.0349867 u0=0.01310441 vsat=68882.95 pclm=0.1302244 minv=0.3201127 rdsw=323.1705
-+ kt1=-0.06022215)
++ cgso=1.6e-10 cgdo=1.6e-10 ute=-0.7 at=22119.45 vth0=0.1534533 nfactor=0.1373088
++ eta0=0.06118929 u0=0.01628584 vsat=74189 pclm=0.07409517 minv=0.4648227 rdsw=230.0329
++ kt1=-0.1624681)

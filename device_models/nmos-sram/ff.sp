@@ -4,11 +4,12 @@
 + level=14 version=4.8 tnom=25 mobmod=0 capmod=2 rdsmod=0
 + igcmod=0 igbmod=0 paramchk=0 ndep=1e+18 k1=0 k2=0
 + k3=0 lpe0=0 lpeb=0 dvt0=0 dvt0w=0 dvtp0=0
-+ etab=0 dsub=1 ua=0 ub=0 uc=0 a0=0
-+ ags=0 keta=0 b0=0 cit=0 cdsc=0 cdscd=0
-+ cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0 pscbe1=0
-+ pscbe2=0 delta=0.01 cf=0 jss=1e-30 jsws=0 jswgs=0
++ etab=0 dsub=1 ua=0 ub=0 uc=0 prwg=0
++ a0=0 ags=0 keta=0 b0=0 cit=0 cdsc=0
++ cdscd=0 cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0
++ pscbe1=0 pscbe2=0 delta=0.01 kt1l=0 kt2=0 ua1=0
++ ub1=0 uc1=0 cf=0 jss=1e-30 jsws=0 jswgs=0
 + cjs=0 cjsws=0 cjswgs=0 toxe=1e-09 toxp=1e-09 toxm=1e-09
-+ cgso=1.45e-10 cgdo=1.45e-10 ute=-0.7 at=28776.5 vth0=0.2739697 nfactor=0.2682718
-+ eta0=0.0001436681 u0=0.01928918 vsat=96516.86 pclm=0.1774229 minv=0.5152768 rdsw=520.8186
-+ kt1=-0.04311251)
++ cgso=1.45e-10 cgdo=1.45e-10 ute=-0.7 at=31480.43 vth0=0.2772171 nfactor=0.2972961
++ eta0=8.704416e-05 u0=0.02146703 vsat=105585.9 pclm=0.1800872 minv=0.6094202 rdsw=391.4303
++ kt1=-0.1439506)

@@ -4,11 +4,12 @@
 + level=14 version=4.8 tnom=25 mobmod=0 capmod=2 rdsmod=0
 + igcmod=0 igbmod=0 paramchk=0 ndep=1e+18 k1=0 k2=0
 + k3=0 lpe0=0 lpeb=0 dvt0=0 dvt0w=0 dvtp0=0
-+ etab=0 dsub=1 ua=0 ub=0 uc=0 a0=0
-+ ags=0 keta=0 b0=0 cit=0 cdsc=0 cdscd=0
-+ cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0 pscbe1=0
-+ pscbe2=0 delta=0.01 cf=0 jss=1e-30 jsws=0 jswgs=0
++ etab=0 dsub=1 ua=0 ub=0 uc=0 prwg=0
++ a0=0 ags=0 keta=0 b0=0 cit=0 cdsc=0
++ cdscd=0 cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0
++ pscbe1=0 pscbe2=0 delta=0.01 kt1l=0 kt2=0 ua1=0
++ ub1=0 uc1=0 cf=0 jss=1e-30 jsws=0 jswgs=0
 + cjs=0 cjsws=0 cjswgs=0 toxe=1e-09 toxp=1e-09 toxm=1e-09
-+ cgso=1.6e-10 cgdo=1.6e-10 ute=-1.2 at=14173.94 vth0=-0.1048224 nfactor=0.3022392
-+ eta0=0.0274722 u0=0.006110232 vsat=47539.64 pclm=0.3562216 minv=0.8389696 rdsw=184.3875
-+ kt1=-0.1210475)
++ cgso=1.6e-10 cgdo=1.6e-10 ute=-1.2 at=14736.03 vth0=-0.10948 nfactor=0.3657558
++ eta0=0.03305462 u0=0.007154094 vsat=49424.89 pclm=0.3307469 minv=0.9342573 rdsw=139.7172
++ kt1=-0.2237585)

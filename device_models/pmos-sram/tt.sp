@@ -4,11 +4,12 @@
 + level=14 version=4.8 tnom=25 mobmod=0 capmod=2 rdsmod=0
 + igcmod=0 igbmod=0 paramchk=0 ndep=1e+18 k1=0 k2=0
 + k3=0 lpe0=0 lpeb=0 dvt0=0 dvt0w=0 dvtp0=0
-+ etab=0 dsub=1 ua=0 ub=0 uc=0 a0=0
-+ ags=0 keta=0 b0=0 cit=0 cdsc=0 cdscd=0
-+ cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0 pscbe1=0
-+ pscbe2=0 delta=0.01 cf=0 jss=1e-30 jsws=0 jswgs=0
++ etab=0 dsub=1 ua=0 ub=0 uc=0 prwg=0
++ a0=0 ags=0 keta=0 b0=0 cit=0 cdsc=0
++ cdscd=0 cdscb=0 voff=0 voffl=0 pdiblc1=0 pdiblc2=0
++ pscbe1=0 pscbe2=0 delta=0.01 kt1l=0 kt2=0 ua1=0
++ ub1=0 uc1=0 cf=0 jss=1e-30 jsws=0 jswgs=0
 + cjs=0 cjsws=0 cjswgs=0 toxe=1e-09 toxp=1e-09 toxm=1e-09
-+ cgso=1.45e-10 cgdo=1.45e-10 ute=-1.2 at=26925.61 vth0=-0.2252108 nfactor=0.0007292209
-+ eta0=1.333015e-05 u0=0.004635505 vsat=90308.95 pclm=0.3672889 minv=1.177931 rdsw=131.8579
-+ kt1=-0.1258943)
++ cgso=1.45e-10 cgdo=1.45e-10 ute=-1.2 at=26793.15 vth0=-0.2258794 nfactor=0.001389761
++ eta0=6.024763e-05 u0=0.00477661 vsat=89864.65 pclm=0.3742363 minv=1.191674 rdsw=103.6221
++ kt1=-0.226569)

@@ -45,6 +45,7 @@ _FIXED: Parameters = {
     "ua": 0,  # fall of mobility with the gate's field is left to rdsw and vsat
     "ub": 0,
     "uc": 0,
+    "prwg": 0,
     "a0": 0,
     "ags": 0,
     "keta": 0,
@@ -60,6 +61,11 @@ _FIXED: Parameters = {
     "pscbe1": 0,
     "pscbe2": 0,
     "delta": 0.01,
+    "kt1l": 0,  # temperature moves what the sheet says, and nothing else
+    "kt2": 0,
+    "ua1": 0,
+    "ub1": 0,
+    "uc1": 0,
     "cf": 0,  # fringing is part of the overlap capacitance
     "jss": 1e-30,  # no junction leakage; ngspice rejects 0
     "jsws": 0,

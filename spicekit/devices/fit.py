@@ -136,7 +136,7 @@ def _fitted(sheet: FullSheet, point: Array) -> Parameters:
 
 def _threshold_slope(sheet: FullSheet, fitted: Parameters) -> float:
     """BSIM4's kt1, so that vtsat moves with temperature as the sheet says; Vt is linear in it."""
-    (card,) = _cards(sheet, [fitted])
+    (card,) = _cards(sheet, [{**fitted, "kt1": 0}])
     cold, hot = NOMINAL.replace(temperature=233.15), NOMINAL.replace(temperature=398.15)
     rise = measure([card], hot)[0].vtsat - measure([card], cold)[0].vtsat
     slope = rise / (hot.temperature - cold.temperature)

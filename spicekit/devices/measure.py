@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 CRITERION = 10e-9  # A for each fin; see the module's docstring
 V_LINEAR = 0.05  # V, drain voltage of the linear region; assumed, the usual choice
 _GATE_FROM = -0.25  # V, low enough for the swing of the lowest threshold
-_GATE_STEP = 0.005  # V; interpolating log currents in between moves Vt by less than 0.1 mV
+_STEP = 0.005  # V; interpolating log currents in between moves Vt by less than 0.1 mV
 _RAMP = 1e-9  # s from 0 to Vdd, slow against the transistor's picoseconds
 
 
@@ -67,7 +67,7 @@ def measure(cards: Sequence[Card], corner: Corner) -> list[Figures]:
         If ngspice refuses a card or does not converge.
     """
     vdd = corner.vdd
-    sweep = f"dc vg {_GATE_FROM} {vdd} {_GATE_STEP}"
+    sweep = f"dc vg {_GATE_FROM} {vdd} {_STEP}"
     steps = (
         Step(sweep, (f"vd dc {V_LINEAR}",)),
         Step(sweep, (f"vd dc {vdd}",)),
@@ -75,7 +75,7 @@ def measure(cards: Sequence[Card], corner: Corner) -> list[Figures]:
         Step(f"dc vg {vdd / 2} {vdd} {vdd / 2}", (f"vd dc {vdd}",)),
     )
     waves = _run(cards, corner, steps)
-    gate = np.arange(len(waves[0]["vd0#branch"]), dtype=np.float64) * _GATE_STEP + _GATE_FROM
+    gate = np.arange(len(waves[0]["vd0#branch"]), dtype=np.float64) * _STEP + _GATE_FROM
     drains = ([np.abs(wave[f"vd{k}#branch"]) for wave in waves] for k in range(len(cards)))
     return [_figures(gate, *drain, vdd=vdd) for drain in drains]
 
@@ -90,11 +90,21 @@ def gate_capacitances(cards: Sequence[Card], corner: Corner) -> list[float]:
     return [float(abs(wave[f"vg{k}#branch"][-1])) / slew for k in range(len(cards))]
 
 
-def curves(card: Card, corner: Corner, *, v_drain: float, gate: Array) -> Array:
-    """Drain current of one fin at the gate voltages `gate` (k,), V, evenly spaced; (k,) float array, A."""
-    sweep = f"dc vg {gate[0]} {gate[-1] + 1e-9} {gate[1] - gate[0]}"
-    (wave,) = _run([card], corner, (Step(sweep, (f"vd dc {v_drain}",)),))
-    return np.abs(wave["vd0#branch"])
+def transfer_curve(card: Card, corner: Corner) -> tuple[Array, Array]:
+    """Gate voltages (k,), V, and drain currents (k,), A, of one fin at Vd = Vdd; magnitudes."""
+    (wave,) = _run([card], corner, (Step(f"dc vg 0 {corner.vdd} {_STEP}", (f"vd dc {corner.vdd}",)),))
+    return _swept(wave)
+
+
+def output_curve(card: Card, corner: Corner, *, v_gate: float) -> tuple[Array, Array]:
+    """Drain voltages (k,), V, and drain currents (k,), A, of one fin at Vg = `v_gate`; magnitudes."""
+    (wave,) = _run([card], corner, (Step(f"dc vd 0 {corner.vdd} {_STEP}", (f"vg dc {v_gate}",)),))
+    return _swept(wave)
+
+
+def _swept(wave: Waves) -> tuple[Array, Array]:
+    current = np.abs(wave["vd0#branch"])
+    return np.arange(len(current), dtype=np.float64) * _STEP, current
 
 
 def _run(cards: Sequence[Card], corner: Corner, steps: tuple[Step, ...]) -> list[Waves]:
@@ -141,7 +151,7 @@ def _figures(
         vtlin=vtlin,
         ss=vtsat - _gate_at(CRITERION / 10, gate, saturated),
         dibl=(vtlin - vtsat) / (vdd - V_LINEAR),
-        gmsat=float(np.gradient(saturated[-3:], _GATE_STEP, edge_order=2)[-1]),
+        gmsat=float(np.gradient(saturated[-3:], _STEP, edge_order=2)[-1]),
     )
 
 

@@ -51,8 +51,9 @@ def _record(fit: Fit, comparisons: list[Comparison]) -> str:
     return f"""# How {fit.device} was fitted
 
 `spicekit devices fit {fit.device}`: least squares on {len(FREE)} BSIM4 parameters against ngspice
-{ngspice_version()}, {fit.evaluations} evaluations; kt1 = {fit.fitted["kt1"]:.5g} then follows from two temperatures. Targets and
-their sources: `device.toml`; fixed parameters: `spicekit/devices/bsim4.py`; method: `spicekit/devices/fit.py`.
+{ngspice_version()}, {fit.evaluations} evaluations; kt1 = {fit.fitted["kt1"]:.5g} then follows from two temperatures.
+Targets and their sources: `device.toml`; fixed parameters: `spicekit/devices/bsim4.py`; method:
+`spicekit/devices/fit.py`.
 The ff and ss cards move vth0 by {1e3 * CORNER_VT:g} mV, and u0 and vsat by {CORNER_DRIVE:.0%}
 (`docs/decisions/corners-and-mismatch.md`).
 
