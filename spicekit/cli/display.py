@@ -29,33 +29,40 @@ def stages(title: str) -> Iterator[Callable[[str], None]]:
 
 
 def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:
-    """Print evaluations, a row for each run; keys are network and design point."""
+    """Print evaluations, a row each; keys are network and design point.
+
+    Reduction and change are those of the last run against the first.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    for head in ("network", "design point", "software", "ideal tiles", "BinSparX", "accuracy", "NF"):
-        table.add_column(head, justify="left" if head in ("network", "design point", "BinSparX") else "right")
-    for head in ("partial sum", "reduction", "energy change"):
+    table = Table(title="accuracy and reads", caption="partial sum, energy: last mitigation against none")
+    names = {"none": "real tiles", "static": "static flips", "dynamic": "dynamic flips", "both": "BinSparX"}
+    runs = next(iter(evaluations.values())).runs
+    for head in ("network", "design point"):
+        table.add_column(head)
+    for head in (
+        "software",
+        "ideal tiles",
+        *(names[run.mitigation] for run in runs),
+        "NF",
+        "partial sum",
+        "energy",
+    ):
         table.add_column(head, justify="right")
     for (network, point), evaluation in evaluations.items():
-        plain = evaluation.runs[0].total
-        for run in evaluation.runs:
-            first = run is evaluation.runs[0]
-            total = run.total
-            table.add_row(
-                network if first else "",
-                point if first else "",
-                f"{evaluation.software:.1%}" if first else "",
-                f"{evaluation.ideal:.1%}" if first else "",
-                run.mitigation,
-                f"{run.accuracy:.1%}",
-                f"{total.nf:.1%}",
-                f"{total.partial_sum:.2f}",
-                "" if first else f"{1 - total.partial_sum / plain.partial_sum:.1%}",
-                ""
-                if first
-                else f"{total.energy(evaluation.design) / plain.energy(evaluation.design) - 1:+.1%}",
-            )
-        table.add_section()
-    Console().print(table)
+        plain, last = evaluation.runs[0].total, evaluation.runs[-1].total
+        energy = last.energy(evaluation.design) / plain.energy(evaluation.design) - 1
+        table.add_row(
+            network,
+            point,
+            f"{evaluation.software:.1%}",
+            f"{evaluation.ideal:.1%}",
+            *(f"{run.accuracy:.1%}" for run in evaluation.runs),
+            " > ".join(f"{nf:.1%}" for nf in dict.fromkeys((plain.nf, last.nf))),
+            f"{last.partial_sum / plain.partial_sum - 1:+.1%}",
+            f"{energy:+.1%}",
+        )
+    console = Console()
+    console = console if console.is_terminal else Console(width=120)
+    console.print(table)

@@ -1,19 +1,49 @@
 """What one cell delivers at the tile's bias, without parasitics: the unit that everything is counted in."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.tables.table import IVTable, interpolate
 
+Array = NDArray[np.float64]
 
-def state_currents(spec: TileSpec, table: IVTable) -> NDArray[np.float64]:
-    """(2, 2) A: current of one cell in state [w, a] with its terminals held at `v_read` and 0 V."""
+
+@dataclass(frozen=True, eq=False)
+class Bias:
+    """A tile's cell currents with the terminals held at `v_read` and 0 V."""
+
+    spec: TileSpec
+    state: Array
+    """(2, 2) A, by [w, a]."""
+
+    @property
+    def lsb(self) -> float:
+        """Current step of one ON cell, A."""
+        return float(self.state[1, 1] - self.state[0, 1])
+
+    def zeros(self, asserted: NDArray[np.integer] | Array) -> Array:
+        """Current in A of a column that stores zeros only, for numbers of asserted rows of any shape.
+
+        The converter's reference column: what it carries, by design, is no signal.
+        """
+        idle = self.spec.rows - asserted
+        return np.asarray(asserted * self.state[0, 1] + idle * self.state[0, 0])
+
+
+def bias_of(spec: TileSpec, table: IVTable) -> Bias:
+    """Cell currents of a spec, from its I-V table."""
     currents = interpolate(table, np.arange(4), np.full(4, spec.v_read), np.zeros(4))
-    return currents.reshape(2, 2)
+    return Bias(spec, currents.reshape(2, 2))
+
+
+def state_currents(spec: TileSpec, table: IVTable) -> Array:
+    """(2, 2) A: current of one cell in state [w, a] with its terminals held at `v_read` and 0 V."""
+    return bias_of(spec, table).state
 
 
 def lsb(spec: TileSpec, table: IVTable) -> float:
     """Current step of one ON cell without parasitics, A."""
-    state = state_currents(spec, table)
-    return float(state[1, 1] - state[0, 1])
+    return bias_of(spec, table).lsb

@@ -12,6 +12,7 @@ polynomial: at degree 5 the fit of n / I has less than half the error of a fit o
 Cells that are asserted but not ON leak; what such a cell adds is a polynomial of n.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -19,16 +20,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import lsb
+from spicekit.engines.bias import Bias, bias_of
 from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.converter import Reference, convert
+from spicekit.engines.kernels import (
+    HEADROOM,
+    LEAK_UNIT,
+    MAX_SLOPE,
+    UNIT,
+    sum_block_codes,
+    tally_blocks,
+)
 from spicekit.engines.ladder import ladder_of, solve
+from spicekit.engines.words import BLOCKS, Applied, Stored, Tally, block_length
+from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
+Wide = NDArray[np.int64]
 
-BLOCKS = 4
 # Degrees of P and Q: measured in docs/surrogate.md. The next degree gains less than a tenth.
 DEGREE = 5
 MOMENT_DEGREE = 2
@@ -36,12 +48,51 @@ LEAK_DEGREE = 3
 # Exact solutions to fit to: 100 for each coefficient.
 SAMPLES = 20_000
 SEED = 20_241_203  # of the sampled patterns, so that a build is reproducible
+# Rows of a read up to which the network kernel tabulates all block counts: 33^4 entries, 9 MB.
+MAX_TABLE_ROWS = 128
 
 
 @dataclass(frozen=True, eq=False)
-class BlockModel:
+class BlockCodes:
+    """A converter behind the surrogate, in the fixed-point form of the network kernel."""
+
+    entries: Wide
+    """(groups, (s + 1)^4) base current and four slopes in one word, see `kernels`."""
+    codes: NDArray[np.int32]
+    """Code of each current, in steps of 1 / UNIT LSB from -HEADROOM on."""
+    leak: NDArray[np.int32]
+    """(groups, m + 1) of each other asserted cell, in 1 / LEAK_UNIT LSB, by number of ON cells."""
+    reference: NDArray[np.int32]
+    """(m + 1,) the reference column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows."""
+    step: float
+    """Partial sum that one code stands for."""
+    length: int
+    """s, rows in a block."""
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        """(p, c_out) signed codes of all reads of each dot product, added."""
+        return np.asarray(
+            sum_block_codes(
+                self.entries,
+                self.codes,
+                self.leak,
+                self.reference,
+                stored.words,
+                1 - 2 * stored.inverted.astype(np.int32),
+                stored.tiles,
+                applied.words,
+                applied.inverted,
+                applied.asserted,
+                self.length,
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BlockReads:
     """Coefficients of the surrogate, for each group of rows."""
 
+    bias: Bias
     base: Array
     """(groups, terms of P)."""
     slope: Array
@@ -49,40 +100,76 @@ class BlockModel:
     leak: Array
     """(groups, LEAK_DEGREE + 1) LSB for each other asserted cell, in powers of n / m."""
 
+    def currents(self, on: Bits, asserted: Wide, *, group: int) -> Array:
+        """(n,) A, of reads with ON cells `on` (n, m) and numbers of asserted rows (n,)."""
+        counts, moments = block_features(on)
+        n = counts.sum(axis=1)
+        base, slope = self._in_lsb(counts, group)
+        leak = np.polynomial.polynomial.polyval(n / on.shape[1], self.leak[group])
+        return np.asarray(self.bias.lsb * (base + (slope * moments).sum(axis=1) + (asserted - n) * leak))
 
-def block_model(spec: TileSpec, table: IVTable) -> BlockModel:
+    def codes(self, reference: Reference) -> BlockCodes:
+        """What a converter makes of every read, in fixed point.
+
+        Raises
+        ------
+        BadInput
+            If a read asserts more than 128 rows.
+        """
+        m, groups = self.bias.spec.rows_active, self.bias.spec.groups
+        counts = _all_counts(m)
+        entries = np.stack([_entries(counts, *self._in_lsb(counts, group)) for group in range(groups)])
+        share = np.arange(m + 1) / m
+        leak = np.stack(
+            [np.polynomial.polynomial.polyval(share, self.leak[group]) for group in range(groups)]
+        )
+        return BlockCodes(
+            entries,
+            _code_of_current(m, lambda current: convert(reference, self.bias.lsb * current)),
+            np.rint(LEAK_UNIT * leak).astype(np.int32),
+            np.rint(LEAK_UNIT * self.bias.zeros(np.arange(m + 1)) / self.bias.lsb).astype(np.int32),
+            reference.step,
+            block_length(m),
+        )
+
+    def tally(self, stored: Stored, applied: Applied) -> Tally:
+        """Reads of a batch by their number of ON cells."""
+        codes = self.codes(Reference(np.zeros(0), 1.0))
+        reads, others, current = tally_blocks(
+            codes.entries,
+            codes.leak,
+            stored.words,
+            stored.tiles,
+            applied.words,
+            applied.asserted,
+            codes.length,
+        )
+        return Tally(reads.astype(float), others.astype(float), self.bias.lsb * current / UNIT)
+
+    def _in_lsb(self, counts: Array, group: int) -> tuple[Array, Array]:
+        """Current (n,) and its slope (n, 4) with each first moment, LSB, at block counts (n, 4)."""
+        s = block_length(self.bias.spec.rows_active)
+        u = counts / s
+        n = counts.sum(axis=1)
+        y = _terms(u, DEGREE) @ self.base[group]
+        dy = (self.slope[group] @ _terms(u, MOMENT_DEGREE).T).T / s**2
+        return n / y, -(n / y**2)[:, None] * dy
+
+
+def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
     """The surrogate of a spec; fitted at the first call, then cached."""
     key = content_hash(["blocks-1", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
-    return BlockModel(**cached(key, lambda: _fit(spec, table)))
+    return BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
 
 
-def block_length(rows: int) -> int:
-    """Rows in a block; the last block may be shorter."""
-    return -(-rows // BLOCKS)
-
-
-def block_currents(
-    model: BlockModel, counts: Array, moments: Array, others: Array, *, group: int, rows: int
-) -> Array:
-    """Read currents in LSB.
-
-    Parameters
-    ----------
-    counts, moments : (n, 4) float64 arrays
-        ON cells of each block, and their first moments in rows.
-    others : (n,) float64 array
-        Asserted cells that are not ON.
-    group, rows : int
-        Which group of rows the read asserts, and how many.
-    """
-    s = block_length(rows)
-    u = counts / s
-    n = counts.sum(axis=1)
-    y = _terms(u, DEGREE) @ model.base[group]
-    dy = np.einsum("nk,kn->n", moments / s**2, model.slope[group] @ _terms(u, MOMENT_DEGREE).T)
-    leak = np.polynomial.polynomial.polyval(n / rows, model.leak[group])
-    # to first order in the moments, which is how the network kernels tabulate it
-    return np.asarray(n / y * (1 - dy / y) + others * leak)
+def ideal_block_codes(spec: TileSpec) -> BlockCodes:
+    """Codes that count ON cells exactly."""
+    m = spec.rows_active
+    counts = _all_counts(m)
+    entries = _entries(counts, counts.sum(axis=1), np.zeros_like(counts))
+    none = np.zeros((spec.groups, m + 1), np.int32)
+    codes = _code_of_current(m, lambda current: np.rint(current).astype(np.int64))
+    return BlockCodes(np.tile(entries, (spec.groups, 1)), codes, none, none[0], 1.0, block_length(m))
 
 
 def block_features(on: Bits) -> tuple[Array, Array]:
@@ -95,6 +182,44 @@ def block_features(on: Bits) -> tuple[Array, Array]:
     return blocks.sum(axis=2), blocks @ (np.arange(s) - (s - 1) / 2)
 
 
+def _all_counts(rows: int) -> Array:
+    """((s + 1)^4, 4) all combinations of block counts; the first block runs fastest."""
+    if rows > MAX_TABLE_ROWS:
+        raise BadInput(
+            f"networks run with up to {MAX_TABLE_ROWS} rows in a read, got rows_active = {rows}; "
+            f"assert fewer rows at a time."
+        )
+    side = np.arange(block_length(rows) + 1.0)
+    return np.stack(np.meshgrid(side, side, side, side, indexing="ij")[::-1], axis=-1).reshape(-1, BLOCKS)
+
+
+def _entries(counts: Array, current: Array, slope: Array) -> Wide:
+    """Currents and slopes as the words of the kernel.
+
+    The kernel multiplies slopes with sums of positions, counted from 0; the base takes what that adds.
+    """
+    s = counts.max()
+    base = current - (slope * counts).sum(axis=1) * (s - 1) / 2
+    fixed = np.rint(UNIT * (base + HEADROOM)).astype(np.int64)
+    steep = np.rint(LEAK_UNIT * slope).astype(np.int64)
+    if fixed.min() < 0 or fixed.max() > 0xFFFF or abs(steep).max() > MAX_SLOPE:
+        raise BadInput(
+            f"the surrogate's currents reach {abs(base).max():.3g} LSB and its slopes {abs(slope).max():.3g} LSB a "
+            f"row, more than its fixed-point tables hold; the wires are too resistive for reads of {int(4 * s)} rows."
+        )
+    word = fixed
+    for block in range(BLOCKS):
+        word |= (steep[:, block] & 0xFFF) << (16 + 12 * block)
+    return word
+
+
+def _code_of_current(rows: int, codes_of: Callable[[Array], Wide]) -> NDArray[np.int32]:
+    """(entries,) code at the middle of each step of 1 / UNIT LSB from -HEADROOM to m + HEADROOM."""
+    steps = np.arange((rows + 2 * HEADROOM) * UNIT)
+    codes: NDArray[np.int32] = codes_of(steps / UNIT - HEADROOM).astype(np.int32)
+    return codes
+
+
 def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     rng = np.random.default_rng(SEED)
     m = spec.rows_active
@@ -104,7 +229,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     u = counts / block_length(m)
     shape = moments / block_length(m) ** 2
     base_terms, slope_terms = _terms(u, DEGREE), _terms(u, MOMENT_DEGREE)
-    unit = lsb(spec, table)
+    unit = bias_of(spec, table).lsb
     base, slope, leak = [], [], []
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)

@@ -1,15 +1,17 @@
-"""Compiled loops over packed words: what makes whole networks run as fast as their software.
+"""Compiled loops over words: what makes whole networks run as fast as their software.
 
-A read that asserts m rows is one word: bit k is row k of the group. The word in the cells AND the word applied is the
-pattern of ON cells; the rest of the index into a code table travels in the bits above:
+Words are ordered [.., group, tile]: the reads of one group of rows share a table and are neighbours. `words` says which
+bit is which row.
 
-    stored word    bits 0..m-1 stored bits, bit m the column's static flip
-    applied word   bits 0..m-1 applied bits, bit m always 1
-    choice word    bit m the sub-vector's dynamic flip, bits m+1.. the row of the table to use
-    index          (stored & applied) ^ choice
+Up to 16 rows, a read is looked up by its pattern. One index holds all that decides its signed code: bits 0..m-1 the
+pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied where
+leakage makes it matter.
 
-so that one index holds pattern, sign and table row. Words are ordered [.., group, tile]: the reads of one group of rows
-share a table and are neighbours.
+More rows are counted block by block. Counts and sums of positions grow side by side in the 16-bit fields of a word,
+by the usual tree of pairwise sums. The counts index a table of 64-bit entries: bits 0..15 the current in 1 / UNIT LSB,
+then four 12-bit slopes in 1 / LEAK_UNIT LSB a row, which multiply the sums of positions. All is integer arithmetic, so
+that results do not depend on the order of work. Each step is a loop of its own over columns, which compilers turn into
+vector code.
 """
 
 from typing import Any
@@ -17,13 +19,31 @@ from typing import Any
 import numba
 import numpy as np
 
+UNIT = 256
+"""Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""
+LEAK_UNIT = 16384
+"""Fixed-point steps of slopes, leakage and reference column, per LSB."""
+MAX_SLOPE = 2047
+"""Largest slope that 12 bits hold, 0.125 LSB a row."""
+HEADROOM = 16
+"""LSB that tables reach below 0 and above m: what a base current loses to the slopes' offset."""
+
+_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
+_SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
+_PAIRS = np.uint64(0x5555555555555555)
+_NIBBLES = np.uint64(0x3333333333333333)
+_BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
+_FIELDS = np.uint64(0x00FF00FF00FF00FF)
+_EVEN_FIELDS = np.uint64(0x0000FFFF0000FFFF)
+_1, _2, _3, _4, _8, _16, _32, _48 = (np.uint64(k) for k in (1, 2, 3, 4, 8, 16, 32, 48))
+
 
 @_parallel_kernel
-def pack_inputs(bits, offsets, used, height, width, stride, dynamic, by_ones):  # type: ignore[no-untyped-def]
+def pack_inputs(bits, offsets, word, bit, used, mask, height, width, stride, dynamic):  # type: ignore[no-untyped-def]
     """Words applied for every output pixel of a batch.
 
     Parameters
@@ -31,94 +51,105 @@ def pack_inputs(bits, offsets, used, height, width, stride, dynamic, by_ones):  
     bits : (n, c, h + 2p, w + 2p) uint8 array
         Activations with their padding.
     offsets : (groups, tiles, m) int64 array
-        Where, from a pixel's first input on, the bit of each row lies in the flat (c, h + 2p, w + 2p); -1 if unused.
+        Where, from a pixel's first input on, the bit of each row lies in the flat (c, h + 2p, w + 2p).
+    word, bit : (m,) int64 arrays
+        The layout.
     used : (groups, tiles) int64 array
-        Rows in use.
+        Rows in use, the first ones.
+    mask : (groups, tiles, q) uint64 array
+        Words with ones in the rows in use.
     height, width, stride : int
         Of the output.
-    dynamic, by_ones : bool
-        Whether sub-vectors with more ones than zeros are inverted; whether the table row is the number of ones applied.
+    dynamic : bool
+        Whether sub-vectors with more ones than zeros are inverted.
 
     Returns
     -------
-    applied, choice : (n * height * width, groups, tiles) uint32 arrays
-    corrections : (n * height * width, 2, groups, tiles) float32 array
-        sum(u_a) - d n and d of each sub-vector: the factors of f and of sum(u_w) in the correction.
-    ones : (n * height * width,) float32 array
-        sum(u_a) over all rows, before inversion.
+    words : (n * height * width, groups, tiles, q) uint64 array
+    inverted : (n * height * width, groups, tiles) uint8 array
+    asserted : (n * height * width, groups, tiles) int32 array
+        Ones after inversion.
     """
     batch = bits.shape[0]
     size = bits.shape[1] * bits.shape[2] * bits.shape[3]
     padded_width = bits.shape[3]
     flat = bits.reshape(batch * size)
-    groups, tiles, m = offsets.shape
+    groups, tiles, q = mask.shape
     pixels = batch * height * width
-    applied = np.empty((pixels, groups, tiles), np.uint32)
-    choice = np.empty((pixels, groups, tiles), np.uint32)
-    corrections = np.empty((pixels, 2, groups, tiles), np.float32)
-    ones = np.empty(pixels, np.float32)
+    words = np.zeros((pixels, groups, tiles, q), np.uint64)
+    inverted = np.zeros((pixels, groups, tiles), np.uint8)
+    asserted = np.empty((pixels, groups, tiles), np.int32)
     for line in numba.prange(batch * height):
         start = (line // height) * size + (line % height) * stride * padded_width
         for x in range(width):
             pixel = line * width + x
             base = start + x * stride
-            total = 0
             for group in range(groups):
                 for tile in range(tiles):
-                    word = np.uint32(0)
                     rows = used[group, tile]
+                    read = words[pixel, group, tile]
+                    count = 0
                     for k in range(rows):
-                        word |= np.uint32(flat[base + offsets[group, tile, k]]) << np.uint32(k)
-                    count = _popcount(word)
-                    total += count
-                    flip = dynamic and 2 * count > rows
-                    if flip:
-                        word ^= np.uint32((1 << rows) - 1)
-                    row = (rows - count if flip else count) if by_ones else 0
-                    applied[pixel, group, tile] = word | np.uint32(1 << m)
-                    choice[pixel, group, tile] = np.uint32((row << (m + 1)) | (flip << m))
-                    corrections[pixel, 0, group, tile] = count - flip * rows
-                    corrections[pixel, 1, group, tile] = flip
-            ones[pixel] = total
-    return applied, choice, corrections, ones
+                        one = flat[base + offsets[group, tile, k]]
+                        read[word[k]] |= np.uint64(one) << np.uint64(bit[k])
+                        count += one
+                    if dynamic and 2 * count > rows:
+                        inverted[pixel, group, tile] = 1
+                        count = rows - count
+                        for part in range(q):
+                            read[part] ^= mask[group, tile, part]
+                    asserted[pixel, group, tile] = count
+    return words, inverted, asserted
 
 
 @_parallel_kernel
-def sum_codes(table, stored, applied, choice):  # type: ignore[no-untyped-def]
-    """Signed codes of all reads of each dot product, added.
+def sum_pattern_codes(table, cells, tiles, words, inverted, asserted, m, by_ones):  # type: ignore[no-untyped-def]
+    """Signed codes of all reads of each dot product, added; reads of up to 16 rows.
 
     Parameters
     ----------
     table : (groups, entries) int8 or int16 array
         Signed codes.
-    stored : (groups, c_out, tiles) uint32 array
-    applied, choice : (p, groups, tiles) uint32 arrays
+    cells : (groups, c_out, tiles) uint32 array
+        Stored words; bit m is the static flip.
+    tiles : (groups,) int64 array
+        Tiles in which the group is read.
+    words : (p, groups, tiles) uint32 array
+    inverted : (p, groups, tiles) uint8 array
+    asserted : (p, groups, tiles) int32 array
+    m : int
+        Rows of a read.
+    by_ones : bool
+        Whether entries tell numbers of asserted rows apart.
 
     Returns
     -------
     (p, c_out) float32 array
     """
-    pixels = applied.shape[0]
-    groups, columns, tiles = stored.shape
+    pixels = words.shape[0]
+    groups, columns, most = cells.shape
     sums = np.zeros((pixels, columns), np.float32)
     for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
-        first = block * _PIXELS
+        applied = np.empty(most, np.uint32)
+        choice = np.empty(most, np.uint32)
         for group in range(groups):
             codes = table[group]
-            for pixel in range(first, min(first + _PIXELS, pixels)):
-                words = applied[pixel, group]
-                choices = choice[pixel, group]
+            for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
+                for tile in range(tiles[group]):
+                    applied[tile] = words[pixel, group, tile] | np.uint32(1 << m)
+                    row = asserted[pixel, group, tile] if by_ones else 0
+                    choice[tile] = np.uint32((row << (m + 1)) | (np.int64(inverted[pixel, group, tile]) << m))
                 for column in range(columns):
-                    cells = stored[group, column]
+                    cell = cells[group, column]
                     total = np.int32(0)
-                    for tile in range(tiles):
-                        total += codes[(cells[tile] & words[tile]) ^ choices[tile]]
+                    for tile in range(tiles[group]):
+                        total += codes[(cell[tile] & applied[tile]) ^ choice[tile]]
                     sums[pixel, column] += total
     return sums
 
 
 @_parallel_kernel
-def count_patterns(stored, applied, choice, m):  # type: ignore[no-untyped-def]
+def count_patterns(cells, tiles, words, asserted, m):  # type: ignore[no-untyped-def]
     """How often each pattern of ON cells was read, and with how many other cells asserted.
 
     Returns
@@ -126,27 +157,184 @@ def count_patterns(stored, applied, choice, m):  # type: ignore[no-untyped-def]
     reads, others : (groups, 2^m) int64 arrays
         Number of reads; asserted cells that were not ON, added over these reads.
     """
-    pixels = applied.shape[0]
-    groups, columns, tiles = stored.shape
-    mask = np.uint32((1 << m) - 1)
+    pixels = words.shape[0]
+    groups, columns, _ = cells.shape
     reads = np.zeros((groups, 1 << m), np.int64)
-    others = np.zeros((groups, 1 << m), np.int64)
+    applied = np.zeros((groups, 1 << m), np.int64)
     for group in numba.prange(groups):
         for pixel in range(pixels):
-            for tile in range(tiles):
-                word = applied[pixel, group, tile] & mask
-                asserted = _popcount(word)
+            for tile in range(tiles[group]):
+                word = words[pixel, group, tile]
+                ones = asserted[pixel, group, tile]
                 for column in range(columns):
-                    pattern = stored[group, column, tile] & word
+                    pattern = cells[group, column, tile] & word
                     reads[group, pattern] += 1
-                    others[group, pattern] += asserted - _popcount(pattern)
-    return reads, others
+                    applied[group, pattern] += ones
+    for group in range(groups):
+        for pattern in range(1 << m):
+            on = 0
+            for k in range(m):
+                on += (pattern >> k) & 1
+            applied[group, pattern] -= on * reads[group, pattern]
+    return reads, applied
+
+
+@_parallel_kernel
+def sum_block_codes(  # type: ignore[no-untyped-def]
+    entries, codes, leak, reference, stored, sign, tiles, words, inverted, asserted, length
+):
+    """Signed codes of all reads of each dot product, added; reads of more than 16 rows.
+
+    Parameters
+    ----------
+    entries, codes, leak, reference
+        As in `BlockCodes`.
+    stored : (groups, tiles, q, c_out) uint64 array
+    sign : (groups, tiles, c_out) int32 array
+        -1 where a column is stored inverted, else 1.
+    tiles : (groups,) int64 array
+        Tiles in which the group is read.
+    words, inverted, asserted
+        As from `pack_inputs`.
+    length : int
+        s, rows in a block.
+
+    Returns
+    -------
+    (p, c_out) float32 array
+    """
+    pixels = words.shape[0]
+    groups, _, _, columns = stored.shape
+    leaky = np.any(leak) or np.any(reference)
+    sums = np.zeros((pixels, columns), np.float32)
+    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
+        counts = np.empty(columns, np.uint64)
+        places = np.empty(columns, np.uint64)
+        index = np.empty(columns, np.int32)
+        entry = np.empty(columns, np.int64)
+        current = np.empty(columns, np.int32)
+        total = np.empty(columns, np.int32)
+        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
+            total[:] = 0
+            for group in range(groups):
+                for tile in range(tiles[group]):
+                    _read_blocks(
+                        stored[group, tile], words[pixel, group, tile], entries[group], length,
+                        counts, places, index, entry, current,
+                    )  # fmt: skip
+                    if leaky:
+                        ones = asserted[pixel, group, tile]
+                        _add_leak(counts, leak[group], reference[ones], ones, current)
+                    _add_codes(current, codes, sign[group, tile], inverted[pixel, group, tile], total)
+            for column in range(columns):
+                sums[pixel, column] = total[column]
+    return sums
+
+
+@_parallel_kernel
+def tally_blocks(entries, leak, stored, tiles, words, asserted, length):  # type: ignore[no-untyped-def]
+    """Reads by their number of ON cells; parameters as in `sum_block_codes`.
+
+    Returns
+    -------
+    reads, others, current : (m + 1,) int64 arrays
+        Number of reads; asserted cells that were not ON, and currents in 1 / UNIT LSB, added over them.
+    """
+    pixels = words.shape[0]
+    groups, most, _, columns = stored.shape
+    levels = leak.shape[1]
+    reads = np.zeros((groups * most, levels), np.int64)
+    others = np.zeros((groups * most, levels), np.int64)
+    currents = np.zeros((groups * most, levels), np.int64)
+    for task in numba.prange(groups * most):
+        group, tile = task // most, task % most
+        counts = np.empty(columns, np.uint64)
+        places = np.empty(columns, np.uint64)
+        index = np.empty(columns, np.int32)
+        entry = np.empty(columns, np.int64)
+        current = np.empty(columns, np.int32)
+        for pixel in range(pixels if tile < tiles[group] else 0):
+            _read_blocks(
+                stored[group, tile], words[pixel, group, tile], entries[group], length,
+                counts, places, index, entry, current,
+            )  # fmt: skip
+            ones = asserted[pixel, group, tile]
+            _add_leak(counts, leak[group], 0, ones, current)
+            for column in range(columns):
+                on = _total(counts[column])
+                reads[task, on] += 1
+                others[task, on] += ones - on
+                currents[task, on] += current[column] - HEADROOM * UNIT
+    return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0)
+
+
+@_kernel
+def _read_blocks(stored, words, entries, length, counts, places, index, entry, current):  # type: ignore[no-untyped-def]
+    """Set `counts` (16-bit fields) and `current` (1 / UNIT LSB above -HEADROOM) of one read of all columns."""
+    columns = len(counts)
+    for part in range(len(words)):
+        word = words[part]
+        cells = stored[part]
+        further = np.uint64(16 * part)
+        for column in range(columns):
+            on = cells[column] & word
+            place = (on >> _1) & _PAIRS
+            count = on - place
+            high = (count >> _2) & _NIBBLES
+            place = (place & _NIBBLES) + ((place >> _2) & _NIBBLES) + (high << _1)
+            count = (count & _NIBBLES) + high
+            high = (count >> _4) & _BYTES
+            place = (place & _BYTES) + ((place >> _4) & _BYTES) + (high << _2)
+            count = (count & _BYTES) + high
+            high = (count >> _8) & _FIELDS
+            place = (place & _FIELDS) + ((place >> _8) & _FIELDS) + (high << _3)
+            count = (count & _FIELDS) + high
+            if part == 0:
+                counts[column] = count
+                places[column] = place
+            else:
+                counts[column] += count
+                places[column] += place + further * count
+    side = np.uint64(length + 1)
+    for column in range(columns):
+        pairs = (counts[column] & _EVEN_FIELDS) + side * ((counts[column] >> _16) & _EVEN_FIELDS)
+        index[column] = np.int32((pairs & np.uint64(0xFFFFFFFF)) + side * side * (pairs >> _32))
+    for column in range(columns):
+        entry[column] = entries[index[column]]
+    for column in range(columns):
+        word = np.int64(entry[column])
+        place = places[column]
+        slopes = (
+            np.int32((word << np.int64(36)) >> np.int64(52)) * np.int32(place & np.uint64(0xFFFF))
+            + np.int32((word << np.int64(24)) >> np.int64(52)) * np.int32((place >> _16) & np.uint64(0xFFFF))
+            + np.int32((word << np.int64(12)) >> np.int64(52)) * np.int32((place >> _32) & np.uint64(0xFFFF))
+            + np.int32(word >> np.int64(52)) * np.int32(place >> _48)
+        )
+        current[column] = np.int32(word & np.int64(0xFFFF)) + (slopes >> np.int32(_SLOPE_SHIFT))
+
+
+@_kernel
+def _add_leak(counts, leak, reference, ones, current):  # type: ignore[no-untyped-def]
+    """Add the leakage of asserted cells that are not ON, less the reference column's current."""
+    for column in range(len(counts)):
+        on = _total(counts[column])
+        extra = (ones - on) * leak[on] - reference
+        current[column] += np.int32(extra >> _SLOPE_SHIFT)
+
+
+@_kernel
+def _add_codes(current, codes, sign, inverted, total):  # type: ignore[no-untyped-def]
+    """Add the signed codes of one read of all columns."""
+    last = len(codes) - 1
+    if inverted:
+        for column in range(len(current)):
+            total[column] -= sign[column] * codes[min(max(current[column], 0), last)]
+    else:
+        for column in range(len(current)):
+            total[column] += sign[column] * codes[min(max(current[column], 0), last)]
 
 
 @numba.njit(inline="always")
-def _popcount(word):  # type: ignore[no-untyped-def]
-    """Ones of a 32-bit word, in parallel steps; LLVM knows the idiom and uses the processor's instruction."""
-    word = word - ((word >> np.uint32(1)) & np.uint32(0x55555555))
-    word = (word & np.uint32(0x33333333)) + ((word >> np.uint32(2)) & np.uint32(0x33333333))
-    word = (word + (word >> np.uint32(4))) & np.uint32(0x0F0F0F0F)
-    return np.int64((word * np.uint32(0x01010101) & np.uint32(0xFFFFFFFF)) >> np.uint32(24))
+def _total(counts):  # type: ignore[no-untyped-def]
+    """Sum of four 16-bit fields."""
+    return np.int64((counts * np.uint64(0x0001000100010001)) >> _48)

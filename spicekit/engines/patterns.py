@@ -1,9 +1,9 @@
 """FAST engine for reads of up to 16 rows: the current of every pattern of ON cells, from the exact engine.
 
-A read that asserts m rows sees 2^m patterns of ON cells; tabulating them all is exact for cells whose off
-current is negligible. Where it is not (1T-1ReRAM: an HRS cell conducts a hundredth of an LRS cell), the
-asserted cells that are not ON add their leakage: the current lies between that of no such cell asserted and
-that of all of them, and is interpolated by their number. What is lost is only where they sit.
+A read that asserts m rows sees 2^m patterns of ON cells; tabulating them all is exact for cells whose off current is
+negligible. Where it is not (1T-1ReRAM: an HRS cell conducts a hundredth of an LRS cell), the asserted cells that are
+not ON add their leakage: the current lies between that of no such cell asserted and that of all of them, and is
+interpolated by their number. What is lost is only where they sit.
 """
 
 from dataclasses import dataclass
@@ -12,49 +12,103 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.engines.bias import Bias, bias_of
 from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.converter import Reference, convert
+from spicekit.engines.kernels import count_patterns, sum_pattern_codes
 from spicekit.engines.ladder import ladder_of, solve
-from spicekit.errors import BadInput
+from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
+Signed = NDArray[np.signedinteger]
 
-MAX_ROWS = 16
+# Leakage of a whole read, in LSB, below which a code table need not tell reads apart by their number of ones.
+NEGLIGIBLE_LEAK = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class PatternTable:
+class PatternCodes:
+    """Converter codes of every pattern, as the network kernel indexes them."""
+
+    table: Signed
+    """(groups, entries) codes; an entry is (ones applied, sign, pattern), see `kernels`."""
+    by_ones: bool
+    """Whether the number of ones applied is part of the index."""
+    step: float
+    """Partial sum that one code stands for."""
+    rows: int
+    """m, rows that a read asserts."""
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        """(p, c_out) signed codes of all reads of each dot product, added."""
+        return np.asarray(
+            sum_pattern_codes(
+                self.table,
+                _cells(stored, self.rows),
+                stored.tiles,
+                np.ascontiguousarray(applied.words[..., 0]).astype(np.uint32),
+                applied.inverted,
+                applied.asserted,
+                self.rows,
+                self.by_ones,
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PatternReads:
     """Read current of each pattern of ON cells, for each group of rows."""
 
+    bias: Bias
     quiet: Array
     """(groups, 2^m) A: no other cell of the group asserted."""
     leak: Array
     """(groups, 2^m) A: what each other asserted cell adds, on average over their places."""
 
+    def currents(self, on: NDArray[np.uint8], asserted: NDArray[np.int64], *, group: int) -> Array:
+        """(n,) A, of reads with ON cells `on` (n, m) and numbers of asserted rows (n,)."""
+        pattern = on @ (1 << np.arange(on.shape[1]))
+        return np.asarray(
+            self.quiet[group, pattern] + (asserted - on.sum(axis=1)) * self.leak[group, pattern]
+        )
 
-def pattern_table(spec: TileSpec, table: IVTable) -> PatternTable:
-    """Table of all patterns of each group of rows; bit k of a pattern is the group's row k.
+    def codes(self, reference: Reference) -> PatternCodes:
+        """What a converter makes of every pattern."""
+        bias = self.bias
+        m = bias.spec.rows_active
+        by_ones = bool(m * (bias.state[0, 1] - bias.state[0, 0]) > NEGLIGIBLE_LEAK * bias.lsb)
+        asserted = np.arange(m + 1 if by_ones else 1)[:, None]
+        others = np.maximum(asserted - np.bitwise_count(np.arange(2**m)), 0)
+        current = self.quiet[:, None] + others * self.leak[:, None] - bias.zeros(asserted)
+        return _signed(convert(reference, current), by_ones=by_ones, step=reference.step, rows=m)
 
-    Built in seconds at the first call for a spec and table, then cached.
+    def tally(self, stored: Stored, applied: Applied) -> Tally:
+        """Reads of a batch by their number of ON cells."""
+        m = self.bias.spec.rows_active
+        reads, others = count_patterns(
+            _cells(stored, m), stored.tiles, applied.words[..., 0].astype(np.uint32), applied.asserted, m
+        )
+        current = reads * self.quiet + others * self.leak
+        count = np.tile(np.bitwise_count(np.arange(2**m)), len(reads))
 
-    Raises
-    ------
-    BadInput
-        If a read asserts more than 16 rows.
-    """
-    if spec.rows_active > MAX_ROWS:
-        raise BadInput(f"pattern_table: rows_active = {spec.rows_active}; at most {MAX_ROWS}.")
+        def by_count(values: Array) -> Array:
+            return np.bincount(count, values.ravel(), m + 1).astype(float)
+
+        return Tally(by_count(reads), by_count(others), by_count(current))
+
+
+def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
+    """Table of all patterns of each group of rows; built in seconds at the first call, then cached."""
     key = content_hash(["patterns-1", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
-    return PatternTable(**cached(key, lambda: _build(spec, table)))
+    return PatternReads(bias_of(spec, table), **cached(key, lambda: _build(spec, table)))
 
 
-def pattern_currents(
-    patterns: PatternTable, on: NDArray[np.integer], asserted: NDArray[np.integer], group: int
-) -> Array:
-    """Read currents in A for patterns of ON cells and numbers of asserted rows, arrays that broadcast."""
-    others = asserted - np.bitwise_count(on)
-    return np.asarray(patterns.quiet[group, on] + others * patterns.leak[group, on])
+def ideal_pattern_codes(spec: TileSpec) -> PatternCodes:
+    """Codes that count ON cells exactly."""
+    counts = np.tile(np.bitwise_count(np.arange(2**spec.rows_active)), (spec.groups, 1, 1))
+    return _signed(counts, by_ones=False, step=1.0, rows=spec.rows_active)
 
 
 def _build(spec: TileSpec, table: IVTable) -> Arrays:
@@ -77,3 +131,16 @@ def _build(spec: TileSpec, table: IVTable) -> Arrays:
         everything = solve(ladder_of(spec, table, stored), applied).current[0]
         leak[group] = (everything - quiet[group]) / np.maximum(others, 1)
     return {"quiet": quiet, "leak": leak}
+
+
+def _cells(stored: Stored, rows: int) -> NDArray[np.uint32]:
+    """(groups, c_out, tiles) words with the static flip at bit m."""
+    words = stored.words[:, :, 0].astype(np.uint32) | (stored.inverted.astype(np.uint32) << np.uint32(rows))
+    return np.ascontiguousarray(words.transpose(0, 2, 1))
+
+
+def _signed(codes: NDArray[np.integer], *, by_ones: bool, step: float, rows: int) -> PatternCodes:
+    """(groups, ones, 2^m) codes and their negatives, flat behind the group."""
+    signed = np.stack([codes, -codes.astype(np.int64)], axis=2).reshape(len(codes), -1)
+    small = codes.max() <= np.iinfo(np.int8).max
+    return PatternCodes(signed.astype(np.int8) if small else signed.astype(np.int16), by_ones, step, rows)

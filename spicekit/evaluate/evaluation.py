@@ -5,24 +5,25 @@ bit; on the real tiles; on the real tiles with BinSparX. Currents are those of t
 layer's patterns of ON cells are counted on some of the images and weighed with the pattern's simulated current.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import state_currents
-from spicekit.engines.fast import ideal_codes, read_codes
-from spicekit.engines.patterns import PatternTable, pattern_table
+from spicekit.engines.bias import Bias
+from spicekit.engines.fast import Codes, ReadModel, fit_reference, ideal_codes, read_model
+from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput, SpicekitError
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.inference import map_network, on_tiles
+from spicekit.evaluate.inference import Layers, map_network, on_tiles
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.packed import Applied, PackedLayer, pattern_usage
+from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import JsonDict
@@ -220,27 +221,19 @@ def run_on_tiles(
     calibration : Dataset
         Whose reads a fitted converter reference is calibrated on; never the images to be classified.
     """
-    spec = design.tile
-    patterns = pattern_table(spec, table)
-    layers = map_network(network, spec, binsparx=MITIGATIONS[mitigation])
-    usage = np.ones_like(patterns.quiet, dtype=np.int64)
+    model = read_model(design.tile, table)
+    layers = map_network(network, design.tile, binsparx=MITIGATIONS[mitigation])
+    met = None
     if design.converter.reference != "unit":
-        met = _Usage()
-        with on_tiles(network, layers, ideal_codes(spec), probe=met):
-            predict_logits(network, calibration.first(PROBE_IMAGES))
-        usage = np.sum([reads for reads, _ in met.by_layer.values()], axis=0)
-    codes = read_codes(spec, table, patterns, converter=design.converter, usage=usage)
-    met = _Usage()
-    with on_tiles(network, layers, codes, probe=met):
-        predict_logits(network, dataset.first(min(PROBE_IMAGES, len(dataset))))
+        few = calibration.first(PROBE_IMAGES)
+        met = _sum(_tallies(network, few, layers, ideal_codes(design.tile), model).values())
+    codes = model.codes(fit_reference(model, design.converter, met))
+    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
+    tallies = _tallies(network, few, layers, codes, model)
     with on_tiles(network, layers, codes):
         accuracy = fraction_right(predict_logits(network, dataset), dataset)
-    probed = min(PROBE_IMAGES, len(dataset))
-    return TileRun(
-        mitigation,
-        accuracy,
-        {name: _statistics(spec, table, patterns, usage, probed) for name, usage in met.by_layer.items()},
-    )
+    statistics = {name: _statistics(model.bias, tally, len(few)) for name, tally in tallies.items()}
+    return TileRun(mitigation, accuracy, statistics)
 
 
 def fraction_right(logits: Tensor, dataset: Dataset) -> float:
@@ -262,38 +255,33 @@ def _require_equal(logits: Tensor, software: Tensor, where: str) -> None:
         raise NotExact(f"{wrong} of {len(logits)} images have other logits {where} than in software.")
 
 
-class _Usage:
-    """A probe that adds up each layer's patterns."""
+def _tallies(
+    network: torch.nn.Module, dataset: Dataset, layers: Layers, codes: Codes, model: ReadModel
+) -> dict[str, Tally]:
+    """What each layer reads while the network classifies `dataset` with these codes."""
+    tallies: dict[str, Tally] = {}
 
-    def __init__(self) -> None:
-        self.by_layer: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        name = packed.layer.name
+        tally = model.tally(packed.stored, applied)
+        tallies[name] = tallies[name] + tally if name in tallies else tally
 
-    def __call__(self, packed: PackedLayer, applied: Applied) -> None:
-        reads, others = pattern_usage(packed, applied)
-        before = self.by_layer.get(packed.layer.name)
-        if before is not None:
-            reads, others = reads + before[0], others + before[1]
-        self.by_layer[packed.layer.name] = (reads, others)
+    with on_tiles(network, layers, codes, probe=probe):
+        predict_logits(network, dataset)
+    return tallies
 
 
-def _statistics(
-    spec: TileSpec,
-    table: IVTable,
-    patterns: PatternTable,
-    usage: tuple[NDArray[np.int64], NDArray[np.int64]],
-    images: int,
-) -> ReadStatistics:
-    reads, others = usage
-    state = state_currents(spec, table)
-    count = np.bitwise_count(np.arange(reads.shape[1]))
-    total = reads.sum()
-    on = float((reads * count).sum())
-    asserted = on + float(others.sum())
-    ideal = (
-        on * state[1, 1] + float(others.sum()) * state[0, 1] + (total * spec.rows - asserted) * state[0, 0]
-    )
-    current = float((reads * patterns.quiet + others * patterns.leak).sum())
-    return ReadStatistics(total / images, on / total, current / total, ideal / total)
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    return functools.reduce(operator.add, tallies)
+
+
+def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:
+    reads = float(tally.reads.sum())
+    on = float(tally.reads @ np.arange(len(tally.reads)))
+    others = float(tally.others.sum())
+    idle = reads * bias.spec.rows - on - others
+    ideal = float(on * bias.state[1, 1] + others * bias.state[0, 1] + idle * bias.state[0, 0])
+    return ReadStatistics(reads / images, on / reads, float(tally.current.sum()) / reads, ideal / reads)
 
 
 def _merge(parts: list[ReadStatistics]) -> ReadStatistics:

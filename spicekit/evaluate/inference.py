@@ -1,6 +1,6 @@
 """A network whose binary layers run on tiles."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.fast import CodeTable
+from spicekit.engines.fast import Codes
+from spicekit.engines.words import Applied
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
-from spicekit.mapping.packed import Applied, PackedLayer, apply_inputs, dot_products, pack_layer
+from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
 from spicekit.networks.layers import binary_layers
 
 Layers = dict[str, PackedLayer]
 Probe = Callable[[PackedLayer, Applied], None]
 """Looks at what each layer reads."""
 
-# Bytes of words that one layer holds at a time: bounds memory whatever the batch; large enough to keep cores busy.
+# Bytes that the words of one layer take at a time: bounds memory whatever the batch, and keeps cores busy.
 CHUNK_BYTES = 128e6
 
 
@@ -49,7 +50,7 @@ def map_network(
 def on_tiles(
     network: torch.nn.Module,
     layers: Layers,
-    codes: Mapping[str, CodeTable] | CodeTable,
+    codes: Codes,
     *,
     probe: Probe | None = None,
 ) -> Iterator[None]:
@@ -60,14 +61,13 @@ def on_tiles(
     network : Module
     layers : Layers
         From `map_network`, of this network.
-    codes : CodeTable or mapping of layer name to CodeTable
+    codes : Codes
     probe : function, optional
         Called with each layer and the words applied to it.
     """
     modules = binary_layers(network)
     for name, module in modules.items():
-        table = codes if isinstance(codes, CodeTable) else codes[name]
-        module.product = _product(layers[name], table, probe)  # type: ignore[assignment,method-assign]
+        module.product = _product(layers[name], codes, probe)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
@@ -75,20 +75,22 @@ def on_tiles(
             del module.product
 
 
-def _product(packed: PackedLayer, codes: CodeTable, probe: Probe | None) -> Callable[[Tensor], Tensor]:
-    layer = packed.layer
-    reads = layer.used.size
+def _product(packed: PackedLayer, codes: Codes, probe: Probe | None) -> Callable[[Tensor], Tensor]:
+    subvectors = packed.mask.size / packed.mask.shape[2]
+    # word, flip and count of each sub-vector, and four float32 that the correction makes of them
+    bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
 
     def product(signs: Tensor) -> Tensor:
         bits = (signs > 0).to(torch.uint8).numpy()
-        words_per_image = reads * bits.shape[2] * bits.shape[3] / layer.geometry.stride**2
-        step = max(1, int(CHUNK_BYTES // (16 * words_per_image)))  # 4 bytes each: word, choice, 2 corrections
+        height, width = output_shape(packed.layer, *bits.shape[2:])
+        images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
         dots = []
-        for start in range(0, len(bits), step):
-            applied = apply_inputs(packed, bits[start : start + step], by_ones=codes.by_ones)
+        for start in range(0, len(bits), images):
+            applied = apply_inputs(packed, bits[start : start + images])
             if probe is not None:
                 probe(packed, applied)
             dots.append(dot_products(packed, applied, codes))
-        return torch.from_numpy(np.concatenate(dots) if len(dots) > 1 else dots[0])
+        together = dots[0] if len(dots) == 1 else np.concatenate(dots)
+        return torch.from_numpy(together).reshape(len(bits), height, width, -1).permute(0, 3, 1, 2)
 
     return product

@@ -39,7 +39,7 @@ def accuracy_picture(evaluations: Mapping[tuple[str, str], Evaluation], path: Pa
         currents = [1e6 * run.total.current for run in runs]
         current.bar_label(current.bar(where, currents, width, color=f"C{k}"), fmt="%.0f", fontsize=8)
     accuracy.set(ylabel="accuracy, %", ylim=(0, 108))
-    accuracy.legend(loc="upper center", bbox_to_anchor=(0.5, 1.17), ncols=len(mitigations) + 1, frameon=False)
+    accuracy.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=2, frameon=False)
     current.set(ylabel="mean current of a read, uA")
     current.set_xticks(places, [f"{network}\n{point}" for network, point in evaluations])
     for axes in (accuracy, current):

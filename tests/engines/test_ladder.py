@@ -138,7 +138,7 @@ def test_mismatch_scales_a_cell(sram_table):
 def test_a_column_that_does_not_converge_is_named(sram_table, monkeypatch):
     monkeypatch.setattr(ladder, "TOLERANCE", 0.0)
     column = ladder_of(spec_of(30.0), sram_table, np.ones((ROWS, 2), np.uint8))
-    with pytest.raises(NotConverged, match="column 0 for vector 0: Kirchhoff residual .* A"):
+    with pytest.raises(NotConverged, match=r"column 0 for vector 0: Kirchhoff residual .* A"):
         solve(column, np.ones((1, ROWS), np.uint8))
 
 

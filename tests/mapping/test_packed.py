@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast import ideal_codes
+from spicekit.engines.fast import ideal_codes, read_model
 from spicekit.mapping.binsparx import BinSparX, restore
 from spicekit.mapping.layers import Geometry, map_layer
-from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer, pattern_usage
+from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
 from spicekit.networks.layers import BinaryConv2d
 
 
@@ -23,7 +23,7 @@ def spec_of(rows: int = 64, rows_active: int = 16) -> TileSpec:
     channels=st.sampled_from([(1, 3), (5, 4), (16, 8), (23, 7)]),
     kernel=st.sampled_from([1, 3]),
     stride=st.sampled_from([1, 2]),
-    rows_active=st.sampled_from([4, 8, 16]),
+    rows_active=st.sampled_from([4, 16, 32, 64, 128]),
     static=st.booleans(),
     dynamic=st.booleans(),
     unrolling=st.sampled_from(["channel-major", "kernel-major"]),
@@ -35,7 +35,7 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
     torch.manual_seed(seed)
     layer = BinaryConv2d(*channels, kernel_size=kernel, stride=stride, padding=kernel // 2).eval()
     values = torch.randn(2, channels[0], 7, 6) + 0.4  # more ones than zeros, so that flips occur
-    spec = spec_of(rows_active=rows_active)
+    spec = spec_of(rows=max(64, rows_active), rows_active=rows_active)
     packed = pack_layer(
         map_layer(
             "layer",
@@ -46,9 +46,10 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
             unrolling=unrolling,
         )
     )
-    applied = apply_inputs(packed, (values >= 0).numpy().astype(np.uint8), by_ones=False)
+    applied = apply_inputs(packed, (values >= 0).numpy().astype(np.uint8))
     dots = dot_products(packed, applied, ideal_codes(spec))
-    assert (dots == layer(values).detach().numpy()).all()
+    software = layer(values).detach().permute(0, 2, 3, 1).reshape(dots.shape)
+    assert (dots == software.numpy()).all()
 
 
 @pytest.mark.parametrize("f", [False, True])
@@ -69,10 +70,12 @@ def test_each_of_the_four_cases_restores_the_sum(f, d):
     assert (restored == (w & a).sum(axis=1)).all()
 
 
-def mapped(binsparx: BinSparX, *, channels: int = 8):
+def mapped(binsparx: BinSparX, *, channels: int = 8, rows_active: int = 16):
     rng = np.random.default_rng(1)
     weights = (rng.random((6, channels, 3, 3)) < 0.7).astype(np.uint8)
-    return map_layer("layer", weights, Geometry(channels, 3, 1, 1), spec_of(), binsparx=binsparx)
+    return map_layer(
+        "layer", weights, Geometry(channels, 3, 1, 1), spec_of(rows_active=rows_active), binsparx=binsparx
+    )
 
 
 def test_static_flips_leave_no_column_with_more_ones_than_zeros():
@@ -90,21 +93,27 @@ def test_unused_rows_store_zeros():
 def test_dynamic_flips_apply_at_most_half_ones():
     packed = pack_layer(mapped(BinSparX(dynamic=True)))
     bits = (np.random.default_rng(2).random((1, 8, 5, 5)) < 0.9).astype(np.uint8)
-    applied = apply_inputs(packed, bits, by_ones=False)
-    ones = np.bitwise_count(applied.words & 0xFFFF)
-    assert (2 * ones <= packed.layer.used.T[None]).all()
-    assert (applied.corrections[:, 1] == 1).any()
+    applied = apply_inputs(packed, bits)
+    assert (np.bitwise_count(applied.words).sum(axis=3) == applied.asserted).all()
+    assert (2 * applied.asserted <= packed.layer.used.T[None]).all()
+    assert applied.inverted.any()
 
 
-def test_flips_lower_the_number_of_on_cells_and_usage_counts_every_read():
+@pytest.mark.parametrize("rows_active", [16, 64])
+def test_a_tally_counts_every_read_and_flips_lower_its_on_cells(sram_table, rows_active):
     bits = (np.random.default_rng(2).random((2, 8, 5, 5)) < 0.7).astype(np.uint8)
+    model = read_model(spec_of(rows_active=rows_active), sram_table)
     on_cells = {}
     for both in (False, True):
-        packed = pack_layer(mapped(BinSparX(static=both, dynamic=both)))
-        reads, others = pattern_usage(packed, apply_inputs(packed, bits, by_ones=False))
-        assert reads.sum() == 2 * 5 * 5 * 6 * (packed.layer.used > 0).sum()
-        assert others.min() >= 0
-        on_cells[both] = (reads * np.bitwise_count(np.arange(reads.shape[1]))).sum()
+        packed = pack_layer(mapped(BinSparX(static=both, dynamic=both), rows_active=rows_active))
+        applied = apply_inputs(packed, bits)
+        tally = model.tally(packed.stored, applied)
+        assert tally.reads.sum() == 2 * 5 * 5 * 6 * (packed.layer.used > 0).sum()
+        on_cells[both] = tally.reads @ np.arange(rows_active + 1)
+        asserted = applied.asserted.sum() * packed.layer.outputs
+        assert tally.others.sum() + on_cells[both] == asserted
+        ideal = on_cells[both] * model.bias.lsb
+        assert 0.7 * ideal < tally.current.sum() < ideal
     assert on_cells[True] < on_cells[False]
 
 
@@ -112,7 +121,8 @@ def test_an_image_alone_gives_what_it_gives_in_a_batch():
     packed = pack_layer(mapped(BinSparX(static=True, dynamic=True)))
     bits = np.random.default_rng(3).integers(0, 2, (5, 8, 6, 6), dtype=np.uint8)
     codes = ideal_codes(packed.layer.spec)
-    together = dot_products(packed, apply_inputs(packed, bits, by_ones=False), codes)
+    together = dot_products(packed, apply_inputs(packed, bits), codes)
+    together = together.reshape(5, 6 * 6, -1)
     for k in range(5):
-        alone = dot_products(packed, apply_inputs(packed, bits[k : k + 1], by_ones=False), codes)
-        assert (alone[0] == together[k]).all()
+        alone = dot_products(packed, apply_inputs(packed, bits[k : k + 1]), codes)
+        assert (alone == together[k]).all()

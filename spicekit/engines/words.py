@@ -1,0 +1,92 @@
+"""Bits of a read as words, the form in which whole networks run.
+
+A read asserts m rows. Up to 16 rows are one word, a pattern. More are cut into four blocks of s = ceil(m / 4) rows;
+rows 16 q to 16 q + 15 of block k lie in word q at bits 16 k to 16 k + 15, so that counting in 16-bit fields counts all
+four blocks at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_PATTERN_ROWS = 16
+"""Up to here every pattern of ON cells has an entry of its own."""
+BLOCKS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the rows of a read lie."""
+
+    words: int
+    """q, words of a read."""
+    word: NDArray[np.int64]
+    """(m,) word of each row."""
+    bit: NDArray[np.int64]
+    """(m,) its bit there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What the cells of a layer hold."""
+
+    words: NDArray[np.uint64]
+    """(groups, tiles, q, c_out)."""
+    inverted: NDArray[np.bool_]
+    """(groups, tiles, c_out): columns stored inverted."""
+    tiles: NDArray[np.int64]
+    """(groups,) tiles in which the group has rows in use; the last tile may be filled in part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """What the word lines carry for a batch of p output pixels."""
+
+    words: NDArray[np.uint64]
+    """(p, groups, tiles, q), after inversion."""
+    inverted: NDArray[np.uint8]
+    """(p, groups, tiles): sub-vectors applied inverted, 0 or 1."""
+    asserted: NDArray[np.int32]
+    """(p, groups, tiles) ones applied, after inversion."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Reads that occurred, by their number of ON cells 0..m; arrays (m + 1,) float64."""
+
+    reads: NDArray[np.float64]
+    others: NDArray[np.float64]
+    """Asserted cells that were not ON, added."""
+    current: NDArray[np.float64]
+    """A, added."""
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.reads + other.reads, self.others + other.others, self.current + other.current)
+
+
+def layout_of(rows: int) -> Layout:
+    """Where the rows of a read of `rows` rows lie.
+
+    >>> layout_of(16).words, layout_of(64).words, layout_of(128).words
+    (1, 1, 2)
+    """
+    row = np.arange(rows)
+    if rows <= MAX_PATTERN_ROWS:
+        return Layout(1, np.zeros(rows, np.int64), row)
+    s = block_length(rows)
+    place = row % s
+    return Layout(-(-s // 16), place // 16, 16 * (row // s) + place % 16)
+
+
+def block_length(rows: int) -> int:
+    """s, rows in a block; the last block may be shorter."""
+    return -(-rows // BLOCKS)
+
+
+def pack(bits: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint64]:
+    """Words (.., q) of bits (.., m)."""
+    packed = np.zeros((*bits.shape[:-1], layout.words), np.uint64)
+    for row, (word, bit) in enumerate(zip(layout.word, layout.bit, strict=True)):
+        packed[..., word] |= bits[..., row].astype(np.uint64) << np.uint64(bit)
+    return packed
