@@ -6,6 +6,7 @@ import typer
 
 from spicekit.cli.calibrate import calibrate
 from spicekit.cli.demo import demo
+from spicekit.cli.devices import devices
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.tile import tile
@@ -28,6 +29,7 @@ def _root() -> None:
 
 for verb in (doctor, calibrate, tile, train, evaluate, demo):
     app.command()(verb)
+app.add_typer(devices, name="devices")
 
 
 def main() -> None:

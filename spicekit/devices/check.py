@@ -2,35 +2,49 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from spicekit.devices.cards import Card, Speed, device_folder, load_card, load_sheet
 from spicekit.devices.corners import Corner
 from spicekit.devices.measure import Figures, gate_capacitances, measure
 from spicekit.devices.sheet import Sheet, plate_capacitance
-from spicekit.units import engineering
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How a figure of merit is shown and judged."""
+    """How a figure of merit is judged and shown."""
 
     unit: str
+    """For people."""
+    scale: float
+    """That unit in SI units, inverted."""
     reach: float | None
-    """Largest accepted deviation from the target; None where the target itself follows from an assumption."""
-    relative: bool
+    """Largest accepted deviation from the target, SI; None where the target follows from an assumption."""
+    relative: bool = True
+    """Whether reach and deviation are fractions of the target."""
+
+    def show(self, value: float | None) -> str:
+        """A measured or target value without its unit; empty for None."""
+        return "" if value is None else f"{self.scale * value:.4g}"
+
+    def show_deviation(self, value: float | None, *, sign: Literal["+", "-"] = "+") -> str:
+        """A deviation or reach; with `sign="-"` no plus sign."""
+        if value is None:
+            return ""
+        return f"{value:{sign}.1%}" if self.relative else f"{self.scale * value:{sign}.1f}"
 
 
 FIGURES = {
-    "idsat": Figure("A", 0.03, relative=True),
-    "ieff": Figure("A", 0.03, relative=True),
-    "idlin": Figure("A", None, relative=True),
-    "ioff": Figure("A", 0.25, relative=True),
-    "vtsat": Figure("V", 0.015, relative=False),
-    "vtlin": Figure("V", 0.015, relative=False),
-    "ss": Figure("V/dec", 0.002, relative=False),
-    "dibl": Figure("V/V", 0.005, relative=False),
-    "gmsat": Figure("S", None, relative=True),
-    "cgate": Figure("F", None, relative=True),
+    "idsat": Figure("uA", 1e6, reach=0.03),
+    "ieff": Figure("uA", 1e6, reach=0.03),
+    "idlin": Figure("uA", 1e6, reach=None),
+    "ioff": Figure("nA", 1e9, reach=0.25),
+    "vtsat": Figure("mV", 1e3, reach=0.015, relative=False),
+    "vtlin": Figure("mV", 1e3, reach=0.015, relative=False),
+    "ss": Figure("mV/dec", 1e3, reach=0.002, relative=False),
+    "dibl": Figure("mV/V", 1e3, reach=0.005, relative=False),
+    "gmsat": Figure("uS", 1e6, reach=None),
+    "cgate": Figure("aF", 1e18, reach=None),
 }
 
 
@@ -80,24 +94,6 @@ def compare(
         _comparison(device, process, name, measured, targets.get(name))
         for name, measured in {**asdict(figures), "cgate": capacitance}.items()
     ]
-
-
-def texts(row: Comparison) -> tuple[str, str, str, str, str]:
-    """A comparison for people: figure, measured, target, deviation, reach."""
-    figure = FIGURES[row.figure]
-    return (
-        row.figure,
-        engineering(row.measured, figure.unit),
-        "" if row.target is None else engineering(row.target, figure.unit),
-        _deviation(figure, row.deviation, sign="+"),
-        _deviation(figure, figure.reach, sign=""),
-    )
-
-
-def _deviation(figure: Figure, value: float | None, *, sign: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:{sign}.1%}" if figure.relative else f"{1e3 * value:{sign}.1f} m{figure.unit}"
 
 
 def _cards(device: str) -> Iterable[tuple[Speed, Card]]:

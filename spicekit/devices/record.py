@@ -12,7 +12,7 @@ from spicekit.devices.bsim4 import (
     parameters,
 )
 from spicekit.devices.cards import Speed, card_from_text
-from spicekit.devices.check import Comparison, compare, texts
+from spicekit.devices.check import FIGURES, Comparison, compare
 from spicekit.devices.fit import FREE, Fit
 from spicekit.devices.measure import gate_capacitances, measure
 from spicekit.files import write_atomically
@@ -43,7 +43,7 @@ def _card_text(fit: Fit, speed: Speed) -> str:
 
 
 def _record(fit: Fit, comparisons: list[Comparison]) -> str:
-    figures = ["| " + " | ".join(texts(row)) + " |" for row in comparisons]
+    figures = [_line(row) for row in comparisons]
     fitted = [
         f"| {name} | {fit.fitted[name]:.5g} | {free.start:g} | {free.low:g} to {free.high:g} |"
         for name, free in FREE.items()
@@ -67,6 +67,15 @@ The ff and ss cards move vth0 by {1e3 * CORNER_VT:g} mV, and u0 and vsat by {COR
 
 vth0 is given as a magnitude; its start and bounds count from vtsat.
 """
+
+
+def _line(row: Comparison) -> str:
+    figure = FIGURES[row.figure]
+    reach = figure.show_deviation(figure.reach, sign="-")
+    return (
+        f"| {row.figure}, {figure.unit} | {figure.show(row.measured)} | {figure.show(row.target)} "
+        f"| {figure.show_deviation(row.deviation)} | {reach} |"
+    )
 
 
 def _lines(rows: list[str]) -> str:
