@@ -1,12 +1,10 @@
 """Make calibration/ anew: the tables of the default plan, and a manifest with the SHA-256 of each file."""
 
-import json
 import sys
 
-from spicekit.files import write_atomically
-from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 from spicekit.tables.calibrate import calibrate
+from spicekit.tables.inventory import write_manifest
 from spicekit.tables.plan import default_plan
 
 
@@ -19,10 +17,12 @@ def main() -> int:
     for path in store.glob("*.h5"):
         if path.stem not in names:
             path.unlink()
-    sums = {path.name: content_hash(path.read_bytes()) for path in sorted(store.glob("*.h5"))}
-    write_atomically(store / "manifest.json", json.dumps({"sha256": sums}, indent=2) + "\n")
-    print(f"{store}: {len(summary.made)} made, {len(summary.kept)} kept, {dict(summary.failed)} failed")
-    return 1 if summary.failed else 0
+    write_manifest(store)
+    print(f"{store}: {len(summary.made)} made, {len(summary.kept)} kept")
+    faults = {**summary.failed, **summary.incomplete}
+    for name, fault in faults.items():
+        print(f"  {name}: {fault}", file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import typer
 
 def calibrate(
     spec: Annotated[Path | None, typer.Option(help="Tile spec: only its table.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Grids of conditions, TOML; default: both cells.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of tables; default: the user's own.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one sweep may take.")] = 120.0,
@@ -17,14 +18,21 @@ def calibrate(
     from rich import progress as bars
 
     from spicekit.circuits.spec import read_spec
-    from spicekit.errors import SpiceFailed
+    from spicekit.errors import BadInput, SpiceFailed
     from spicekit.tables.calibrate import Progress
     from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation
-    from spicekit.tables.plan import default_plan
+    from spicekit.tables.plan import default_plan, read_plan
     from spicekit.tables.store import user_store
 
-    requests = [Characterisation(read_spec(spec))] if spec else default_plan()
+    if spec and plan:
+        raise BadInput("spicekit calibrate: pass --spec or --plan, not both.")
+    if spec:
+        requests = [Characterisation(read_spec(spec))]
+    elif plan:
+        requests = read_plan(plan)
+    else:
+        requests = default_plan()
     folder = store or user_store()
     columns = (
         bars.TextColumn("{task.description}"),

@@ -1,25 +1,77 @@
-"""Which tables a calibration makes."""
+"""Which tables a calibration makes: grids of conditions, from a TOML file or by default."""
 
 import itertools
+from pathlib import Path
 
-from spicekit.circuits.spec import CellName, TileSpec, Wires
+from pydantic import Field
+
+from spicekit.circuits.spec import CellName, Device
+from spicekit.config import Config, parse, read_toml
 from spicekit.devices.corners import Corner, Process
-from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import Characterisation
 
-PROCESSES: tuple[Process, ...] = ("tt", "ff", "ss")
-TEMPERATURES = (233.15, 298.15, 398.15)  # K; both ends and the reference of the range in which the cards hold
-CELLS: tuple[CellName, ...] = ("8t-sram", "1t1r")
-_NO_WIRES = Wires(r_bl=0.0, r_sl=0.0)  # a table does not depend on them
+_DEVICE = Device()
+_NOMINAL = Corner()
+
+
+class Grid(Config):
+    """Conditions of which every combination gets a table."""
+
+    cell: tuple[CellName, ...] = ("8t-sram", "1t1r")
+    nmos: tuple[str, ...] = (_DEVICE.nmos,)
+    """Flavours: folders in `device_models/`, or paths of cards."""
+    fins: tuple[int, ...] = (_DEVICE.fins,)
+    reram: tuple[str, ...] = (_DEVICE.reram,)
+    """Presets; an 8T cell has none, and gets one table for all of them."""
+    process: tuple[Process, ...] = ("tt", "ff", "ss")
+    vdd: tuple[float, ...] = (_NOMINAL.vdd,)
+    """V; the word line is at the supply unless `v_wl` says otherwise."""
+    v_wl: tuple[float, ...] | None = None
+    """V."""
+    temperature: tuple[float, ...] = (233.15, _NOMINAL.temperature, 398.15)
+    """K; by default both ends and the reference of the range in which the cards hold."""
+
+    def characterisations(self) -> list[Characterisation]:
+        """One for each combination; `BadInput` if a value is out of range."""
+        combinations = itertools.product(
+            self.cell, self.nmos, self.fins, self.reram, self.process, self.vdd, self.temperature
+        )
+        return [
+            Characterisation.of(
+                {
+                    "cell": cell,
+                    "device": {"nmos": nmos, "fins": fins, "reram": reram},
+                    "corner": {"process": process, "vdd": vdd, "temperature": temperature},
+                    "v_wl": v_wl,
+                }
+            )
+            for cell, nmos, fins, reram, process, vdd, temperature in combinations
+            for v_wl in self.v_wl or (vdd,)
+        ]
+
+
+class Plan(Config):
+    """Grids one after the other; what two of them share is made once."""
+
+    grid: tuple[Grid, ...] = Field(default=(Grid(),), min_length=1)
+
+    def characterisations(self) -> list[Characterisation]:
+        """Without repetition."""
+        listed = itertools.chain.from_iterable(grid.characterisations() for grid in self.grid)
+        return list({request.name: request for request in listed}.values())
 
 
 def default_plan() -> list[Characterisation]:
-    """Both cells with their default devices, at each process corner that has a card, cold, at 25 degrees and hot."""
-    cards = shipped_folder("device_models") / TileSpec(wires=_NO_WIRES).device.nmos
-    processes = [process for process in PROCESSES if (cards / f"{process}.sp").is_file()]
-    return [
-        Characterisation(
-            TileSpec(cell=cell, wires=_NO_WIRES, corner=Corner(process=process, temperature=temperature))
-        )
-        for cell, process, temperature in itertools.product(CELLS, processes, TEMPERATURES)
-    ]
+    """Both cells with their default devices, at three process corners, cold, at 25 degrees Celsius and hot."""
+    return Plan().characterisations()
+
+
+def read_plan(path: Path) -> list[Characterisation]:
+    """Plan from a TOML file with tables [[grid]].
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, a key is unknown, or a value is out of range.
+    """
+    return parse(Plan, read_toml(path), source=str(path)).characterisations()

@@ -77,10 +77,7 @@ def current_table(request: Characterisation, store: Path) -> IVTable:
     BadTable
         If the file is damaged, stale, incomplete or of a newer schema.
     """
-    try:
-        return current_sweep(request, store).table()
-    except NotConverged as error:
-        raise BadTable(f"{store / request.name}.h5: {error}") from error
+    return checked_table(current_sweep(request, store), store / f"{request.name}.h5")
 
 
 def current_sweep(request: Characterisation, store: Path) -> Sweep:
@@ -97,9 +94,26 @@ def current_sweep(request: Characterisation, store: Path) -> Sweep:
     if not path.is_file():
         raise MissingTable(f"there is no I-V table {path}; make it with: {_command(path)}")
     sweep = read_sweep(path)
+    check_current(sweep, request, path)
+    return sweep
+
+
+def check_current(sweep: Sweep, request: Characterisation, path: Path) -> None:
+    """`BadTable` if what `path` holds was made for something else, or from other cards or templates than today's."""
+    if sweep.origin.get("conditions") != request.conditions:
+        raise BadTable(f"{path}: holds the table of other conditions (renamed?); {_repair(path)}")
     if sweep.origin.get("deck_sha256") != request.deck_hash:
         raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
-    return sweep
+
+
+def checked_table(sweep: Sweep, path: Path) -> IVTable:
+    """The I-V table that `path` holds; `BadTable` if points are missing or the axis does not rise evenly."""
+    try:
+        return sweep.table()
+    except NotConverged as error:
+        raise BadTable(f"{path}: {error}") from error
+    except BadTable as error:
+        raise BadTable(f"{path}: {error} {_repair(path)}") from error
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -184,6 +198,8 @@ def _read(file: Any, schema: int) -> tuple[Sweep, str]:
         decks=tuple(file["deck"].asstr()[:].tolist()) if schema > 1 else (),
         origin=json.loads(str(file.attrs["origin"])),
     )
+    if "conditions" not in sweep.origin:
+        raise ValueError("it does not say under which conditions it was swept")
     if schema > 1 and not np.array_equal(np.asarray(file["converged"], bool), sweep.converged):
         raise ValueError("its mask and its currents disagree about which points converged")
     return sweep, str(file.attrs["sha256"])

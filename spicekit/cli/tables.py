@@ -1,0 +1,87 @@
+"""`spicekit tables`: look at I-V tables, check them, draw them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+tables = typer.Typer(help="List, show, verify and plot I-V tables.", no_args_is_help=True)
+
+Store = Annotated[
+    Path | None, typer.Option(help="Folder of tables; default: the user's and those that ship.")
+]
+Name = Annotated[str, typer.Argument(help="Name, beginning of a name, or path of a table.")]
+
+
+@tables.command("list")
+def list_tables(store: Store = None) -> None:
+    """What is calibrated, for which conditions, and whether it can be used."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from spicekit.tables.inventory import inventory, stores
+    from spicekit.units import engineering
+
+    for folder in [store] if store else stores():
+        table = Table(title=str(folder), title_justify="left")
+        for head in ("table", "devices", "ON current", "state"):
+            table.add_column(head, justify="right" if head == "ON current" else "left", no_wrap=True)
+        for entry in inventory(folder):
+            current = engineering(entry.on_current, "A")
+            table.add_row(entry.path.stem, entry.devices, current, "unusable" if entry.fault else "ok")
+        Console().print(table)
+
+
+@tables.command()
+def show(
+    name: Name,
+    store: Store = None,
+    deck: Annotated[int | None, typer.Option(min=0, max=1, help="Print the deck of this stored bit.")] = None,
+) -> None:
+    """What made a table, and what is in it."""
+    from spicekit.tables.inventory import locate, stores
+    from spicekit.tables.store import read_sweep
+
+    path = locate(name, [store] if store else stores())
+    sweep = read_sweep(path)
+    if deck is not None:
+        print(sweep.decks[deck])
+        return
+    shape = " x ".join(map(str, sweep.current.shape))
+    print(f"{path}\n{shape} currents, 0 to {sweep.voltage[-1]:g} V, {sweep.converged.sum()} points converged")
+    print(json.dumps(sweep.origin, indent=2))
+
+
+@tables.command()
+def verify(store: Store = None) -> None:
+    """Check every table: schema, checksum, axes, convergence, today's cards and templates, manifest."""
+    from spicekit.errors import BadTable
+    from spicekit.tables.inventory import inventory, manifest_faults, stores
+
+    faults = []
+    for folder in [store] if store else stores():
+        entries = inventory(folder)
+        found = [entry.fault for entry in entries if entry.fault] + manifest_faults(folder)
+        print(f"{folder}: {len(entries)} tables, {len(found)} faults")
+        faults += found
+    for fault in faults:
+        print(f"  {fault}")
+    if faults:
+        raise BadTable(f"{len(faults)} faults; each is listed above with the command that repairs it.")
+
+
+@tables.command()
+def plot(
+    name: Name,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG.")] = Path("table.png"),
+    store: Store = None,
+) -> None:
+    """Draw a table."""
+    from spicekit.report.tables import table_picture
+    from spicekit.tables.inventory import locate, stores
+    from spicekit.tables.store import read_sweep
+
+    path = locate(name, [store] if store else stores())
+    table_picture(read_sweep(path), out, title=path.stem)
+    print(out)

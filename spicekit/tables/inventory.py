@@ -1,0 +1,119 @@
+"""What lies in stores, and whether it is intact and up to date."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spicekit.errors import BadInput, BadTable, MissingTable
+from spicekit.files import write_atomically
+from spicekit.provenance import content_hash
+from spicekit.resources import shipped_folder
+from spicekit.tables.characterise import Characterisation, Sweep
+from spicekit.tables.store import check_current, checked_table, read_sweep, user_store
+
+MANIFEST = "manifest.json"
+"""In a store that ships: the SHA-256 of each file."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a store."""
+
+    path: Path
+    sweep: Sweep | None
+    """None if it cannot be read."""
+    fault: str
+    """Why no engine would take it; empty if one would."""
+
+    @property
+    def devices(self) -> str:
+        """Models of the cell, as far as they are known."""
+        device = self.sweep.origin["conditions"]["device"] if self.sweep else {}
+        return ", ".join(f"{device[key]}" for key in ("nmos", "reram") if key in device)
+
+    @property
+    def on_current(self) -> float:
+        """A, of an ON cell with half of the highest voltage on its bit line and the source line at 0 V; or NaN."""
+        return float(self.sweep.current[1, 1, len(self.sweep.voltage) // 2, 0]) if self.sweep else math.nan
+
+
+def stores() -> list[Path]:
+    """Folders that tables are looked for in: the user's, then the one that ships."""
+    return [user_store(), shipped_folder("calibration")]
+
+
+def inventory(store: Path) -> list[Entry]:
+    """Every table of a store, in order of its name."""
+    return [_entry(path) for path in sorted(store.glob("*.h5"))]
+
+
+def manifest_faults(store: Path) -> list[str]:
+    """How the files of a store differ from its manifest; nothing if it has none."""
+    path = store / MANIFEST
+    if not path.is_file():
+        return []
+    try:
+        expected = dict(json.loads(path.read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadTable(f"{path}: is not a readable manifest ({error}); {_SHIP}") from error
+    there = _sums(store)
+    words = {
+        (True, False): "is missing",
+        (False, True): "is not in the manifest",
+        (True, True): "was changed",
+    }
+    return [
+        f"{store / name}: {words[name in expected, name in there]}; {_SHIP}"
+        for name in sorted(expected.keys() | there.keys())
+        if expected.get(name) != there.get(name)
+    ]
+
+
+def write_manifest(store: Path) -> None:
+    """List the SHA-256 of every table of a store."""
+    write_atomically(store / MANIFEST, json.dumps({"sha256": _sums(store)}, indent=2) + "\n")
+
+
+def locate(name: str, folders: Sequence[Path]) -> Path:
+    """File of a table, from its path, its name or the beginning of its name.
+
+    Raises
+    ------
+    MissingTable
+        If there is none.
+    BadInput
+        If the beginning fits several.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    for folder in folders:
+        found = sorted(path for path in folder.glob("*.h5") if path.name.startswith(name))
+        if len(found) > 1:
+            raise BadInput(
+                f"{name!r} fits several tables: {', '.join(path.stem for path in found)}; say more."
+            )
+        if found:
+            return found[0]
+    raise MissingTable(
+        f"there is no table {name!r} in {' or '.join(map(str, folders))}; see: spicekit tables list"
+    )
+
+
+_SHIP = "make the folder anew with: python scripts/ship_tables.py, or reinstall spicekit"
+
+
+def _sums(store: Path) -> dict[str, str]:
+    return {path.name: content_hash(path.read_bytes()) for path in sorted(store.glob("*.h5"))}
+
+
+def _entry(path: Path) -> Entry:
+    sweep = None
+    try:
+        sweep = read_sweep(path)
+        check_current(sweep, Characterisation.of(sweep.origin["conditions"]), path)
+        checked_table(sweep, path)
+    except (BadTable, BadInput) as error:
+        return Entry(path, sweep, str(error))
+    return Entry(path, sweep, "")
