@@ -125,6 +125,9 @@ def _reach(run: Run) -> tuple[bool, int]:
 
 
 def _words(ngspice: Any) -> str:
-    """The last that ngspice said on stderr after a command, without its notes on what went well."""
+    """The last that ngspice said on stderr after a command, without its notes on what went well.
+
+    Six lines hold the cause as well as the consequence: an unknown model level takes five.
+    """
     lines = [line.strip() for line in ngspice._stderr if not line.startswith(("Note:", "Trying", "Warning:"))]
-    return "; ".join([line for line in lines if line][-3:])
+    return "; ".join([line for line in lines if line][-6:])
