@@ -1,0 +1,115 @@
+"""Shipped cards: within reach of their targets, ordered by corner and flavour, and a FinFET's over temperature."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from spicekit.devices.cards import Card, load_card, load_sheet, shipped_devices
+from spicekit.devices.check import FIGURES, Comparison, check_devices
+from spicekit.devices.corners import Corner
+from spicekit.devices.measure import Figures, measure, transfer_curve
+from spicekit.spice.simulator import Job, Step, simulate
+
+COLD, ROOM, HOT = 233.15, 298.15, 398.15  # K
+
+
+@cache
+def checked() -> dict[tuple[str, str, str], Comparison]:
+    rows = check_devices(shipped_devices())
+    return {(row.device, row.process, row.figure): row for row in rows}
+
+
+@cache
+def figures_at(temperature: float) -> dict[str, Figures]:
+    cards = [load_card(device, "tt") for device in shipped_devices()]
+    found = measure(cards, Corner(temperature=temperature))
+    return dict(zip(shipped_devices(), found, strict=True))
+
+
+def drain_current(card: Card, **volts: float) -> float:
+    """Current into the drain of one fin at node voltages d, g, s with the bulk at 0 V, A."""
+    sources = "".join(f"v{node} {node} 0 {value}\n" for node, value in volts.items())
+    deck = (
+        f"* one fin\n.options gmin=1e-18\n.temp 25\n{card.text}"
+        f"m1 d g s 0 {card.model} l={card.length} w={card.width}\n{sources}.end\n"
+    )
+    (wave,) = simulate(Job(deck, (Step("op"),)))
+    return -float(wave["vd#branch"][0])
+
+
+@pytest.mark.parametrize("device", shipped_devices())
+def test_published_figures_are_within_reach(device: str) -> None:
+    rows = [row for (name, process, _), row in checked().items() if name == device and process == "tt"]
+    assert {row.figure for row in rows if row.target is not None} == set(FIGURES)
+    assert [row.figure for row in rows if not row.within] == []
+
+
+@pytest.mark.parametrize("device", shipped_devices())
+def test_figures_that_follow_from_assumptions_are_near(device: str) -> None:
+    for figure, most in (("idlin", 0.03), ("gmsat", 0.10), ("cgate", 0.15)):
+        row = checked()[device, "tt", figure]
+        assert row.deviation is not None
+        assert abs(row.deviation) < most, figure
+
+
+@pytest.mark.parametrize("device", shipped_devices())
+@pytest.mark.parametrize(("figure", "rises"), [("idsat", True), ("ioff", True), ("vtsat", False)])
+def test_typical_lies_between_slow_and_fast(device: str, figure: str, rises: bool) -> None:
+    slow, typical, fast = (checked()[device, process, figure].measured for process in ("ss", "tt", "ff"))
+    assert slow < typical < fast if rises else slow > typical > fast
+
+
+def test_measured_current_is_that_of_an_operating_point() -> None:
+    card = load_card("nmos-sram", "tt")
+    (figures,) = measure([card], Corner())
+    assert figures.idsat == pytest.approx(drain_current(card, d=0.7, g=0.7, s=0.0), rel=1e-6)
+    assert figures.ioff == pytest.approx(drain_current(card, d=0.7, g=0.0, s=0.0), rel=1e-3)
+
+
+def test_source_and_drain_may_be_exchanged() -> None:
+    card = load_card("nmos-sram", "tt")
+    forward = drain_current(card, d=0.35, g=0.7, s=0.0)
+    backward = drain_current(card, d=0.0, g=0.7, s=0.35)
+    assert backward == pytest.approx(-forward, rel=1e-6)
+
+
+def test_fin_has_next_to_no_body_effect() -> None:
+    card = load_card("nmos-sram", "tt")
+    low = drain_current(card, d=0.4, g=0.6, s=0.0)
+    lifted = drain_current(card, d=0.7, g=0.9, s=0.3)
+    assert lifted == pytest.approx(low, rel=0.01)  # what is left is the depletion width in the swing
+
+
+@pytest.mark.parametrize("device", shipped_devices())
+def test_threshold_falls_with_temperature_as_its_sheet_says(device: str) -> None:
+    temperature = load_sheet(device).temperature
+    assert temperature is not None
+    slope = (figures_at(HOT)[device].vtsat - figures_at(COLD)[device].vtsat) / (HOT - COLD)
+    assert slope == pytest.approx(temperature.vt, rel=0.05)
+
+
+@pytest.mark.parametrize("device", shipped_devices())
+def test_leakage_and_swing_grow_with_temperature(device: str) -> None:
+    cold, room, hot = (figures_at(temperature)[device] for temperature in (COLD, ROOM, HOT))
+    assert cold.ioff < room.ioff / 10 < room.ioff < hot.ioff / 10
+    assert cold.ss / COLD == pytest.approx(hot.ss / HOT, rel=0.02)  # proportional to kT/q
+
+
+@pytest.mark.parametrize("device", ["nmos-sram", "pmos-sram"])
+def test_hot_carries_more_below_and_less_above_a_crossing_within_the_supply(device: str) -> None:
+    card = load_card(device, "tt")
+    gate, cold = transfer_curve(card, Corner(temperature=COLD))
+    _, hot = transfer_curve(card, Corner(temperature=HOT))
+    (crossings,) = np.nonzero(np.diff(np.sign(hot - cold)))
+    assert len(crossings) == 1
+    assert hot[0] > cold[0]
+    assert 0.4 < gate[crossings[0]] < 0.65
+
+
+def test_transfer_curve_bends_once() -> None:
+    """Current over gate voltage has one inflection only: tables are interpolated and solvers differentiate."""
+    _, current = transfer_curve(load_card("nmos-sram", "tt"), Corner())
+    curvature = np.diff(current, 2)
+    changes = np.count_nonzero(np.diff(np.sign(curvature[np.abs(curvature) > 1e-6 * current.max()])))
+    assert changes <= 1

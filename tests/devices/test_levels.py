@@ -1,0 +1,25 @@
+"""Which models this ngspice runs."""
+
+import pytest
+
+from spicekit.devices.levels import card_level, require_runnable, supported_levels, supports_osdi
+from spicekit.errors import BadInput
+
+
+def test_level_is_one_where_none_is_given() -> None:
+    assert card_level(".model n nmos (vto=0.4)") == 1
+
+
+def test_this_ngspice_runs_bsim4_and_not_every_level() -> None:
+    levels = supported_levels()
+    assert {1, 14, 54} <= levels
+    assert 98 not in levels
+
+
+def test_osdi_is_told_with_yes_or_no() -> None:
+    assert supports_osdi() in (True, False)
+
+
+def test_level_beyond_ngspice_is_refused_although_ngspice_would_take_level_1_instead() -> None:
+    with pytest.raises(BadInput, match="level 999"):
+        require_runnable(".model n nmos (level=999)", source="mine.sp")

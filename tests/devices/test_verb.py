@@ -1,0 +1,38 @@
+"""`spicekit devices`: exit status and what it prints."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from spicekit.cli.devices import devices
+from spicekit.devices.cards import device_folder
+
+run = CliRunner().invoke
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(device_folder("nmos-rvt"), tmp_path / "own"))
+
+
+def test_check_of_a_shipped_device_passes_and_shows_its_targets() -> None:
+    result = run(devices, ["check", "nmos-rvt"])
+    assert result.exit_code == 0
+    assert "37.85" in result.stdout
+
+
+def test_check_fails_where_a_target_is_out_of_reach(own: Path) -> None:
+    sheet = own / "device.toml"
+    sheet.write_text(sheet.read_text().replace("value = 37.85e-6", "value = 40e-6"))
+    result = run(devices, ["check", str(own), "--json"])
+    assert result.exit_code == 1
+    assert [row["figure"] for row in json.loads(result.stdout) if not row["within"]] == ["idsat"]
+
+
+def test_plot_writes_a_png(tmp_path: Path) -> None:
+    result = run(devices, ["plot", "nmos-sram", "--out", str(tmp_path / "a.png")])
+    assert result.exit_code == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
