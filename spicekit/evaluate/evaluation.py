@@ -7,7 +7,7 @@ layer's patterns of ON cells are counted on some of the images and weighed with 
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -223,17 +223,26 @@ def run_on_tiles(
     """
     model = read_model(design.tile, table)
     layers = map_network(network, design.tile, binsparx=MITIGATIONS[mitigation])
-    met = None
-    if design.converter.reference != "unit":
-        few = calibration.first(PROBE_IMAGES)
-        met = _sum(_tallies(network, few, layers, ideal_codes(design.tile), model).values())
-    codes = model.codes(fit_reference(model, design.converter, met))
+    codes = calibrated_codes(network, layers, design, table, calibration=calibration)
     few = dataset.first(min(PROBE_IMAGES, len(dataset)))
     tallies = _tallies(network, few, layers, codes, model)
     with on_tiles(network, layers, codes):
         accuracy = fraction_right(predict_logits(network, dataset), dataset)
     statistics = {name: _statistics(model.bias, tally, len(few)) for name, tally in tallies.items()}
     return TileRun(mitigation, accuracy, statistics)
+
+
+def calibrated_codes(
+    network: torch.nn.Module, layers: Layers, design: Design, table: IVTable, *, calibration: Dataset
+) -> Codes:
+    """Codes of a design's converter, its reference fitted to what the network reads of `calibration` on ideal tiles."""
+    model = read_model(design.tile, table)
+    met = None
+    if design.converter.reference != "unit":
+        few = calibration.first(min(PROBE_IMAGES, len(calibration)))
+        tallies = _tallies(network, few, layers, ideal_codes(design.tile), model)
+        met = functools.reduce(operator.add, tallies.values())
+    return model.codes(fit_reference(model, design.converter, met))
 
 
 def fraction_right(logits: Tensor, dataset: Dataset) -> float:
@@ -269,10 +278,6 @@ def _tallies(
     with on_tiles(network, layers, codes, probe=probe):
         predict_logits(network, dataset)
     return tallies
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    return functools.reduce(operator.add, tallies)
 
 
 def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:

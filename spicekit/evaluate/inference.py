@@ -91,6 +91,9 @@ def _product(packed: PackedLayer, codes: Codes, probe: Probe | None) -> Callable
                 probe(packed, applied)
             dots.append(dot_products(packed, applied, codes))
         together = dots[0] if len(dots) == 1 else np.concatenate(dots)
-        return torch.from_numpy(together).reshape(len(bits), height, width, -1).permute(0, 3, 1, 2)
+        dots_nchw = torch.from_numpy(together).reshape(len(bits), height, width, -1).permute(0, 3, 1, 2)
+        # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.
+        channels_last = signs.is_contiguous(memory_format=torch.channels_last) and not signs.is_contiguous()
+        return dots_nchw if channels_last else dots_nchw.contiguous()
 
     return product

@@ -1,0 +1,123 @@
+"""The command as a user meets it: what it writes, and what it says to bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spicekit.tables.calibrate import calibrate
+from spicekit.tables.characterise import Characterisation
+
+SPEC = """
+[tile]
+rows = 16
+columns = 4
+rows_active = 16
+[wires]
+r_bl = 3.2
+r_sl = 3.2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "w.npy", rng.integers(0, 2, (16, 4), dtype=np.uint8))
+    np.save(tmp_path / "a.npy", rng.integers(0, 2, (3, 16), dtype=np.uint8))
+    (tmp_path / "tile.toml").write_text(SPEC)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from spicekit.cli.main import main; sys.argv[0] = 'spicekit'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True
+    )
+
+
+def tile(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    files = ("--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
+    return run(folder, "tile", *files, *more)
+
+
+def refused(result: subprocess.CompletedProcess[str], folder: Path, message: str) -> None:
+    """One line on stderr, exit status 2, nothing written."""
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (folder / "out.npz").exists()
+    assert not list(folder.glob(".*part"))
+
+
+def test_tile_writes_the_arrays_of_the_contract(folder):
+    result = tile(folder, "--engine", "exact")
+    assert result.returncode == 0, result.stderr
+    with np.load(folder / "out.npz") as out:
+        assert out["current"].shape == out["partial_sum"].shape == (3, 4)
+        assert out["current"].dtype == np.float64
+        counts = np.load(folder / "a.npy").astype(int) @ np.load(folder / "w.npy")
+        assert (abs(out["partial_sum"] - counts) < 1.5).all()
+        assert 1e-6 < out["lsb"] < 1e-4
+        origin = json.loads(str(out["provenance"]))
+        assert origin["engine"] == "exact"
+        assert origin["table_origin"]["ngspice"]
+
+
+def test_a_wrong_shape_is_refused(folder):
+    np.save(folder / "a.npy", np.zeros((3, 15), np.uint8))
+    refused(tile(folder), folder, "inputs: expected bits shaped (3, 16), got (3, 15)")
+
+
+def test_a_weight_that_is_no_bit_is_refused(folder):
+    np.save(folder / "w.npy", np.full((16, 4), 2, np.uint8))
+    refused(tile(folder), folder, "weights: expected uint8 bits, 0 or 1, got uint8 up to 2")
+
+
+def test_a_pickled_array_is_refused_and_not_executed(folder):
+    np.save(folder / "w.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    refused(tile(folder), folder, "w.npy: is not a plain .npy array")
+
+
+def test_an_unknown_key_is_refused_by_name(folder):
+    (folder / "tile.toml").write_text(SPEC.replace("columns", "colums"))
+    refused(tile(folder), folder, "unknown key 'colums'")
+
+
+def test_an_unknown_engine_is_refused(folder):
+    refused(tile(folder, "--engine", "hspice"), folder, "pass one of spice, exact, fast, ideal")
+
+
+def test_a_missing_table_names_the_command_that_makes_it(folder):
+    (folder / "tile.toml").write_text(SPEC + "[corner]\nvdd = 0.66\n")
+    refused(tile(folder), folder, "spicekit calibrate")
+
+
+def test_a_missing_ngspice_is_named_with_its_cure(folder):
+    """Where the linker finds no libngspice."""
+    code = (
+        "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
+        "from spicekit.cli.main import main; main()"
+    )
+    files = ("--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
+    result = subprocess.run(
+        [sys.executable, "-c", code, "tile", *files, "--engine", "spice"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    refused(result, folder, "apt-get install ngspice libngspice0")
+
+
+def test_an_unknown_network_is_refused(folder):
+    result = run(folder, "evaluate", "--network", "alexnet", "--spec", "tile.toml")
+    refused(result, folder, "alexnet")
+
+
+def test_a_calibrated_store_serves_a_tile(folder):
+    from spicekit.circuits.spec import read_spec
+
+    calibrate([Characterisation(read_spec(folder / "tile.toml"))], folder / "store")
+    assert tile(folder, "--store", "store").returncode == 0
