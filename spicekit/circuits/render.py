@@ -7,7 +7,7 @@ Its header says what made it.
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -197,6 +197,30 @@ def tile_deck(
         currents_file=CURRENTS_FILE,
         waves_file=WAVES_FILE,
     )
+
+
+def one_vector(inputs: NDArray[Any], vector: int) -> NDArray[Any]:
+    """Row `vector` of a (b, r) array; of an (r,) array, which holds one, itself.
+
+    Raises
+    ------
+    BadInput
+        If there is no such row.
+    """
+    vectors: NDArray[Any] = np.atleast_2d(inputs)
+    if vectors.ndim != 2 or not 0 <= vector < len(vectors):
+        raise BadInput(
+            f"one_vector: inputs shaped {inputs.shape} hold no vector {vector}; pass (b, r) or (r,)."
+        )
+    row: NDArray[Any] = vectors[vector]
+    return row
+
+
+def check_detail(name: str) -> Detail:
+    """A name from outside as a level of detail; `BadInput` if it is none."""
+    if name not in get_args(Detail):
+        raise BadInput(f"detail '{name}' is not one of {', '.join(get_args(Detail))}.")
+    return cast(Detail, name)
 
 
 def _render(

@@ -9,6 +9,7 @@ from spicekit.cli.demo import demo
 from spicekit.cli.devices import devices
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
+from spicekit.cli.netlist import netlist
 from spicekit.cli.tables import tables
 from spicekit.cli.tile import tile
 from spicekit.cli.train import train
@@ -31,6 +32,7 @@ def _root() -> None:
 for verb in (doctor, calibrate, tile, train, evaluate, demo):
     app.command()(verb)
 app.add_typer(devices, name="devices")
+app.add_typer(netlist, name="netlist")
 app.add_typer(tables, name="tables")
 
 

@@ -1,6 +1,6 @@
-"""What a designer asks of a cell: noise margins, disturbs, read currents; each from ngspice."""
+"""How well a cell keeps its bit: noise margins and disturbs, from ngspice."""
 
-from collections.abc import Iterable
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.render import Transient, cell_deck, core_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
 from spicekit.devices.reram import load_reram
 from spicekit.spice.simulator import Job, Step, simulate
 
@@ -30,22 +29,39 @@ class Butterfly:
 
     @property
     def margin(self) -> float:
-        """Static noise margin, V: side of the largest square in the smaller lobe.
+        """Static noise margin, V: side of the smallest of `squares`; negative if a write may fail."""
+        return min(square.side for square in self.squares)
 
-        When a 0 is being written the lobe of the 1 must be gone. The margin is then the side of the smallest square
-        between the curves on the side of the 1 (q > qb); negative if a lobe is left and the write may fail.
+    @functools.cached_property
+    def squares(self) -> tuple["Square", ...]:
+        """Largest squares in the two lobes.
+
+        While a 0 is written the lobe of the 1 must be gone: then the smallest square between the curves where
+        the lobe was (q > qb), of negative side if the curves still cross.
 
         Along the diagonals of such squares (Seevinck et al., IEEE JSSC 22 (1987) 748): u = (q - qb) / sqrt 2
         runs across them, v = (q + qb) / sqrt 2 along them.
         """
-        # Curve a is (input, qb), curve b is (q, input); u rises along a and falls along b.
+        # Curve a is (input, qb), curve b is (q, input); turned round, b too runs towards rising u.
         u_a, v_a = _rotated(self.input, self.qb)
         u_b, v_b = _rotated(self.q[::-1], self.input[::-1])
         u = np.linspace(max(u_a[0], u_b[0]), min(u_a[-1], u_b[-1]), _POINTS)
-        diagonal = np.interp(u, u_a, v_a) - np.interp(u, u_b, v_b)
+        a, b = np.interp(u, u_a, v_a), np.interp(u, u_b, v_b)
         if self.access == "write":
-            return float(diagonal[u >= 0].min() / np.sqrt(2))
-        return float(min(diagonal[u < 0].max(), -diagonal[u > 0].min()) / np.sqrt(2))
+            return (_square(u, b, np.where(u >= 0, a - b, np.inf).argmin(), a - b),)
+        upper = _square(u, b, np.where(u < 0, a - b, -np.inf).argmax(), a - b)
+        lower = _square(u, a, np.where(u > 0, b - a, -np.inf).argmax(), b - a)
+        return upper, lower
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square between two transfer curves, V."""
+
+    q: float
+    """Lower left corner."""
+    qb: float
+    side: float
 
 
 @dataclass(frozen=True)
@@ -64,24 +80,8 @@ class CoreMargins:
     """What the stored level moves by, at rest, when the read port is opened; the worse of both states."""
     port_kick: float
     """What it moves by at most during the read, through the gate capacitance of the storage transistor."""
-
-
-@dataclass(frozen=True)
-class ReadPoint:
-    """Currents of one cell at one corner with ideal terminals, A."""
-
-    corner: Corner
-    on: float
-    """w = 1, a = 1."""
-    off: float
-    """w = 0, a = 1."""
-    idle: float
-    """w = 1, a = 0: leakage of a cell that is not asserted."""
-
-    @property
-    def ratio(self) -> float:
-        """On current over off current."""
-        return self.on / self.off
+    leakage: float
+    """A, that a core at rest draws from its supply and its precharged write bit lines."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,7 @@ def core_margins(spec: TileSpec) -> CoreMargins:
         Butterfly(access, wave["in"], wave["q"], wave["qb"])
         for access, wave in zip(accesses, waves, strict=True)
     )
-    return CoreMargins(hold, read, write, *_closed_loop(spec))
-
-
-def read_points(spec: TileSpec, corners: Iterable[Corner]) -> tuple[ReadPoint, ...]:
-    """Read currents over corners; the word line follows the supply, the read voltage stays."""
-    return tuple(_read_point(spec, corner) for corner in corners)
+    return CoreMargins(hold, read, write, **_closed_loop(spec))
 
 
 def element_margins(spec: TileSpec) -> ElementMargins:
@@ -148,41 +143,48 @@ def _rotated(
     return (x - y) / np.sqrt(2), (x + y) / np.sqrt(2)
 
 
-def _closed_loop(spec: TileSpec) -> tuple[float, float, float, float]:
-    """Write trip, half-select rise, port rise and port kick of whole cells, V."""
-    vdd = spec.corner.vdd
+def _square(
+    u: NDArray[np.float64], below: NDArray[np.float64], at: np.intp, diagonal: NDArray[np.float64]
+) -> Square:
+    """The square whose diagonal begins on the curve `below` at one point of u."""
+    q, qb = (below[at] + u[at]) / np.sqrt(2), (below[at] - u[at]) / np.sqrt(2)
+    return Square(float(q), float(qb), float(diagonal[at] / np.sqrt(2)))
+
+
+def _closed_loop(spec: TileSpec) -> dict[str, float]:
+    """What is measured on a whole cell, by the names of `CoreMargins`."""
     ideal = Wires(r_driver=0, r_sink=0, r_bl=0, r_sl=0)
     cell = spec.replace(rows=1, columns=1, rows_active=1, wires=ideal)
-    on, node = np.ones(1, np.uint8), "xc_0_0.q"
-    rises, kicks = [], []
-    for bit in (0, 1):
-        weights = np.full((1, 1), bit, np.uint8)
-        deck = tile_deck(cell, weights, on, detail="full", batch=False)
-        closed, opened = simulate(
-            Job(deck, (Step("op", ("vwl_0 dc 0",)), Step("op", (f"vwl_0 dc {spec.v_wl}",))))
-        )
-        rises.append(abs(opened[node][0] - closed[node][0]))
-        transient = Transient(stop=1e-9, row_cells=spec.columns)
-        deck = tile_deck(cell, weights, on, detail="full", batch=False, transient=transient)
-        (waves,) = simulate(Job(deck, (Step(f"tran {transient.step} {transient.stop}"),)))
-        kicks.append(np.abs(waves[node] - waves[node][0]).max())
+    vdd, level = spec.corner.vdd, "xc_0_0.q"
+    open_write_port = f"vwwl_0 dc {vdd}"
     steps = (
-        Step("op"),
-        Step("op", (f"vwwl_0 dc {vdd}",)),
+        Step("op", ("vwl_0 dc 0",)),
+        Step("op", (f"vwl_0 dc {spec.v_wl}",)),
+        Step("op", (open_write_port,)),
     )
-    zero = tile_deck(cell, np.zeros((1, 1), np.uint8), on, detail="full", batch=False)
-    at_rest, half_selected = simulate(Job(zero, steps))
-    one = tile_deck(cell, np.ones((1, 1), np.uint8), on, detail="full", batch=False)
-    (write,) = simulate(Job(one, (Step(f"dc vwbl_0 {vdd} 0 {-vdd / _STEPS}", (f"vwwl_0 dc {vdd}",)),)))
-    flipped = np.flatnonzero(write[node] < vdd / 2)
-    trip = float(write["wbl_0"][flipped[0]]) if len(flipped) else float("-inf")
-    rise = float(half_selected[node][0] - at_rest[node][0])
-    return trip, rise, float(max(rises)), float(max(kicks))
+    ones = simulate(Job(_whole_cell(cell, 1), steps[:2]))
+    zeros = simulate(Job(_whole_cell(cell, 0), steps))
+    (write,) = simulate(
+        Job(_whole_cell(cell, 1), (Step(f"dc vwbl_0 {vdd} 0 {-vdd / _STEPS}", (open_write_port,)),))
+    )
+    flipped = np.flatnonzero(write[level] < vdd / 2)
+    transient = Transient(stop=1e-9, row_cells=spec.columns)
+    kicks = [
+        simulate(Job(_whole_cell(cell, bit, transient), (Step(f"tran {transient.step} {transient.stop}"),)))
+        for bit in (0, 1)
+    ]
+    supplies = ("vdd_0#branch", "vwbl_0#branch", "vwblb_0#branch")
+    return {
+        "write_trip": float(write["wbl_0"][flipped[0]]) if len(flipped) else float("-inf"),
+        "half_select_rise": float(zeros[2][level][0] - zeros[1][level][0]),
+        "port_rise": max(
+            float(abs(after[level][0] - before[level][0])) for before, after in (ones, zeros[:2])
+        ),
+        "port_kick": max(float(np.abs(waves[level] - waves[level][0]).max()) for (waves,) in kicks),
+        "leakage": -sum(float(zeros[0][name][0]) for name in supplies),
+    }
 
 
-def _read_point(spec: TileSpec, corner: Corner) -> ReadPoint:
-    word_line = spec.v_wl * corner.vdd / spec.corner.vdd
-    cell = spec.replace(corner=corner, v_wl=word_line)
-    on, idle = simulate(Job(cell_deck(cell, weight=1), (Step("op"), Step("op", ("vwl dc 0",)))))
-    (off,) = simulate(Job(cell_deck(cell, weight=0), (Step("op"),)))
-    return ReadPoint(corner, *(float(wave["vsl#branch"][0]) for wave in (on, off, idle)))
+def _whole_cell(cell: TileSpec, bit: int, transient: Transient | None = None) -> str:
+    weights, asserted = np.full((1, 1), bit, np.uint8), np.ones(1, np.uint8)
+    return tile_deck(cell, weights, asserted, detail="full", batch=False, transient=transient)

@@ -6,7 +6,8 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
-from spicekit.tables.margins import Access, Butterfly, CoreMargins, core_margins, element_margins, read_points
+from spicekit.tables.margins import Access, Butterfly, CoreMargins, core_margins, element_margins
+from spicekit.tables.read_points import read_points
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
 VDD = SPEC.corner.vdd
@@ -52,6 +53,10 @@ def test_the_read_port_does_not_disturb_the_bit(margins: CoreMargins) -> None:
     assert margins.port_rise < 1e-6
     assert margins.port_kick < 0.2 * margins.hold.margin
     assert margins.port_rise < 1e-3 * margins.half_select_rise
+
+
+def test_a_core_at_rest_leaks_little(margins: CoreMargins) -> None:
+    assert 0 < margins.leakage < 1e-9
 
 
 def test_a_higher_supply_gives_more_read_current() -> None:

@@ -1,0 +1,168 @@
+"""`spicekit netlist`: decks of cells and tiles: render, check, run, compare, sum up."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spicekit.report.sheets import Sheet
+
+netlist = typer.Typer(
+    help="Decks of cells and tiles: render, check, run, compare, sum up.", no_args_is_help=True
+)
+
+Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Deck to write.")]
+DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
+
+
+@netlist.command()
+def cell(
+    spec: Spec,
+    out: Out = None,
+    weight: Annotated[int, typer.Option(min=0, max=1, help="Stored bit.")] = 1,
+    activation: Annotated[int, typer.Option(min=0, max=1, help="Applied bit.")] = 1,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for plots: characterise the cell and print its figures.")
+    ] = None,
+) -> None:
+    """Render one cell between two sources; with --report, measure it as a designer would."""
+    from spicekit.circuits.render import cell_deck
+    from spicekit.errors import BadInput
+    from spicekit.evaluate.design import read_design
+    from spicekit.files import write_atomically
+
+    if out is None and report is None:
+        raise BadInput("netlist cell: pass --out for a deck, --report for figures and plots, or both.")
+    tile_spec = read_design(spec).tile
+    if out is not None:
+        write_atomically(out, cell_deck(tile_spec, weight=weight, activation=activation))
+        print(f"{out}: {tile_spec.cell} cell, weight {weight}, activation {activation}")
+    if report is not None:
+        from spicekit.report.cell_pictures import draw_cell
+        from spicekit.report.sheets import cell_sheets
+        from spicekit.tables.cell_figures import characterise_cell
+
+        figures = characterise_cell(tile_spec)
+        _print(cell_sheets(figures))
+        report.mkdir(parents=True, exist_ok=True)
+        for path in draw_cell(figures, report):
+            print(path)
+
+
+@netlist.command()
+def tile(
+    spec: Spec,
+    weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
+    inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Deck to write.")],
+    vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
+    detail: Annotated[
+        str, typer.Option(help="read-port, or full: with the 6T core of every cell.")
+    ] = "read-port",
+    expect: Annotated[
+        str | None, typer.Option(help="Engine whose currents the deck checks itself against: exact, fast.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="A, for --expect; default: 1e-4 of the largest current.")
+    ] = None,
+    transient: Annotated[
+        float | None, typer.Option(help="s: a transient of this length instead of an operating point.")
+    ] = None,
+) -> None:
+    """Render a tile for `ngspice -b`; it leaves its column currents in currents.txt."""
+    from spicekit.circuits.render import Transient, check_detail, one_vector, tile_deck
+    from spicekit.engines.expected import expected_currents
+    from spicekit.evaluate.design import read_design
+    from spicekit.files import read_array, write_atomically
+
+    tile_spec = read_design(spec).tile
+    stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
+    deck = tile_deck(
+        tile_spec,
+        stored,
+        bits,
+        detail=check_detail(detail),
+        expected=expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
+        if expect
+        else None,
+        transient=Transient(stop=transient, row_cells=tile_spec.columns) if transient else None,
+    )
+    write_atomically(out, deck)
+    print(
+        f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run it with: ngspice -b {out.name}"
+    )
+
+
+@netlist.command()
+def check(deck: DeckFile) -> None:
+    """Electrical rule check, by reading alone; exit status 1 if there is an error."""
+    from spicekit.circuits.check import check as find
+    from spicekit.circuits.parse import read_deck
+
+    findings = find(read_deck(deck))
+    for found in findings:
+        print(f"{deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
+    errors = sum(found.severity == "error" for found in findings)
+    print(f"{deck}: {errors} errors, {len(findings) - errors} warnings")
+    raise typer.Exit(1 if errors else 0)
+
+
+@netlist.command()
+def run(
+    deck: DeckFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the files that it writes.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
+) -> None:
+    """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
+    from spicekit.circuits.parse import read_deck
+    from spicekit.circuits.run import run_deck
+    from spicekit.files import write_atomically
+
+    result = run_deck(read_deck(deck), timeout=timeout)
+    print(result.output.strip())
+    for name, text in result.files.items():
+        if out is None:
+            print(f"---- {name}", text.rstrip(), sep="\n")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / name, text)
+            print(out / name)
+    raise typer.Exit(1 if result.status else 0)
+
+
+@netlist.command()
+def diff(first: DeckFile, second: DeckFile) -> None:
+    """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
+    from spicekit.circuits.diff import diff as compare
+    from spicekit.circuits.parse import read_deck
+
+    differences = compare(read_deck(first), read_deck(second))
+    for difference in differences:
+        print(f"{difference.where}: {difference.first or 'absent'}  ->  {difference.second or 'absent'}")
+    print(f"{len(differences)} differences")
+    raise typer.Exit(1 if differences else 0)
+
+
+@netlist.command()
+def show(deck: DeckFile) -> None:
+    """Sum a deck up: devices, wires, bias, expected currents."""
+    from spicekit.circuits.parse import read_deck
+    from spicekit.circuits.summary import summarise
+    from spicekit.report.sheets import deck_sheets
+
+    _print(deck_sheets(summarise(read_deck(deck))))
+
+
+def _print(sheets: list["Sheet"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for sheet in sheets:
+        table = Table(*sheet.head)
+        for row in sheet.rows:
+            table.add_row(*row)
+        Console().print(f"\n{sheet.title}", table)

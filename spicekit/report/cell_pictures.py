@@ -1,0 +1,80 @@
+"""Pictures of a cell's figures: butterfly curves, read currents."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spicekit.files import write_atomically
+from spicekit.tables.cell_figures import CellFigures
+from spicekit.tables.margins import CoreMargins
+from spicekit.tables.read_points import ReadPoint
+from spicekit.units import MICRO, to_celsius
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_cell(figures: CellFigures, folder: Path) -> list[Path]:
+    """Write PNG files into a folder; their paths."""
+    pictures = {"read_current.png": _read_currents(figures)}
+    if figures.core is not None:
+        pictures["butterfly.png"] = _butterflies(figures.core)
+    for name, figure in pictures.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=120)
+        write_atomically(folder / name, buffer.getvalue())
+    return [folder / name for name in pictures]
+
+
+def _figure(columns: int, rows: int = 1) -> tuple["Figure", Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns)
+
+
+def _butterflies(core: CoreMargins) -> "Figure":
+    figure, all_axes = _figure(3)
+    for axes, curves in zip(all_axes, (core.hold, core.read, core.write), strict=True):
+        axes.plot(curves.input, curves.qb, label="qb driven by q")
+        axes.plot(curves.q, curves.input, label="q driven by qb")
+        for square in curves.squares:
+            x, y = np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1])
+            axes.fill(square.q + x * square.side, square.qb + y * square.side, color="0.88", zorder=0)
+        axes.set(
+            title=f"{curves.access}: {1e3 * curves.margin:.0f} mV",
+            xlabel="q, V",
+            ylabel="qb, V",
+            aspect="equal",
+        )
+    all_axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _read_currents(figures: CellFigures) -> "Figure":
+    figure, ((on_t, on_v), (off_t, off_v)) = _figure(2, 2)
+    for on, off, points, label, value in (
+        (on_t, off_t, figures.over_temperature, "temperature, C", _celsius),
+        (on_v, off_v, figures.over_supply, "supply, V", _supply),
+    ):
+        for process in dict.fromkeys(point.corner.process for point in points):
+            line = [point for point in points if point.corner.process == process]
+            x = [value(point) for point in line]
+            on.plot(x, [point.on / MICRO for point in line], "o-", label=process)
+            off.semilogy(x, [point.ratio for point in line], "o-", label=process)
+        on.set(ylabel="on current, uA")
+        off.set(ylabel="on current / off current", xlabel=label)
+    on_t.legend(frameon=False)
+    return figure
+
+
+def _celsius(point: ReadPoint) -> float:
+    return to_celsius(point.corner.temperature)
+
+
+def _supply(point: ReadPoint) -> float:
+    return point.corner.vdd

@@ -1,0 +1,111 @@
+"""Figures as tables of text, for the terminal and for reports."""
+
+from dataclasses import dataclass
+
+from spicekit.circuits.summary import Group, Summary
+from spicekit.tables.cell_figures import CellFigures
+from spicekit.tables.margins import CoreMargins, ElementMargins
+from spicekit.tables.read_points import ReadPoint
+from spicekit.units import engineering, to_celsius
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def cell_sheets(figures: CellFigures) -> list[Sheet]:
+    """Margins and read currents of a cell."""
+    sheets = []
+    if figures.core is not None:
+        sheets.append(Sheet("6T core and read port", ("figure", "value"), _core_rows(figures.core)))
+    if figures.element is not None:
+        sheets.append(
+            Sheet("read disturb of the ReRAM element", ("figure", "value"), _element_rows(figures.element))
+        )
+    for title, points in (
+        ("over temperature", figures.over_temperature),
+        ("over supply", figures.over_supply),
+    ):
+        head = ("process", "supply", "temperature", "on", "off (w=0)", "idle (a=0)", "on/off")
+        sheets.append(Sheet(f"read current {title}", head, tuple(map(_read_row, points))))
+    return sheets
+
+
+def deck_sheets(summary: Summary) -> list[Sheet]:
+    """What a deck holds."""
+    sheets = []
+    if summary.header is not None:
+        facts = {k: v for k, v in summary.header.facts.items() if not isinstance(v, dict)}
+        tile = summary.header.spec
+        facts |= {
+            "tile": f"{tile.rows} x {tile.columns} {tile.cell}, {tile.drive} drive, sense end {tile.sense_end}",
+            "bias": f"v_read {tile.v_read} V, v_wl {tile.v_wl} V, vdd {tile.corner.vdd} V",
+            "corner": f"{tile.corner.process}, {to_celsius(tile.corner.temperature):g} C",
+        }
+        sheets.append(Sheet("header", ("fact", "value"), tuple((k, str(v)) for k, v in facts.items())))
+    counts = [(f"device {name}", str(count)) for name, count in summary.devices.items()]
+    counts += [(f"instances of {name}", str(count)) for name, count in summary.instances.items()]
+    sheets.append(Sheet("counts, subcircuits unfolded", ("what", "number"), tuple(counts)))
+    for title, unit, groups in (
+        ("resistors", "ohm", summary.resistors),
+        ("capacitors", "F", summary.capacitors),
+        ("sources", "", summary.sources),
+    ):
+        rows = tuple(
+            (name, str(group.count), ", ".join(group.values[:3]), _total(group, unit))
+            for name, group in groups.items()
+        )
+        if rows:
+            sheets.append(Sheet(title, ("name", "number", "set to", "sum"), rows))
+    expected = summary.header.facts.get("expected") if summary.header else None
+    if expected is not None:
+        title = f"expected column currents, within {engineering(expected['tolerance'], 'A')}"
+        currents = tuple((str(j), engineering(current, "A")) for j, current in enumerate(expected["current"]))
+        sheets.append(Sheet(title, ("column", "current"), currents))
+    return sheets
+
+
+def _total(group: Group, unit: str) -> str:
+    """Sum of a group's values; resistances and capacitances add up to something, bias voltages do not."""
+    return "" if group.total is None or not unit else engineering(group.total, unit)
+
+
+def _core_rows(core: CoreMargins) -> tuple[tuple[str, str], ...]:
+    figures = {
+        "hold static noise margin": core.hold.margin,
+        "read static noise margin (write ports opened: half-selected cell)": core.read.margin,
+        "write static noise margin": core.write.margin,
+        "bit-line voltage below which a write succeeds": core.write_trip,
+        "rise of a stored 0 when half-selected": core.half_select_rise,
+        "disturb of the stored level by the read port, at rest": core.port_rise,
+        "disturb of the stored level by the read port, peak during a read": core.port_kick,
+    }
+    margins = tuple((name, engineering(value, "V")) for name, value in figures.items())
+    return (*margins, ("leakage of the core", engineering(core.leakage, "A")))
+
+
+def _element_rows(element: ElementMargins) -> tuple[tuple[str, str], ...]:
+    figures = {
+        "across the element in the low-resistance state": element.lrs,
+        "across the element in the high-resistance state": element.hrs,
+        "left until set (high-resistance state)": element.set,
+        "left until reset (low-resistance state)": element.reset,
+    }
+    return tuple((name, engineering(value, "V")) for name, value in figures.items())
+
+
+def _read_row(point: ReadPoint) -> tuple[str, ...]:
+    corner = point.corner
+    currents = (engineering(current, "A") for current in (point.on, point.off, point.idle))
+    return (
+        corner.process,
+        f"{corner.vdd:.2f} V",
+        f"{to_celsius(corner.temperature):.0f} C",
+        *currents,
+        f"{point.ratio:.3g}",
+    )

@@ -1,0 +1,89 @@
+"""`spicekit netlist` as people call it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from spicekit.cli.main import app
+from spicekit.errors import BadInput
+
+SPEC = """
+[tile]
+rows = 4
+columns = 2
+rows_active = 4
+[wires]
+r_bl = 3.2
+r_sl = 3.2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    np.save("w.npy", rng.integers(0, 2, (4, 2), dtype=np.uint8))
+    np.save("a.npy", np.array([[0, 0, 0, 0], [1, 1, 0, 1]], np.uint8))
+    Path("tile.toml").write_text(SPEC)
+    return tmp_path
+
+
+TILE = ["tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy"]
+
+
+def netlist(*words: str, status: int = 0) -> str:
+    result = CliRunner().invoke(app, ["netlist", *words])
+    if isinstance(result.exception, BadInput):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_a_tile_is_rendered_checked_run_and_shown(folder: Path) -> None:
+    netlist(*TILE, "--vector", "1", "--expect", "exact", "--detail", "full", "-o", "deck.cir")
+    assert "0 errors, 0 warnings" in netlist("check", "deck.cir")
+    assert "PASS: 2 columns" in netlist("run", "deck.cir", "-o", "out")
+    assert (folder / "out" / "currents.txt").is_file()
+    assert "4 x 2 8t-sram" in netlist("show", "deck.cir")
+
+
+def test_vectors_differ_in_their_word_lines_only(folder: Path) -> None:
+    for vector in "01":
+        netlist(*TILE, "--vector", vector, "-o", f"{vector}.cir")
+    output = netlist("diff", "0.cir", "1.cir", status=1)
+    assert [line.split(":")[0] for line in output.splitlines()[:-1]] == ["vwl_0", "vwl_1", "vwl_3"]
+    assert "0 differences" in netlist("diff", "0.cir", "0.cir")
+
+
+def test_check_fails_on_a_faulty_deck(folder: Path) -> None:
+    netlist(*TILE, "-o", "deck.cir")
+    faulty = (folder / "deck.cir").read_text().replace("b_1_0 3.2", "b_1_0 -3.2")
+    (folder / "deck.cir").write_text(faulty)
+    assert "must be positive" in netlist("check", "deck.cir", status=1)
+
+
+def test_a_transient_leaves_waves(folder: Path) -> None:
+    netlist(*TILE, "--vector", "1", "--transient", "2e-10", "-o", "deck.cir")
+    netlist("run", "deck.cir", "-o", "out")
+    waves = np.loadtxt(folder / "out" / "waves.txt", skiprows=1)
+    assert waves.shape[1] == 3
+    assert waves[-1, 0] == pytest.approx(2e-10)
+
+
+def test_a_vector_that_is_not_there_is_refused_and_nothing_is_written(folder: Path) -> None:
+    with pytest.raises(BadInput, match="hold no vector 2"):
+        netlist(*TILE, "--vector", "2", "-o", "deck.cir")
+    assert not (folder / "deck.cir").exists()
+
+
+def test_pickled_arrays_are_not_opened(folder: Path) -> None:
+    np.save("w.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(BadInput, match=r"w\.npy"):
+        netlist(*TILE, "-o", "deck.cir")
+
+
+def test_a_cell_is_rendered(folder: Path) -> None:
+    netlist("cell", "--spec", "tile.toml", "--weight", "0", "-o", "cell.cir")
+    assert "0 errors, 0 warnings" in netlist("check", "cell.cir")
