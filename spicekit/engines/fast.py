@@ -70,16 +70,16 @@ def fit_reference(model: ReadModel, converter: Converter, tally: Tally | None) -
     return set_reference(converter, rows=rows, lsb=bias.lsb, current=current, count=count, weight=reads)
 
 
-def column_currents(
+def read_currents(
     spec: TileSpec, table: IVTable, weights: NDArray[np.uint8], bits: NDArray[np.uint8]
 ) -> Array:
-    """(b, c) A, the sum over all reads of each vector, for weights (r, c) and activation bits (b, r)."""
+    """(b, groups, c) A, of each read of each vector, for weights (r, c) and activation bits (b, r)."""
     m = spec.rows_active
     model = read_model(spec, table)
-    total = np.zeros((len(bits), weights.shape[1]))
+    current = np.empty((len(bits), spec.groups, weights.shape[1]))
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)
         on = bits[:, None, rows] & weights.T[None, :, rows]  # (b, c, m)
         asserted = np.repeat(bits[:, rows].sum(axis=1, dtype=np.int64), weights.shape[1])
-        total += model.currents(on.reshape(-1, m), asserted, group=group).reshape(total.shape)
-    return total
+        current[:, group] = model.currents(on.reshape(-1, m), asserted, group=group).reshape(on.shape[:2])
+    return current

@@ -57,18 +57,23 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     NotConverged, SpiceFailed
         From the exact and the spice engine.
     """
+    return np.asarray(read_currents(tile, bits, engine=engine).sum(axis=1))
+
+
+def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
+    """(b, groups, c) A: what `column_currents` adds up, for each read; same parameters and errors."""
     spec = tile.spec
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
     if engine == "fast":
-        return fast.column_currents(spec, tile.table, tile.weights, bits)
-    if engine == "ideal":
-        return _ideal(tile, bits)
+        return fast.read_currents(spec, tile.table, tile.weights, bits)
     reads = one_read_each(spec, bits)
-    if engine == "spice":
+    if engine == "ideal":
+        current = _ideal(tile, reads)
+    elif engine == "spice":
         current = spice.solve(spec, tile.weights, reads)
     else:
         current = ladder.solve(ladder.ladder_of(spec, tile.table, tile.weights), reads).current
-    return np.asarray(current.reshape(len(bits), spec.groups, spec.columns).sum(axis=1))
+    return current.reshape(len(bits), spec.groups, spec.columns)
 
 
 def check_engine(name: str) -> EngineName:
@@ -108,11 +113,8 @@ def check_bits(name: str, bits: NDArray[np.generic], shape: tuple[int, int]) -> 
         raise BadInput(f"{name}: expected uint8 bits, 0 or 1, got {bits.dtype} up to {bits.max(initial=0)}.")
 
 
-def _ideal(tile: Tile, bits: Bits) -> Array:
+def _ideal(tile: Tile, reads: Bits) -> Array:
     state = state_currents(tile.spec, tile.table)
-    a = np.stack([1 - bits, bits]).astype(float)
+    a = np.stack([1 - reads, reads]).astype(float)
     w = np.stack([1 - tile.weights, tile.weights]).astype(float)
-    current = np.einsum("wa,abr,wrc->bc", state, a, w, optimize=True)
-    idle_reads = tile.spec.groups - 1  # in the other reads of its tile, a row leaks with its word line low
-    leak = np.einsum("w,wrc->c", state[:, 0], w)
-    return np.asarray(current + idle_reads * leak)
+    return np.asarray(np.einsum("wa,abr,wrc->bc", state, a, w, optimize=True))
