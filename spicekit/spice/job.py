@@ -28,12 +28,14 @@ class Fallback:
     """ngspice options, `reltol=1e-3 itl1=500`."""
 
 
-# ngspice steps gmin and the sources by itself, adaptively; these are the fixed, patient forms of both with five times
-# the iterations, then the tolerances that SPICE has by default (ngspice manual, "Simulation options").
+# Ways out that ngspice's manual names ("Simulation options"): its adaptive gmin stepping alone, its adaptive source
+# stepping alone, both with ten times the iterations that it has by default, then SPICE's default tolerances.
 FALLBACKS = (
-    Fallback("gmin stepping", "gminsteps=10 srcsteps=0 itl1=500 itl2=500"),
-    Fallback("source stepping", "gminsteps=0 srcsteps=100 itl1=500 itl2=500"),
-    Fallback("looser tolerances", "reltol=1e-3 abstol=1e-12 vntol=1e-6 itl1=500 itl2=500"),
+    Fallback("gmin stepping", "gminsteps=1 srcsteps=0 itl1=1000 itl2=1000"),
+    Fallback("source stepping", "gminsteps=0 srcsteps=1 itl1=1000 itl2=1000"),
+    Fallback(
+        "looser tolerances", "gminsteps=1 srcsteps=1 itl1=1000 itl2=1000 reltol=1e-3 abstol=1e-12 vntol=1e-6"
+    ),
 )
 
 
