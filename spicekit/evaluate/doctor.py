@@ -7,6 +7,7 @@ from typing import get_args
 import torch
 
 from spicekit.circuits.spec import CellName, TileSpec, Wires
+from spicekit.devices.levels import supported_levels, supports_osdi
 from spicekit.errors import SpicekitError
 from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate
 from spicekit.tables.store import find_table
@@ -24,7 +25,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Findings on ngspice, PySpice, torch, a GPU, and the default tables."""
-    return [_ngspice(), _simulation(), _torch(), _gpu(), *(_table(cell) for cell in get_args(CellName))]
+    return [_ngspice(), _simulation(), _models(), _torch(), _gpu(), *(_table(cell) for cell in get_args(CellName))]
 
 
 def _ngspice() -> Finding:
@@ -44,6 +45,15 @@ def _simulation() -> Finding:
     if abs(waves["b"][0] - 0.75) > 1e-9:
         return Finding(f"libngspice {version}: a 3:1 divider gives {waves['b'][0]} V", f"re{INSTALL_HINT}")
     return Finding(f"libngspice {version} through PySpice: simulates")
+
+
+def _models() -> Finding:
+    try:
+        levels = ", ".join(str(level) for level in sorted(supported_levels()))
+    except SpicekitError as error:
+        return Finding(f"MOS models: {error}", INSTALL_HINT)
+    osdi = "compiled Verilog-A (OSDI) too" if supports_osdi() else "no compiled Verilog-A (OSDI)"
+    return Finding(f"MOS models for cards of your own: levels {levels}; {osdi}")
 
 
 def _torch() -> Finding:
