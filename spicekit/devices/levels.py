@@ -8,7 +8,7 @@ from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.simulator import Job, Step, simulate
 
 BSIM4_LEVELS = frozenset({14, 54})  # both names of BSIM4 in ngspice, in every version since 2004
-_NAMES = {17: "BSIM-CMG", 72: "BSIM-CMG", 73: "HiSIM_HV", 74: "MOS 9", 68: "HiSIM2", 49: "BSIM3", 8: "BSIM3"}
+_NAMES = {17: "BSIM-CMG", 72: "BSIM-CMG"}  # in HSPICE and in builds of ngspice
 
 
 def card_level(text: str) -> int:

@@ -45,6 +45,10 @@ def test_card_is_written_anew_from_what_was_read() -> None:
     assert parsed(CARD) == ".model mine nmos (\n+ level=54 vth0=0.3 u0=0.02 toxe=1e-9 vsat=8e4)\n"
 
 
+def test_version_with_two_points_is_a_number() -> None:
+    assert "version=4.8.2" in parsed(".model mine nmos level=14 version = 4.8.2")
+
+
 def test_own_card_takes_its_geometry_from_the_sheet_beside_it(own: Path) -> None:
     card = load_card(str(own), "tt")
     assert (card.model, card.polarity, card.width, card.length) == ("mine", "nmos", 1e-7, 2e-8)
