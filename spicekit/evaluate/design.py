@@ -17,16 +17,31 @@ class Read(Config):
     """s, for which the bit lines conduct. Assumed: a few settling times of a 64-row column."""
 
 
+class Limits(Config):
+    """How far the engines may be from ngspice on whole tiles, for every kind of vector."""
+
+    exact_worst: float = Field(default=0.01, gt=0)
+    """LSB. A hundredth of a code; 1e-4 of full scale is 0.0064 LSB at 64 rows."""
+    fast_rms: float = Field(default=0.05, gt=0)
+    """LSB. Assumed: what the surrogate's targets allow the heaviest tile they name, 128 rows."""
+    fast_worst: float = Field(default=0.25, gt=0)
+    """LSB. Assumed: half of the distance from a code's middle to its threshold."""
+    codes_differ: float = Field(default=0.05, ge=0, le=1)
+    """Fraction of converter codes that are not those of ngspice's currents, of either engine. Assumed: an error of
+    x LSB moves about a fraction x of the codes."""
+
+
 class Design(Config):
     """What a network is evaluated on."""
 
     tile: TileSpec
     converter: Converter = Converter()
     read: Read = Read()
+    limits: Limits = Limits()
 
 
 def read_design(path: Path) -> Design:
-    """Design from a TOML file: a tile spec with, optionally, the tables [converter] and [read].
+    """Design from a TOML file: a tile spec with, optionally, the tables [converter], [read] and [limits].
 
     Raises
     ------
@@ -37,4 +52,6 @@ def read_design(path: Path) -> Design:
     source = str(path)
     converter = parse(Converter, tables.pop("converter", {}), source=f"{source} [converter]")
     read = parse(Read, tables.pop("read", {}), source=f"{source} [read]")
-    return Design(tile=spec_from_tables(tables, source=source), converter=converter, read=read)
+    limits = parse(Limits, tables.pop("limits", {}), source=f"{source} [limits]")
+    tile = spec_from_tables(tables, source=source)
+    return Design(tile=tile, converter=converter, read=read, limits=limits)
