@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.spice.simulator import Job, Step, Waves, simulate
 
 
 def solve(
@@ -31,9 +31,14 @@ def solve(
     SpiceFailed
         If ngspice refuses the deck, does not converge, crashes or exceeds the time limit.
     """
+    waves = simulate(tile_job(spec, weights, bits), timeout=timeout)
+    return np.array([sensed(wave, spec.columns) for wave in waves])
+
+
+def tile_job(spec: TileSpec, weights: NDArray[np.uint8], bits: NDArray[np.uint8]) -> Job:
+    """The deck of a tile, with an operating point for each vector; parameters as in `solve`."""
     level = spec.v_wl if spec.drive == "wordline" else spec.v_read
     source = "vwl" if spec.drive == "wordline" else "vin"
-    senses = tuple(f"vsense_{column}#branch" for column in range(spec.columns))
     steps = []
     previous = bits[0]
     for vector in bits:
@@ -42,5 +47,13 @@ def solve(
         steps.append(Step("op", alters))
         previous = vector
     deck = tile_deck(spec, weights, bits[0], detail="read-port", batch=False)
-    waves = simulate(Job(deck, tuple(steps), keep=senses), timeout=timeout)
-    return np.array([[wave[name][0] for name in senses] for wave in waves])
+    return Job(deck, tuple(steps), keep=_senses(spec.columns))
+
+
+def sensed(waves: Waves, columns: int) -> NDArray[np.float64]:
+    """(c,) A, into the sense points at one operating point of a `tile_job`."""
+    return np.array([waves[name][0] for name in _senses(columns)])
+
+
+def _senses(columns: int) -> tuple[str, ...]:
+    return tuple(f"vsense_{column}#branch" for column in range(columns))
