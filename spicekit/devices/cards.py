@@ -131,7 +131,7 @@ def _read_card(path: Path, sheet: Sheet, *, device: str) -> Card:
 
 _LARGEST = 100_000  # characters; a card has a few thousand
 # `4.8.2`, a version, counts as a number.
-_PAIR = re.compile(r"(\w+)\s*=\s*([+-]?(?:\d[\d.]*|\.\d+)(?:e[+-]?\d+)?[a-z]*)(?=[\s),]|$)")
+_PAIR = re.compile(r"\b(\w+)\s*=\s*([+-]?(?:\d[\d.]*|\.\d+)(?:e[+-]?\d+)?[a-z]*)(?=[\s),]|$)")
 
 
 def _statement(text: str, source: str) -> str:
