@@ -1,8 +1,9 @@
 """A network on a design point: accuracy, and what its reads carry, with and without BinSparX.
 
 Four runs of the same network over the same images: in software; on ideal tiles, which must give the same logits bit for
-bit; on the real tiles; on the real tiles with BinSparX. Currents are those of the reads that actually occur: each
-layer's patterns of ON cells are counted on some of the images and weighed with the pattern's simulated current.
+bit; on the real tiles; on the real tiles with BinSparX. Partial sums and currents are those of the reads that the
+software's own activations cause, counted on some of the images: a network that the tiles have brought down reads
+something else, and would compare with nothing.
 """
 
 import functools
@@ -117,7 +118,7 @@ class Evaluation:
             "assumptions": [
                 f"read time {self.design.read.time} s for every read",
                 "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
-                f"currents: reads of the first {PROBE_IMAGES} images",
+                f"partial sums and currents: the software's activations, first {PROBE_IMAGES} images",
             ],
         }
 
@@ -225,7 +226,8 @@ def run_on_tiles(
     layers = map_network(network, design.tile, binsparx=MITIGATIONS[mitigation])
     codes = calibrated_codes(network, layers, design, table, calibration=calibration)
     few = dataset.first(min(PROBE_IMAGES, len(dataset)))
-    tallies = _tallies(network, few, layers, codes, model)
+    # A network that the tiles have brought down applies other bits; currents are compared on the right ones.
+    tallies = _tallies(network, few, layers, ideal_codes(design.tile), model)
     with on_tiles(network, layers, codes):
         accuracy = fraction_right(predict_logits(network, dataset), dataset)
     statistics = {name: _statistics(model.bias, tally, len(few)) for name, tally in tallies.items()}
