@@ -1,6 +1,7 @@
-"""Pictures of a cell's figures: butterfly curves, read currents."""
+"""Pictures of cells and columns: butterfly curves, read currents, settling."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from spicekit.files import write_atomically
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins
 from spicekit.tables.read_points import ReadPoint
-from spicekit.units import MICRO, to_celsius
+from spicekit.tables.settling import Settling
+from spicekit.units import MICRO, PICO, to_celsius
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,10 +24,30 @@ def draw_cell(figures: CellFigures, folder: Path) -> list[Path]:
     if figures.core is not None:
         pictures["butterfly.png"] = _butterflies(figures.core)
     for name, figure in pictures.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120)
-        write_atomically(folder / name, buffer.getvalue())
+        _write(figure, folder / name)
     return [folder / name for name in pictures]
+
+
+def draw_settling(reads: Mapping[str, Settling], path: Path) -> None:
+    """Write a PNG of column currents over time, with the band of half an LSB and the settling time."""
+    figure, axes = _figure(1)
+    for k, (pattern, read) in enumerate(reads.items()):
+        time = (read.waves["time"] - read.delay) / PICO
+        column = int(read.current.argmax())
+        end = read.current[column]
+        axes.plot(time, read.waves[f"vsense_{column}#branch"] / MICRO, color=f"C{k}", label=pattern)
+        axes.axhspan((end - read.lsb / 2) / MICRO, (end + read.lsb / 2) / MICRO, color=f"C{k}", alpha=0.2)
+        axes.axvline(read.time / PICO, color=f"C{k}", linestyle=":")
+    slowest = max(read.time for read in reads.values())
+    axes.set(xlabel="time since the edge, ps", ylabel="column current, uA", xlim=(-10, 3 * slowest / PICO))
+    axes.legend(frameon=False)
+    _write(figure, path)
+
+
+def _write(figure: "Figure", path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())
 
 
 def _figure(columns: int, rows: int = 1) -> tuple["Figure", Any]:

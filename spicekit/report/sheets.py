@@ -1,11 +1,14 @@
 """Figures as tables of text, for the terminal and for reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.circuits.summary import Group, Summary
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins, ElementMargins
 from spicekit.tables.read_points import ReadPoint
+from spicekit.tables.settling import Settling
 from spicekit.units import engineering, to_celsius
 
 
@@ -34,6 +37,27 @@ def cell_sheets(figures: CellFigures) -> list[Sheet]:
         head = ("process", "supply", "temperature", "on", "off (w=0)", "idle (a=0)", "on/off")
         sheets.append(Sheet(f"read current {title}", head, tuple(map(_read_row, points))))
     return sheets
+
+
+def settling_sheet(spec: TileSpec, reads: Mapping[str, Settling]) -> Sheet:
+    """Time and charge of reads, by pattern."""
+    rows = tuple(
+        (
+            pattern,
+            engineering(read.time, "s"),
+            engineering(float(read.current.max()), "A"),
+            engineering(read.read_charge, "C"),
+            engineering(read.word_line_charge, "C"),
+        )
+        for pattern, read in reads.items()
+    )
+    head = ("pattern", "settles in", "current", "read charge", "word-line charge")
+    whose = "a column" if spec.drive == "wordline" else "all rows"
+    title = (
+        f"read of {spec.rows} rows, {spec.rows_active} asserted, to half an LSB\n"
+        f"read charge of {whose} until settled; word-line charge of all asserted rows past {spec.columns} columns"
+    )
+    return Sheet(title, head, rows)
 
 
 def deck_sheets(summary: Summary) -> list[Sheet]:

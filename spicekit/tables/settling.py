@@ -112,12 +112,16 @@ def _operating_point(tile: TileSpec, weights: Bits, inputs: Bits) -> NDArray[np.
 
 def _settled_at(waves: Waves, final: NDArray[np.float64], tolerance: float) -> float:
     """Time after which all columns stay within `tolerance` of `final`; infinite if one does not."""
+    time = waves["time"]
     currents = np.array([waves[f"vsense_{j}#branch"] for j in range(len(final))])
-    outside = np.flatnonzero((np.abs(currents - final[:, None]) > tolerance).any(axis=0))
+    error = np.abs(currents - final[:, None]).max(axis=0)
+    outside = np.flatnonzero(error > tolerance)
     if not len(outside):
         return 0.0
-    after = outside[-1] + 1
-    return float(waves["time"][after]) if after < len(waves["time"]) else float("inf")
+    last = outside[-1]
+    if last + 1 == len(time):
+        return float("inf")
+    return float(np.interp(-tolerance, -error[last : last + 2], time[last : last + 2]))
 
 
 def _settling(
