@@ -1,11 +1,12 @@
 """What the verbs share on the terminal: stages under way, tables of evaluations."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spicekit.evaluate.evaluation import Evaluation
+    from spicekit.report.sheets import Sheet
 
 
 @contextmanager
@@ -66,3 +67,15 @@ def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
     console = Console()
     console = console if console.is_terminal else Console(width=120)
     console.print(table)
+
+
+def print_sheets(sheets: Sequence["Sheet"]) -> None:
+    """Print tables of text, each under its title."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for sheet in sheets:
+        table = Table(*sheet.head)
+        for row in sheet.rows:
+            table.add_row(*row)
+        Console().print(f"\n{sheet.title}", table)

@@ -33,6 +33,7 @@ def evaluate(
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import check_mitigations
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
+    from spicekit.evaluate.signoff import not_signed_off
     from spicekit.files import write_atomically
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.cifar import download_cifar10
@@ -55,8 +56,11 @@ def evaluate(
             trained, dataset, design, table, calibration=calibration, mitigations=mitigations, report=report
         )
     evaluations_table({(network, spec.stem): result})
+    doubt = not_signed_off(design.tile, table, store=store)
+    if doubt:
+        print(f"outside what was signed off: {doubt}; run: spicekit signoff --spec {spec}")
     if out is not None:
         origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
-        record = {**result.record(), "provenance": {**origin, "table_origin": table.origin}}
+        record = {**result.record(), "signed_off": not doubt, "provenance": {**origin, "table_origin": table.origin}}
         write_atomically(out, json.dumps(record, indent=1))
         print(out)

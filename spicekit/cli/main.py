@@ -10,6 +10,7 @@ from spicekit.cli.devices import devices
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.netlist import netlist
+from spicekit.cli.signoff import signoff
 from spicekit.cli.tables import tables
 from spicekit.cli.tile import tile
 from spicekit.cli.train import train
@@ -29,7 +30,7 @@ def _root() -> None:
     """Keep verbs as sub-commands even while there is one only."""
 
 
-for verb in (doctor, calibrate, tile, train, evaluate, demo):
+for verb in (doctor, calibrate, tile, signoff, train, evaluate, demo):
     app.command()(verb)
 app.add_typer(devices, name="devices")
 app.add_typer(netlist, name="netlist")

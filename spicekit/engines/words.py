@@ -90,3 +90,12 @@ def pack(bits: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint64]:
     for row, (word, bit) in enumerate(zip(layout.word, layout.bit, strict=True)):
         packed[..., word] |= bits[..., row].astype(np.uint64) << np.uint64(bit)
     return packed
+
+
+def unpack(words: NDArray[np.uint64], layout: Layout) -> NDArray[np.uint8]:
+    """Bits (.., m) of words (.., q).
+
+    >>> unpack(pack(np.array([0, 1, 1], np.uint8), layout_of(3)), layout_of(3)).tolist()
+    [0, 1, 1]
+    """
+    return (words[..., layout.word] >> layout.bit.astype(np.uint64) & np.uint64(1)).astype(np.uint8)

@@ -1,0 +1,138 @@
+"""Stored and applied bits on which the engines are compared: random, adversarial, and from the layers of a network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.fast import ideal_codes
+from spicekit.engines.words import Applied, layout_of, unpack
+from spicekit.evaluate.inference import map_network, on_tiles
+from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.packed import PackedLayer
+from spicekit.networks.data import Dataset
+from spicekit.networks.inference import predict_logits
+
+Bits = NDArray[np.uint8]
+
+ADVERSARIAL = "adversarial"
+ON_FRACTIONS = (0.1, 0.5, 0.9)
+HARVEST_IMAGES = 16
+LAYERS = 3
+"""Of a network, that tiles are taken from: the first, the middle and the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One tile and what is applied to it."""
+
+    kind: str
+    weights: Bits
+    """(r, c)."""
+    bits: Bits
+    """(b, r)."""
+
+
+def cases_for(
+    spec: TileSpec,
+    vectors: int,
+    *,
+    rng: np.random.Generator,
+    harvest: tuple[torch.nn.Module, Dataset] | None = None,
+) -> list[Case]:
+    """Cases of all kinds, with `vectors` each; those of a network, plain and with BinSparX, if there is one.
+
+    `harvest` is a network and the images that it classifies.
+    """
+    cases = random_cases(spec, vectors, rng=rng) + adversarial_cases(spec)
+    if harvest is not None:
+        network, images = harvest
+        for binsparx in (BinSparX(), BinSparX(static=True, dynamic=True)):
+            cases += network_cases(network, images, spec, vectors, binsparx=binsparx, rng=rng)
+    return cases
+
+
+def random_cases(spec: TileSpec, vectors: int, *, rng: np.random.Generator) -> list[Case]:
+    """A tile for each on-fraction of the activations; its columns have on-fractions of their own, 0.1 to 0.9."""
+    cases = []
+    for fraction in ON_FRACTIONS:
+        dense = rng.uniform(0.1, 0.9, spec.columns)
+        weights = rng.random((spec.rows, spec.columns)) < dense
+        bits = rng.random((vectors, spec.rows)) < fraction
+        cases.append(Case(f"random, {fraction:.0%} ones", weights.astype(np.uint8), bits.astype(np.uint8)))
+    return cases
+
+
+def adversarial_cases(spec: TileSpec) -> list[Case]:
+    """Tiles of ones, and of every shape side by side, each read with every shape."""
+    shapes = np.tile(read_shapes(spec.rows_active), (1, spec.groups))
+    tiles = -(-len(shapes) // spec.columns)
+    stored = np.resize(shapes, (tiles, spec.columns, spec.rows))
+    ones = np.ones((1, spec.columns, spec.rows), np.uint8)
+    return [Case(ADVERSARIAL, weights.T, shapes) for weights in np.concatenate([ones, stored])]
+
+
+def read_shapes(rows: int) -> Bits:
+    """(shapes, rows) bits: all, none, one at each end, a checkerboard, half and a quarter of the rows at each end.
+
+    >>> read_shapes(2).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    row = np.arange(rows)
+    shapes = [row >= 0, row < 0, row < 1, row >= rows - 1, row % 2 == 0]
+    for length in (rows // 2, rows // 4):
+        shapes += [row < length, row >= rows - length]
+    return np.unique(np.array(shapes, np.uint8), axis=0)
+
+
+def network_cases(
+    network: torch.nn.Module,
+    images: Dataset,
+    spec: TileSpec,
+    vectors: int,
+    *,
+    binsparx: BinSparX,
+    rng: np.random.Generator,
+) -> list[Case]:
+    """Tiles of a network as mapped, and sub-vectors that they see when it classifies images in software.
+
+    Parameters
+    ----------
+    network : Module
+    images : Dataset
+    spec : TileSpec
+    vectors : int
+        Of each tile.
+    binsparx : BinSparX
+    rng : Generator
+        Chooses each layer's tile, its columns and the pixels.
+    """
+    layers = map_network(network, spec, binsparx=binsparx)
+    chosen = {list(layers)[int(place)] for place in np.linspace(0, len(layers) - 1, LAYERS)}
+    kind = "network, BinSparX" if binsparx.static or binsparx.dynamic else "network"
+    cases: dict[str, Case] = {}
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        name = packed.layer.name
+        if name in chosen and name not in cases:
+            cases[name] = Case(kind, *_tile_of(packed, applied, vectors, rng))
+
+    with on_tiles(network, layers, ideal_codes(spec), probe=probe):
+        predict_logits(network, images)
+    return list(cases.values())
+
+
+def _tile_of(
+    packed: PackedLayer, applied: Applied, vectors: int, rng: np.random.Generator
+) -> tuple[Bits, Bits]:
+    """Weights (r, c) of a tile of a layer, with zeros where it has no outputs, and vectors (b, r)."""
+    layer, spec = packed.layer, packed.layer.spec
+    tile = rng.integers(len(layer.rows))
+    first = spec.columns * rng.integers(-(-layer.outputs // spec.columns))
+    stored = layer.stored[tile].reshape(spec.rows, -1)[:, first : first + spec.columns]
+    weights = np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
+    pixels = rng.integers(len(applied.words), size=vectors)
+    bits = unpack(applied.words[pixels, :, tile], layout_of(spec.rows_active))
+    return weights, bits.reshape(vectors, spec.rows)

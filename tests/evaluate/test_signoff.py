@@ -1,0 +1,97 @@
+"""Sign-off on small tiles, in ngspice."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.evaluate.design import Design, Limits
+from spicekit.evaluate.signoff import ENGINES, evidence_path, not_signed_off, sign_off
+from spicekit.evaluate.vectors import Case, cases_for, network_cases, read_shapes
+from spicekit.mapping.binsparx import BinSparX
+from spicekit.networks.checkpoints import load_network
+from spicekit.networks.data import load_dataset
+
+SPEC = TileSpec(rows=16, rows_active=8, columns=4, wires=Wires(r_bl=3.2, r_sl=3.2))
+
+
+def cases(spec=SPEC):
+    return cases_for(spec, 2, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+def test_both_engines_pass_on_tiles_that_are_read_in_parts(tables, cell):
+    spec = SPEC.replace(cell=cell)
+    result = sign_off(Design(tile=spec), tables[cell], cases(spec), workers=1)
+    assert result.passed
+    assert not result.faults
+    assert {deviation.engine for deviation in result.deviations} == set(ENGINES)
+    assert result.vectors == sum(len(case.bits) for case in cases(spec)) * spec.groups
+    reads = sum(deviation.reads for deviation in result.deviations)
+    assert reads == len(ENGINES) * result.vectors * spec.columns
+
+
+def test_an_error_beyond_a_limit_fails_and_is_named(sram_table):
+    strict = Design(tile=SPEC, limits=Limits(exact_worst=1e-12))
+    result = sign_off(strict, sram_table, cases()[:1], workers=1)
+    assert not result.passed
+    assert result.faults[0].startswith("random, 10% ones, exact: worst ")
+
+
+def test_the_table_of_a_stronger_cell_fails_in_errors_and_in_codes(sram_table):
+    stronger = replace(sram_table, current=1.1 * sram_table.current)
+    result = sign_off(Design(tile=SPEC), stronger, cases(), workers=1)
+    for fault in (
+        "adversarial, exact: worst",
+        "adversarial, fast: rms",
+        "random, 90% ones, fast: codes_differ",
+    ):
+        assert any(line.startswith(fault) for line in result.faults), fault
+
+
+def test_vectors_that_ngspice_does_not_finish_fail_the_sign_off(sram_table):
+    big = SPEC.replace(rows=64, rows_active=64, columns=64)
+    few = [Case("slow", np.ones((64, 64), np.uint8), np.ones((3, 64), np.uint8))]
+    result = sign_off(Design(tile=big), sram_table, few, workers=1, timeout=0.05)
+    assert not result.passed
+    assert result.vectors == len(result.failures) == 3
+    assert "ngspice failed on 3 of 3 vectors: slow: ngspice took longer" in result.faults[0]
+    assert not result.deviations
+
+
+def test_every_block_shape_comes_at_both_ends_of_a_read():
+    shapes = {tuple(shape) for shape in read_shapes(8).tolist()}
+    assert len(shapes) == 9
+    blocks = shapes - {(1, 0) * 4}
+    assert blocks == {shape[::-1] for shape in blocks}
+    assert {(1, 0, 0, 0, 0, 0, 0, 0), (1, 1, 0, 0, 0, 0, 0, 0), (1, 1, 1, 1, 0, 0, 0, 0)} < blocks
+
+
+def test_harvested_vectors_are_those_of_the_network_as_mapped():
+    """Where BinSparX is on, no column and no sub-vector has more ones than zeros."""
+    network, images = load_network("vgg-small"), load_dataset("digits", "test").first(2)
+    spec = SPEC.replace(rows=64, rows_active=64, columns=64)
+    ones = {}
+    for binsparx in (BinSparX(), BinSparX(static=True, dynamic=True)):
+        found = network_cases(network, images, spec, 50, binsparx=binsparx, rng=np.random.default_rng(0))
+        assert len(found) == 3
+        assert all(case.weights.shape == (64, 64) and case.bits.shape == (50, 64) for case in found)
+        ones[found[0].kind] = np.mean([(case.bits @ case.weights).mean() for case in found])
+        if binsparx.dynamic:
+            assert all((case.bits.sum(axis=1) <= 32).all() for case in found)
+            assert all((case.weights.sum(axis=0) <= 32).all() for case in found)
+    assert ones["network, BinSparX"] < ones["network"]
+
+
+def test_evidence_covers_one_tile_and_one_table(sram_table, tmp_path):
+    result = sign_off(Design(tile=SPEC), sram_table, cases()[:1], workers=1)
+    assert not_signed_off(SPEC, sram_table, store=tmp_path) == "no sign-off of this tile"
+    evidence_path(tmp_path, SPEC).write_text(json.dumps(result.record()))
+    assert not_signed_off(SPEC, sram_table, store=tmp_path) == ""
+    assert not_signed_off(SPEC.replace(columns=5), sram_table, store=tmp_path)
+    other = replace(sram_table, current=1.1 * sram_table.current)
+    assert "another I-V table" in not_signed_off(SPEC, other, store=tmp_path)
+    evidence_path(tmp_path, SPEC).write_text("{")
+    assert "not a readable sign-off" in not_signed_off(SPEC, sram_table, store=tmp_path)
