@@ -1,12 +1,9 @@
 """`spicekit netlist`: decks of cells and tiles: render, check, run, compare, sum up."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from spicekit.report.sheets import Sheet
 
 netlist = typer.Typer(
     help="Decks of cells and tiles: render, check, run, compare, sum up.", no_args_is_help=True
@@ -40,12 +37,13 @@ def cell(
         write_atomically(out, cell_deck(tile_spec, weight=weight, activation=activation))
         print(f"{out}: {tile_spec.cell} cell, weight {weight}, activation {activation}")
     if report is not None:
+        from spicekit.cli.display import print_sheets
         from spicekit.report.cell_pictures import draw_cell
         from spicekit.report.sheets import cell_sheets
         from spicekit.tables.cell_figures import characterise_cell
 
         figures = characterise_cell(tile_spec)
-        _print(cell_sheets(figures))
+        print_sheets(cell_sheets(figures))
         report.mkdir(parents=True, exist_ok=True)
         for path in draw_cell(figures, report):
             print(path)
@@ -93,6 +91,26 @@ def tile(
     print(
         f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run it with: ngspice -b {out.name}"
     )
+
+
+@netlist.command()
+def settle(
+    spec: Spec,
+    picture: Annotated[Path | None, typer.Option(help="PNG of the column currents over time.")] = None,
+) -> None:
+    """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
+    from spicekit.cli.display import print_sheets
+    from spicekit.evaluate.design import read_design
+    from spicekit.report.cell_pictures import draw_settling
+    from spicekit.report.sheets import settling_sheet
+    from spicekit.tables.settling import settling
+
+    tile_spec = read_design(spec).tile
+    reads = {"worst": settling(tile_spec, "worst"), "typical": settling(tile_spec, "typical")}
+    print_sheets([settling_sheet(tile_spec, reads)])
+    if picture is not None:
+        draw_settling(reads, picture)
+        print(picture)
 
 
 @netlist.command()
@@ -152,17 +170,7 @@ def show(deck: DeckFile) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
     from spicekit.circuits.parse import read_deck
     from spicekit.circuits.summary import summarise
+    from spicekit.cli.display import print_sheets
     from spicekit.report.sheets import deck_sheets
 
-    _print(deck_sheets(summarise(read_deck(deck))))
-
-
-def _print(sheets: list["Sheet"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    for sheet in sheets:
-        table = Table(*sheet.head)
-        for row in sheet.rows:
-            table.add_row(*row)
-        Console().print(f"\n{sheet.title}", table)
+    print_sheets(deck_sheets(summarise(read_deck(deck))))
