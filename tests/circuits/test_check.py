@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spicekit.circuits.check import check
 from spicekit.circuits.parse import parse_deck
@@ -131,6 +133,20 @@ def test_a_message_says_where() -> None:
     line = next(n for n, text in enumerate(GOOD.splitlines(), 1) if text.startswith("Rbl_1_0"))
     assert found.line == line
     assert "rbl_0_0" in found.message
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.data())
+def test_any_text_is_checked_without_failing(data: st.DataObject) -> None:
+    lines = GOOD.splitlines()
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        noise = data.draw(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=6))
+        cut = data.draw(st.integers(0, len(lines[at])))
+        lines[at] = data.draw(
+            st.sampled_from([lines[at][:cut], lines[at][:cut] + noise + lines[at][cut:], noise])
+        )
+    check(parse_deck("\n".join(lines)))
 
 
 def test_deeply_nested_text_is_refused_not_fatal() -> None:
