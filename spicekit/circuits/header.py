@@ -52,8 +52,10 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, table in tables.items():
         inner = {f"{name}.{key}": value for key, value in table.items() if isinstance(value, Mapping)}
         lines.append(f"[{name}]")
-        lines += [
-            f"{json.dumps(k)} = {json.dumps(v)}" for k, v in table.items() if not isinstance(v, Mapping)
-        ]
+        lines += [f"{_json(k)} = {_json(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
         lines += _toml(inner)
     return lines
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # TOML knows no surrogate pairs

@@ -157,6 +157,7 @@ _SCALES = {  # longest names first
     "p": 1e-12,
     "f": 1e-15,
 }
+_UNPRINTABLE = re.compile(r"[^\t\x20-\x7e]")
 _INLINE_COMMENT = re.compile(r";|\s\$\s|//")
 _TOKEN = re.compile(r"(?:\{[^{}]*\}|'[^']*'|\([^()]*\)|[^\s{}'()])+")
 _MODEL = re.compile(r"\.model\s+(\S+)\s+([a-z]\w*)\s*(?:\((.*)\)|([^(].*)?)", re.IGNORECASE | re.DOTALL)
@@ -177,12 +178,15 @@ def _cards(
     """Statements of the circuit; comments, commands and findings are put where they belong."""
     card: list[str] = []
     start, in_control, ended = 0, False, False
-    for count, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
+    for count, raw in enumerate(text.split("\n"), 1):  # the only line break that ngspice knows
+        line = raw.strip(" \t\r")
         word = line.split(None, 1)[0].lower() if line else ""
+        is_comment = count == 1 or word.startswith("*")
+        if (is_comment and word.startswith(".")) or (not is_comment and _UNPRINTABLE.search(line)):
+            findings.append(_syntax("ngspice may take this line for something else than it looks", count))
         if word.startswith(("*#", "*ng_script")):
             commands.append(Statement(line.removeprefix("*#").strip(), count))
-        elif count == 1 or word.startswith("*"):
+        elif is_comment:
             comments.append(line.removeprefix("*").removeprefix(" "))
         elif word in (".control", ".endc"):
             in_control = word == ".control"
@@ -317,7 +321,7 @@ def _lower(names: Iterable[str]) -> tuple[str, ...]:
 
 def _words(text: str) -> tuple[list[str], Parameters]:
     """Words and name=value pairs, lower-case but for the values."""
-    text = re.sub(r"\s*=\s*", "=", text)
+    text = re.sub(r" ?= ?", "=", " ".join(text.split()))
     if _TOKEN.sub("", text).strip():
         raise ValueError("brackets or quotes are not balanced")
     words, parameters = [], {}

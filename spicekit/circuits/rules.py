@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from importlib.resources import files
 
@@ -26,9 +27,10 @@ def duplicate_names(place: Place) -> Iterator[Finding]:
             if first.setdefault(item.name, item.line) != item.line:
                 message = f"{noun} {item.name} of {place.title} is defined on line {first[item.name]} already"
                 yield Finding(item.line, "error", "duplicate-name", message)
-    for port in {port for port in scope.ports if scope.ports.count(port) > 1}:
-        message = f"{place.title} has more than one port {port}"
-        yield Finding(scope.line, "error", "duplicate-name", message)
+    for port, times in Counter(scope.ports).items():
+        if times > 1:
+            message = f"{place.title} has {times} ports {port}"
+            yield Finding(scope.line, "error", "duplicate-name", message)
 
 
 def references(place: Place) -> Iterator[Finding]:

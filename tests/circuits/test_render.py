@@ -1,16 +1,19 @@
 """Decks solved by ngspice: what the tile's topology promises."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spicekit.circuits.check import check
 from spicekit.circuits.header import read_header
 from spicekit.circuits.parse import parse_deck
 from spicekit.circuits.render import Expected, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput
+from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import Job, Step, simulate
 
 WIRES = Wires(r_bl=3.2, r_sl=3.2, r_row=3.2, r_col=3.2)
@@ -111,3 +114,13 @@ def test_a_deck_checks_its_own_currents(tmp_path: Path, offset: float, status: i
 def test_what_is_not_a_row_of_bits_is_refused(inputs: np.ndarray) -> None:
     with pytest.raises(BadInput, match="inputs must be bits"):
         tile_deck(KINDS[0], np.ones((2, 3), np.uint8), inputs)
+
+
+def test_a_card_under_a_path_in_any_script_can_be_read_back(tmp_path: Path) -> None:
+    folder = tmp_path / "Kärtchen 😀"
+    shutil.copytree(shipped_folder("device_models") / "nmos-sram", folder)
+    device = KINDS[0].device.replace(nmos=str(folder))
+    spec = KINDS[0].replace(device=device)
+    deck = parse_deck(tile_deck(spec, *EXAMPLE[1:]))
+    assert read_header(deck).spec == spec
+    assert check(deck) == ()
