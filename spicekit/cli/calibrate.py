@@ -1,5 +1,6 @@
 """`spicekit calibrate`: make I-V tables."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,15 @@ def calibrate(
             done = now.made + now.kept + now.failed
             bar.update(task, description=f"I-V tables{failed}", total=now.total, completed=done)
 
-        summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
+        try:
+            summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
+        except KeyboardInterrupt:
+            bar.stop()
+            print(
+                f"spicekit: stopped; {folder} has what was finished, repeat the command to go on",
+                file=sys.stderr,
+            )
+            raise typer.Exit(130) from None
     print(f"{folder}: {len(summary.made)} made, {len(summary.kept)} kept, {len(summary.failed)} failed")
     for kind, faults in (("failed", summary.failed), ("incomplete", summary.incomplete)):
         for name, fault in faults.items():

@@ -11,13 +11,13 @@ import itertools
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spicekit.errors import MissingTool, SpiceFailed
 from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Step, Waves
-from spicekit.spice.worker import run_job, version
+from spicekit.spice.worker import LOST, run_job, version
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -93,21 +93,27 @@ def simulate_all(
     library = _library()
     workers = workers or available_cores()
     coming = enumerate(jobs)
-    running: dict[Future[Outcome], tuple[int, Job]] = {}
-    again: set[int] = set()
+    running: dict[Future[Outcome], tuple[int, Job, int]] = {}
     with _pool(workers) as pool:
+
+        def start(index: int, job: Job, lives: int) -> None:
+            future = pool.schedule(run_job, args=[job, library, timeout + _GRACE], timeout=timeout)
+            running[future] = index, job, lives
+
         while True:
             for index, job in itertools.islice(coming, _QUEUED * workers - len(running)):
-                running[_schedule(pool, job, library, timeout)] = index, job
+                start(index, job, 2)
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                index, job = running.pop(future)
-                if isinstance(future.exception(), ProcessExpired) and index not in again:
-                    again.add(index)
-                    running[_schedule(pool, job, library, timeout)] = index, job
-                else:
-                    yield index, _outcome(future, timeout)
+                index, job, lives = running.pop(future)
+                death = future.exception()
+                if isinstance(death, ProcessExpired):
+                    lives -= death.exitcode != LOST
+                    if lives:
+                        start(index, job, lives)
+                        continue
+                yield index, _outcome(future, timeout)
 
 
 def available_cores() -> int:
@@ -151,10 +157,6 @@ def _pool(workers: int) -> Iterator["ProcessPool"]:
             raise
 
 
-def _schedule(pool: "ProcessPool", job: Job, library: str, timeout: float) -> Future[Outcome]:
-    return pool.schedule(run_job, args=[job, library, timeout + _GRACE], timeout=timeout)
-
-
 def _outcome(future: Future[Outcome], timeout: float) -> Outcome | Failure:
     from pebble import ProcessExpired
 
@@ -162,7 +164,7 @@ def _outcome(future: Future[Outcome], timeout: float) -> Outcome | Failure:
         return future.result()
     except TimeoutError:
         return Failure(f"ngspice took longer than {timeout:g} s and was stopped")
-    except (ProcessExpired, CancelledError) as error:
+    except ProcessExpired as error:
         return Failure(f"the ngspice worker process died, twice ({error})")
     except SpiceFailed as error:
         return Failure(str(error))

@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,6 +19,9 @@ import numpy as np
 
 from spicekit.errors import SpiceFailed
 from spicekit.spice.job import Fallback, Job, Outcome, Run, Step
+
+LOST = 77
+"""Exit status of a worker that does not trust its ngspice any more."""
 
 
 def version(library: str) -> str:
@@ -45,7 +49,7 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
     try:
         ngspice = _ngspice(library)
         if ngspice.lost:
-            os._exit(1)  # the pool gives this job to a fresh worker
+            os._exit(LOST)  # the pool gives this job to another worker
         start = time.perf_counter()
         runs = _attempt(ngspice, job, range(len(job.steps)))
         for fallback in job.fallbacks:
@@ -59,6 +63,9 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+_PATIENCE = 3  # steps
+
+
 @functools.cache
 def _ngspice(library: str) -> Any:
     """PySpice's handle on the shared library, one for each process."""
@@ -66,6 +73,7 @@ def _ngspice(library: str) -> Any:
     from PySpice.Spice.NgSpice.Shared import NgSpiceShared
 
     NgSpiceShared.LIBRARY_PATH = library
+    os.chdir(tempfile.gettempdir())  # BSIM4 writes bsim4.out where it runs, when it does not like a card
     with open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
         ngspice = NgSpiceShared.new_instance()
     # ngspice evaluates BSIM4 with two OpenMP threads by default; where the cores are busy with other workers
@@ -78,22 +86,28 @@ def _ngspice(library: str) -> Any:
 def _attempt(
     ngspice: Any, job: Job, wanted: Iterable[int], fallback: Fallback | None = None
 ) -> dict[int, Run]:
-    """Load the deck afresh and run the wanted steps; the alters of all steps count."""
+    """Load the deck afresh and run the wanted steps; the alters of all steps count.
+
+    A fallback that does not help is given up after a few steps: where one point has no solution, its neighbours
+    have none either, and ngspice searches long.
+    """
     loading = ""
     try:
         ngspice.load_circuit(job.deck)
         loading = _words(ngspice)  # why a deck was not parsed; the next command clears it
         if fallback:
             ngspice.exec_command(f"option {fallback.options}")
-        runs = {}
+        runs: dict[int, Run] = {}
         for index, step in enumerate(job.steps):
             for change in step.alters:
                 ngspice.exec_command(f"alter {change}")
             if index in wanted:
                 runs[index] = _run_step(ngspice, step, job.keep, fallback.name if fallback else "")
+            if fallback and len(runs) == _PATIENCE and all(run.trouble for run in runs.values()):
+                break
         return runs
     except (NameError, RuntimeError) as error:  # all that PySpice raises
-        ngspice.lost = any("cannot recover" in line for line in ngspice._stderr)
+        ngspice.lost = True  # ngspice may not recover, or treat the next deck as part of this one
         words = [part for part in (loading, _words(ngspice)) if part]
         raise SpiceFailed("ngspice: " + ("; ".join(words) or str(error))) from None
     finally:

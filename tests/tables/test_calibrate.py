@@ -1,0 +1,256 @@
+"""Calibrations that are killed, interrupted, run twice at once, or meet a full disk: nothing is lost or broken."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spicekit.circuits import render
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.devices import cards
+from spicekit.devices.corners import Corner
+from spicekit.errors import BadInput, BadTable, MissingTable
+from spicekit.tables.calibrate import calibrate
+from spicekit.tables.characterise import Characterisation
+from spicekit.tables.inventory import inventory
+from spicekit.tables.store import find_table, read_sweep
+
+SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
+TT = Characterisation(SPEC)
+FF = Characterisation(SPEC.replace(corner=Corner(process="ff")))
+RERAM = Characterisation(SPEC.replace(cell="1t1r"))
+
+PLAN = """
+[[grid]]
+temperature = [273.15, 293.15, 313.15]
+process = ["tt"]
+"""
+TABLES = 6
+
+
+def command(store: Path, *options: str) -> list[str]:
+    """`spicekit calibrate` of the plan, on one worker."""
+    plan = store.parent / "plan.toml"
+    plan.write_text(PLAN)
+    start = "from spicekit.cli.main import main; main()"
+    return [
+        sys.executable,
+        "-c",
+        start,
+        "calibrate",
+        "--plan",
+        plan,
+        "--store",
+        store,
+        "--jobs",
+        "1",
+        *options,
+    ]
+
+
+def started(store: Path, tables: int) -> subprocess.Popen:
+    """The command under way, with some tables written."""
+    with open(store.parent / "out", "w") as out, open(store.parent / "err", "w") as err:
+        process = subprocess.Popen(command(store), stdout=out, stderr=err)
+    deadline = time.monotonic() + 30
+    while len(list(store.glob("*.h5"))) < tables:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def finished(store: Path) -> tuple[int, int]:
+    """Run the command to its end; how many tables it made and kept."""
+    done = subprocess.run(command(store), capture_output=True, text=True, check=True)
+    made, kept, failed = map(int, re.search(r"(\d+) made, (\d+) kept, (\d+) failed", done.stdout).groups())
+    assert failed == 0
+    return made, kept
+
+
+def times(store: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in store.glob("*.h5")}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    summary = calibrate([TT, FF], folder, workers=1)
+    assert set(summary.made) == {TT.name, FF.name}
+    assert not summary.failed
+    assert not summary.incomplete
+    return folder
+
+
+def test_what_is_there_is_kept(store):
+    before = times(store)
+    summary = calibrate([TT, FF, TT], store, workers=1)
+    assert set(summary.kept) == {TT.name, FF.name}
+    assert not summary.made
+    assert times(store) == before
+
+
+def test_force_makes_it_again(store):
+    before = times(store)
+    summary = calibrate([TT], store, workers=1, force=True)
+    assert summary.made == (TT.name,)
+    after = times(store)
+    assert after[f"{TT.name}.h5"] > before[f"{TT.name}.h5"]
+    assert after[f"{FF.name}.h5"] == before[f"{FF.name}.h5"]
+
+
+def test_the_same_sweep_gives_the_same_currents(store, tmp_path):
+    calibrate([TT], tmp_path, workers=2)
+    first, second = (read_sweep(folder / f"{TT.name}.h5") for folder in (store, tmp_path))
+    assert first.table().sha256 == second.table().sha256
+
+
+def test_only_what_depends_on_a_changed_card_is_made_again(tmp_path, monkeypatch):
+    models = tmp_path / "device_models"
+    shutil.copytree(cards.shipped_folder("device_models"), models)
+    monkeypatch.setattr(cards, "shipped_folder", lambda name: models)
+    folder = tmp_path / "store"
+    calibrate([TT, FF], folder, workers=1)
+    card = models / "nmos-sram" / "ff.sp"
+    card.write_text("* only a comment\n" + card.read_text())
+    assert not calibrate([TT, FF], folder, workers=1).made
+    card.write_text(re.sub(r"vth0=\S+", "vth0=0.25", card.read_text()))
+    summary = calibrate([TT, FF], folder, workers=1)
+    assert (summary.made, summary.kept) == ((FF.name,), (TT.name,))
+
+
+def test_another_ngspice_makes_it_again(store, monkeypatch):
+    monkeypatch.setattr("spicekit.tables.characterise.ngspice_version", lambda: "1000")
+    assert calibrate([RERAM], store, workers=1).made == (RERAM.name,)
+    monkeypatch.undo()
+    assert calibrate([RERAM], store, workers=1).made == (RERAM.name,)
+    assert calibrate([RERAM], store, workers=1).kept == (RERAM.name,)
+
+
+def test_a_killed_calibration_loses_nothing_and_goes_on(tmp_path):
+    folder = tmp_path / "store"
+    for tables in (1, 3):
+        process = started(folder, tables)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not [entry.fault for entry in inventory(folder) if entry.fault]
+    survivors = times(folder)
+    made, kept = finished(folder)
+    assert kept == len(survivors) >= 3
+    assert made + kept == TABLES
+    assert {name: when for name, when in times(folder).items() if name in survivors} == survivors
+    assert not list(folder.glob(".*.part"))
+
+
+def test_an_interrupt_stops_and_says_how_to_go_on(tmp_path):
+    folder = tmp_path / "store"
+    process = started(folder, 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    said = (tmp_path / "err").read_text()
+    assert said == f"spicekit: stopped; {folder} has what was finished, repeat the command to go on\n"
+    assert len(times(folder)) >= 2
+    assert not [entry.fault for entry in inventory(folder) if entry.fault]
+    assert not list(folder.glob(".*.part"))
+
+
+def test_two_calibrations_share_a_store(tmp_path):
+    folder = tmp_path / "store"
+    first = started(folder, 1)
+    made, kept = finished(folder)
+    assert first.wait(timeout=20) == 0
+    theirs = int(re.search(r"(\d+) made", (tmp_path / "out").read_text()).group(1))
+    assert made + kept == TABLES
+    assert made + theirs == TABLES  # none was made twice
+    assert not [entry.fault for entry in inventory(folder) if entry.fault]
+
+
+def test_a_full_disk_is_named_and_leaves_no_part(tmp_path):
+    """The operating system refuses files beyond 40 kB; a table has 100."""
+    folder = tmp_path / "store"
+    limited = subprocess.run(
+        ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash", *command(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert limited.returncode == 2
+    assert re.search(r"BadInput: .*\.h5: cannot be written \(File too large\)", limited.stderr)
+    assert {path.name for path in folder.iterdir()} == {".calibrating"}
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"cannot be written \(Not a directory\)"):
+        calibrate([TT], tmp_path / "file" / "store", workers=1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/sys").is_dir(), reason="root may write anywhere")
+def test_a_read_only_folder_is_named():
+    folder = Path("/proc/sys") if os.geteuid() == 0 else Path("/")
+    with pytest.raises(BadInput, match="cannot be written"):
+        calibrate([TT], folder, workers=1)
+
+
+def test_a_read_only_store_that_lacks_nothing_is_fine(store):
+    (store / ".calibrating").unlink()
+    assert calibrate([TT], store, workers=1).kept == (TT.name,)
+    assert not (store / ".calibrating").exists()
+
+
+def test_a_card_that_ngspice_refuses_fails_by_name_and_costs_no_other(tmp_path):
+    bad = tmp_path / "bad.sp"
+    bad.write_text(".model nbad nmos (level=14 version=4.8 toxe=0)\n")
+    bad.with_suffix(".toml").write_text("[geometry]\nwidth = 70.5e-9\nlength = 21e-9\n")
+    broken = Characterisation(SPEC.replace(device=SPEC.device.replace(nmos=str(bad))))
+    summary = calibrate([broken, TT], tmp_path / "store", workers=1)
+    assert summary.made == (TT.name,)
+    assert list(summary.failed) == [broken.name]
+    assert "weight 0: ngspice" in summary.failed[broken.name]
+    with pytest.raises(MissingTable):
+        find_table(broken.spec, store=tmp_path / "store")
+
+
+@pytest.fixture
+def comparator_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cell without an operating point where its bit line is above 0.6 V, its source line below 0.03 V, q high."""
+    netlists = tmp_path / "netlists"
+    shutil.copytree(render.shipped_folder("netlists"), netlists)
+    template = netlists / "cell_8t-sram.cir.j2"
+    port = "B1 x rsl i={v(x) > 0.6 && v(rsl) < 0.03 && v(q) > 0.1 ? 1e-3 : 0}\nR1 rbl x 1k\n.ends read_port"
+    template.write_text(template.read_text().replace(".ends read_port", port))
+    monkeypatch.setattr(render, "shipped_folder", lambda name: netlists)
+    render._environment.cache_clear()
+    yield
+    render._environment.cache_clear()
+
+
+def test_points_that_do_not_converge_are_marked_and_refused(comparator_template, tmp_path):
+    folder = tmp_path / "store"
+    summary = calibrate([TT], folder, workers=1)
+    assert summary.made == (TT.name,)
+    assert "v_bl = 0.6125 V" in summary.incomplete[TT.name]
+    sweep = read_sweep(folder / f"{TT.name}.h5")
+    lost = np.argwhere(~sweep.converged)
+    assert lost.min(axis=0).tolist() == [1, 0, 49, 0]  # w, a, v_bl = 0.6125 V, v_sl = 0 V
+    assert lost.max(axis=0).tolist() == [1, 1, 56, 2]  # v_sl = 0.025 V
+    assert len(lost) == 2 * 8 * 3
+    with pytest.raises(BadTable, match="did not converge at 48 of 12996 points"):
+        find_table(TT.spec, store=folder)
+    again = calibrate([TT], folder, workers=1)
+    assert again.kept == (TT.name,)
+    assert list(again.incomplete) == [TT.name]
+
+
+def test_a_sweep_that_takes_too_long_fails_by_name(tmp_path):
+    summary = calibrate([TT], tmp_path, workers=1, timeout=0.01)
+    assert summary.failed == {TT.name: "weight 0: ngspice took longer than 0.01 s and was stopped"}
+    assert calibrate([TT], tmp_path, workers=1).made == (TT.name,)
