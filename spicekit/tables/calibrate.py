@@ -111,6 +111,7 @@ def calibrate(
     wanted = [name for name in by_name if name not in became]
     if wanted:
         with Claims(store) as claims:
+            _remove_parts(store, claims)
             later: list[str] = []
             for names, others in ((wanted, later), (later, None)):
                 swept = characterise(lacking(names, others=others), workers=workers, timeout=timeout)
@@ -129,6 +130,15 @@ def calibrate(
         failed={name: fault for name, fault in faults.items() if became[name] == "failed"},
         ngspice_seconds=seconds,
     )
+
+
+def _remove_parts(store: Path, claims: Claims) -> None:
+    """Remove what a killed calibration had begun to write, unless it is another's that still runs."""
+    for part in store.glob(".*.h5.*.part"):
+        name = part.name[1:].partition(".h5.")[0]
+        if claims.take(name):
+            part.unlink(missing_ok=True)
+            claims.drop(name)
 
 
 def _current(request: Characterisation, store: Path) -> Sweep | None:

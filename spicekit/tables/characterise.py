@@ -72,8 +72,9 @@ class Characterisation:
         )
 
     def decks(self) -> tuple[str, str]:
-        """Cell decks with weight 0 and weight 1."""
-        return cell_deck(self.spec, weight=0), cell_deck(self.spec, weight=1)
+        """Cell decks with weight 0 and weight 1; what is no condition has no influence on them."""
+        spec = self.of(self.conditions).spec
+        return cell_deck(spec, weight=0), cell_deck(spec, weight=1)
 
     @property
     def deck_hash(self) -> str:

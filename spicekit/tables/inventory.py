@@ -10,7 +10,7 @@ from spicekit.errors import BadInput, BadTable, MissingTable
 from spicekit.files import write_atomically
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
-from spicekit.tables.characterise import Characterisation, Sweep
+from spicekit.tables.characterise import Sweep
 from spicekit.tables.store import check_current, checked_table, read_sweep, user_store
 
 MANIFEST = "manifest.json"
@@ -112,7 +112,7 @@ def _entry(path: Path) -> Entry:
     sweep = None
     try:
         sweep = read_sweep(path)
-        check_current(sweep, Characterisation.of(sweep.origin["conditions"]), path)
+        check_current(sweep, path)
         checked_table(sweep, path)
     except (BadTable, BadInput) as error:
         return Entry(path, sweep, str(error))

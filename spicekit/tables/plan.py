@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
@@ -10,6 +11,9 @@ from spicekit.config import Config, parse, read_toml
 from spicekit.devices.corners import Corner, Process
 from spicekit.tables.characterise import Characterisation
 
+T = TypeVar("T")
+Values = Annotated[tuple[T, ...], Field(min_length=1)]
+
 _DEVICE = Device()
 _NOMINAL = Corner()
 
@@ -17,18 +21,18 @@ _NOMINAL = Corner()
 class Grid(Config):
     """Conditions of which every combination gets a table."""
 
-    cell: tuple[CellName, ...] = ("8t-sram", "1t1r")
-    nmos: tuple[str, ...] = (_DEVICE.nmos,)
+    cell: Values[CellName] = ("8t-sram", "1t1r")
+    nmos: Values[str] = (_DEVICE.nmos,)
     """Flavours: folders in `device_models/`, or paths of cards."""
-    fins: tuple[int, ...] = (_DEVICE.fins,)
-    reram: tuple[str, ...] = (_DEVICE.reram,)
+    fins: Values[int] = (_DEVICE.fins,)
+    reram: Values[str] = (_DEVICE.reram,)
     """Presets; an 8T cell has none, and gets one table for all of them."""
-    process: tuple[Process, ...] = ("tt", "ff", "ss")
-    vdd: tuple[float, ...] = (_NOMINAL.vdd,)
+    process: Values[Process] = ("tt", "ff", "ss")
+    vdd: Values[float] = (_NOMINAL.vdd,)
     """V; the word line is at the supply unless `v_wl` says otherwise."""
-    v_wl: tuple[float, ...] | None = None
+    v_wl: Values[float] | None = None
     """V."""
-    temperature: tuple[float, ...] = (233.15, _NOMINAL.temperature, 398.15)
+    temperature: Values[float] = (233.15, _NOMINAL.temperature, 398.15)
     """K; by default both ends and the reference of the range in which the cards hold."""
 
     def characterisations(self) -> list[Characterisation]:
@@ -53,7 +57,7 @@ class Grid(Config):
 class Plan(Config):
     """Grids one after the other; what two of them share is made once."""
 
-    grid: tuple[Grid, ...] = Field(default=(Grid(),), min_length=1)
+    grid: Values[Grid] = (Grid(),)
 
     def characterisations(self) -> list[Characterisation]:
         """Without repetition."""

@@ -94,26 +94,27 @@ def current_sweep(request: Characterisation, store: Path) -> Sweep:
     if not path.is_file():
         raise MissingTable(f"there is no I-V table {path}; make it with: {_command(path)}")
     sweep = read_sweep(path)
-    check_current(sweep, request, path)
+    check_current(sweep, path)
     return sweep
 
 
-def check_current(sweep: Sweep, request: Characterisation, path: Path) -> None:
-    """`BadTable` if what `path` holds was made for something else, or from other cards or templates than today's."""
-    if sweep.origin.get("conditions") != request.conditions:
-        raise BadTable(f"{path}: holds the table of other conditions (renamed?); {_repair(path)}")
+def check_current(sweep: Sweep, path: Path) -> None:
+    """`BadTable` if what `path` holds belongs elsewhere, or was made from other cards or templates than today's."""
+    request = Characterisation.of(sweep.origin["conditions"])
+    if path.name != f"{request.name}.h5":
+        raise BadTable(
+            f"{path}: holds the table {request.name} (renamed, or of another spicekit); {_repair(path)}"
+        )
     if sweep.origin.get("deck_sha256") != request.deck_hash:
         raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
 
 
 def checked_table(sweep: Sweep, path: Path) -> IVTable:
-    """The I-V table that `path` holds; `BadTable` if points are missing or the axis does not rise evenly."""
+    """The I-V table that `path` holds; `BadTable` if points are missing."""
     try:
         return sweep.table()
     except NotConverged as error:
         raise BadTable(f"{path}: {error}") from error
-    except BadTable as error:
-        raise BadTable(f"{path}: {error} {_repair(path)}") from error
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -137,6 +138,10 @@ def read_sweep(path: Path) -> Sweep:
         )
     if checksum(sweep, schema=schema) != expected:
         raise BadTable(f"{path}: does not match its checksum (edited or damaged); {_repair(path)}")
+    try:
+        IVTable(sweep.voltage, np.nan_to_num(sweep.current), {})
+    except BadTable as error:
+        raise BadTable(f"{path}: {str(error).rstrip('.')}; {_repair(path)}") from error
     return sweep
 
 

@@ -143,6 +143,7 @@ def test_a_killed_calibration_loses_nothing_and_goes_on(tmp_path):
         process.wait()
         assert not [entry.fault for entry in inventory(folder) if entry.fault]
     survivors = times(folder)
+    (folder / f".{TT.name}.h5.1.part").write_bytes(b"what a kill in the middle of a write leaves")
     made, kept = finished(folder)
     assert kept == len(survivors) >= 3
     assert made + kept == TABLES
