@@ -18,8 +18,8 @@ def calibrate(
     """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
     from rich import progress as bars
 
-    from spicekit.circuits.spec import read_spec
     from spicekit.errors import BadInput, SpiceFailed
+    from spicekit.evaluate.design import read_design
     from spicekit.tables.calibrate import Progress
     from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation
@@ -29,7 +29,7 @@ def calibrate(
     if spec and plan:
         raise BadInput("spicekit calibrate: pass --spec or --plan, not both.")
     if spec:
-        requests = [Characterisation(read_spec(spec))]
+        requests = [Characterisation(read_design(spec).tile)]
     elif plan:
         requests = read_plan(plan)
     else:
