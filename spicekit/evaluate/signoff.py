@@ -158,21 +158,8 @@ def sign_off(
         good = np.isfinite(true).all(axis=1)
         for engine in ENGINES if good.any() else ():
             current = np.concatenate([found[engine][index] for index in chosen])
-            codes, true_codes = (
-                convert(reference, (side - zeros[:, None])[good]) for side in (current, true)
-            )
-            error = np.abs(current - true)[good] / bias.lsb
-            deviations.append(
-                Deviation(
-                    kind,
-                    engine,
-                    error.size,
-                    float(error.max()),
-                    float(np.quantile(error, 0.99)),
-                    float(np.sqrt((error**2).mean())),
-                    float((codes != true_codes).mean()),
-                )
-            )
+            sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
+            deviations.append(_deviation(kind, engine, *sides, reference=reference, lsb=bias.lsb))
     return SignOff(design, table.sha256, tuple(deviations), vectors, tuple(sorted(failures)))
 
 
@@ -210,6 +197,22 @@ def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[A
         return np.full((vectors, columns), np.nan), [outcome.reason] * vectors
     rows = [np.full(columns, np.nan) if run.trouble else sensed(run.waves, columns) for run in outcome.runs]
     return np.array(rows), [run.trouble for run in outcome.runs if run.trouble]
+
+
+def _deviation(
+    kind: str, engine: str, current: Array, true: Array, *, reference: Reference, lsb: float
+) -> Deviation:
+    """Of the signals (n, c) in A that the converters see."""
+    error = np.abs(current - true) / lsb
+    return Deviation(
+        kind,
+        engine,
+        reads=error.size,
+        worst=float(error.max()),
+        p99=float(np.quantile(error, 0.99)),
+        rms=float(np.sqrt((error**2).mean())),
+        codes_differ=float((convert(reference, current) != convert(reference, true)).mean()),
+    )
 
 
 def _reference(
