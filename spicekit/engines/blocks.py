@@ -24,6 +24,7 @@ from spicekit.engines.bias import Bias, bias_of
 from spicekit.engines.cache import Arrays, cached
 from spicekit.engines.converter import Reference, convert
 from spicekit.engines.kernels import (
+    CODE_ENTRIES,
     HEADROOM,
     LEAK_UNIT,
     MAX_SLOPE,
@@ -58,7 +59,7 @@ class BlockCodes:
 
     entries: Wide
     """(groups, (s + 1)^4) base current and four slopes in one word, see `kernels`."""
-    codes: NDArray[np.int32]
+    codes: NDArray[np.int16]
     """Code of each current, in steps of 1 / UNIT LSB from -HEADROOM on."""
     leak: NDArray[np.int32]
     """(groups, m + 1) of each other asserted cell, in 1 / LEAK_UNIT LSB, by number of ON cells."""
@@ -125,7 +126,7 @@ class BlockReads:
         )
         return BlockCodes(
             entries,
-            _code_of_current(m, lambda current: convert(reference, self.bias.lsb * current)),
+            _code_of_current(lambda current: convert(reference, self.bias.lsb * current)),
             np.rint(LEAK_UNIT * leak).astype(np.int32),
             np.rint(LEAK_UNIT * self.bias.zeros(np.arange(m + 1)) / self.bias.lsb).astype(np.int32),
             reference.step,
@@ -168,7 +169,7 @@ def ideal_block_codes(spec: TileSpec) -> BlockCodes:
     counts = _all_counts(m)
     entries = _entries(counts, counts.sum(axis=1), np.zeros_like(counts))
     none = np.zeros((spec.groups, m + 1), np.int32)
-    codes = _code_of_current(m, lambda current: np.rint(current).astype(np.int64))
+    codes = _code_of_current(lambda current: np.rint(current).astype(np.int64))
     return BlockCodes(np.tile(entries, (spec.groups, 1)), codes, none, none[0], 1.0, block_length(m))
 
 
@@ -202,21 +203,26 @@ def _entries(counts: Array, current: Array, slope: Array) -> Wide:
     base = current - (slope * counts).sum(axis=1) * (s - 1) / 2
     fixed = np.rint(UNIT * (base + HEADROOM)).astype(np.int64)
     steep = np.rint(LEAK_UNIT * slope).astype(np.int64)
-    if fixed.min() < 0 or fixed.max() > 0xFFFF or abs(steep).max() > MAX_SLOPE:
+    # c cells of a block have positions that add up to c (c - 1) / 2 at least, and to c (s - 1) less that at most
+    least = counts * (counts - 1) / 2
+    extremes = np.stack([steep * least, steep * (counts * (s - 1) - least)]) * UNIT / LEAK_UNIT
+    lowest = fixed + extremes.min(axis=0).sum(axis=1) - BLOCKS
+    highest = fixed + extremes.max(axis=0).sum(axis=1) + BLOCKS
+    fits = 0 <= fixed.min() <= fixed.max() < 1 << 16 and abs(steep).max() <= MAX_SLOPE
+    if not fits or lowest.min() < 0 or highest.max() >= CODE_ENTRIES:
         raise BadInput(
             f"the surrogate's currents reach {abs(base).max():.3g} LSB and its slopes {abs(slope).max():.3g} LSB a "
-            f"row, more than its fixed-point tables hold; the wires are too resistive for reads of {int(4 * s)} rows."
+            f"row, more than its fixed-point tables hold; too much for {int(BLOCKS * s)} rows in a read."
         )
-    word = fixed
+    word = fixed.copy()
     for block in range(BLOCKS):
         word |= (steep[:, block] & 0xFFF) << (16 + 12 * block)
     return word
 
 
-def _code_of_current(rows: int, codes_of: Callable[[Array], Wide]) -> NDArray[np.int32]:
-    """(entries,) code at the middle of each step of 1 / UNIT LSB from -HEADROOM to m + HEADROOM."""
-    steps = np.arange((rows + 2 * HEADROOM) * UNIT)
-    codes: NDArray[np.int32] = codes_of(steps / UNIT - HEADROOM).astype(np.int32)
+def _code_of_current(codes_of: Callable[[Array], Wide]) -> NDArray[np.int16]:
+    """(CODE_ENTRIES,) code of each current, in steps of 1 / UNIT LSB from -HEADROOM on."""
+    codes: NDArray[np.int16] = codes_of(np.arange(CODE_ENTRIES) / UNIT - HEADROOM).astype(np.int16)
     return codes
 
 

@@ -26,7 +26,9 @@ LEAK_UNIT = 16384
 MAX_SLOPE = 2047
 """Largest slope that 12 bits hold, 0.125 LSB a row."""
 HEADROOM = 16
-"""LSB that tables reach below 0 and above m: what a base current loses to the slopes' offset."""
+"""LSB by which table currents are shifted up, so that an index into the codes is never negative."""
+CODE_ENTRIES = 1 << 16
+"""Entries of a code table. Who fills `entries` sees to it that no current leaves it: the loops do not check."""
 
 _kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
@@ -34,6 +36,7 @@ _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
+_HALF = LEAK_UNIT // UNIT // 2  # so that a shift rounds
 _PAIRS = np.uint64(0x5555555555555555)
 _NIBBLES = np.uint64(0x3333333333333333)
 _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -310,7 +313,7 @@ def _read_blocks(stored, words, entries, length, counts, places, index, entry, c
             + np.int32((word << np.int64(12)) >> np.int64(52)) * np.int32((place >> _32) & np.uint64(0xFFFF))
             + np.int32(word >> np.int64(52)) * np.int32(place >> _48)
         )
-        current[column] = np.int32(word & np.int64(0xFFFF)) + (slopes >> np.int32(_SLOPE_SHIFT))
+        current[column] = np.int32(word & np.int64(0xFFFF)) + ((slopes + np.int32(_HALF)) >> np.int32(_SLOPE_SHIFT))
 
 
 @_kernel
@@ -319,19 +322,19 @@ def _add_leak(counts, leak, reference, ones, current):  # type: ignore[no-untype
     for column in range(len(counts)):
         on = _total(counts[column])
         extra = (ones - on) * leak[on] - reference
-        current[column] += np.int32(extra >> _SLOPE_SHIFT)
+        shifted = np.int64(current[column]) + ((extra + _HALF) >> _SLOPE_SHIFT)
+        current[column] = np.int32(min(max(shifted, 0), CODE_ENTRIES - 1))
 
 
 @_kernel
 def _add_codes(current, codes, sign, inverted, total):  # type: ignore[no-untyped-def]
     """Add the signed codes of one read of all columns."""
-    last = len(codes) - 1
     if inverted:
         for column in range(len(current)):
-            total[column] -= sign[column] * codes[min(max(current[column], 0), last)]
+            total[column] -= sign[column] * codes[np.uint32(current[column])]
     else:
         for column in range(len(current)):
-            total[column] += sign[column] * codes[min(max(current[column], 0), last)]
+            total[column] += sign[column] * codes[np.uint32(current[column])]
 
 
 @numba.njit(inline="always")

@@ -1,0 +1,96 @@
+"""The surrogates' network kernels against their own models in floating point, and against the exact engine."""
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.blocks import sample_patterns
+from spicekit.engines.converter import Converter
+from spicekit.engines.fast import fit_reference, ideal_codes, read_model
+from spicekit.engines.ladder import ladder_of, solve
+from spicekit.engines.words import Applied, Stored, layout_of, pack
+from spicekit.errors import BadInput
+
+
+def spec_of(
+    rows: int, *, ohm: float = 3.2, cell: str = "8t-sram", rows_active: int | None = None
+) -> TileSpec:
+    return TileSpec(cell=cell, rows=rows, rows_active=rows_active or rows, wires=Wires(r_bl=ohm, r_sl=ohm))
+
+
+def reads_of(rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Stored, Applied]:
+    """Weights (40, m), activations (60, m), and both as words of one tile with one group."""
+    rng = np.random.default_rng(seed)
+    weights = (rng.random((40, rows)) < rng.uniform(0.1, 0.9, (40, 1))).astype(np.uint8)
+    bits = (rng.random((60, rows)) < rng.uniform(0.1, 0.9, (60, 1))).astype(np.uint8)
+    layout = layout_of(rows)
+    words = np.ascontiguousarray(pack(weights, layout).T[None, None])
+    stored = Stored(words, np.zeros((1, 1, 40), bool), np.array([1]))
+    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
+    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((60, 1, 1), np.uint8), asserted)
+    return weights, bits, stored, applied
+
+
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+@pytest.mark.parametrize(("rows", "limit"), [(16, 1e-9), (24, 0.01), (64, 0.01), (100, 0.03), (128, 0.03)])
+def test_a_tally_adds_up_the_models_currents(tables, cell, rows, limit):
+    model = read_model(spec_of(rows, cell=cell), tables[cell])
+    weights, bits, stored, applied = reads_of(rows)
+    tally = model.tally(stored, applied)
+    on = (bits[:, None] & weights[None]).reshape(-1, rows)
+    asserted = np.repeat(bits.sum(axis=1, dtype=np.int64), 40)
+    current = model.currents(on, asserted, group=0)
+    expected = np.bincount(on.sum(axis=1), current, rows + 1)
+    mean_error = (tally.current - expected) / np.maximum(tally.reads, 1) / model.bias.lsb
+    assert abs(mean_error).max() < limit
+
+
+@pytest.mark.parametrize("rows", [8, 16, 24, 64, 128])
+def test_ideal_codes_count(rows):
+    weights, bits, stored, applied = reads_of(rows)
+    assert (ideal_codes(spec_of(rows)).sums(stored, applied) == bits.astype(int) @ weights.T).all()
+
+
+@pytest.mark.parametrize("rows", [16, 64])
+def test_codes_are_those_of_the_exact_currents_but_at_a_threshold(sram_table, rows):
+    spec = spec_of(rows)
+    model = read_model(spec, sram_table)
+    weights, bits, stored, applied = reads_of(rows)
+    codes = model.codes(fit_reference(model, Converter(), None)).sums(stored, applied)
+    exact = solve(ladder_of(spec, sram_table, np.ascontiguousarray(weights.T)), bits).current / model.bias.lsb
+    assert abs(codes - exact).max() < 0.55
+    assert (codes == np.rint(exact)).mean() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("rows", "ohm", "rows_active", "rms", "worst"),
+    [
+        (64, 3.2, 64, 0.01, 0.1),
+        (64, 10, 64, 0.03, 0.3),
+        (128, 3.2, 128, 0.05, 0.5),
+        (32, 3.2, 32, 0.005, 0.05),
+    ],
+)
+def test_the_surrogate_keeps_its_limits_on_patterns_it_was_not_fitted_to(
+    sram_table, rows, ohm, rows_active, rms, worst
+):
+    spec = spec_of(rows, ohm=ohm, rows_active=rows_active)
+    model = read_model(spec, sram_table)
+    on = sample_patterns(4000, rows, rng=np.random.default_rng(9))
+    on = on[(on.mean(axis=1) > 0.05) & (on.mean(axis=1) < 0.95)]
+    exact = solve(ladder_of(spec, sram_table, np.ones((rows, 1), np.uint8)), on).current[:, 0]
+    error = (model.currents(on, on.sum(axis=1, dtype=np.int64), group=0) - exact) / model.bias.lsb
+    assert np.sqrt((error**2).mean()) <= rms
+    assert abs(error).max() <= worst
+
+
+def test_networks_refuse_reads_of_more_rows_than_a_table_holds(sram_table):
+    with pytest.raises(BadInput, match="up to 128 rows in a read, got rows_active = 200"):
+        ideal_codes(spec_of(200))
+
+
+def test_networks_refuse_bitline_drive(tables):
+    wires = Wires(r_row=1, r_col=1)
+    spec = TileSpec(cell="1t1r", drive="bitline", wires=wires)
+    with pytest.raises(BadInput, match="word-line drive"):
+        read_model(spec, tables["1t1r"])
