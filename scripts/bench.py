@@ -4,9 +4,11 @@ A figure that was timed comes as the median over repeats with the smallest and t
 alternately in one process on the same threads, so that a busy machine slows both.
 """
 
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +19,17 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from sklearn.preprocessing import PolynomialFeatures
 
 from spicekit.circuits.spec import CellName, TileSpec, Wires
 from spicekit.engines.bias import lsb
+from spicekit.engines.blocks import block_features, sample_patterns
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast import Codes, fit_reference, read_model
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.spice import tile_job
 from spicekit.engines.tile import Tile, read_currents
+from spicekit.engines.words import block_length
 from spicekit.errors import SpiceFailed
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.evaluation import MITIGATIONS, Mitigation
@@ -37,6 +42,7 @@ from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import provenance
 from spicekit.spice.simulator import Failure, Outcome, available_cores, simulate_all
+from spicekit.tables.inventory import inventory
 from spicekit.tables.store import find_table
 
 Bits = NDArray[np.uint8]
@@ -46,6 +52,16 @@ NETWORKS = ("vgg-small", "resnet18")
 BINSPARX: tuple[Mitigation, ...] = ("none", "both")
 TILES = ((32, 32, 3.2), (64, 64, 3.2), (128, 128, 3.2), (64, 64, 10.0), (64, 16, 3.2))
 """Rows, rows in a read, ohm a segment."""
+FORMS = (
+    ("I", 4, 2),
+    ("I", 5, 2),
+    ("n / I", 4, 2),
+    ("n / I", 5, 1),
+    ("n / I", 5, 2),
+    ("n / I", 5, 3),
+    ("n / I", 6, 2),
+)
+"""What the polynomial gives, its degree in the block counts, that of the moments' factors."""
 SEED = 0
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
@@ -70,6 +86,30 @@ def inference(repeats: int = 5, batch: int = 64) -> None:
     ]
     memory = [_memory_of_child(name, images) for name in NETWORKS for images in (2_000, 4_000)]
     _print({"threads": torch.get_num_threads(), "batch": batch, "speed": speed, "memory": memory})
+
+
+@app.command()
+def calibrate(repeats: int = 5) -> None:
+    """Wall time of the default calibration from nothing, and its ratio to the time in ngspice over the cores."""
+    command = [str(Path(sys.executable).with_name("spicekit")), "calibrate", "--store"]
+    wall, ngspice, kept = [], [], []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as store:
+            run = functools.partial(subprocess.run, [*command, store], check=True, stdout=subprocess.DEVNULL)
+            wall.append(_seconds(run))
+            kept.append(_seconds(run))
+            swept = [entry.sweep for entry in inventory(Path(store)) if entry.sweep]
+        ngspice.append(sum(sweep.origin["ngspice_seconds"] for sweep in swept))
+    ratio = [whole * available_cores() / inside for whole, inside in zip(wall, ngspice, strict=True)]
+    times = {"wall_s": _spread(wall), "ngspice_s": _spread(ngspice), "again_s": _spread(kept)}
+    _print({"tables": len(swept), **times, "ratio": _spread(ratio)})
+
+
+@app.command()
+def surrogate(patterns: int = 20_000) -> None:
+    """Forms of the surrogate that were tried: errors of each on patterns that it was not fitted to."""
+    whole = [tile for tile in TILES if tile[0] == tile[1]]
+    _print({"forms": [row for tile in whole for row in _forms_tried(*tile, patterns)]})
 
 
 @app.command(hidden=True)
@@ -179,6 +219,33 @@ def _harvested(spec: TileSpec, columns: int) -> Iterator[Case]:
         for mitigation in BINSPARX:
             binsparx = MITIGATIONS[mitigation]
             yield from network_cases(load_network(name), images, spec, vectors, binsparx=binsparx, rng=rng)
+
+
+def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict[str, Any]]:
+    """Errors of polynomials of block counts and moments (docs/surrogate.md), fitted to half of the patterns."""
+    _say(f"forms: {rows} rows, {ohm} ohm")
+    spec = _spec("8t-sram", rows, active, ohm)
+    table = find_table(spec)
+    on = sample_patterns(2 * patterns, rows, rng=np.random.default_rng(SEED))
+    on = np.random.default_rng(SEED).permutation(on[on.any(axis=1)])
+    current = solve(ladder_of(spec, table, np.ones((rows, 1), np.uint8)), on).current[:, 0] / lsb(spec, table)
+    counts, moments = block_features(on)
+    n = counts.sum(axis=1)
+    length = block_length(rows)
+    fitted = np.arange(len(on)) < patterns
+    found = []
+    for form, degree, moment_degree in FORMS:
+        base = PolynomialFeatures(degree).fit_transform(counts / length)
+        slope = PolynomialFeatures(moment_degree).fit_transform(counts / length)
+        terms = np.hstack([base, *(slope * place[:, None] / length**2 for place in moments.T)])
+        target, weight = (current, np.ones(len(on))) if form == "I" else (n / current, current**2 / n)
+        solution = np.linalg.lstsq((terms * weight[:, None])[fitted], (target * weight)[fitted])[0]
+        estimate = terms[~fitted] @ solution
+        error = (estimate if form == "I" else n[~fitted] / estimate) - current[~fitted]
+        what = {"rows": rows, "ohm": ohm, "form": form, "degree": degree, "moment_degree": moment_degree}
+        errors = {"rms_lsb": float(np.sqrt((error**2).mean())), "worst_lsb": float(abs(error).max())}
+        found.append({**what, "terms": terms.shape[1], **errors})
+    return found
 
 
 def _network_speed(

@@ -71,20 +71,21 @@ class Characterisation:
             f"{self.spec.cell}-{corner.process}-{1e3 * corner.vdd:.0f}mV-{corner.temperature:.0f}K-{digest}"
         )
 
+    @cached_property
     def decks(self) -> tuple[str, str]:
-        """Cell decks with weight 0 and weight 1; what is no condition has no influence on them."""
+        """Cell decks with weight 0 and weight 1, rendered once; what is no condition has no influence on them."""
         spec = self.of(self.conditions).spec
         return cell_deck(spec, weight=0), cell_deck(spec, weight=1)
 
-    @property
+    @cached_property
     def deck_hash(self) -> str:
         """Changes with any template, card or option that the sweep depends on; comments and layout do not count."""
-        return content_hash([_substance(deck) for deck in self.decks()])
+        return content_hash([_substance(deck) for deck in self.decks])
 
     @property
     def key(self) -> str:
         """Changes with whatever may change a current: decks, sweep, version of ngspice."""
-        sweep = [step.analysis for step in _steps(self.spec)]
+        sweep = [[step.analysis, *step.alters] for step in _steps(self.spec)]
         return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": ngspice_version()})
 
 
@@ -146,7 +147,7 @@ def characterise(
     def jobs() -> Iterator[Job]:
         for index, request in enumerate(requests):
             drawn[index] = request
-            for deck in request.decks():
+            for deck in request.decks:
                 yield Job(deck, _steps(request.spec), keep=("vsl#branch",), fallbacks=FALLBACKS)
 
     for job, outcome in simulate_all(jobs(), workers=workers, timeout=timeout):
@@ -184,7 +185,7 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
     return Sweep(
         voltage=np.linspace(0.0, V_MAX, POINTS),
         current=np.ascontiguousarray(current.reshape(2, 2, POINTS, POINTS).swapaxes(2, 3)),
-        decks=request.decks(),
+        decks=request.decks,
         origin=provenance(
             {
                 "conditions": request.conditions,

@@ -18,7 +18,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices import cards
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.tables.calibrate import calibrate
+from spicekit.tables.calibrate import CalibrationSummary, calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import inventory
 from spicekit.tables.store import find_table, read_sweep
@@ -117,13 +117,18 @@ def test_only_what_depends_on_a_changed_card_is_made_again(tmp_path, monkeypatch
     models = tmp_path / "device_models"
     shutil.copytree(cards.shipped_folder("device_models"), models)
     monkeypatch.setattr(cards, "shipped_folder", lambda name: models)
-    folder = tmp_path / "store"
-    calibrate([TT, FF], folder, workers=1)
+
+    def again() -> CalibrationSummary:
+        return calibrate(
+            [Characterisation(TT.spec), Characterisation(FF.spec)], tmp_path / "store", workers=1
+        )
+
+    again()
     card = models / "nmos-sram" / "ff.sp"
     card.write_text("* only a comment\n" + card.read_text())
-    assert not calibrate([TT, FF], folder, workers=1).made
+    assert not again().made
     card.write_text(re.sub(r"vth0=\S+", "vth0=0.25", card.read_text()))
-    summary = calibrate([TT, FF], folder, workers=1)
+    summary = again()
     assert (summary.made, summary.kept) == ((FF.name,), (TT.name,))
 
 
@@ -235,8 +240,8 @@ def comparator_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def test_points_that_do_not_converge_are_marked_and_refused(comparator_template, tmp_path):
-    folder = tmp_path / "store"
-    summary = calibrate([TT], folder, workers=1)
+    folder, request = tmp_path / "store", Characterisation(SPEC)
+    summary = calibrate([request], folder, workers=1)
     assert summary.made == (TT.name,)
     assert "v_bl = 0.6125 V" in summary.incomplete[TT.name]
     sweep = read_sweep(folder / f"{TT.name}.h5")
@@ -246,7 +251,7 @@ def test_points_that_do_not_converge_are_marked_and_refused(comparator_template,
     assert len(lost) == 2 * 8 * 3
     with pytest.raises(BadTable, match="did not converge at 48 of 12996 points"):
         find_table(TT.spec, store=folder)
-    again = calibrate([TT], folder, workers=1)
+    again = calibrate([request], folder, workers=1)
     assert again.kept == (TT.name,)
     assert list(again.incomplete) == [TT.name]
 

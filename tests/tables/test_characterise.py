@@ -80,7 +80,7 @@ def test_conditions_that_no_spec_has_are_refused():
 )
 def test_only_what_ngspice_takes_from_a_deck_makes_a_table_stale(old, new, same, monkeypatch):
     before = Characterisation(SPEC).deck_hash
-    decks = Characterisation(SPEC).decks()
+    decks = Characterisation(SPEC).decks
     assert all(old in deck for deck in decks)
     monkeypatch.setattr(
         "spicekit.tables.characterise.cell_deck", lambda spec, weight: decks[weight].replace(old, new)
@@ -91,7 +91,7 @@ def test_only_what_ngspice_takes_from_a_deck_makes_a_table_stale(old, new, same,
 def test_the_version_of_spicekit_does_not_make_a_table_stale(monkeypatch):
     before = Characterisation(SPEC).deck_hash
     monkeypatch.setattr(render.spicekit, "__version__", "99.0")
-    assert "spicekit 99.0" in Characterisation(SPEC).decks()[0]
+    assert "spicekit 99.0" in Characterisation(SPEC).decks[0]
     assert Characterisation(SPEC).deck_hash == before
 
 
@@ -105,7 +105,7 @@ def test_between_its_points_the_spline_is_within_1e_4_of_the_on_current(cell, ta
     error = 0.0
     for w in (0, 1):
         for a in (0, 1):
-            deck = Characterisation(spec).decks()[w]
+            deck = Characterisation(spec).decks[w]
             steps = [
                 Step("op", (f"vwl dc {spec.v_wl * a!r}", f"vbl dc {bl!r}", f"vsl dc {sl!r}"))
                 for bl, sl in zip(v_bl.tolist(), v_sl.tolist(), strict=True)

@@ -49,7 +49,7 @@ def test_a_table_survives_the_disk(original):
     assert sweep.origin["conditions"] == TT.conditions
     assert sweep.origin["key"] == TT.key
     assert sweep.origin["ngspice_seconds"] > 0
-    assert sweep.decks == TT.decks()
+    assert sweep.decks == TT.decks
     assert find_table(SPEC, store=original.parent).sha256 == sweep.table().sha256
 
 
