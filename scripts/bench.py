@@ -76,7 +76,7 @@ def engines(repeats: int = 5, columns: int = 100_000) -> None:
 
 @app.command()
 def inference(repeats: int = 5, batch: int = 64) -> None:
-    """Images a second of whole networks on non-ideal tiles against torch in float32; peak memory."""
+    """Images a second of whole networks on non-ideal tiles against torch in float32."""
     torch.set_num_threads(numba.get_num_threads())
     speed = [
         _network_speed(name, active, mitigation, batch, repeats)
@@ -84,8 +84,14 @@ def inference(repeats: int = 5, batch: int = 64) -> None:
         for active in (64, 16)
         for mitigation in BINSPARX
     ]
-    memory = [_memory_of_child(name, images) for name in NETWORKS for images in (2_000, 4_000)]
-    _print({"threads": torch.get_num_threads(), "batch": batch, "speed": speed, "memory": memory})
+    _print({"threads": torch.get_num_threads(), "batch": batch, "speed": speed})
+
+
+@app.command()
+def memory(images: int = 2_000) -> None:
+    """Peak resident memory of whole networks on tiles, for a number of images and twice as many."""
+    counts = images, 2 * images
+    _print({"memory": [_memory_of_child(name, count) for name in NETWORKS for count in counts]})
 
 
 @app.command()
@@ -113,7 +119,7 @@ def surrogate(patterns: int = 20_000) -> None:
 
 
 @app.command(hidden=True)
-def memory(network: str, images: int) -> None:
+def classify(network: str, images: int) -> None:
     """Classify made-up images of CIFAR's size on tiles; print this process's peak resident memory."""
     pixels = np.random.default_rng(SEED).integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
     dataset = Dataset("cifar10", "test", pixels, np.zeros(images, np.uint8), CIFAR10_CLASSES, "made up")
@@ -281,7 +287,7 @@ def _mapped(network: torch.nn.Module, spec: TileSpec, mitigation: Mitigation) ->
 
 def _memory_of_child(network: str, images: int) -> dict[str, Any]:
     _say(f"memory: {network}, {images} images")
-    command = [sys.executable, __file__, "memory", network, str(images)]
+    command = [sys.executable, __file__, "classify", network, str(images)]
     return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
