@@ -52,6 +52,13 @@ def read_array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an .npy file, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
+
+
 def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
     """Write an .npz file of named arrays, whole or not at all."""
     buffer = io.BytesIO()

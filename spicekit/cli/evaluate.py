@@ -21,6 +21,12 @@ def evaluate(
         list[str] | None,
         typer.Option(help="none, static, dynamic, both; may be repeated. Default: none and both."),
     ] = None,
+    settle: Annotated[
+        bool,
+        typer.Option(
+            "--settle", help="Take the read time from a SPICE transient of the tile's worst column."
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Result, JSON.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
@@ -44,6 +50,10 @@ def evaluate(
     mitigations = check_mitigations(mitigation or ["none", "both"])
     design = read_design(spec)
     table = find_table(design.tile, store=store)
+    if settle:
+        from spicekit.tables.settling import settling
+
+        design = design.replace(read={"time": settling(design.tile, "worst").time})
     trained = load_network(network, data=data)
     if download and folder:
         download_cifar10(folder)
@@ -61,6 +71,10 @@ def evaluate(
         print(f"outside what was signed off: {doubt}; run: spicekit signoff --spec {spec}")
     if out is not None:
         origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
-        record = {**result.record(), "signed_off": not doubt, "provenance": {**origin, "table_origin": table.origin}}
+        record = {
+            **result.record(),
+            "signed_off": not doubt,
+            "provenance": {**origin, "table_origin": table.origin},
+        }
         write_atomically(out, json.dumps(record, indent=1))
         print(out)

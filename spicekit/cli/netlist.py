@@ -50,6 +50,58 @@ def cell(
 
 
 @netlist.command()
+def export(
+    network: Annotated[str, typer.Option(help="vgg-small, resnet18, or a checkpoint file.")],
+    spec: Spec,
+    layer: Annotated[str, typer.Option(help="Binary layer, for instance conv3.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for weights.npy, inputs.npy and a deck a read.")
+    ],
+    data: Annotated[str, typer.Option(help="digits or cifar10")] = "digits",
+    folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies.")] = None,
+    image: Annotated[int, typer.Option(min=0, help="Of the test split.")] = 0,
+    tile: Annotated[int, typer.Option(min=0, help="Along the layer's inputs.")] = 0,
+    block: Annotated[int, typer.Option(min=0, help="Of columns, along its outputs.")] = 0,
+    row: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
+    column: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
+    mitigation: Annotated[str, typer.Option(help="none, static, dynamic, both")] = "none",
+    detail: Annotated[
+        str, typer.Option(help="read-port, or full: with the 6T core of every cell.")
+    ] = "read-port",
+) -> None:
+    """Decks of one tile of a network, with what one image applies to it at one output pixel."""
+    from spicekit.circuits.render import check_detail, tile_deck
+    from spicekit.engines.expected import expected_currents
+    from spicekit.evaluate.design import read_design
+    from spicekit.evaluate.evaluation import MITIGATIONS, check_mitigations
+    from spicekit.evaluate.vectors import network_case
+    from spicekit.files import write_array, write_atomically
+    from spicekit.networks.checkpoints import load_network
+    from spicekit.networks.data import load_dataset
+
+    design = read_design(spec).tile
+    (kind,) = check_mitigations([mitigation])
+    case = network_case(
+        load_network(network, data=data),
+        load_dataset(data, "test", folder=folder).only(image),
+        design,
+        binsparx=MITIGATIONS[kind],
+        layer=layer,
+        tile=tile,
+        block=block,
+        position=(row, column),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    write_array(out / "weights.npy", case.weights)
+    write_array(out / "inputs.npy", case.bits)
+    for read, bits in enumerate(case.bits):
+        expected = expected_currents(design, case.weights, bits)
+        deck = tile_deck(design, case.weights, bits, detail=check_detail(detail), expected=expected)
+        write_atomically(out / f"read-{read}.cir", deck)
+    print(f"{out}: weights.npy, inputs.npy and {len(case.bits)} decks, read-0.cir and so on")
+
+
+@netlist.command()
 def tile(
     spec: Spec,
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],

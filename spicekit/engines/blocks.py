@@ -214,7 +214,7 @@ def _entries(counts: Array, current: Array, slope: Array) -> Wide:
             f"the surrogate's currents reach {abs(base).max():.3g} LSB and its slopes {abs(slope).max():.3g} LSB a "
             f"row, more than its fixed-point tables hold; too much for {int(BLOCKS * s)} rows in a read."
         )
-    word = fixed.copy()
+    word: Wide = fixed.copy()
     for block in range(BLOCKS):
         word |= (steep[:, block] & 0xFFF) << (16 + 12 * block)
     return word

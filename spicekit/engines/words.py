@@ -49,6 +49,8 @@ class Applied:
     """(p, groups, tiles): sub-vectors applied inverted, 0 or 1."""
     asserted: NDArray[np.int32]
     """(p, groups, tiles) ones applied, after inversion."""
+    shape: tuple[int, int]
+    """Height and width of the output: pixels run image by image, line by line."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ class Read(Config):
     """Timing of one read."""
 
     time: float = Field(default=1e-9, gt=0)
-    """s, for which the bit lines conduct. Assumed: a few settling times of a 64-row column."""
+    """s, for which the bit lines conduct. Assumed: a converter of some GHz sets it; a 64-row column itself settles in
+    25 ps, which `spicekit netlist settle` measures and `spicekit evaluate --settle` takes instead."""
 
 
 class Limits(Config):

@@ -25,7 +25,14 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Findings on ngspice, PySpice, torch, a GPU, and the default tables."""
-    return [_ngspice(), _simulation(), _models(), _torch(), _gpu(), *(_table(cell) for cell in get_args(CellName))]
+    return [
+        _ngspice(),
+        _simulation(),
+        _models(),
+        _torch(),
+        _gpu(),
+        *(_table(cell) for cell in get_args(CellName)),
+    ]
 
 
 def _ngspice() -> Finding:

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.fast import ideal_codes
+from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
+from spicekit.errors import BadInput
 from spicekit.evaluate.inference import map_network, on_tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.packed import PackedLayer
@@ -124,15 +126,86 @@ def network_cases(
     return list(cases.values())
 
 
+def network_case(
+    network: torch.nn.Module,
+    images: Dataset,
+    spec: TileSpec,
+    *,
+    binsparx: BinSparX,
+    layer: str,
+    tile: int,
+    block: int,
+    position: tuple[int, int],
+) -> Case:
+    """One tile of a layer as mapped, and the reads that one output pixel of the first image makes on it in software.
+
+    Parameters
+    ----------
+    layer : str
+        Name of a binary layer.
+    tile, block : int
+        Which tile along the layer's inputs, and which along its outputs.
+    position : (int, int)
+        Row and column of the output pixel.
+
+    Returns
+    -------
+    Case
+        With a vector for each read: rows that it does not assert are 0.
+
+    Raises
+    ------
+    BadInput
+        If the network has no such layer, tile or pixel.
+    """
+    layers = map_network(network, spec, binsparx=binsparx)
+    if layer not in layers:
+        raise BadInput(f"layer {layer!r}: the network's binary layers are {', '.join(layers)}.")
+    found: list[Case] = []
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        if packed.layer.name != layer:
+            return
+        height, width = applied.shape
+        blocks = -(-packed.layer.outputs // spec.columns)
+        for name, value, end in (
+            ("tile", tile, len(packed.layer.rows)),
+            ("columns block", block, blocks),
+            ("pixel row", position[0], height),
+            ("pixel column", position[1], width),
+        ):
+            if not 0 <= value < end:
+                raise BadInput(f"{layer}: {name} {value} is outside 0..{end - 1}.")
+        pixels = np.array([position[0] * width + position[1]])
+        bits = one_read_each(spec, _bits_of(packed, applied, pixels, tile))
+        found.append(Case(f"{layer}, tile {tile}", _weights_of(packed, tile, block), bits))
+
+    with on_tiles(network, layers, ideal_codes(spec), probe=probe):
+        predict_logits(network, images.first(1))
+    return found[0]
+
+
 def _tile_of(
     packed: PackedLayer, applied: Applied, vectors: int, rng: np.random.Generator
 ) -> tuple[Bits, Bits]:
     """Weights (r, c) of a tile of a layer, with zeros where it has no outputs, and vectors (b, r)."""
     layer, spec = packed.layer, packed.layer.spec
-    tile = rng.integers(len(layer.rows))
-    first = spec.columns * rng.integers(-(-layer.outputs // spec.columns))
-    stored = layer.stored[tile].reshape(spec.rows, -1)[:, first : first + spec.columns]
-    weights = np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
+    tile = int(rng.integers(len(layer.rows)))
+    block = int(rng.integers(-(-layer.outputs // spec.columns)))
     pixels = rng.integers(len(applied.words), size=vectors)
+    return _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
+
+
+def _weights_of(packed: PackedLayer, tile: int, block: int) -> Bits:
+    """(r, c) stored bits; zeros where the layer has no more outputs."""
+    spec = packed.layer.spec
+    first = spec.columns * block
+    stored = packed.layer.stored[tile].reshape(spec.rows, -1)[:, first : first + spec.columns]
+    return np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
+
+
+def _bits_of(packed: PackedLayer, applied: Applied, pixels: NDArray[np.integer], tile: int) -> Bits:
+    """(pixels, r) bits applied to a tile, of all its reads together."""
+    spec = packed.layer.spec
     bits = unpack(applied.words[pixels, :, tile], layout_of(spec.rows_active))
-    return weights, bits.reshape(vectors, spec.rows)
+    return bits.reshape(len(pixels), spec.rows)

@@ -58,19 +58,19 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8]) -> Applied:
     p = layer.geometry.padding
     padded = np.pad(bits, ((0, 0), (0, 0), (p, p), (p, p)))
     layout = layout_of(layer.spec.rows_active)
-    return Applied(
-        *pack_inputs(
-            padded,
-            _offsets(layer, padded.shape[2:]),
-            layout.word,
-            layout.bit,
-            np.ascontiguousarray(layer.used.T),
-            packed.mask,
-            *output_shape(layer, *bits.shape[2:]),
-            layer.geometry.stride,
-            layer.binsparx.dynamic,
-        )
+    shape = output_shape(layer, *bits.shape[2:])
+    words, inverted, asserted = pack_inputs(
+        padded,
+        _offsets(layer, padded.shape[2:]),
+        layout.word,
+        layout.bit,
+        np.ascontiguousarray(layer.used.T),
+        packed.mask,
+        *shape,
+        layer.geometry.stride,
+        layer.binsparx.dynamic,
     )
+    return Applied(words, inverted, asserted, shape)
 
 
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:

@@ -46,6 +46,12 @@ class Dataset:
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
+    def only(self, index: int) -> "Dataset":
+        """One image, or `BadInput` if there is no such."""
+        if not 0 <= index < len(self):
+            raise BadInput(f"{self.name} {self.split}: asked for image {index}; pass 0 to {len(self) - 1}.")
+        return replace(self, images=self.images[index : index + 1], labels=self.labels[index : index + 1])
+
     def first(self, count: int) -> "Dataset":
         """The first `count` images, or `BadInput` if there are fewer."""
         if not 1 <= count <= len(self):

@@ -27,7 +27,7 @@ def reads_of(rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Store
     words = np.ascontiguousarray(pack(weights, layout).T[None, None])
     stored = Stored(words, np.zeros((1, 1, 40), bool), np.array([1]))
     asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((60, 1, 1), np.uint8), asserted)
+    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((60, 1, 1), np.uint8), asserted, (60, 1))
     return weights, bits, stored, applied
 
 
