@@ -111,7 +111,7 @@ _parallel_kernel: Any = numba.njit(
 
 
 @_kernel
-def _linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-untyped-def]
+def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-untyped-def]
     """Set `cell` to (c, p, q) of every row at its voltages; return the largest miss of `i`, A."""
     first, step = axis
     last = spline.shape[1] - 4.0
@@ -168,7 +168,7 @@ def _solve_far(bits, weights, scale, spline, axis, limit, v_read, wires):  # typ
         cell = np.empty((rows, 3))
         below = np.empty((rows, 6))
         K = 0.0
-        worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+        worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
             # J = f + g b + h K and s = f2 + g2 b + h2 K, composed from the last row to the first
             f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, 0.0, 0.0, r_sink
@@ -198,7 +198,7 @@ def _solve_far(bits, weights, scale, spline, axis, limit, v_read, wires):  # typ
                 c, p, q = cell[row]
                 i[row] = c + p * voltage + q * K
                 K += i[row]
-            worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+            worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
             if worst <= limit:
                 break
         current[vector, column] = K
@@ -222,7 +222,7 @@ def _solve_near(bits, weights, scale, spline, axis, limit, v_read, wires):  # ty
         cell = np.empty((rows, 3))
         below = np.empty((rows, 3))
         total = 0.0
-        worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+        worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
             # J = f + g b + h s, composed from the last row to the first
             f, g, h = 0.0, 0.0, 0.0
@@ -243,7 +243,7 @@ def _solve_near(bits, weights, scale, spline, axis, limit, v_read, wires):  # ty
                 b[row], s[row] = b_above, s_above
                 c, p, q = cell[row]
                 i[row] = c + p * b_above + q * s_above
-            worst = _linearise(states, scale[column], spline, axis, b, s, i, cell)
+            worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
             if worst <= limit:
                 break
         current[vector, column] = total
