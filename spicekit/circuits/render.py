@@ -75,7 +75,7 @@ class Transient:
     """Cells that each word line passes; those beyond the deck's columns load it with their gates."""
 
 
-def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
+def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1, gap: float | None = None) -> str:
     """Deck of one cell's read path between swept sources, without a `.control` section.
 
     Sources, all to ground: `vbl` (node bl), `vsl` (sl), `vwl` (wl); for 8T-SRAM also `vq`, the level of
@@ -87,6 +87,8 @@ def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
         Cell, devices, bias and corner; its size and wires do not matter.
     weight, activation : int
         Stored bit and applied bit.
+    gap : float, optional
+        m, of the ReRAM element instead of its preset's (1T-1ReRAM only), for Monte Carlo.
 
     Raises
     ------
@@ -101,6 +103,7 @@ def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1) -> str:
         title=f"{spec.cell} cell, weight {weight}, activation {activation}",
         facts={"kind": "cell", "weight": weight, "activation": activation},
         detail="read-port",
+        **({} if gap is None else {"gaps": (gap, gap)}),
         weight=weight,
         activation=activation,
     )
@@ -245,8 +248,7 @@ def _render(
             models=models.values(),
             detail=detail,
             core=CoreFins(),
-            **names,
-            **context,
+            **(names | context),
         )
     )
 

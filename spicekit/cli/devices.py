@@ -60,3 +60,27 @@ def plot(
 
     write_atomically(out, draw_device(name))
     print(out)
+
+
+@devices.command()
+def spread(
+    spec: Annotated[Path, typer.Option(help="Tile spec, TOML: cell, devices, bias and corner.")],
+    samples: Annotated[int, typer.Option(min=2, help="Cells to simulate.")] = 500,
+    seed: Annotated[int, typer.Option(help="Of the random thresholds and gaps.")] = 0,
+) -> None:
+    """Monte Carlo of a cell's read current: threshold mismatch, and spread of its ReRAM element."""
+    import numpy as np
+
+    from spicekit.evaluate.design import read_design
+    from spicekit.tables.spread import read_spread
+    from spicekit.units import engineering
+
+    tile = read_design(spec).tile
+    for weight in (1, 0):
+        cells = read_spread(tile, samples, weight=weight, rng=np.random.default_rng(seed))
+        low, high = (engineering(float(end), "A") for end in np.percentile(cells.current, (1, 99)))
+        print(
+            f"{tile.cell}, weight {weight}: nominal {engineering(cells.nominal, 'A')}, "
+            f"mean {engineering(float(cells.current.mean()), 'A')}, sigma {cells.relative:.1%}, "
+            f"1 % to 99 %: {low} to {high} ({samples} cells, seed {seed})"
+        )

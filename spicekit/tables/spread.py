@@ -1,0 +1,80 @@
+"""Monte Carlo of one cell's read current: threshold mismatch of its transistors, spread of its ReRAM element."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.circuits.render import cell_deck
+from spicekit.circuits.spec import TileSpec
+from spicekit.devices.cards import load_card
+from spicekit.devices.mismatch import sample_vt
+from spicekit.devices.reram import load_reram, sample_gaps
+from spicekit.errors import SpiceFailed
+from spicekit.spice.simulator import Failure, Job, Run, Step, simulate_all
+
+Array = NDArray[np.float64]
+
+# Read-path transistors by cell, as the templates name them.
+TRANSISTORS = {"8t-sram": ("maccess", "mstorage"), "1t1r": ("maccess",)}
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Read currents of cells of one die, word line asserted, terminals at `v_read` and 0 V."""
+
+    nominal: float
+    """A."""
+    current: Array
+    """(n,) A."""
+
+    @property
+    def relative(self) -> float:
+        """Standard deviation over mean."""
+        return float(self.current.std() / self.current.mean())
+
+
+def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Generator) -> Spread:
+    """Simulate cells with random thresholds and, for 1T-1ReRAM, random gaps.
+
+    Each transistor of the read path is shifted on its own, by its BSIM4 instance parameter `delvto`.
+
+    Raises
+    ------
+    SpiceFailed
+        If a sample does not converge: none is left out.
+    """
+    card = load_card(spec.device.nmos, spec.corner.process)
+    names = TRANSISTORS[spec.cell]
+    shifts = sample_vt(card, spec.device.fins, (samples, len(names)), rng=rng)
+    steps = [Step("op", alters(names, "xcell", shift)) for shift in shifts]
+    if spec.cell == "1t1r":
+        bits = np.full(samples, weight, np.uint8)
+        gaps = sample_gaps(load_reram(spec.device.reram), bits, rng=rng)
+        decks = [cell_deck(spec, weight=weight, gap=gap) for gap in gaps.tolist()]
+        jobs = [Job(deck, (step,), _KEEP) for deck, step in zip(decks, steps, strict=True)]
+    else:
+        jobs = [Job(cell_deck(spec, weight=weight), tuple(steps), _KEEP)]
+    nominal = Job(cell_deck(spec, weight=weight), (Step("op"),), _KEEP)
+    by_job: dict[int, list[float]] = {}
+    for place, outcome in simulate_all([nominal, *jobs]):
+        if isinstance(outcome, Failure):
+            raise SpiceFailed(f"read_spread: {outcome.reason}")
+        by_job[place] = [_current(run) for run in outcome.runs]
+    currents = [current for place in sorted(by_job) for current in by_job[place]]
+    return Spread(currents[0], np.array(currents[1:]))
+
+
+def alters(names: tuple[str, ...], cell: str, shifts: Array) -> tuple[str, ...]:
+    """What shifts the thresholds of a cell instance's transistors by `shifts` (V), as ngspice `alter`s."""
+    pairs = zip(names, shifts.tolist(), strict=True)
+    return tuple(f"@m.{cell}.{name}[delvto]={shift!r}" for name, shift in pairs)
+
+
+_KEEP = ("vsl#branch",)
+
+
+def _current(run: Run) -> float:
+    if run.trouble:
+        raise SpiceFailed(f"read_spread: {run.trouble}")
+    return float(run.waves["vsl#branch"][0])
