@@ -49,8 +49,12 @@ def read_design(path: Path) -> Design:
     BadInput
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
-    tables: dict[str, Any] = read_toml(path)
-    source = str(path)
+    return design_from_tables(read_toml(path), source=str(path))
+
+
+def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
+    """Design from the tables of a TOML file; `source` names it in errors."""
+    tables = dict(tables)
     converter = parse(Converter, tables.pop("converter", {}), source=f"{source} [converter]")
     read = parse(Read, tables.pop("read", {}), source=f"{source} [read]")
     limits = parse(Limits, tables.pop("limits", {}), source=f"{source} [limits]")

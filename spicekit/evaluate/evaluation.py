@@ -8,7 +8,7 @@ something else, and would compare with nothing.
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -83,7 +83,7 @@ class TileRun:
     @property
     def total(self) -> ReadStatistics:
         """Over all layers."""
-        return _merge(list(self.layers.values()))
+        return total(self.layers)
 
 
 @dataclass(frozen=True)
@@ -225,13 +225,22 @@ def run_on_tiles(
     model = read_model(design.tile, table)
     layers = map_network(network, design.tile, binsparx=MITIGATIONS[mitigation])
     codes = calibrated_codes(network, layers, design, table, calibration=calibration)
-    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
-    # A network that the tiles have brought down applies other bits; currents are compared on the right ones.
-    tallies = _tallies(network, few, layers, ideal_codes(design.tile), model)
+    statistics = read_statistics(network, dataset, layers, model)
     with on_tiles(network, layers, codes):
         accuracy = fraction_right(predict_logits(network, dataset), dataset)
-    statistics = {name: _statistics(model.bias, tally, len(few)) for name, tally in tallies.items()}
     return TileRun(mitigation, accuracy, statistics)
+
+
+def read_statistics(
+    network: torch.nn.Module, dataset: Dataset, layers: Layers, model: ReadModel
+) -> dict[str, ReadStatistics]:
+    """What each layer reads of the first images, on ideal tiles.
+
+    A network that the tiles have brought down applies other bits; currents are compared on the right ones.
+    """
+    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
+    tallies = _tallies(network, few, layers, ideal_codes(model.bias.spec), model)
+    return {name: _statistics(model.bias, tally, len(few)) for name, tally in tallies.items()}
 
 
 def calibrated_codes(
@@ -245,6 +254,18 @@ def calibrated_codes(
         tallies = _tallies(network, few, layers, ideal_codes(design.tile), model)
         met = functools.reduce(operator.add, tallies.values())
     return model.codes(fit_reference(model, design.converter, met))
+
+
+def total(layers: Mapping[str, ReadStatistics]) -> ReadStatistics:
+    """Statistics of all layers' reads together."""
+    reads = sum(part.reads for part in layers.values())
+    return ReadStatistics(
+        reads,
+        *(
+            sum(part.reads * asdict(part)[key] for part in layers.values()) / reads
+            for key in ("partial_sum", "current", "ideal_current")
+        ),
+    )
 
 
 def fraction_right(logits: Tensor, dataset: Dataset) -> float:
@@ -289,17 +310,6 @@ def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:
     idle = reads * bias.spec.rows - on - others
     ideal = float(on * bias.state[1, 1] + others * bias.state[0, 1] + idle * bias.state[0, 0])
     return ReadStatistics(reads / images, on / reads, float(tally.current.sum()) / reads, ideal / reads)
-
-
-def _merge(parts: list[ReadStatistics]) -> ReadStatistics:
-    reads = sum(part.reads for part in parts)
-    return ReadStatistics(
-        reads,
-        *(
-            sum(part.reads * asdict(part)[key] for part in parts) / reads
-            for key in ("partial_sum", "current", "ideal_current")
-        ),
-    )
 
 
 def _figures(statistics: ReadStatistics, design: Design) -> JsonDict:
