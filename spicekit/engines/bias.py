@@ -17,7 +17,7 @@ class Bias:
 
     spec: TileSpec
     state: Array
-    """(2, 2) A, by [w, a]."""
+    """(2, 2) A, by [w, a]. With bit-line drive, `a = 0` is a row at 0 V: no current."""
 
     @property
     def lsb(self) -> float:
@@ -35,12 +35,15 @@ class Bias:
 
 def bias_of(spec: TileSpec, table: IVTable) -> Bias:
     """Cell currents of a spec, from its I-V table."""
-    currents = interpolate(table, np.arange(4), np.full(4, spec.v_read), np.zeros(4))
-    return Bias(spec, currents.reshape(2, 2))
+    if spec.drive == "wordline":
+        state, v_bl = np.arange(4), np.full(4, spec.v_read)
+    else:
+        state, v_bl = np.array([1, 1, 3, 3]), np.tile([0.0, spec.v_read], 2)
+    return Bias(spec, interpolate(table, state, v_bl, np.zeros(4)).reshape(2, 2))
 
 
 def state_currents(spec: TileSpec, table: IVTable) -> Array:
-    """(2, 2) A: current of one cell in state [w, a] with its terminals held at `v_read` and 0 V."""
+    """(2, 2) A: current of one cell with bits [w, a], its terminals held at the source and at 0 V."""
     return bias_of(spec, table).state
 
 

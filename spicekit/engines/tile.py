@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines import fast, ladder, spice
+from spicekit.engines import fast, ladder, mesh, mesh_fast, spice
 from spicekit.engines.bias import state_currents
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable
@@ -53,7 +53,7 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     Raises
     ------
     BadInput
-        If `bits` is not (b, r) or holds anything but 0 and 1.
+        If `bits` is not (b, r) or holds anything but 0 and 1, or the fast engine is not accurate enough for the spec.
     NotConverged, SpiceFailed
         From the exact and the spice engine.
     """
@@ -64,15 +64,19 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     """(b, groups, c) A: what `column_currents` adds up, for each read; same parameters and errors."""
     spec = tile.spec
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
-    if engine == "fast":
+    if engine == "fast" and spec.drive == "wordline":
         return fast.read_currents(spec, tile.table, tile.weights, bits)
     reads = one_read_each(spec, bits)
     if engine == "ideal":
         current = _ideal(tile, reads)
     elif engine == "spice":
         current = spice.solve(spec, tile.weights, reads)
-    else:
+    elif spec.drive == "wordline":
         current = ladder.solve(ladder.ladder_of(spec, tile.table, tile.weights), reads).current
+    elif engine == "fast":
+        current = mesh_fast.column_currents(spec, tile.table, tile.weights, reads)
+    else:
+        current = mesh.solve(mesh.mesh_of(spec, tile.table, tile.weights), reads).current
     return current.reshape(len(bits), spec.groups, spec.columns)
 
 
