@@ -19,11 +19,9 @@ def calibrate(
     from spicekit.spice.simulator import prepare
 
     prepare()
-    from rich import progress as bars
-
+    from spicekit.cli.display import jobs_bar
     from spicekit.errors import BadInput, SpiceFailed
     from spicekit.evaluate.design import read_design
-    from spicekit.tables.calibrate import Progress
     from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation
     from spicekit.tables.plan import default_plan, read_plan
@@ -38,26 +36,10 @@ def calibrate(
     else:
         requests = default_plan()
     folder = store or user_store()
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TextColumn("left:"),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns) as bar:
-        task = bar.add_task("I-V tables", total=len(requests))
-
-        def show(now: Progress) -> None:
-            failed = f", {now.failed} failed" if now.failed else ""
-            done = now.made + now.kept + now.failed
-            bar.update(task, description=f"I-V tables{failed}", total=now.total, completed=done)
-
+    with jobs_bar("I-V tables") as report:
         try:
-            summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
+            summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=report)
         except KeyboardInterrupt:
-            bar.stop()
             print(
                 f"spicekit: stopped; {folder} has what was finished, repeat the command to go on",
                 file=sys.stderr,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spicekit.evaluate.evaluation import Evaluation
     from spicekit.report.sheets import Sheet
+    from spicekit.tables.calibrate import Progress
 
 
 @contextmanager
@@ -27,6 +28,30 @@ def stages(title: str) -> Iterator[Callable[[str], None]]:
         yield report
         if current is not None:
             progress.update(current, total=1, completed=1)
+
+
+@contextmanager
+def jobs_bar(title: str) -> Iterator[Callable[["Progress"], None]]:
+    """Show how many jobs are done and failed, and the time left; yields the function that reports progress."""
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left:"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(now: "Progress") -> None:
+            failed = f", {now.failed} failed" if now.failed else ""
+            done = now.made + now.kept + now.failed
+            bar.update(task, description=f"{title}{failed}", total=now.total, completed=done)
+
+        yield report
 
 
 def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:

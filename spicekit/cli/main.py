@@ -11,6 +11,7 @@ from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.netlist import netlist
 from spicekit.cli.signoff import signoff
+from spicekit.cli.sweep import sweep
 from spicekit.cli.tables import tables
 from spicekit.cli.tile import tile
 from spicekit.cli.train import train
@@ -30,7 +31,7 @@ def _root() -> None:
     """Keep verbs as sub-commands even while there is one only."""
 
 
-for verb in (doctor, calibrate, tile, signoff, train, evaluate, demo):
+for verb in (doctor, calibrate, tile, signoff, train, evaluate, sweep, demo):
     app.command()(verb)
 app.add_typer(devices, name="devices")
 app.add_typer(netlist, name="netlist")

@@ -30,7 +30,7 @@ class CalibrationSummary:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a calibration is, in tables."""
+    """How far a calibration is, in tables, or a study, in jobs."""
 
     made: int
     kept: int

@@ -1,0 +1,1 @@
+"""Design-space studies: many design points, on this machine or a Dask cluster, resumable."""

@@ -1,0 +1,89 @@
+"""Where the jobs of a study run: worker processes here, a scheduler that runs already, or a batch system's nodes.
+
+This module and `sweep` are the only ones that know Dask.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from spicekit.config import Config, parse, read_toml
+from spicekit.errors import BadInput, MissingTool
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class Cluster(Config):
+    """Workers to start; each has one thread, so that results do not depend on how many there are."""
+
+    kind: Literal["local", "slurm", "lsf", "pbs"] = "local"
+    workers: int | None = Field(default=None, ge=1)
+    """Worker processes (local; by default one a core) or jobs of the batch system."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of dask-jobqueue's class: queue, project, walltime, memory, job_script_prologue ..."""
+
+
+def read_cluster(path: Path) -> Cluster:
+    """Cluster from a TOML file; `BadInput` if it cannot be read or a key is unknown."""
+    return parse(Cluster, read_toml(path), source=str(path))
+
+
+@contextmanager
+def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Client"]:
+    """A Dask client of a scheduler that runs, or of workers that are started for it.
+
+    Raises
+    ------
+    MissingTool
+        If Dask, or dask-jobqueue for a batch system, is not installed.
+    BadInput
+        If the scheduler does not answer, or the batch system's options do not fit.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingTool(f"studies need Dask; {_INSTALL}") from error
+    if scheduler:
+        try:
+            with Client(scheduler, timeout="10s") as client:
+                yield client
+        except OSError as error:
+            raise BadInput(f"--scheduler {scheduler}: does not answer ({error}); is it running?") from error
+    else:
+        with start(cluster) as started, Client(started) as client:
+            yield client
+
+
+def start(cluster: Cluster) -> Any:
+    """Dask's cluster object for a `Cluster`, its workers on their way; a context manager that ends them."""
+    if cluster.kind == "local":
+        from distributed import LocalCluster
+
+        return LocalCluster(
+            n_workers=cluster.workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            **cluster.options,
+        )
+    if cluster.workers is None:
+        raise BadInput(f"cluster kind {cluster.kind!r}: say how many workers.")
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise MissingTool(f"batch systems need dask-jobqueue; {_INSTALL}") from error
+    kinds = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster"}
+    options = {"cores": 1, "processes": 1, **cluster.options}
+    try:
+        started = getattr(dask_jobqueue, kinds[cluster.kind])(**options)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"cluster kind {cluster.kind!r}: {error}") from error
+    started.scale(jobs=cluster.workers)
+    return started
+
+
+_INSTALL = "install it with: pip install 'spicekit[study]'"

@@ -1,0 +1,108 @@
+"""What a worker does: some images of a point through the tiles. It knows no Dask."""
+
+import functools
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+
+import numba
+import torch
+
+from spicekit.engines.fast import Codes, ReadModel, read_model
+from spicekit.evaluate.evaluation import MITIGATIONS, calibrated_codes, read_statistics, total
+from spicekit.evaluate.inference import Layers, map_network, on_tiles
+from spicekit.networks.checkpoints import load_network
+from spicekit.networks.data import Dataset
+from spicekit.networks.inference import predict_logits
+from spicekit.networks.models import Network
+from spicekit.provenance import JsonDict
+from spicekit.study.plan import Point
+from spicekit.tables.table import IVTable
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint file, recognised by its hash."""
+
+    sha256: str
+    content: bytes = field(compare=False, repr=False)
+
+
+def software_right(weights: Weights, images: Dataset) -> int:
+    """Images that the network itself classifies rightly."""
+    _one_thread()
+    return _right(_network(weights), images)
+
+
+def run_job(
+    point: Point,
+    weights: Weights,
+    table: IVTable,
+    images: Dataset,
+    calibration: Dataset,
+    software: int,
+    *,
+    statistics: bool,
+) -> JsonDict:
+    """Classify images on a point's tiles.
+
+    Parameters
+    ----------
+    point : Point
+    weights : Weights
+        Of the point's network.
+    table : IVTable
+        Of its cell and corner.
+    images : Dataset
+        This job's share of the point's images.
+    calibration : Dataset
+        For fitted converter references.
+    software : int
+        Images of the share that the network itself classifies rightly.
+    statistics : bool
+        Also what the reads carry: once for each point, for its first images.
+
+    Returns
+    -------
+    JSON-ready counts; the same bits on any number of workers, because each computes on one thread.
+    """
+    _one_thread()
+    start = time.perf_counter()
+    network = _network(weights)
+    layers, codes, model = _prepared(point, weights, table, calibration)
+    with on_tiles(network, layers, codes):
+        right = _right(network, images)
+    result: JsonDict = {"images": len(images), "right": right, "software": software}
+    if statistics:
+        reads = total(read_statistics(network, images, layers, model))
+        result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
+    return {**result, "seconds": round(time.perf_counter() - start, 3)}
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+
+
+def _right(network: Network, images: Dataset) -> int:
+    predicted = predict_logits(network, images).argmax(1)
+    return int((predicted == torch.from_numpy(images.labels)).sum())
+
+
+@functools.lru_cache(maxsize=4)
+def _network(weights: Weights) -> Network:
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        file.write(weights.content)
+        file.flush()
+        return load_network(file.name)
+
+
+@functools.lru_cache(maxsize=2)
+def _prepared(
+    point: Point, weights: Weights, table: IVTable, calibration: Dataset
+) -> tuple[Layers, Codes, ReadModel]:
+    """What the jobs of one point share; a worker that has one of them probably gets the next."""
+    network, design = _network(weights), point.design
+    layers = map_network(network, design.tile, binsparx=MITIGATIONS[point.run.mitigation])
+    codes = calibrated_codes(network, layers, design, table, calibration=calibration)
+    return layers, codes, read_model(design.tile, table)

@@ -1,0 +1,91 @@
+"""What a study evaluates: points of a design space, from a TOML file."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from spicekit.config import Config, parse, read_toml
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design, design_from_tables
+from spicekit.evaluate.evaluation import Mitigation
+from spicekit.networks.data import DataName
+
+Tables = dict[str, Any]
+
+
+class Run(Config):
+    """What runs on a design."""
+
+    network: str = "vgg-small"
+    """Name of a network that ships, or a checkpoint file."""
+    data: DataName = "digits"
+    folder: str | None = None
+    """Where CIFAR-10 lies."""
+    images: int | None = Field(default=None, ge=1)
+    """How many of the test split; by default all."""
+    seed: int | None = Field(default=None, ge=0)
+    """Draws the images at random; by default the first are taken."""
+    mitigation: Mitigation = "none"
+
+
+class Point(Config):
+    """One row of a study's results."""
+
+    design: Design
+    run: Run
+
+
+class Study(Config):
+    """The points of a study, each once, in the order of the file."""
+
+    points: tuple[Point, ...]
+    images_per_job: int = Field(default=256, ge=1)
+    """Images that one job classifies; a point with more has several jobs."""
+
+
+class _File(Config):
+    images_per_job: int = 256
+    base: dict[str, Tables] = Field(default_factory=dict)
+    grid: tuple[dict[str, list[Any]], ...] = ()
+    point: tuple[Tables, ...] = ()
+
+
+def read_study(path: Path) -> Study:
+    """Study from a TOML file.
+
+    `[base]` holds the tables of a design (`tile`, `wires`, `corner`, `device`, `converter`, `read`) and `run`;
+    each `[[grid]]` lists values by key, `"tile.rows_active" = [16, 64]`, or of whole tables,
+    `wires = [{layer = "M2"}, {layer = "M6"}]`, and every combination is a point; each `[[point]]` is one.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, a key is unknown, or a value is out of range.
+    """
+    file = parse(_File, read_toml(path), source=str(path))
+    changes = [*itertools.chain.from_iterable(map(_combinations, file.grid)), *file.point] or [{}]
+    points = [_point(file.base, change, source=str(path)) for change in changes]
+    unique = {point.content_hash(): point for point in points}
+    return Study(points=tuple(unique.values()), images_per_job=file.images_per_job)
+
+
+def _combinations(grid: dict[str, list[Any]]) -> Iterator[Tables]:
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _point(base: Tables, change: Tables, *, source: str) -> Point:
+    tables = {name: dict(table) for name, table in base.items()}
+    for key, value in change.items():
+        name, _, field = key.partition(".")
+        if bool(field) == isinstance(value, dict):
+            raise BadInput(
+                f"{source}: {key!r} = {value!r}; expected a value for a key such as 'tile.rows_active', "
+                f"or a table for 'tile'."
+            )
+        tables.setdefault(name, {}).update({field: value} if field else value)
+    run = parse(Run, tables.pop("run", {}), source=f"{source} [run]")
+    return Point(design=design_from_tables(tables, source=source), run=run)

@@ -1,0 +1,272 @@
+"""Run a study: its points cut into jobs, the jobs given to a Dask cluster, each result kept as soon as it is there."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+import spicekit
+from spicekit.errors import BadInput, BadTable, MissingTable
+from spicekit.evaluate.evaluation import PROBE_IMAGES
+from spicekit.networks.checkpoints import checkpoint_path, load_network
+from spicekit.networks.data import Dataset, load_dataset
+from spicekit.provenance import JsonDict, content_hash, provenance
+from spicekit.study.cluster import Cluster, connected
+from spicekit.study.jobs import Weights, run_job, software_right
+from spicekit.study.plan import Point, Study
+from spicekit.study.results import RESULTS_FILE, Log, require_pyarrow, write_rows
+from spicekit.tables.calibrate import Progress, calibrate
+from spicekit.tables.characterise import Characterisation
+from spicekit.tables.store import find_table, user_store
+from spicekit.tables.table import IVTable
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """What became of a study."""
+
+    rows: list[JsonDict]
+    """One for each point, in the study's order, as in the Parquet file."""
+    made: int
+    """Jobs."""
+    kept: int
+    """Jobs that an earlier run finished."""
+    failed: int
+    """Jobs; the rows of their points say why."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """Some images of a point, with all that decides the result."""
+
+    point: Point
+    weights: Weights
+    table: IVTable
+    images: Dataset
+    calibration: Dataset
+    first: bool
+    """Of its point: also says what the reads carry."""
+
+    @functools.cached_property
+    def key(self) -> str:
+        return content_hash(
+            {
+                "spicekit": spicekit.__version__,
+                "design": self.point.design.model_dump(mode="json", exclude={"limits"}),
+                "mitigation": self.point.run.mitigation,
+                "weights": self.weights.sha256,
+                "table": self.table.sha256,
+                "images": self.images.sha256,
+                "calibration": self.calibration.sha256,
+                "first": self.first,
+            }
+        )
+
+
+def sweep(
+    study: Study,
+    out: Path,
+    *,
+    cluster: Cluster | None = None,
+    scheduler: str | None = None,
+    store: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> StudySummary:
+    """Evaluate the points of a study that an earlier run did not.
+
+    Parameters
+    ----------
+    study : Study
+    out : Path
+        Folder of the results: a log of finished jobs, and `results.parquet` with a row for each point.
+    cluster : Cluster, optional
+        Workers to start; by default one a core of this machine.
+    scheduler : str, optional
+        Address of a Dask scheduler that runs, `tcp://host:8786`; nothing is started then.
+    store : Path, optional
+        Folder of I-V tables; what is missing there is calibrated first.
+    report : function
+        Called with the progress in jobs, at the start and after each.
+
+    Raises
+    ------
+    MissingTool
+        If Dask or pyarrow is not installed.
+    MissingTable, BadTable
+        If a table cannot be calibrated.
+    BadInput
+        If the folder cannot be written, or a network or data set is not there.
+    """
+    require_pyarrow()
+    tables = _tables(study, store)
+    by_point = _plan(study, tables)
+    jobs = {job.key: job for jobs in by_point for job in jobs}
+    faults: dict[str, str] = {}
+    with Log(out) as log:
+        wanted = [job for key, job in jobs.items() if key not in log.results]
+        kept = len(jobs) - len(wanted)
+
+        def tell() -> None:
+            done = sum(key in log.results for key in jobs)
+            report(Progress(done - kept, kept, len(faults), len(jobs)))
+
+        tell()
+        if wanted:
+            with connected(cluster or Cluster(), scheduler=scheduler) as client:
+                for job, outcome in _run(client, wanted):
+                    if isinstance(outcome, BaseException):
+                        faults[job.key] = f"{type(outcome).__name__}: {outcome}"
+                    else:
+                        log.add(job.key, outcome)
+                    tell()
+        rows = [_row(jobs, log.results, faults) for jobs in by_point]
+    write_rows(rows, out / RESULTS_FILE, origin=provenance({"study": study.content_hash()}))
+    return StudySummary(rows, len(wanted) - len(faults), kept, len(faults))
+
+
+def _tables(study: Study, store: Path | None) -> dict[str, IVTable]:
+    """Table of each characterisation that the points need, calibrated if it is not there."""
+    requests = {request.name: request for request in map(_characterisation, study.points)}
+    lacking = []
+    for request in requests.values():
+        try:
+            find_table(request.spec, store=store)
+        except (MissingTable, BadTable):
+            lacking.append(request)
+    if lacking:
+        calibrate(lacking, store or user_store())
+    return {name: find_table(request.spec, store=store) for name, request in requests.items()}
+
+
+def _characterisation(point: Point) -> Characterisation:
+    return Characterisation(point.design.tile)
+
+
+def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
+    """The jobs of each point; networks and images that points share are read once."""
+    weights, shares = functools.cache(_weights), functools.cache(_shares)
+    calibration = functools.cache(
+        lambda data, folder: load_dataset(data, "train", folder=folder).first(PROBE_IMAGES)
+    )
+    plan = []
+    for point in study.points:
+        run = point.run
+        chosen = shares(run.data, run.folder, run.images, run.seed, study.images_per_job)
+        plan.append(
+            [
+                _Job(
+                    point=point,
+                    weights=weights(run.network, run.data),
+                    table=tables[_characterisation(point).name],
+                    images=share,
+                    calibration=calibration(run.data, run.folder),
+                    first=share is chosen[0],
+                )
+                for share in chosen
+            ]
+        )
+    return plan
+
+
+def _weights(network: str, data: str) -> Weights:
+    load_network(network, data=data)  # refuses what is no checkpoint
+    path = Path(network) if network.endswith(".safetensors") else checkpoint_path(network, data)
+    content = path.read_bytes()
+    return Weights(content_hash(content), content)
+
+
+def _shares(
+    data: str, folder: str | None, images: int | None, seed: int | None, images_per_job: int
+) -> list[Dataset]:
+    """A run's images, cut for jobs; which ones, and where they are cut, does not depend on the workers."""
+    test = load_dataset(data, "test", folder=folder)
+    count = images or len(test)
+    if count > len(test):
+        raise BadInput(f"run.images = {count}: {data} has {len(test)} test images.")
+    chosen = np.arange(count)
+    if seed is not None:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
+    cuts = [chosen[start : start + images_per_job] for start in range(0, count, images_per_job)]
+    return [dataclasses.replace(test, images=test.images[cut], labels=test.labels[cut]) for cut in cuts]
+
+
+def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDict | BaseException]]:
+    """Results or failures, as they come. What jobs share is a task of its own: a worker that lacks it asks a peer."""
+    from distributed import as_completed
+
+    sent: dict[str, Future] = {}
+
+    def send(key: str, function: Callable[..., Any], *arguments: Any) -> "Future":
+        if key not in sent:
+            sent[key] = client.submit(function, *arguments, key=key)
+        return sent[key]
+
+    def task(job: _Job) -> "Future":
+        weights = send(f"weights-{job.weights.sha256}", _itself, job.weights)
+        images = send(f"images-{job.images.sha256}", _itself, job.images)
+        return client.submit(
+            run_job,
+            job.point,
+            weights,
+            send(f"table-{job.table.sha256}", _itself, job.table),
+            images,
+            send(f"images-{job.calibration.sha256}", _itself, job.calibration),
+            send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
+            statistics=job.first,
+            key=f"job-{job.key}",
+        )
+
+    tasks = {task(job): job for job in jobs}
+    for future in as_completed(tasks):
+        yield tasks[future], future.exception() or future.result()
+        future.release()
+
+
+def _itself(value: T) -> T:
+    return value
+
+
+def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[str, str]) -> JsonDict:
+    """Conditions, results and provenance of a point; without results if one of its jobs failed."""
+    first = jobs[0]
+    row: JsonDict = {
+        **_flat(first.point.design.model_dump(mode="json", exclude={"limits"})),
+        **{f"run.{name}": value for name, value in first.point.run.model_dump(mode="json").items()},
+    }
+    fault = next((faults[job.key] for job in jobs if job.key in faults), "")
+    if not fault:
+        done = [results[job.key] for job in jobs]
+        count = sum(result["images"] for result in done)
+        row |= {
+            "images": count,
+            "accuracy": sum(result["right"] for result in done) / count,
+            "software_accuracy": sum(result["software"] for result in done) / count,
+            **done[0]["reads"],
+            "seconds": sum(result["seconds"] for result in done),
+        }
+    return row | {
+        "fault": fault,
+        "key": content_hash([job.key for job in jobs]),
+        "table": _characterisation(first.point).name,
+        "table_sha256": first.table.sha256,
+        "ngspice": first.table.origin["ngspice"],
+        "weights_sha256": first.weights.sha256,
+        "spicekit": spicekit.__version__,
+    }
+
+
+def _flat(design: JsonDict) -> JsonDict:
+    """The design's fields by the names that they have in a study file: `tile.rows`, `wires.r_bl`."""
+    tile = design.pop("tile")
+    tables = {name: tile.pop(name) for name in ("wires", "corner", "device")}
+    named = {"tile": tile, **tables, **design}
+    return {f"{name}.{field}": value for name, table in named.items() for field, value in table.items()}
