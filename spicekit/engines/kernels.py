@@ -313,7 +313,9 @@ def _read_blocks(stored, words, entries, length, counts, places, index, entry, c
             + np.int32((word << np.int64(12)) >> np.int64(52)) * np.int32((place >> _32) & np.uint64(0xFFFF))
             + np.int32(word >> np.int64(52)) * np.int32(place >> _48)
         )
-        current[column] = np.int32(word & np.int64(0xFFFF)) + ((slopes + np.int32(_HALF)) >> np.int32(_SLOPE_SHIFT))
+        current[column] = np.int32(word & np.int64(0xFFFF)) + (
+            (slopes + np.int32(_HALF)) >> np.int32(_SLOPE_SHIFT)
+        )
 
 
 @_kernel
