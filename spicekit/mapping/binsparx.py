@@ -47,7 +47,7 @@ def restore(
 
     >>> w, a = np.array([1, 1, 0]), np.array([1, 0, 1])
     >>> ones = {"weight_ones": w.sum(), "activation_ones": a.sum(), "rows": 3}
-    >>> int(restore((1 - w) @ a, stored_inverted=True, applied_inverted=False, **ones)) == w @ a
+    >>> bool(restore((1 - w) @ a, stored_inverted=True, applied_inverted=False, **ones) == w @ a)
     True
     """
     f = np.asarray(stored_inverted).astype(np.int64)

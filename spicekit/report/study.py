@@ -33,7 +33,7 @@ def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
         own = [row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)]
         axes.plot(*_coordinates(own), "o", alpha=0.7, label=f"{Path(network).stem}, BinSparX {mitigation}")
     axes.plot(*_coordinates(pareto_front(done)), color="0.3", linewidth=1, drawstyle="steps-post", zorder=0)
-    axes.set(xlabel="energy of the bit lines for an image, uJ", ylabel="accuracy, %", xscale="log")
+    axes.set(xlabel="energy of the bit lines for an image, uJ", ylabel="accuracy, %", ylim=(0, 103))
     axes.legend(frameon=False)
     _save(figure, axes, path)
     return True
@@ -75,14 +75,21 @@ def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
 
 
 def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
-    """Mean accuracy by value, for each parameter with several, the widest range first."""
-    effects: dict[str, dict[Any, float]] = {}
+    """Mean accuracy by value, for each parameter with several, the widest range first.
+
+    Parameters that change together are one, with the values of the first.
+    """
+    effects: dict[tuple[int, ...], dict[Any, float]] = {}
+    names: dict[tuple[int, ...], list[str]] = {}
     for name in [name for name in (rows[0] if rows else {}) if name.startswith(TABLES)]:
-        values = sorted({row[name] for row in rows}, key=lambda value: (value is not None, str(value), value))
+        values = sorted({row[name] for row in rows}, key=lambda value: (value is not None, str(value)))
+        places = tuple(values.index(row[name]) for row in rows)
+        names.setdefault(places, []).append(name)
         if len(values) > 1:
             means = [np.mean([row["accuracy"] for row in rows if row[name] == value]) for value in values]
-            effects[name] = dict(zip(values, map(float, means), strict=True))
-    return dict(sorted(effects.items(), key=lambda item: np.ptp(list(item[1].values())), reverse=True))
+            effects.setdefault(places, dict(zip(values, map(float, means), strict=True)))
+    ranked = sorted(effects, key=lambda places: np.ptp(list(effects[places].values())), reverse=True)
+    return {", ".join(names[places]): effects[places] for places in ranked}
 
 
 def _coordinates(rows: Sequence[JsonDict]) -> tuple[list[float], list[float]]:
