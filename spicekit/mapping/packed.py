@@ -76,19 +76,22 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8]) -> Applied:
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
     """(p, c_out) float32: dot products of signs as the converters' codes give them."""
     layer = packed.layer
-    used = layer.used.T
-    d = applied.inverted.astype(np.float32)
-    before = d * used + (1 - 2 * d) * applied.asserted  # sum(u_a) of each sub-vector
+    used = layer.used.T.astype(np.float32)
+    asserted = applied.asserted.astype(np.float32)
+    flipped = layer.binsparx.dynamic
     sums = codes.sums(packed.stored, applied)
     if codes.step != 1.0:
         sums *= np.float32(codes.step)
-    if layer.binsparx.static or layer.binsparx.dynamic:
-        factors = np.stack([before - d * used, d], axis=1)
-        sums += factors.reshape(len(sums), -1).astype(np.float32) @ packed.corrections
-    # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
+    if layer.binsparx.static or flipped:
+        # f (sum(u_a) - d n) + d sum(u_w); sum(u_a) - d n is +- the ones applied, minus where they are inverted
+        d = applied.inverted.astype(np.float32)
+        factors = np.stack([asserted * (1 - 2 * d), d], axis=1)
+        sums += factors.reshape(len(sums), -1) @ packed.corrections
+    # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n, with sum(u_a) as it was before any inversion
+    ones = np.where(applied.inverted, used - asserted, asserted) if flipped else asserted
     sums *= np.float32(4)
-    sums += np.float32(used.sum()) - 2 * packed.weight_ones
-    sums -= (2 * before.sum(axis=(1, 2), dtype=np.float64)).astype(np.float32)[:, None]
+    sums += used.sum() - 2 * packed.weight_ones
+    sums -= 2 * ones.sum(axis=(1, 2))[:, None]
     return sums
 
 

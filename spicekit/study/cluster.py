@@ -49,7 +49,7 @@ def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Cl
         raise MissingTool(f"studies need Dask; {_INSTALL}") from error
     if scheduler:
         try:
-            with Client(scheduler, timeout="10s") as client:
+            with Client(scheduler) as client:
                 yield client
         except OSError as error:
             raise BadInput(f"--scheduler {scheduler}: does not answer ({error}); is it running?") from error
