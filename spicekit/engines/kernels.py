@@ -92,10 +92,17 @@ def pack_inputs(bits, offsets, word, bit, used, mask, height, width, stride, dyn
                     rows = used[group, tile]
                     read = words[pixel, group, tile]
                     count = 0
+                    part = 0
+                    value = np.uint64(0)
                     for k in range(rows):
+                        if word[k] != part:
+                            read[part] |= value
+                            part = word[k]
+                            value = np.uint64(0)
                         one = flat[base + offsets[group, tile, k]]
-                        read[word[k]] |= np.uint64(one) << np.uint64(bit[k])
+                        value |= np.uint64(one) << np.uint64(bit[k])
                         count += one
+                    read[part] |= value
                     if dynamic and 2 * count > rows:
                         inverted[pixel, group, tile] = 1
                         count = rows - count

@@ -77,7 +77,13 @@ def start(cluster: Cluster) -> Any:
     except ImportError as error:
         raise MissingTool(f"batch systems need dask-jobqueue; {_INSTALL}") from error
     kinds = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster"}
-    options = {"cores": 1, "processes": 1, **cluster.options}
+    # any free port: the default one may be another user's
+    options = {
+        "cores": 1,
+        "processes": 1,
+        "scheduler_options": {"dashboard_address": ":0"},
+        **cluster.options,
+    }
     try:
         started = getattr(dask_jobqueue, kinds[cluster.kind])(**options)
     except (TypeError, ValueError) as error:
