@@ -1,0 +1,78 @@
+"""Batch systems, stood in for by commands that run the job scripts on this machine."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from spicekit.errors import BadInput
+from spicekit.study.cluster import Cluster, read_cluster, start
+from spicekit.study.plan import read_study
+from spicekit.study.results import RESULTS_FILE, read_rows
+from spicekit.study.sweep import sweep
+
+SCRIPTS = {
+    "slurm": ["#SBATCH -p long", "#SBATCH --mem=4G", "#SBATCH -t 01:00:00", "#SBATCH --cpus-per-task=1"],
+    "lsf": ["#BSUB -q long", "#BSUB -W 01:00", "#BSUB -n 1"],
+    "pbs": ["#PBS -q long", "#PBS -l select=1:ncpus=1:mem=3815MB", "#PBS -l walltime=01:00:00"],
+}
+SUBMIT = """#!/bin/sh
+cat ${{1:-/dev/stdin}} > {folder}/script.$$
+setsid bash {folder}/script.$$ > {folder}/said.$$ 2>&1 &
+echo $! >> {folder}/jobs
+echo "Submitted batch job $!"
+"""
+
+
+@pytest.fixture
+def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folder in which `sbatch`, `bsub` and `qsub` keep the scripts that they run."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sbatch", "bsub", "qsub", "scancel", "bkill", "qdel"):
+        text = (
+            SUBMIT.format(folder=tmp_path) if name.endswith(("batch", "sub")) else "#!/bin/sh\nkill -- -$1\n"
+        )
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    yield tmp_path
+    for job in (tmp_path / "jobs").read_text().split() if (tmp_path / "jobs").exists() else []:
+        with suppress(ProcessLookupError):
+            os.killpg(int(job), signal.SIGKILL)
+
+
+def cluster_file(folder: Path, kind: str) -> Path:
+    walltime = "01:00" if kind == "lsf" else "01:00:00"
+    options = f'queue = "long"\nmemory = "4GB"\nwalltime = "{walltime}"\nlocal_directory = "{folder}"\n'
+    (folder / "cluster.toml").write_text(f'kind = "{kind}"\nworkers = 1\n[options]\n{options}')
+    return folder / "cluster.toml"
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_study_runs_in_jobs_of_a_batch_system(kind, network, submitted):
+    (submitted / "study.toml").write_text(
+        f'[base]\nrun = {{network = "{network}", images = 4}}\n'
+        "wires = {r_bl = 3.2, r_sl = 3.2}\ntile = {rows_active = 16}\n"
+    )
+    cluster = read_cluster(cluster_file(submitted, kind))
+    summary = sweep(read_study(submitted / "study.toml"), submitted / "out", cluster=cluster)
+    assert (summary.made, summary.failed) == (1, 0)
+    assert read_rows(submitted / "out" / RESULTS_FILE)[0]["images"] == 4
+    (script,) = submitted.glob("script.*")
+    for line in [*SCRIPTS[kind], "--nthreads 1"]:
+        assert line in script.read_text()
+
+
+def test_a_batch_system_without_workers_is_refused():
+    with pytest.raises(BadInput, match="say how many workers"):
+        start(Cluster(kind="slurm"))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Dask's half-built cluster
+def test_options_that_a_batch_system_does_not_know_are_refused():
+    with pytest.raises(BadInput, match=r"cluster kind 'slurm': .*colour"):
+        start(Cluster(kind="slurm", workers=1, options={"memory": "1GB", "colour": "blue"}))

@@ -1,0 +1,85 @@
+"""The log survives what kills leave; Parquet and pictures say what it holds."""
+
+import pytest
+
+from spicekit.errors import BadInput
+from spicekit.report.study import main_effects, pareto_front, pareto_picture, sensitivity_picture
+from spicekit.study.results import LOG_FILE, Log, read_rows, write_rows
+
+
+def test_what_was_added_is_there_again(tmp_path):
+    with Log(tmp_path) as log:
+        log.add("a", {"right": 1})
+        log.add("b", {"right": 2})
+    with Log(tmp_path) as log:
+        assert log.results == {"a": {"right": 1}, "b": {"right": 2}}
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"key": "c", "result": {"ri', b'{"key": "c", "result": {}}'])
+def test_a_torn_last_line_is_cut_off(tmp_path, torn):
+    with Log(tmp_path) as log:
+        log.add("a", {"right": 1})
+    with open(tmp_path / LOG_FILE, "ab") as file:
+        file.write(torn)
+    with Log(tmp_path) as log:
+        assert log.results == {"a": {"right": 1}}
+        log.add("b", {"right": 2})
+    assert (tmp_path / LOG_FILE).read_bytes().count(b"\n") == 2
+
+
+def test_a_damaged_line_costs_only_its_job(tmp_path):
+    with Log(tmp_path) as log:
+        for key in "abc":
+            log.add(key, {"right": 1})
+    path = tmp_path / LOG_FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\x00\x00\n" + lines[2])
+    with Log(tmp_path) as log:
+        assert sorted(log.results) == ["a", "c"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"cannot be written \(Not a directory\)"):
+        Log(tmp_path / "file" / "out")
+
+
+def test_rows_survive_the_disk_with_what_is_missing(tmp_path):
+    rows = [{"name": "a", "accuracy": 0.5, "bits": None}, {"name": "b", "bits": 4}]
+    write_rows(rows, tmp_path / "rows.parquet", origin={"seed": 1})
+    assert read_rows(tmp_path / "rows.parquet") == [
+        {"name": "a", "accuracy": 0.5, "bits": None},
+        {"name": "b", "accuracy": None, "bits": 4},
+    ]
+
+
+def row(accuracy: float, energy: float, **fields) -> dict:
+    common = {"run.network": "vgg-small", "run.mitigation": "none", "fault": ""}
+    return {**common, **fields, "accuracy": accuracy, "energy": energy}
+
+
+def test_the_front_holds_what_no_other_beats():
+    rows = [row(0.5, 1.0), row(0.4, 2.0), row(0.9, 3.0), row(0.9, 2.5), row(0.6, 1.0)]
+    assert [(r["accuracy"], r["energy"]) for r in pareto_front(rows)] == [(0.6, 1.0), (0.9, 2.5)]
+
+
+def test_the_parameter_that_matters_most_comes_first():
+    rows = [
+        row(
+            base + step,
+            1.0,
+            **{"tile.rows_active": active, "wires.r_bl": ohm, "wires.r_sl": ohm, "tile.rows": 64},
+        )
+        for active, base in ((16, 0.9), (64, 0.3))
+        for ohm, step in ((1.0, 0.05), (3.2, 0.0))
+    ]
+    effects = main_effects(rows)
+    assert list(effects) == ["tile.rows_active", "wires.r_bl, wires.r_sl"]  # what moves together is one
+    assert effects["tile.rows_active"] == pytest.approx({16: 0.925, 64: 0.325})
+
+
+def test_a_study_whose_points_all_failed_has_no_pictures(tmp_path):
+    rows = [{**row(0.0, 0.0), "fault": "SpiceFailed: no"}]
+    assert not pareto_picture(rows, tmp_path / "pareto.png")
+    assert not sensitivity_picture(rows, tmp_path / "sensitivity.png")
+    assert list(tmp_path.iterdir()) == []
