@@ -54,7 +54,16 @@ class Mesh:
     weights: Bits
     """(r, c) stored bits."""
     scale: Array
-    """(r, c) factor on each cell's current; ones where there is no mismatch."""
+    """(r, c) factor on each cell's current, not negative; ones where there is no mismatch."""
+
+    def __post_init__(self) -> None:
+        shape = self.spec.rows, self.spec.columns
+        if self.weights.shape != shape or self.scale.shape != shape:
+            raise BadInput(
+                f"Mesh: weights and scale must be {shape}, got {self.weights.shape} and {self.scale.shape}."
+            )
+        if not ((self.scale >= 0) & np.isfinite(self.scale)).all():
+            raise BadInput("Mesh: scale must hold finite factors, 0 or more.")
 
 
 def mesh_of(spec: TileSpec, table: IVTable, weights: Bits) -> Mesh:

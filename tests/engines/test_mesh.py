@@ -197,3 +197,15 @@ def test_activations_of_another_length_are_refused(table):
     tile = mesh_of(spec_of(), table, np.ones((ROWS, COLUMNS), np.uint8))
     with pytest.raises(BadInput, match=r"bits must be \(b, 9\), got \(1, 8\)"):
         solve(tile, np.ones((1, ROWS - 1), np.uint8))
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf, -1.0])
+def test_a_mismatch_that_is_no_factor_is_refused(table, factor):
+    weights = np.ones((ROWS, COLUMNS), np.uint8)
+    with pytest.raises(BadInput, match="finite factors"):
+        Mesh(spec_of(), table, weights, np.full((ROWS, COLUMNS), factor))
+
+
+def test_weights_of_another_shape_are_refused(table):
+    with pytest.raises(BadInput, match=r"must be \(9, 7\), got \(7, 9\)"):
+        mesh_of(spec_of(), table, np.ones((COLUMNS, ROWS), np.uint8))
