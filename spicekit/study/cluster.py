@@ -67,7 +67,7 @@ def start(cluster: Cluster) -> Any:
             n_workers=cluster.workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=_ANY_PORT,
             **cluster.options,
         )
     if cluster.workers is None:
@@ -92,4 +92,5 @@ def start(cluster: Cluster) -> Any:
     return started
 
 
+_ANY_PORT = ":0"  # for Dask's own web pages: the usual one may be another user's
 _INSTALL = "install it with: pip install 'spicekit[study]'"
