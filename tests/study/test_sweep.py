@@ -162,7 +162,7 @@ def test_a_worker_killed_in_mid_study_costs_only_what_it_ran(study, reference, t
     def kill(progress) -> None:
         if progress.made == 4 and not killed:
             children = psutil.Process().children(recursive=True)
-            victim = next(child for child in children if child.memory_info().rss > 150e6)  # torch is in it
+            victim = next(child for child in children if "spawn_main" in " ".join(child.cmdline()))
             victim.kill()
             killed.append(victim.pid)
 
@@ -181,7 +181,7 @@ def test_a_running_scheduler_is_used_and_may_lose_a_worker(study, reference, tmp
                 workers[0].kill()
 
         summary = sweep(study, tmp_path, scheduler=address, report=kill)
-        assert workers[0].wait(timeout=5) == -signal.SIGKILL
+        assert workers[0].wait(timeout=60) == -signal.SIGKILL
         assert workers[1].poll() is None
     assert (summary.made, summary.failed) == (JOBS, 0)
     assert results(tmp_path) == reference
@@ -198,15 +198,15 @@ def stopped(command: list[str], out: Path, *, by: signal.Signals) -> subprocess.
     """The command, stopped after some jobs; all of its processes are gone."""
     with open(out.parent / "err", "w") as err:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=err)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while jobs_done(out) < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(by)
-    process.wait(timeout=30)
-    assert not psutil.wait_procs(children, timeout=10)[1]
+    process.wait(timeout=120)
+    assert not psutil.wait_procs(children, timeout=60)[1]
     return process
 
 
