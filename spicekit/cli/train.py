@@ -16,6 +16,7 @@ def train(
     width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
+    growing_epochs: Annotated[int | None, typer.Option(help="Epochs at first with smaller images.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed).")] = None,
     seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
@@ -40,6 +41,7 @@ def train(
         "width": width,
         "batch": batch,
         "learning_rate": learning_rate,
+        "growing_epochs": growing_epochs,
         "precision": precision,
         "seed": seed,
     }

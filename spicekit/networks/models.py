@@ -76,7 +76,8 @@ class VggSmall(Network):
         x = self.norm4(functional.max_pool2d(self.conv4(x), 2))
         x = self.norm5(self.conv5(x))
         x = self.norm6(functional.max_pool2d(self.conv6(x), 2))
-        logits: Tensor = self.classifier(functional.hardtanh(x).flatten(1))
+        x = functional.interpolate(functional.hardtanh(x), size=(4, 4))  # of smaller images, in training
+        logits: Tensor = self.classifier(x.flatten(1))
         return logits
 
 

@@ -27,6 +27,8 @@ class Recipe(Config):
     """Images are shifted by up to so many pixels both ways, black coming in: crops of a padded image."""
     flip: bool
     """Mirror half of the images; wrong for digits."""
+    growing_epochs: int = Field(default=0, ge=0)
+    """Epochs at first whose images are scaled down: half of these to 16 x 16, the other half to 24 x 24."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of products while training (autocast); weights, norms' statistics and evaluation stay float32."""
     seed: int = Field(default=0, ge=0)
@@ -57,3 +59,17 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
         return recipe.learning_rate * epoch / recipe.warmup_epochs
     way = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
     return recipe.learning_rate * (1 + math.cos(math.pi * way)) / 2
+
+
+def image_side(recipe: Recipe, epoch: int) -> int:
+    """Side of the training images in an epoch (from 0), in pixels: a quarter of the pixels is a quarter of the work.
+
+    Progressive resizing, after Howard et al. in Coleman et al., "DAWNBench", NeurIPS workshop 2017.
+
+    >>> recipe = recipe_for("vgg-small", "cifar10", changes={"epochs": 6, "growing_epochs": 4})
+    >>> [image_side(recipe, epoch) for epoch in range(6)]
+    [16, 16, 24, 24, 32, 32]
+    """
+    if epoch >= recipe.growing_epochs:
+        return 32
+    return 16 if 2 * epoch < recipe.growing_epochs else 24

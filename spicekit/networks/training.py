@@ -23,7 +23,7 @@ from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import accuracy
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network, build
-from spicekit.networks.recipe import Recipe, learning_rate
+from spicekit.networks.recipe import Recipe, image_side, learning_rate
 from spicekit.networks.runs import State, load_state, save_state, write_log
 from spicekit.provenance import provenance
 
@@ -191,8 +191,10 @@ def _batches(train_set: Dataset, recipe: Recipe, *, start: int) -> Iterator[tupl
         for index in range(start % per_epoch if epoch == start // per_epoch else 0, per_epoch):
             chosen = order[index * recipe.batch : (index + 1) * recipe.batch]
             rng = np.random.default_rng([recipe.seed, 1, epoch, index])
-            images = augment(train_set.images[chosen], recipe, rng)
-            yield network_inputs(images), torch.from_numpy(train_set.labels[chosen].astype(np.int64))
+            pixels = network_inputs(augment(train_set.images[chosen], recipe, rng))
+            if (side := image_side(recipe, epoch)) != pixels.shape[-1]:
+                pixels = functional.interpolate(pixels, size=(side, side), mode="area")
+            yield pixels, torch.from_numpy(train_set.labels[chosen].astype(np.int64))
 
 
 def _step(
