@@ -17,7 +17,7 @@ on themselves and the columns' effect on themselves so eliminated, what is left 
 
 K is what a current does to the rows by way of the columns: its eigenvalues lie between 0 and 1, and near 0 unless both
 lines are heavy. Generalised conjugate residuals (Eisenstat, Elman and Schultz, SIAM J. Numer. Anal. 20 (1983) 345)
-take 3 steps for light wires and about 20 for 256 x 256 cells at 50 ohm a segment.
+take 2 or 3 steps for light wires and about 20 for 256 x 256 cells at 50 ohm a segment.
 """
 
 from dataclasses import dataclass

@@ -85,7 +85,7 @@ def prepare(spec: TileSpec, table: IVTable, weights: Bits) -> Surrogate:
     rms, worst = model.error
     if rms > RMS_LIMIT:
         raise BadInput(
-            f"the fast engine for bit-line drive was built for this spec and found to be off by {rms:.2f} LSB rms "
+            f"the fast engine for bit-line drive was built for this spec and found to be off by {rms:.3f} LSB rms "
             f"({worst:.1f} at most); its limit is {RMS_LIMIT}. Use the exact engine, lighter wires, a lower v_read, "
             f"a smaller tile or cells of higher resistance."
         )
