@@ -16,19 +16,26 @@ so with flip bits f (column, known when weights are written) and d (sub-vector, 
 The sums are popcounts: of the weights, stored; of the activations, taken anyway to decide d.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.config import Config
 
 
+FlipRule = Literal["count", "position"]
+
+
 class BinSparX(Config):
-    """Which of the two flips are on."""
+    """Which of the two flips are on, and what decides them."""
 
     static: bool = False
     """Store a column of a group inverted where it has more ones than zeros."""
     dynamic: bool = False
     """Apply a sub-vector, what one read asserts, inverted where it has more ones than zeros."""
+    rule: FlipRule = "count"
+    """`count`: more ones than zeros, as published. `position`: more predicted error, see `positions`."""
 
 
 def restore(

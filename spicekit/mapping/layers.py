@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.positions import row_weights
 
 Unrolling = Literal["channel-major", "kernel-major"]
 Bits = NDArray[np.uint8]
@@ -101,6 +102,10 @@ def map_layer(
     ones = bits.sum(axis=2, dtype=np.int64)
     inverted = np.zeros(ones.shape, bool)
     if binsparx.static:
-        inverted = 2 * ones > used.sum(axis=2)
+        if binsparx.rule == "position":
+            ones_weighed = np.einsum("tgmc,tgm->tgc", bits, row_weights(spec, rows))
+            inverted = 2 * ones_weighed > used.sum(axis=2)
+        else:
+            inverted = 2 * ones > used.sum(axis=2)
     stored = np.where(inverted[:, :, None, :] & used, 1 - bits, bits)
     return MappedLayer(name, geometry, spec, binsparx, rows, stored, inverted, ones)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from spicekit.engines.fast import Codes
 from spicekit.engines.kernels import pack_inputs
-from spicekit.engines.words import Applied, Stored, layout_of, pack
+from spicekit.engines.words import Applied, Layout, Stored, layout_of, pack
 from spicekit.mapping.layers import MappedLayer
+from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,8 @@ class PackedLayer:
     """(2 * groups * tiles, c_out): f, then sum(u_w), that the activations' correction factors multiply."""
     weight_ones: NDArray[np.float32]
     """(c_out,) sum(u_w) over all rows."""
+    scores: NDArray[np.float32] | None
+    """(groups, tiles, q, 8, 256) where positions decide the dynamic flips, see `byte_scores`."""
 
 
 def pack_layer(layer: MappedLayer) -> PackedLayer:
@@ -38,10 +41,12 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
             np.ascontiguousarray(words.transpose(0, 1, 3, 2)),
             np.ascontiguousarray(inverted),
             (layer.used > 0).sum(axis=0),
+            layer.name,
         ),
         pack((layer.rows >= 0).astype(np.uint8).transpose(1, 0, 2), layout),
         np.ascontiguousarray(flip_and_ones.reshape(-1, layer.outputs), np.float32),
         layer.weight_ones.sum(axis=(0, 1)).astype(np.float32),
+        _scores(layer, layout) if layer.binsparx.dynamic and layer.binsparx.rule == "position" else None,
     )
 
 
@@ -52,25 +57,28 @@ def output_shape(layer: MappedLayer, height: int, width: int) -> tuple[int, int]
     return rows, columns
 
 
-def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8]) -> Applied:
-    """Words for a batch of activation bits (n, c_in, h, w), not yet padded."""
+def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0) -> Applied:
+    """Words for a batch of activation bits (n, c_in, h, w), not yet padded; `first` is the first image's place."""
     layer = packed.layer
     p = layer.geometry.padding
     padded = np.pad(bits, ((0, 0), (0, 0), (p, p), (p, p)))
     layout = layout_of(layer.spec.rows_active)
     shape = output_shape(layer, *bits.shape[2:])
+    used = np.ascontiguousarray(layer.used.T)
     words, inverted, asserted = pack_inputs(
         padded,
         _offsets(layer, padded.shape[2:]),
         layout.word,
         layout.bit,
-        np.ascontiguousarray(layer.used.T),
+        used,
         packed.mask,
         *shape,
         layer.geometry.stride,
-        layer.binsparx.dynamic,
+        layer.binsparx.dynamic and packed.scores is None,
     )
-    return Applied(words, inverted, asserted, shape)
+    if packed.scores is not None:
+        inverted = invert_by_score(words, asserted, packed.mask, used, packed.scores)
+    return Applied(words, inverted, asserted, shape, first)
 
 
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
@@ -93,6 +101,11 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
     sums += used.sum() - 2 * packed.weight_ones
     sums -= 2 * ones.sum(axis=(1, 2))[:, None]
     return sums
+
+
+def _scores(layer: MappedLayer, layout: Layout) -> NDArray[np.float32]:
+    weights = row_weights(layer.spec, layer.rows, layer.stored)
+    return byte_scores(np.ascontiguousarray(weights.transpose(1, 0, 2)), layout)
 
 
 @lru_cache(maxsize=64)

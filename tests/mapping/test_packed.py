@@ -26,11 +26,12 @@ def spec_of(rows: int = 64, rows_active: int = 16) -> TileSpec:
     rows_active=st.sampled_from([4, 16, 32, 64, 128]),
     static=st.booleans(),
     dynamic=st.booleans(),
+    rule=st.sampled_from(["count", "position"]),
     unrolling=st.sampled_from(["channel-major", "kernel-major"]),
     seed=st.integers(0, 1000),
 )
 def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
-    channels, kernel, stride, rows_active, static, dynamic, unrolling, seed
+    channels, kernel, stride, rows_active, static, dynamic, rule, unrolling, seed
 ):
     torch.manual_seed(seed)
     layer = BinaryConv2d(*channels, kernel_size=kernel, stride=stride, padding=kernel // 2).eval()
@@ -42,7 +43,7 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
             layer.weight_bits().numpy(),
             Geometry(channels[0], kernel, stride, kernel // 2),
             spec,
-            binsparx=BinSparX(static=static, dynamic=dynamic),
+            binsparx=BinSparX(static=static, dynamic=dynamic, rule=rule),
             unrolling=unrolling,
         )
     )

@@ -1,0 +1,42 @@
+"""A mapped layer on one die: what its cells hold, and by how much each differs from nominal.
+
+Flips, popcounts and thresholds are those of the design: who wrote the weights does not know the die.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.bias import bias_of
+from spicekit.engines.deviation import Passed, deviations, passed
+from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
+from spicekit.mapping.packed import PackedLayer, pack_layer
+from spicekit.tables.table import IVTable
+
+
+def mismatch_passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed | None:
+    """How mismatch reaches the sense points; None without mismatch. Raises as `deviation.passed` does."""
+    return passed(spec, table, variation) if variation.mismatch else None
+
+
+def layer_on_die(packed: PackedLayer, table: IVTable, variation: Variation) -> PackedLayer:
+    """The layer as the die of a variation's seed holds it.
+
+    Raises
+    ------
+    BadInput
+        As `deviation.passed` does.
+    """
+    layer = packed.layer
+    held = stick(layer.stored, variation, place=layer.name)
+    stored = (
+        packed.stored if held is layer.stored else pack_layer(dataclasses.replace(layer, stored=held)).stored
+    )
+    found = mismatch_passed(layer.spec, table, variation)
+    if found is not None:
+        factor = factors(held, variation, cell_sensitivity(layer.spec, table), place=layer.name)
+        bits, factor = (array.transpose(1, 0, 2, 3) for array in (held, factor))
+        deviation = deviations(found, bias_of(layer.spec, table), bits, factor)
+        stored = dataclasses.replace(stored, deviation=np.ascontiguousarray(deviation))
+    return dataclasses.replace(packed, stored=stored)
