@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from spicekit.config import Config
 
-
 FlipRule = Literal["count", "position"]
 
 

@@ -92,8 +92,8 @@ def invert_by_score(  # type: ignore[no-untyped-def]
 ):
     """Invert, in place, the sub-vectors whose ones weigh more than half; returns which, (p, groups, tiles) uint8.
 
-    `words` (p, groups, tiles, q) and `asserted` (p, groups, tiles) as in `Applied`, `mask` (groups, tiles, q) the rows in
-    use, `used` (groups, tiles) their number, `scores` (groups, tiles, q, 8, 256) from `byte_scores`.
+    `words` (p, groups, tiles, q) and `asserted` (p, groups, tiles) as in `Applied`, `mask` (groups, tiles, q) the rows
+    in use, `used` (groups, tiles) their number, `scores` (groups, tiles, q, 8, 256) from `byte_scores`.
     """
     pixels, groups, tiles, length = words.shape
     inverted = np.zeros((pixels, groups, tiles), np.uint8)
