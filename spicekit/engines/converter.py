@@ -2,9 +2,14 @@
 
 The converter subtracts the current of a reference column that stores zeros only, so that leakage of
 asserted cells, known by design, does not count as signal (docs/decisions/converter.md).
+
+Every column of every tile has a converter of its own. Where they are not ideal, each has an offset and a bow that it
+keeps, and every conversion has noise; all are measured on the converter's own scale, where a code is 1 wide.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -13,8 +18,14 @@ from pydantic import Field
 
 from spicekit.config import Config
 from spicekit.errors import BadInput
+from spicekit.provenance import content_hash
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
+
+NOISE_LEVELS = 1 << 14
+"""Different values that noise takes, up to 4 standard deviations: far finer than a code, and small enough for a
+level-1 cache."""
 
 
 class Converter(Config):
@@ -26,7 +37,21 @@ class Converter(Config):
     """Partial sum of the highest code; by default the number of rows in a read."""
     reference: Literal["unit", "linear", "per_level"] = "unit"
     """`unit`: steps of one LSB as designed, blind to parasitics. `linear`: gain and offset fitted on
-    calibration reads. `per_level`: every threshold fitted."""
+    calibration reads. `per_level`: every threshold fitted. All converters of a network have the same."""
+    offset: float = Field(default=0.0, ge=0, le=8)
+    """LSB of the converter: standard deviation over converters of what each adds to its input."""
+    inl: float = Field(default=0.0, ge=0, le=8)
+    """LSB of the converter: standard deviation over converters of the integral non-linearity at mid-scale. Assumed: a
+    parabola through both ends of the scale, the smoothest error that neither offset nor gain takes away."""
+    noise: float = Field(default=0.0, ge=0, le=8)
+    """LSB of the converter: standard deviation of what a conversion adds to its input, normal and new every time."""
+    seed: int = Field(default=0, ge=0)
+    """Of offsets, bows and noise."""
+
+    @property
+    def flawed(self) -> bool:
+        """Whether converters are other than ideal."""
+        return bool(self.offset or self.inl or self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +62,20 @@ class Reference:
     """(levels - 1,) A, rising: code k is given between thresholds k-1 and k."""
     step: float
     """Partial sum that one code stands for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flaws:
+    """What is not ideal in the converters behind one layer's tiles."""
+
+    offset: Single
+    """(tiles, c) LSB."""
+    bow: Single
+    """(tiles, c) LSB, at mid-scale."""
+    noise: float
+    """LSB."""
+    key: int
+    """64 bits that noise starts from."""
 
 
 def set_reference(
@@ -92,3 +131,49 @@ def set_reference(
 def convert(reference: Reference, current: Array) -> NDArray[np.int64]:
     """Codes of currents of any shape, A; saturates at both ends of the scale."""
     return np.searchsorted(reference.thresholds, current, side="right")
+
+
+def positions(reference: Reference, current: Array) -> Single:
+    """Where currents of any shape, A, lie on the converter's scale, in its LSB; the code is the integer part.
+
+    Linear between thresholds; beyond the outermost it goes on with their mean distance, so that what a converter adds
+    to a current outside its range has the effect that it has inside.
+
+    >>> reference = Reference(np.array([0.5, 1.5, 2.5]), step=1.0)
+    >>> positions(reference, np.array([0.0, 0.5, 1.0, 3.5])).tolist()
+    [0.5, 1.0, 1.5, 4.0]
+
+    Raises
+    ------
+    BadInput
+        If the thresholds do not tell how wide a code is.
+    """
+    thresholds = reference.thresholds
+    if len(thresholds) < 2 or thresholds[0] == thresholds[-1]:
+        raise BadInput("a converter with flaws needs two bits at least, and thresholds that differ.")
+    wide = (thresholds[-1] - thresholds[0]) / (len(thresholds) - 1)
+    place = np.interp(current, thresholds, np.arange(1.0, len(thresholds) + 1))
+    place += np.minimum(current - thresholds[0], 0) / wide + np.maximum(current - thresholds[-1], 0) / wide
+    code = convert(reference, current)
+    above = np.where(code < len(thresholds), np.nextafter(np.float32(code + 1), np.float32(0)), np.inf)
+    below = np.where(code > 0, code, -np.inf)
+    # rounding leaves no position in another code
+    return np.asarray(np.clip(place, below, above), np.float32)
+
+
+def flaws_of(converter: Converter, *, layer: str, tiles: int, columns: int) -> Flaws:
+    """The converters of a layer, drawn from the seed: the same ones whatever else runs, in whatever order."""
+    seeds = [int(content_hash([converter.seed, layer, part]), 16) for part in ("offset", "bow", "noise")]
+    offset, bow = (
+        (sigma * np.random.default_rng(seed).standard_normal((tiles, columns))).astype(np.float32)
+        for sigma, seed in zip((converter.offset, converter.inl), seeds, strict=False)
+    )
+    return Flaws(offset, bow, converter.noise, seeds[2] % 2**64)
+
+
+@cache
+def noise_levels() -> Single:
+    """(NOISE_LEVELS,) equally likely values, rising, that stand for a normal variable of variance 1."""
+    quantile = NormalDist().inv_cdf
+    levels = np.array([quantile((k + 0.5) / NOISE_LEVELS) for k in range(NOISE_LEVELS)])
+    return np.asarray(levels / levels.std(), np.float32)

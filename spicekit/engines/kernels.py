@@ -12,6 +12,11 @@ by the usual tree of pairwise sums. The counts index a table of 64-bit entries: 
 then four 12-bit slopes in 1 / LEAK_UNIT LSB a row, which multiply the sums of positions. All is integer arithmetic, so
 that results do not depend on the order of work. Each step is a loop of its own over columns, which compilers turn into
 vector code.
+
+Where cells or converters are not all alike, the codes cannot be looked up: the current is shifted by the deviations of
+the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise is a hash of what
+it belongs to. These are single-precision numbers, each computed alone and added in one order, so that again results do
+not depend on the order of work.
 """
 
 from typing import Any
@@ -43,6 +48,10 @@ _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _FIELDS = np.uint64(0x00FF00FF00FF00FF)
 _EVEN_FIELDS = np.uint64(0x0000FFFF0000FFFF)
 _1, _2, _3, _4, _8, _16, _32, _48 = (np.uint64(k) for k in (1, 2, 3, 4, 8, 16, 32, 48))
+# SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, 453, with the
+# constants of Stafford's 13th variant in its mixing function.
+_GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 14 bits: converter.NOISE_LEVELS
 
 
 @_parallel_kernel
@@ -350,3 +359,174 @@ def _add_codes(current, codes, sign, inverted, total):  # type: ignore[no-untype
 def _total(counts):  # type: ignore[no-untyped-def]
     """Sum of four 16-bit fields."""
     return np.int64((counts * np.uint64(0x0001000100010001)) >> _48)
+
+
+@_parallel_kernel
+def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
+    entries,
+    leak,
+    reference,
+    stored,
+    sign,
+    tiles,
+    words,
+    inverted,
+    asserted,
+    length,
+    cells,
+    converters,
+    images,
+):
+    """Signed codes of all reads of each dot product, added; reads of more than 16 rows, cells and converters not alike.
+
+    Parameters
+    ----------
+    cells, converters : tuples
+        As from `die.DieCodes`.
+    images : (int, int)
+        Pixels of an image, place of the first image.
+
+    The others as in `sum_block_codes`; returns what it does.
+    """
+    pixels = words.shape[0]
+    groups, most, _, columns = stored.shape
+    per_image, first = images
+    sums = np.zeros((pixels, columns), np.float32)
+    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
+        counts = np.empty(columns, np.uint64)
+        places = np.empty(columns, np.uint64)
+        index = np.empty(columns, np.int32)
+        entry = np.empty(columns, np.int64)
+        current = np.empty(columns, np.int32)
+        on = np.empty(columns, np.int32)
+        position = np.empty(columns, np.float32)
+        total = np.empty(columns, np.int32)
+        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
+            total[:] = 0
+            image, place = first + pixel // per_image, pixel % per_image
+            for group in range(groups):
+                for tile in range(tiles[group]):
+                    _read_blocks(
+                        stored[group, tile], words[pixel, group, tile], entries[group], length,
+                        counts, places, index, entry, current,
+                    )  # fmt: skip
+                    ones = asserted[pixel, group, tile]
+                    _add_leak(counts, leak[group], reference[ones], ones, current)
+                    for column in range(columns):
+                        on[column] = _total(counts[column])
+                    _add_deviations(cells, group, tile, words[pixel, group, tile], on, position, current)
+                    read = (place * groups + group) * most + tile
+                    _place(converters, tile, image, read, current, position)
+                    _add_positions(
+                        position, converters, sign[group, tile], inverted[pixel, group, tile], total
+                    )
+            for column in range(columns):
+                sums[pixel, column] = total[column]
+    return sums
+
+
+@_parallel_kernel
+def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
+    quiet, leak, reference, ones_in, stored, sign, tiles, words, inverted, asserted, cells, converters, images
+):
+    """Signed codes of all reads of each dot product, added; reads of up to 16 rows, cells and converters not alike.
+
+    Parameters
+    ----------
+    quiet, leak : (groups, 2^m) int32 arrays
+        Current of each pattern, and what another asserted cell adds, in 1 / LEAK_UNIT LSB.
+    reference : (m + 1,) int32 array
+        The reference column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows.
+    ones_in : (2^m,) uint8 array
+        ON cells of each pattern.
+
+    The others as in `sum_block_codes_of_die`; returns what it does.
+    """
+    pixels = words.shape[0]
+    groups, most, _, columns = stored.shape
+    per_image, first = images
+    sums = np.zeros((pixels, columns), np.float32)
+    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
+        current = np.empty(columns, np.int32)
+        on = np.empty(columns, np.int32)
+        position = np.empty(columns, np.float32)
+        total = np.empty(columns, np.int32)
+        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
+            total[:] = 0
+            image, place = first + pixel // per_image, pixel % per_image
+            for group in range(groups):
+                for tile in range(tiles[group]):
+                    word = words[pixel, group, tile, 0]
+                    ones = asserted[pixel, group, tile]
+                    for column in range(columns):
+                        pattern = stored[group, tile, 0, column] & word
+                        on[column] = ones_in[pattern]
+                        fine = (
+                            quiet[group, pattern]
+                            + (ones - on[column]) * leak[group, pattern]
+                            - reference[ones]
+                        )
+                        current[column] = HEADROOM * UNIT + ((fine + _HALF) >> _SLOPE_SHIFT)
+                    _add_deviations(cells, group, tile, words[pixel, group, tile], on, position, current)
+                    read = (place * groups + group) * most + tile
+                    _place(converters, tile, image, read, current, position)
+                    _add_positions(
+                        position, converters, sign[group, tile], inverted[pixel, group, tile], total
+                    )
+            for column in range(columns):
+                sums[pixel, column] = total[column]
+    return sums
+
+
+@_kernel
+def _add_deviations(cells, group, tile, words, on, moved, current):  # type: ignore[no-untyped-def]
+    """Shift currents by the deviations of the asserted cells, times what a column passes on; clamp to the scale."""
+    deviation, passed, word, bit = cells
+    columns = len(current)
+    if deviation.shape[2]:
+        moved[:] = 0
+        for row in range(deviation.shape[2]):
+            if (words[word[row]] >> np.uint64(bit[row])) & _1:
+                cell = deviation[group, tile, row]
+                for column in range(columns):
+                    moved[column] += cell[column]  # whole numbers below 2^24: exact
+        for column in range(columns):
+            shift = moved[column] * passed[group, on[column]]
+            current[column] += np.int32(np.floor(shift + np.float32(0.5)))
+    for column in range(columns):
+        current[column] = min(max(current[column], 0), CODE_ENTRIES - 1)
+
+
+@_kernel
+def _place(converters, tile, image, read, current, position):  # type: ignore[no-untyped-def]
+    """Set `position` of each column's current on the scale of its converter, LSB."""
+    scale, offset, bow, noise, levels, key, highest = converters
+    for column in range(len(current)):
+        place = scale[current[column]]
+        x = min(max(place / (highest + np.float32(1)), np.float32(0)), np.float32(1))
+        position[column] = (
+            place + offset[tile, column] + np.float32(4) * bow[tile, column] * x * (np.float32(1) - x)
+        )
+    if noise:
+        start = _mix(_mix(key + np.uint64(image) * _GOLDEN) + np.uint64(read) * _GOLDEN)
+        for column in range(len(current)):
+            draw = _mix(start + np.uint64(column) * _GOLDEN)
+            position[column] += noise * levels[draw >> _NOISE_SHIFT]
+
+
+@_kernel
+def _add_positions(position, converters, sign, inverted, total):  # type: ignore[no-untyped-def]
+    """Add the signed codes of one read of all columns."""
+    highest = converters[6]
+    turn = -1 if inverted else 1
+    for column in range(len(position)):
+        code = np.int32(min(max(np.floor(position[column]), np.float32(0)), highest))
+        total[column] += turn * sign[column] * code
+
+
+@numba.njit(inline="always")
+def _mix(state):  # type: ignore[no-untyped-def]
+    """64 bits from 64 bits, each of which changes all."""
+    state = (state ^ (state >> _30)) * _MIX1
+    state = (state ^ (state >> _27)) * _MIX2
+    return state ^ (state >> _31)

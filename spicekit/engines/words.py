@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 MAX_PATTERN_ROWS = 16
 """Up to here every pattern of ON cells has an entry of its own."""
 BLOCKS = 4
+DEVIATION_UNIT = 4096
+"""Fixed-point steps of a cell's deviation, per LSB: rounding takes or adds 0.016 LSB over 128 rows, at the very
+most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,11 @@ class Stored:
     """(groups, tiles, c_out): columns stored inverted."""
     tiles: NDArray[np.int64]
     """(groups,) tiles in which the group has rows in use; the last tile may be filled in part."""
+    layer: str = ""
+    """Name of the layer: which converters stand behind its tiles."""
+    deviation: NDArray[np.int16] | None = None
+    """(groups, tiles, m, c_out) by how much more than nominal an asserted cell delivers, in 1 / DEVIATION_UNIT LSB; for
+    an ON cell, weighted with its place in the column. None if all cells are alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +59,8 @@ class Applied:
     """(p, groups, tiles) ones applied, after inversion."""
     shape: tuple[int, int]
     """Height and width of the output: pixels run image by image, line by line."""
+    first: int = 0
+    """Place of the first image among all that run: noise is another for each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,6 +53,7 @@ def on_tiles(
     codes: Codes,
     *,
     probe: Probe | None = None,
+    first_image: int = 0,
 ) -> Iterator[None]:
     """Inside this context the network's binary layers take their dot products from tiles.
 
@@ -64,10 +65,12 @@ def on_tiles(
     codes : Codes
     probe : function, optional
         Called with each layer and the words applied to it.
+    first_image : int
+        Place of the first image that the network will see, for converters with noise; the others follow in order.
     """
     modules = binary_layers(network)
     for name, module in modules.items():
-        module.product = _product(layers[name], codes, probe)  # type: ignore[assignment,method-assign]
+        module.product = _product(layers[name], codes, probe, first_image)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
@@ -75,21 +78,26 @@ def on_tiles(
             del module.product
 
 
-def _product(packed: PackedLayer, codes: Codes, probe: Probe | None) -> Callable[[Tensor], Tensor]:
+def _product(
+    packed: PackedLayer, codes: Codes, probe: Probe | None, first_image: int
+) -> Callable[[Tensor], Tensor]:
     subvectors = packed.mask.size / packed.mask.shape[2]
     # word, flip and count of each sub-vector, and four float32 that the correction makes of them
     bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
+    seen = first_image
 
     def product(signs: Tensor) -> Tensor:
+        nonlocal seen
         bits = (signs > 0).to(torch.uint8).numpy()
         height, width = output_shape(packed.layer, *bits.shape[2:])
         images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
         dots = []
         for start in range(0, len(bits), images):
-            applied = apply_inputs(packed, bits[start : start + images])
+            applied = apply_inputs(packed, bits[start : start + images], first=seen + start)
             if probe is not None:
                 probe(packed, applied)
             dots.append(dot_products(packed, applied, codes))
+        seen += len(bits)
         together = dots[0] if len(dots) == 1 else np.concatenate(dots)
         dots_nchw = torch.from_numpy(together).reshape(len(bits), height, width, -1).permute(0, 3, 1, 2)
         # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.

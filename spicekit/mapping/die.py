@@ -36,7 +36,9 @@ def layer_on_die(packed: PackedLayer, table: IVTable, variation: Variation) -> P
     found = mismatch_passed(layer.spec, table, variation)
     if found is not None:
         factor = factors(held, variation, cell_sensitivity(layer.spec, table), place=layer.name)
-        bits, factor = (array.transpose(1, 0, 2, 3) for array in (held, factor))
-        deviation = deviations(found, bias_of(layer.spec, table), bits, factor)
+        by_group = (1, 0, 2, 3)
+        deviation = deviations(
+            found, bias_of(layer.spec, table), held.transpose(by_group), factor.transpose(by_group)
+        )
         stored = dataclasses.replace(stored, deviation=np.ascontiguousarray(deviation))
     return dataclasses.replace(packed, stored=stored)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import load_card
-from spicekit.devices.mismatch import sample_vt
+from spicekit.devices.mismatch import sample_vt, sigma_vt
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import Failure, Job, Run, Step, simulate_all
@@ -63,6 +63,49 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
         by_job[place] = [_current(run) for run in outcome.runs]
     currents = [current for place in sorted(by_job) for current in by_job[place]]
     return Spread(currents[0], np.array(currents[1:]))
+
+
+def sensitivity(spec: TileSpec) -> Array:
+    """By how much each source of spread moves a cell's read current, word line asserted.
+
+    Simulated with each source one standard deviation up and down: the thresholds of the read path's transistors,
+    then, for 1T-1ReRAM, the element's state.
+
+    Returns
+    -------
+    (2, k, 2) float64 array
+        By stored bit and source: a and b of ln(I / I nominal) = a z + b z^2, with z in standard deviations.
+
+    Raises
+    ------
+    SpiceFailed
+        If an operating point does not converge.
+    """
+    names = TRANSISTORS[spec.cell]
+    sigma = sigma_vt(load_card(spec.device.nmos, spec.corner.process), spec.device.fins)
+    shifts = sigma * np.concatenate([[signed * row for signed in (1, -1)] for row in np.eye(len(names))])
+    steps = (Step("op"), *(Step("op", alters(names, "xcell", shift)) for shift in shifts))
+    jobs = [Job(cell_deck(spec, weight=weight), steps, _KEEP) for weight in (0, 1)]
+    if spec.cell == "1t1r":
+        preset = load_reram(spec.device.reram)
+        low, high = np.array([1, -1]) * preset.sigma_lrs, np.array([1, -1]) * preset.sigma_hrs
+        gaps = preset.gap_hrs - preset.g0 * high, preset.gap_lrs - preset.g0 * np.log1p(low)
+        jobs += [
+            Job(cell_deck(spec, weight=weight, gap=gap), (Step("op"),), _KEEP)
+            for weight in (0, 1)
+            for gap in gaps[weight].tolist()
+        ]
+    by_job: dict[int, Array] = {}
+    for place, outcome in simulate_all(jobs):
+        if isinstance(outcome, Failure):
+            raise SpiceFailed(f"sensitivity: {outcome.reason}")
+        by_job[place] = np.array([_current(run) for run in outcome.runs])
+    nominal = np.array([[by_job[0][0]], [by_job[1][0]]])
+    moved = np.stack([by_job[0][1:], by_job[1][1:]])
+    if spec.cell == "1t1r":
+        moved = np.hstack([moved, np.concatenate([by_job[place] for place in range(2, 6)]).reshape(2, 2)])
+    up, down = np.log(moved / nominal).reshape(2, -1, 2).transpose(2, 0, 1)
+    return np.stack([(up - down) / 2, (up + down) / 2], axis=-1)
 
 
 def alters(names: tuple[str, ...], cell: str, shifts: Array) -> tuple[str, ...]:

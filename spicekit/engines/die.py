@@ -1,0 +1,128 @@
+"""FAST engine on one die: codes of converters, and of cells, that are not all alike.
+
+The surrogate gives a read's current with nominal cells. The cells' deviations shift it, and the converter of the column
+makes a code of it with its own offset, bow and noise. Currents are in fixed point, 0.004 LSB, on the way.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.engines.converter import Converter, Reference, flaws_of, noise_levels, positions
+from spicekit.engines.deviation import Passed
+from spicekit.engines.fast import Codes, ReadModel
+from spicekit.engines.kernels import (
+    CODE_ENTRIES,
+    HEADROOM,
+    LEAK_UNIT,
+    UNIT,
+    sum_block_codes_of_die,
+    sum_pattern_codes_of_die,
+)
+from spicekit.engines.patterns import PatternReads
+from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored, layout_of
+
+
+@dataclass(frozen=True, eq=False)
+class DieCodes:
+    """Codes of a die's reads. Which cells it has, the stored words say; its converters follow from their seed."""
+
+    model: ReadModel
+    reference: Reference
+    converter: Converter
+    passed: Passed | None
+    """None if all cells are alike."""
+
+    @property
+    def step(self) -> float:
+        """Partial sum that one code stands for."""
+        return self.reference.step
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        """(p, c_out) signed codes of all reads of each dot product, added."""
+        kernel, tables = self._reads
+        _, tiles, _, columns = stored.words.shape
+        flaws = flaws_of(self.converter, layer=stored.layer, tiles=tiles, columns=columns)
+        layout = layout_of(self.model.bias.spec.rows_active)
+        none = np.zeros((1, 1, 0, 0), np.int16)
+        converters = (
+            self._scale,
+            flaws.offset,
+            flaws.bow,
+            np.float32(flaws.noise),
+            noise_levels(),
+            np.uint64(flaws.key),
+            np.float32(len(self.reference.thresholds)),
+        )
+        height, width = applied.shape
+        sums = kernel(
+            *tables,
+            stored.words,
+            1 - 2 * stored.inverted.astype(np.int32),
+            stored.tiles,
+            applied.words,
+            applied.inverted,
+            applied.asserted,
+            *self._length,
+            (none if stored.deviation is None else stored.deviation, self._passed, layout.word, layout.bit),
+            converters,
+            (height * width, applied.first),
+        )
+        return np.asarray(sums)
+
+    @cached_property
+    def _reads(self) -> tuple[Any, tuple[Any, ...]]:
+        """The kernel for this many rows, and its tables of currents."""
+        model = self.model
+        if not isinstance(model, PatternReads):
+            codes = model.codes(self.reference)
+            return sum_block_codes_of_die, (codes.entries, codes.leak, codes.reference)
+        m, unit = model.bias.spec.rows_active, LEAK_UNIT / model.bias.lsb
+        fixed = (np.rint(unit * part).astype(np.int32) for part in (model.quiet, model.leak))
+        zeros = np.rint(unit * model.bias.zeros(np.arange(m + 1))).astype(np.int32)
+        ones = np.bitwise_count(np.arange(2**m)).astype(np.uint8)
+        return sum_pattern_codes_of_die, (*fixed, zeros, ones)
+
+    @cached_property
+    def _length(self) -> tuple[int, ...]:
+        """s, where the kernel reads blocks."""
+        return () if isinstance(self.model, PatternReads) else (self.model.codes(self.reference).length,)
+
+    @cached_property
+    def _scale(self) -> NDArray[np.float32]:
+        """(CODE_ENTRIES,) position on the converter's scale of each current from -HEADROOM on."""
+        return positions(self.reference, self.model.bias.lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM))
+
+    @cached_property
+    def _passed(self) -> NDArray[np.float32]:
+        """(groups, m + 1) steps of a current for a step of deviation."""
+        if self.passed is None:
+            return np.zeros((1, 1), np.float32)
+        return (UNIT / DEVIATION_UNIT * self.passed.count).astype(np.float32)
+
+
+def codes_of_die(
+    model: ReadModel, reference: Reference, converter: Converter, *, passed: Passed | None = None
+) -> Codes:
+    """What converters make of a die's reads.
+
+    Parameters
+    ----------
+    model : PatternReads or BlockReads
+    reference : Reference
+    converter : Converter
+        Its offset, INL and noise.
+    passed : Passed, optional
+        How mismatch reaches the sense points, if the cells are not all alike.
+
+    Raises
+    ------
+    BadInput
+        If the reference does not tell how wide a code is.
+    """
+    if not converter.flawed and passed is None:
+        return model.codes(reference)
+    return DieCodes(model, reference, converter, passed)

@@ -1,0 +1,262 @@
+"""One die: converters and cells that are not all alike, against slow and obvious versions."""
+
+import dataclasses
+from statistics import NormalDist
+
+import numba
+import numpy as np
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines import deviation
+from spicekit.engines.bias import bias_of
+from spicekit.engines.converter import Converter, convert, flaws_of, noise_levels, positions
+from spicekit.engines.deviation import deviations, passed
+from spicekit.engines.die import DieCodes, codes_of_die
+from spicekit.engines.fast import fit_reference, read_model
+from spicekit.engines.ladder import Ladder, ladder_of, solve
+from spicekit.engines.variation import Variation, cell_sensitivity, factors
+from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
+from spicekit.errors import BadInput
+
+ROWS = (16, 64)
+
+
+def spec_of(rows: int, cell: str = "8t-sram", ohm: float = 3.2) -> TileSpec:
+    return TileSpec(cell=cell, rows=rows, rows_active=rows, wires=Wires(r_bl=ohm, r_sl=ohm))
+
+
+def reads_of(rows: int, *, images: int = 3, pixels: int = 20, columns: int = 40):
+    rng = np.random.default_rng(rows)
+    count = images * pixels
+    weights = (rng.random((columns, rows)) < rng.uniform(0.1, 0.9, (columns, 1))).astype(np.uint8)
+    bits = (rng.random((count, rows)) < rng.uniform(0.1, 0.9, (count, 1))).astype(np.uint8)
+    layout = layout_of(rows)
+    inverted = rng.random((1, 1, columns)) < 0.5
+    words = np.ascontiguousarray(pack(weights, layout).T[None, None])
+    stored = Stored(words, inverted, np.array([1]), "conv")
+    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
+    flips = (rng.random((count, 1, 1)) < 0.5).astype(np.uint8)
+    applied = Applied(pack(bits, layout)[:, None, None], flips, asserted, (pixels // 4, 4))
+    return weights, bits, stored, applied
+
+
+def reference_of(model, converter):
+    """A line through what the model itself gives for runs of ON cells; `unit` looks at none of it."""
+    rows = model.bias.spec.rows_active
+    on = np.tril(np.ones((rows + 1, rows), np.uint8), -1)
+    count = np.arange(rows + 1)
+    current = model.currents(on, count, group=0)
+    return fit_reference(model, converter, Tally(np.ones(rows + 1), np.zeros(rows + 1), current))
+
+
+def signs_of(stored, applied):
+    flipped = stored.inverted[0, 0][None, :] != (applied.inverted[:, 0, 0][:, None] == 1)
+    return np.where(flipped, -1, 1)
+
+
+def mixed(state: int) -> int:
+    """Stafford's 13th variant of a 64-bit mixing function, in Python's whole numbers."""
+    mask = 2**64 - 1
+    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & mask
+    state = (state ^ (state >> 27)) * 0x94D049BB133111EB & mask
+    return state ^ (state >> 31)
+
+
+def noise_of(key: int, image: int, read: int, column: int) -> float:
+    golden, mask = 0x9E3779B97F4A7C15, 2**64 - 1
+    for part in (image, read, column):
+        key = mixed((key + part * golden) & mask)
+    return float(noise_levels()[key >> 50])
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("bits", [4, 6, 8])
+@pytest.mark.parametrize("kind", ["unit", "linear", "per_level"])
+def test_codes_are_those_of_the_slow_converter(sram_table, rows, bits, kind):
+    converter = Converter(bits=bits, reference=kind, offset=0.7, inl=0.5, noise=0.6, seed=3)
+    model = read_model(spec_of(rows), sram_table)
+    reference = reference_of(model, converter)
+    weights, activations, stored, applied = reads_of(rows)
+    sums = codes_of_die(model, reference, converter).sums(stored, dataclasses.replace(applied, first=5))
+
+    on = (activations[:, None] & weights[None]).reshape(-1, rows)
+    asserted = np.repeat(activations.sum(axis=1, dtype=np.int64), 40)
+    signal = model.currents(on, asserted, group=0) - model.bias.zeros(asserted)
+    place = positions(reference, signal).reshape(sums.shape)
+    highest = len(reference.thresholds)
+    flaws = flaws_of(converter, layer="conv", tiles=1, columns=40)
+    x = np.clip(place / (highest + 1), 0, 1)
+    place = place + flaws.offset + 4 * flaws.bow * x * (1 - x)
+    pixels = applied.shape[0] * applied.shape[1]
+    place += converter.noise * np.array(
+        [[noise_of(flaws.key, 5 + p // pixels, p % pixels, j) for j in range(40)] for p in range(len(sums))]
+    )
+    codes = np.clip(np.floor(place), 0, highest)
+    near = abs(place - np.rint(place)) < (
+        0.005 if rows == 16 else 0.02
+    )  # fixed point rounds across a threshold
+    assert (sums == signs_of(stored, applied) * codes)[~near].all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_flaws_too_small_to_matter_leave_the_ideal_codes(tables, rows):
+    for cell, table in tables.items():
+        model = read_model(spec_of(rows, cell), table)
+        reference = fit_reference(model, Converter(), None)
+        _, _, stored, applied = reads_of(rows)
+        ideal = codes_of_die(model, reference, Converter())
+        flawed = codes_of_die(model, reference, Converter(noise=1e-9))
+        assert isinstance(flawed, DieCodes)
+        assert not isinstance(ideal, DieCodes)
+        same = flawed.sums(stored, applied) == ideal.sums(stored, applied)
+        assert same.mean() > (0.995 if rows == 16 else 0.9999)  # patterns are rounded to 0.004 LSB
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_codes_depend_on_neither_batch_nor_threads(sram_table, rows):
+    model = read_model(spec_of(rows), sram_table)
+    converter = Converter(offset=0.3, inl=0.3, noise=0.5)
+    codes = codes_of_die(model, fit_reference(model, converter, None), converter)
+    _, _, stored, applied = reads_of(rows, images=5)
+    together = codes.sums(stored, applied)
+    pixels = applied.shape[0] * applied.shape[1]
+    parts = []
+    for first, last in ((0, 1), (1, 3), (3, 5)):
+        cut = slice(first * pixels, last * pixels)
+        words, inverted, asserted = (a[cut] for a in (applied.words, applied.inverted, applied.asserted))
+        parts.append(codes.sums(stored, Applied(words, inverted, asserted, applied.shape, first)))
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        alone = codes.sums(stored, applied)
+    finally:
+        numba.set_num_threads(threads)
+    assert (together == np.concatenate(parts)).all()
+    assert (together == alone).all()
+
+
+def test_noise_is_normal_and_new_for_every_read(sram_table):
+    """The same vector in every pixel of every image; a converter of 8 bits resolves its own noise."""
+    model = read_model(spec_of(16), sram_table)
+    converter = Converter(bits=8, full_scale=16, noise=6.0)
+    codes = codes_of_die(model, fit_reference(model, converter, None), converter)
+    layout = layout_of(16)
+    ones = np.ones((1, 16), np.uint8)
+    stored = Stored(
+        np.repeat(pack(ones, layout), 50, axis=0).T[None, None], np.zeros((1, 1, 50), bool), np.array([1])
+    )
+    half = (np.arange(16) < 8).astype(np.uint8)[None]
+    words = np.repeat(pack(half, layout)[:, None, None], 400, axis=0)
+    applied = Applied(words, np.zeros((400, 1, 1), np.uint8), np.full((400, 1, 1), 8, np.int32), (4, 5))
+    found = codes.sums(stored, applied)
+    # codes are whole, a sixth of a standard deviation apart
+    residual = (found - found.mean()) / np.hypot(6.0, 12**-0.5)
+    assert residual.std() == pytest.approx(1, rel=0.03)
+    ranks = np.sort(residual.ravel())
+    for quantile in (0.05, 0.5, 0.95):
+        assert ranks[int(quantile * len(ranks))] == pytest.approx(NormalDist().inv_cdf(quantile), abs=0.1)
+    by_axis = [residual.reshape(20, 20, 50).mean(axis=axis).std() for axis in (0, 1, 2)]
+    for mean, count in zip(by_axis, (20, 20, 50), strict=True):
+        assert mean == pytest.approx(count**-0.5, rel=0.2)  # independent over images, pixels and columns
+
+
+def test_an_offset_stays_with_its_converter_and_moves_codes_by_itself(sram_table):
+    model = read_model(spec_of(16), sram_table)
+    converter = Converter(bits=8, full_scale=16, offset=5.0, seed=1)
+    reference = fit_reference(model, converter, None)
+    weights, bits, stored, applied = reads_of(16)
+    shift = codes_of_die(model, reference, converter).sums(stored, applied)
+    shift = shift - codes_of_die(model, reference, Converter(bits=8, full_scale=16)).sums(stored, applied)
+    shift *= signs_of(stored, applied)
+    middle = (bits.astype(int) @ weights.T > 4) & (bits.astype(int) @ weights.T < 9)
+    offset = flaws_of(converter, layer="conv", tiles=1, columns=40).offset[0]
+    assert (abs(shift - offset)[middle] <= 1).all()
+    other = flaws_of(converter, layer="another", tiles=1, columns=40).offset[0]
+    assert abs(np.corrcoef(offset, other)[0, 1]) < 0.5
+    assert (flaws_of(converter, layer="conv", tiles=1, columns=40).offset[0] == offset).all()
+
+
+def test_a_bow_vanishes_at_both_ends_of_the_scale(sram_table):
+    model = read_model(spec_of(16), sram_table)
+    converter = Converter(bits=8, full_scale=16, inl=8.0)
+    reference = fit_reference(model, converter, None)
+    weights, bits, stored, applied = reads_of(16)
+    plain = codes_of_die(model, reference, Converter(bits=8, full_scale=16)).sums(stored, applied)
+    shift = (codes_of_die(model, reference, converter).sums(stored, applied) - plain) * signs_of(
+        stored, applied
+    )
+    count = bits.astype(int) @ weights.T
+    assert abs(shift[count == 0]).max() <= 1
+    assert abs(shift[(count > 6) & (count < 9)]).max() > 5
+
+
+def test_positions_are_codes_and_more(sram_table):
+    model = read_model(spec_of(16), sram_table)
+    for kind in ("unit", "linear", "per_level"):
+        reference = reference_of(model, Converter(reference=kind))
+        current = model.bias.lsb * np.linspace(-2, 20, 5001)
+        place = positions(reference, current)
+        assert (np.diff(place) >= 0).all()
+        highest = len(reference.thresholds)
+        assert (np.clip(np.floor(place), 0, highest) == convert(reference, current)).all()
+
+
+def test_a_converter_of_one_bit_has_no_scale_for_flaws(sram_table):
+    model = read_model(spec_of(16), sram_table)
+    converter = Converter(bits=1, noise=0.1)
+    codes = codes_of_die(model, fit_reference(model, converter, None), converter)
+    _, _, stored, applied = reads_of(16)
+    with pytest.raises(BadInput, match="two bits at least"):
+        codes.sums(stored, applied)
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(16, 0.003), (64, 0.012)])
+def test_first_order_mismatch_is_that_of_the_exact_engine(tables, rows, limit):
+    """On bits, dies and vectors that the fit has not seen."""
+    for cell, table in tables.items():
+        spec = spec_of(rows, cell)
+        variation = Variation(seed=7, mismatch=1.0)
+        weights, bits, *_ = reads_of(rows)
+        held = np.ascontiguousarray(weights.T)
+        factor = factors(held, variation, cell_sensitivity(spec, table), place="conv")
+        true = solve(Ladder(spec, table, held, factor), bits).current
+        nominal = solve(ladder_of(spec, table, held), bits).current
+        found = passed(spec, table, variation)
+        bias = bias_of(spec, table)
+        d = deviations(found, bias, held[None], factor[None])[0] / 4096
+        shift = found.count[0][bits.astype(int) @ held] * (bits @ d)
+        miss = (true - nominal) / bias.lsb - shift
+        effect = (true - nominal).std() / bias.lsb
+        assert np.sqrt((miss**2).mean()) < limit < 0.4 * effect
+        assert abs(found.error[0]) < limit
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_mismatched_cells_give_the_codes_of_their_exact_currents_but_at_a_threshold(tables, rows):
+    for cell, table in tables.items():
+        spec = spec_of(rows, cell)
+        variation = Variation(seed=7, mismatch=2.0)
+        weights, bits, stored, applied = reads_of(rows)
+        held = np.ascontiguousarray(weights.T)
+        factor = factors(held, variation, cell_sensitivity(spec, table), place="conv")
+        found = passed(spec, table, variation)
+        made = deviations(found, bias_of(spec, table), held[None, None], factor[None, None])
+        model = read_model(spec, table)
+        reference = fit_reference(model, Converter(), None)
+        codes = codes_of_die(model, reference, Converter(), passed=found)
+        sums = codes.sums(dataclasses.replace(stored, deviation=made), applied)
+        zeros = model.bias.zeros(bits.sum(axis=1, dtype=float))[:, None]
+        sides = (Ladder(spec, table, held, factor), ladder_of(spec, table, held))
+        exact, nominal = (convert(reference, solve(side, bits).current - zeros) for side in sides)
+        signs = signs_of(stored, applied)
+        differ = (sums * signs != exact).mean()
+        assert abs(sums * signs - exact).max() <= 1
+        assert differ < 0.05
+        assert differ < 0.4 * (nominal != exact).mean()
+
+
+def test_too_heavy_a_tile_for_the_first_order_is_refused(sram_table, monkeypatch):
+    monkeypatch.setattr(deviation, "RMS_LIMIT", 1e-6)
+    with pytest.raises(BadInput, match="first-order mismatch was found to be off by"):
+        passed(spec_of(16), sram_table, Variation(mismatch=1.0))
