@@ -8,6 +8,7 @@ from pydantic import Field
 from spicekit.circuits.spec import TileSpec, spec_from_tables
 from spicekit.config import Config, parse, read_toml
 from spicekit.engines.converter import Converter
+from spicekit.evaluate.costs import Costs
 
 
 class Read(Config):
@@ -39,10 +40,11 @@ class Design(Config):
     converter: Converter = Converter()
     read: Read = Read()
     limits: Limits = Limits()
+    costs: Costs = Costs()
 
 
 def read_design(path: Path) -> Design:
-    """Design from a TOML file: a tile spec with, optionally, the tables [converter], [read] and [limits].
+    """Design from a TOML file: a tile spec with, optionally, the tables [converter], [read], [limits] and [costs].
 
     Raises
     ------
@@ -58,5 +60,6 @@ def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
     converter = parse(Converter, tables.pop("converter", {}), source=f"{source} [converter]")
     read = parse(Read, tables.pop("read", {}), source=f"{source} [read]")
     limits = parse(Limits, tables.pop("limits", {}), source=f"{source} [limits]")
+    costs = parse(Costs, tables.pop("costs", {}), source=f"{source} [costs]")
     tile = spec_from_tables(tables, source=source)
-    return Design(tile=tile, converter=converter, read=read, limits=limits)
+    return Design(tile=tile, converter=converter, read=read, limits=limits, costs=costs)

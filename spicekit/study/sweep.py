@@ -61,7 +61,7 @@ class _Job:
         return content_hash(
             {
                 "spicekit": spicekit.__version__,
-                "design": self.point.design.model_dump(mode="json", exclude={"limits"}),
+                "design": self.point.design.model_dump(mode="json", exclude={"limits", "costs"}),
                 "mitigation": self.point.run.mitigation,
                 "weights": self.weights.sha256,
                 "table": self.table.sha256,
@@ -239,7 +239,7 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
     """Conditions, results and provenance of a point; without results if one of its jobs failed."""
     first = jobs[0]
     row: JsonDict = {
-        **_flat(first.point.design.model_dump(mode="json", exclude={"limits"})),
+        **_flat(first.point.design.model_dump(mode="json", exclude={"limits", "costs"})),
         **{f"run.{name}": value for name, value in first.point.run.model_dump(mode="json").items()},
     }
     fault = next((faults[job.key] for job in jobs if job.key in faults), "")

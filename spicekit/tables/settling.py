@@ -29,6 +29,8 @@ class Settling:
     """C, from the read source (in bit-line drive: from all rows) during `time`."""
     word_line_charge: float
     """C, that it takes to raise all asserted word lines over their whole length; 0 in bit-line drive."""
+    word_lines: int
+    """That are asserted; 0 in bit-line drive."""
     waves: Waves
     """`time` in s and `vsense_j#branch` in A, for plots; the edge begins at `delay`."""
     delay: float
@@ -93,7 +95,7 @@ def _read(
         (waves,) = simulate(Job(deck, (step,)), timeout=timeout)
         settled = _settled_at(waves, final, lsb / 2)
         if settled < _TRUSTED * transient.stop:
-            return _settling(tile, waves, settled, final, lsb, transient)
+            return _settling(tile, inputs, waves, settled, final, lsb, transient)
         transient = dataclasses.replace(transient, stop=transient.stop * 4)
     raise SpiceFailed(f"settling: a column of {tile.rows} rows had not settled after {_LAST_STOP} s")
 
@@ -126,6 +128,7 @@ def _settled_at(waves: Waves, final: NDArray[np.float64], tolerance: float) -> f
 
 def _settling(
     tile: TileSpec,
+    inputs: Bits,
     waves: Waves,
     settled: float,
     final: NDArray[np.float64],
@@ -147,6 +150,7 @@ def _settling(
         lsb=lsb,
         read_charge=charge(read_sources, during_read),
         word_line_charge=charge(word_lines, np.ones_like(during_read)),
+        word_lines=int(inputs.sum()) if word_lines else 0,
         waves={name: wave for name, wave in waves.items() if name == "time" or name.startswith("vsense_")},
         delay=transient.delay,
     )

@@ -40,3 +40,10 @@ def test_reram_tiles_settle_too(drive: str) -> None:
     result = settling(SPEC.replace(cell="1t1r", drive=drive, columns=4), "typical")
     assert 0 < result.time < 1e-8
     assert result.read_charge > 0
+
+
+def test_a_word_line_takes_the_same_charge_however_many_are_raised(worst: Settling) -> None:
+    few = settling(SPEC, "typical")
+    assert few.word_lines == 4
+    charges = [read.word_line_charge / read.word_lines for read in (worst, few)]
+    np.testing.assert_allclose(charges[0], charges[1], rtol=0.02)

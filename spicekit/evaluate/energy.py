@@ -1,0 +1,216 @@
+"""Energy, time and area of a network on tiles: how often each thing happens, times what it costs.
+
+A column read is one column of one group of rows, digitised once. For one output pixel of a layer, each of its
+sub-vectors is applied to all tiles that hold it, and all columns are read; tiles work side by side, the groups of a
+tile, the pixels and the layers one after the other. docs/decisions/energy.md says what is counted and what is not.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+
+from spicekit.circuits.loads import CELL_HEIGHT, CELL_WIDTH
+from spicekit.evaluate.costs import FULL_ADDER_AREA, OVERHEAD, REGISTER_AREA, XOR_AREA, Component, Costs
+from spicekit.evaluate.design import Design
+
+
+@dataclass(frozen=True)
+class ReadCircuit:
+    """What a transient in ngspice says of one read."""
+
+    settling: float
+    """s, until the worst column is right to half an LSB."""
+    word_line_charge: float
+    """C, that it takes to raise one word line."""
+
+
+@dataclass(frozen=True)
+class LayerEvents:
+    """What happens in a layer for one image."""
+
+    pixels: int
+    """Of the output."""
+    inputs: int
+    """Of one dot product, n."""
+    outputs: int
+    """Channels."""
+    tiles: int
+    """That the inputs of one dot product fill, the last one perhaps in part."""
+    groups: int
+    """Reads one after the other for a pixel."""
+    subvectors: int
+    """Groups with rows in use, over all tiles."""
+    ones: float
+    """Word lines raised, over all pixels and sub-vectors, in one block of columns."""
+    static: bool
+    """Whether columns may be stored inverted."""
+    dynamic: bool
+    """Whether sub-vectors may be applied inverted."""
+    stored_inverted: int
+    """Columns of sub-vectors."""
+    applied_inverted: float
+    """Sub-vectors, over all pixels."""
+    current: float
+    """A, mean of a column read."""
+
+    @property
+    def reads(self) -> int:
+        """Column reads."""
+        return self.pixels * self.subvectors * self.outputs
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a layer, or several, take for one image, and the room that they need."""
+
+    energy: dict[Component, float] = field(default_factory=dict)
+    """J."""
+    time: float = 0.0
+    """s, one layer after the other."""
+    area: dict[Component, float] = field(default_factory=dict)
+    """m2."""
+
+    @property
+    def total_energy(self) -> float:
+        """J."""
+        return sum(self.energy.values())
+
+    @property
+    def total_area(self) -> float:
+        """m2."""
+        return sum(self.area.values())
+
+    @property
+    def overhead(self) -> float:
+        """J, of what BinSparX adds."""
+        return sum(self.energy.get(name, 0.0) for name in OVERHEAD)
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(
+            _added(self.energy, other.energy), self.time + other.time, _added(self.area, other.area)
+        )
+
+
+def conduction_time(circuit: ReadCircuit, design: Design) -> float:
+    """Time in s for which a column conducts in a read."""
+    held = design.costs.sensing == "held"
+    return circuit.settling + (conversion_time(design) if held else 0.0)
+
+
+def conversion_time(design: Design) -> float:
+    """Time in s that a converter takes."""
+    return resolution(design) * design.costs.converter_bit_time
+
+
+def resolution(design: Design) -> int:
+    """Bits of the converters: as in the design, or as many as give each possible partial sum a code."""
+    return design.converter.bits or design.tile.rows_active.bit_length()
+
+
+def estimate(events: LayerEvents, circuit: ReadCircuit, design: Design) -> Estimate:
+    """Energy, time and area of one layer."""
+    return Estimate(
+        _counted(_energy(events, circuit, design), design.costs),
+        _time(events, circuit, design),
+        _counted(_area(events, design), design.costs),
+    )
+
+
+def together(estimates: Iterable[Estimate]) -> Estimate:
+    """Of layers that run one after the other, each on tiles of its own."""
+    return reduce(add, estimates, Estimate())
+
+
+def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[Component, float]:
+    tile, costs = design.tile, design.costs
+    pixel_subvectors = events.pixels * events.subvectors
+    blocks = math.ceil(events.outputs / tile.columns)
+    bits, count_bits = resolution(design), tile.rows_active.bit_length()
+    sum_bits = events.inputs.bit_length()
+    adder, register, xor = costs.full_adder_energy, costs.register_energy, costs.xor_energy
+    bit_line = tile.v_read * events.current * conduction_time(circuit, design)
+    word_line = circuit.word_line_charge * tile.v_wl
+    capacitance = bits * costs.converter_capacitance + 4**bits * costs.converter_noise_capacitance
+    stored_inverted = events.pixels * events.stored_inverted
+    applied_inverted = events.applied_inverted * events.outputs
+    flips = events.static or events.dynamic
+    return {
+        "bit lines": events.reads * bit_line / costs.read_supply_efficiency,
+        "word lines": events.ones * blocks * word_line * (1 + costs.word_line_driver_share),
+        "converter": events.reads * capacitance * tile.corner.vdd**2,
+        # each code added into a register
+        "accumulation": events.reads * sum_bits * (adder + register),
+        # sum(u_a), counted once for a pixel and taken from each output
+        "input sums": events.pixels * (events.inputs + events.outputs * sum_bits) * adder,
+        # ones of each sub-vector counted, the count compared with half of the rows
+        "flip decision": events.dynamic * pixel_subvectors * (tile.rows_active + count_bits) * adder,
+        "inversion": events.dynamic * pixel_subvectors * tile.rows_active * xor,
+        # (-1)^(f+d) m, then a sum where f is set, and another where d is
+        "correction": flips * events.reads * bits * xor
+        + (stored_inverted + applied_inverted) * (count_bits + 1) * adder,
+        # f at each read; sum(u_w) where d is set
+        "flip memory": (events.static * events.reads + applied_inverted * count_bits)
+        * costs.memory_bit_energy,
+    }
+
+
+def _time(events: LayerEvents, circuit: ReadCircuit, design: Design) -> float:
+    costs = design.costs
+    waiting = min(costs.columns_per_converter, design.tile.columns, events.outputs)
+    read = waiting * (circuit.settling + conversion_time(design))
+    reads = events.pixels * events.groups
+    if not events.dynamic:
+        return reads * read
+    decision = _decision_levels(design.tile.rows_active) * costs.full_adder_time
+    if costs.flips == "before each read":
+        return reads * (read + decision)
+    return reads * max(read, decision) + decision
+
+
+def _decision_levels(rows: int) -> int:
+    """Full adders in a row from the activations to the word lines: count, compare, invert.
+
+    A count reduces its numbers by 3 to 2 a level down to two, then lets the carry run.
+
+    >>> _decision_levels(16)
+    17
+    """
+    reduce_levels = max(0, math.ceil(math.log(rows / 2) / math.log(1.5)))
+    return reduce_levels + 2 * rows.bit_length() + 1
+
+
+def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
+    tile, costs = design.tile, design.costs
+    blocks = math.ceil(events.outputs / tile.columns)
+    tiles = events.tiles * blocks
+    bits, count_bits = resolution(design), tile.rows_active.bit_length()
+    converters = tiles * math.ceil(tile.columns / costs.columns_per_converter)
+    sum_bits = events.inputs.bit_length()
+    adder, xor = costs.logic_spread * FULL_ADDER_AREA, costs.logic_spread * XOR_AREA
+    register = costs.logic_spread * REGISTER_AREA
+    ends = (tile.wires.r_driver, tile.wires.r_sink)
+    column_ends = sum(costs.terminal_area / ohm for ohm in ends if ohm)
+    flips = events.static or events.dynamic
+    corrections = events.static + events.dynamic
+    memory_bits = events.static + events.dynamic * count_bits
+    return {
+        "cells": tiles * tile.rows * tile.columns * CELL_HEIGHT * CELL_WIDTH[tile.cell],
+        "drivers": tiles * (tile.rows * costs.word_line_driver_area + tile.columns * column_ends),
+        "converter": converters * 2**bits * costs.converter_code_area * costs.converter_shrink,
+        "accumulation": sum_bits * (converters * adder + tiles * tile.columns * register),
+        "input sums": (events.inputs + converters // events.tiles * sum_bits) * adder,
+        "flip decision": events.dynamic * events.tiles * (tile.rows_active + count_bits) * adder,
+        "inversion": events.dynamic * events.tiles * tile.rows_active * xor,
+        "correction": converters * (flips * bits * xor + corrections * (count_bits + 1) * adder),
+        "flip memory": tiles * tile.columns * tile.groups * memory_bits * costs.memory_bit_area,
+    }
+
+
+def _counted(parts: dict[Component, float], costs: Costs) -> dict[Component, float]:
+    return {name: value for name, value in parts.items() if name not in costs.leave_out}
+
+
+def _added(one: dict[Component, float], other: dict[Component, float]) -> dict[Component, float]:
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in (*one, *other)}
