@@ -139,6 +139,12 @@ class Costs(Config):
         description="m2. A 6T cell, 0.027 um2 (TSMC, IEDM 2016); assumed twice, because half of a small memory is not "
         "cells.",
     )
+    position_bits: int = Field(
+        default=4,
+        ge=1,
+        description="Of the weight that a row has where flips go by position. Assumed: rows of one read differ by less "
+        "than one part in 16 of what decides. Read from a memory each time.",
+    )
     logic_spread: float = Field(
         default=1.4,
         ge=1,

@@ -48,6 +48,8 @@ class LayerEvents:
     """Whether columns may be stored inverted."""
     dynamic: bool
     """Whether sub-vectors may be applied inverted."""
+    weighted: bool
+    """Whether a row has a weight of its own in that decision (`mapping.positions`)."""
     stored_inverted: int
     """Columns of sub-vectors."""
     applied_inverted: float
@@ -136,6 +138,10 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
     stored_inverted = events.pixels * events.stored_inverted
     applied_inverted = events.applied_inverted * events.outputs
     flips = events.static or events.dynamic
+    weight_bits = _weight_bits(events, costs)
+    decision = (tile.rows_active * weight_bits + count_bits + weight_bits - 1) * adder
+    if events.weighted:
+        decision += tile.rows_active * weight_bits * costs.memory_bit_energy
     return {
         "bit lines": events.reads * bit_line / costs.read_supply_efficiency,
         "word lines": events.ones * blocks * word_line * (1 + costs.word_line_driver_share),
@@ -144,8 +150,8 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
         "accumulation": events.reads * sum_bits * (adder + register),
         # sum(u_a), counted once for a pixel and taken from each output
         "input sums": events.pixels * (events.inputs + events.outputs * sum_bits) * adder,
-        # ones of each sub-vector counted, the count compared with half of the rows
-        "flip decision": events.dynamic * pixel_subvectors * (tile.rows_active + count_bits) * adder,
+        # ones of each sub-vector added up, the sum compared with half of the greatest
+        "flip decision": events.dynamic * pixel_subvectors * decision,
         "inversion": events.dynamic * pixel_subvectors * tile.rows_active * xor,
         # (-1)^(f+d) m, then a sum where f is set, and another where d is
         "correction": flips * events.reads * bits * xor
@@ -163,22 +169,28 @@ def _time(events: LayerEvents, circuit: ReadCircuit, design: Design) -> float:
     reads = events.pixels * events.groups
     if not events.dynamic:
         return reads * read
-    decision = _decision_levels(design.tile.rows_active) * costs.full_adder_time
+    levels = _decision_levels(design.tile.rows_active, _weight_bits(events, costs))
+    decision = levels * costs.full_adder_time
     if costs.flips == "before each read":
         return reads * (read + decision)
     return reads * max(read, decision) + decision
 
 
-def _decision_levels(rows: int) -> int:
-    """Full adders in a row from the activations to the word lines: count, compare, invert.
+def _weight_bits(events: LayerEvents, costs: Costs) -> int:
+    return costs.position_bits if events.weighted else 1
 
-    A count reduces its numbers by 3 to 2 a level down to two, then lets the carry run.
 
-    >>> _decision_levels(16)
+def _decision_levels(rows: int, weight_bits: int) -> int:
+    """Full adders in a row from the activations to the word lines: add up, compare, invert.
+
+    A tree makes two numbers of three on each level, down to two; then a carry runs through the sum, and one through
+    the comparison.
+
+    >>> _decision_levels(16, 1)
     17
     """
-    reduce_levels = max(0, math.ceil(math.log(rows / 2) / math.log(1.5)))
-    return reduce_levels + 2 * rows.bit_length() + 1
+    tree = max(0, math.ceil(math.log(rows / 2) / math.log(1.5)))
+    return tree + 2 * (rows.bit_length() + weight_bits - 1) + 1
 
 
 def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
@@ -195,13 +207,17 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
     flips = events.static or events.dynamic
     corrections = events.static + events.dynamic
     memory_bits = events.static + events.dynamic * count_bits
+    weight_bits = _weight_bits(events, costs)
+    decision = (tile.rows_active * weight_bits + count_bits + weight_bits - 1) * adder
+    if events.weighted:
+        decision += tile.rows * weight_bits * costs.memory_bit_area
     return {
         "cells": tiles * tile.rows * tile.columns * CELL_HEIGHT * CELL_WIDTH[tile.cell],
         "drivers": tiles * (tile.rows * costs.word_line_driver_area + tile.columns * column_ends),
         "converter": converters * 2**bits * costs.converter_code_area * costs.converter_shrink,
         "accumulation": sum_bits * (converters * adder + tiles * tile.columns * register),
         "input sums": (events.inputs + converters // events.tiles * sum_bits) * adder,
-        "flip decision": events.dynamic * events.tiles * (tile.rows_active + count_bits) * adder,
+        "flip decision": events.dynamic * events.tiles * decision,
         "inversion": events.dynamic * events.tiles * tile.rows_active * xor,
         "correction": converters * (flips * bits * xor + corrections * (count_bits + 1) * adder),
         "flip memory": tiles * tile.columns * tile.groups * memory_bits * costs.memory_bit_area,

@@ -30,6 +30,7 @@ PLAIN = LayerEvents(
     ones=500.0,
     static=False,
     dynamic=False,
+    weighted=False,
     stored_inverted=0,
     applied_inverted=0.0,
     current=50e-6,
@@ -93,6 +94,15 @@ def test_binsparx_adds_nothing_when_off_and_each_flip_its_own_part():
     assert all(
         of(events).energy[name] == of(PLAIN).energy[name] for events in RUNS.values() for name in shared
     )
+
+
+def test_flips_by_position_take_more_to_decide_and_nothing_else():
+    counted, weighted = of(BOTH), of(dataclasses.replace(BOTH, weighted=True))
+    for kind in ("energy", "area"):
+        parts, others = getattr(counted, kind), getattr(weighted, kind)
+        assert others["flip decision"] > 3 * parts["flip decision"]
+        assert {name for name in parts if parts[name] != others[name]} == {"flip decision"}
+    assert weighted.time > counted.time
 
 
 def test_more_reads_take_more_time_and_energy():
@@ -178,6 +188,7 @@ def test_one_layer_by_hand():
         ones=4.0,
         static=True,
         dynamic=True,
+        weighted=False,
         stored_inverted=1,
         applied_inverted=2.0,
         current=10e-6,
