@@ -93,6 +93,29 @@ def deviations(found: Passed, bias: Bias, bits: Bits, factor: Array) -> NDArray[
     return np.asarray(steps.astype(np.int16))
 
 
+def shifts(found: Passed, bias: Bias, held: Bits, factor: Array, bits: Bits) -> Array:
+    """(b, groups, c) A: what mismatch adds to each read of activation bits (b, r).
+
+    Parameters
+    ----------
+    found : Passed
+    bias : Bias
+    held : (r, c) uint8 array
+        Bits in the cells.
+    factor : (r, c) float64 array
+        From `variation.factors`.
+    bits : (b, r) uint8 array
+    """
+    groups, m = found.place.shape
+    above = _above_nominal(bias, held, factor) * found.place.reshape(-1, 1)
+    current = np.empty((len(bits), groups, held.shape[1]))
+    for group in range(groups):
+        rows = slice(group * m, (group + 1) * m)
+        n = bits[:, rows].astype(np.int64) @ held[rows]
+        current[:, group] = bias.lsb * found.count[group][n] * (bits[:, rows] @ above[rows])
+    return current
+
+
 def _above_nominal(bias: Bias, bits: Bits, factor: Array) -> Array:
     """What asserted cells deliver above nominal with their terminals held at the bias, LSB."""
     return np.asarray((bias.state[:, 1] / bias.lsb)[bits] * (factor - 1))

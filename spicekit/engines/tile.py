@@ -1,14 +1,25 @@
 """One tile through any of the four engines: bits in, column currents out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines import fast, ladder, mesh, mesh_fast, spice
-from spicekit.engines.bias import state_currents
+from spicekit.engines import deviation, fast, ladder, mesh, mesh_fast, spice
+from spicekit.engines.bias import bias_of, state_currents
+from spicekit.engines.ladder import Ladder
+from spicekit.engines.mesh import Mesh
+from spicekit.engines.variation import (
+    NO_VARIATION,
+    Variation,
+    cell_sensitivity,
+    factors,
+    require_wordline,
+    stick,
+)
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable
 
@@ -24,13 +35,27 @@ class Tile:
     spec: TileSpec
     table: IVTable
     weights: Bits
-    """(r, c) 0 or 1."""
+    """(r, c) 0 or 1, as written."""
+    variation: Variation = NO_VARIATION
+    """Of its cells; by default they are all alike, and hold what is written."""
 
     def __post_init__(self) -> None:
         spec = self.spec
         check_bits("weights", self.weights, (spec.rows, spec.columns))
         if spec.v_read > self.table.voltage[-1]:
             raise BadInput(f"v_read = {spec.v_read} V is outside the table, 0 to {self.table.voltage[-1]} V.")
+
+    @cached_property
+    def held(self) -> Bits:
+        """(r, c) bits that the cells hold."""
+        return stick(self.weights, self.variation, place=_PLACE)
+
+    @cached_property
+    def factor(self) -> Array:
+        """(r, c) on the current of each cell; raises as `cell_sensitivity` does."""
+        if not self.variation.mismatch:
+            return np.ones(self.weights.shape)
+        return factors(self.held, self.variation, cell_sensitivity(self.spec, self.table), place=_PLACE)
 
 
 def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
@@ -53,7 +78,8 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     Raises
     ------
     BadInput
-        If `bits` is not (b, r) or holds anything but 0 and 1, or the fast engine is not accurate enough for the spec.
+        If `bits` is not (b, r) or holds anything but 0 and 1, or the fast engine is not accurate enough for the spec;
+        for mismatch with the spice engine, and with the fast one of bit-line drive.
     NotConverged, SpiceFailed
         From the exact and the spice engine.
     """
@@ -65,18 +91,26 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     spec = tile.spec
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
     if engine == "fast" and spec.drive == "wordline":
-        return fast.read_currents(spec, tile.table, tile.weights, bits)
+        current = fast.read_currents(spec, tile.table, tile.held, bits)
+        if tile.variation.mismatch:
+            found = deviation.passed(spec, tile.table, tile.variation)
+            current += deviation.shifts(found, bias_of(spec, tile.table), tile.held, tile.factor, bits)
+        return current
+    if tile.variation.mismatch and engine == "fast":
+        require_wordline(spec)
+    if tile.variation.mismatch and engine == "spice":
+        raise BadInput("the spice engine takes all cells as alike; use the exact engine for mismatch.")
     reads = one_read_each(spec, bits)
     if engine == "ideal":
         current = _ideal(tile, reads)
     elif engine == "spice":
-        current = spice.solve(spec, tile.weights, reads)
+        current = spice.solve(spec, tile.held, reads)
     elif spec.drive == "wordline":
-        current = ladder.solve(ladder.ladder_of(spec, tile.table, tile.weights), reads).current
+        current = ladder.solve(Ladder(spec, tile.table, tile.held, tile.factor), reads).current
     elif engine == "fast":
-        current = mesh_fast.column_currents(spec, tile.table, tile.weights, reads)
+        current = mesh_fast.column_currents(spec, tile.table, tile.held, reads)
     else:
-        current = mesh.solve(mesh.mesh_of(spec, tile.table, tile.weights), reads).current
+        current = mesh.solve(Mesh(spec, tile.table, tile.held, tile.factor), reads).current
     return current.reshape(len(bits), spec.groups, spec.columns)
 
 
@@ -117,8 +151,11 @@ def check_bits(name: str, bits: NDArray[np.generic], shape: tuple[int, int]) -> 
         raise BadInput(f"{name}: expected uint8 bits, 0 or 1, got {bits.dtype} up to {bits.max(initial=0)}.")
 
 
+_PLACE = "tile"  # of the cells that a variation is drawn for
+
+
 def _ideal(tile: Tile, reads: Bits) -> Array:
     state = state_currents(tile.spec, tile.table)
     a = np.stack([1 - reads, reads]).astype(float)
-    w = np.stack([1 - tile.weights, tile.weights]).astype(float)
+    w = np.stack([1 - tile.held, tile.held]) * tile.factor
     return np.asarray(np.einsum("wa,abr,wrc->bc", state, a, w, optimize=True))

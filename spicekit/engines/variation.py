@@ -45,6 +45,9 @@ class Variation(Config):
         return self
 
 
+NO_VARIATION = Variation()
+
+
 def stick(bits: Bits, variation: Variation, *, place: str) -> Bits:
     """Bits that cells hold after `bits` (..) were written; `place` names the cells: a layer, or a single tile."""
     if not (variation.stuck_at_0 or variation.stuck_at_1):

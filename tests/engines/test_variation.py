@@ -1,0 +1,141 @@
+"""Cells that are not all alike: draws, factors against ngspice, and what the engines make of them."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from spicekit.circuits.render import cell_deck
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.devices.cards import load_card
+from spicekit.devices.mismatch import sigma_vt
+from spicekit.devices.reram import load_reram
+from spicekit.engines.bias import bias_of
+from spicekit.engines.tile import Tile, column_currents, read_currents
+from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
+from spicekit.errors import BadInput
+from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.tables.spread import TRANSISTORS, alters
+
+
+def spec_of(cell="8t-sram", *, drive="wordline", ohm=3.2, rows=16, rows_active=16) -> TileSpec:
+    wires = Wires(r_bl=ohm, r_sl=ohm, r_row=ohm, r_col=ohm)
+    return TileSpec(cell=cell, drive=drive, rows=rows, rows_active=rows_active, columns=6, wires=wires)
+
+
+def bits_of(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2, shape, dtype=np.uint8)
+
+
+def test_stuck_cells_have_their_rate_and_hold_against_what_is_written():
+    variation = Variation(stuck_at_0=0.1, stuck_at_1=0.05, seed=4)
+    zeros, ones = (stick(np.full((200, 300), bit, np.uint8), variation, place="conv") for bit in (0, 1))
+    assert zeros.mean() == pytest.approx(0.05, rel=0.05)
+    assert 1 - ones.mean() == pytest.approx(0.1, rel=0.05)
+    written = bits_of(200, 300)
+    held = stick(written, variation, place="conv")
+    free = zeros != ones
+    assert (held[free] == written[free]).all()
+    assert (held[~free] == zeros[~free]).all()
+
+
+def test_a_die_is_its_seed_and_layers_differ():
+    variation, written = Variation(stuck_at_0=0.3, seed=1), np.ones((50, 50), np.uint8)
+    held = stick(written, variation, place="conv")
+    assert (held == stick(written, variation, place="conv")).all()
+    assert (held == stick(written.reshape(10, 5, 50), variation, place="conv").reshape(50, 50)).all()
+    assert (held != stick(written, variation, place="other")).any()
+    assert (held != stick(written, variation.replace(seed=2), place="conv")).any()
+
+
+def test_more_than_all_cells_cannot_be_stuck():
+    with pytest.raises(ValidationError, match="must not exceed 1"):
+        Variation(stuck_at_0=0.6, stuck_at_1=0.6)
+
+
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+@pytest.mark.parametrize("weight", [0, 1])
+def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell, weight):
+    """Draws of up to three standard deviations, on all devices at once; a and b come from one at a time."""
+    spec = spec_of(cell)
+    sensitivity = cell_sensitivity(spec, tables[cell])
+    z = np.clip(np.random.default_rng(5).standard_normal((12, sensitivity.shape[1])), -3, 3)
+    names = TRANSISTORS[cell]
+    sigma = sigma_vt(load_card(spec.device.nmos, "tt"), spec.device.fins)
+    found = []
+    for draw in np.concatenate([np.zeros((1, z.shape[1])), z]):
+        gap = None
+        if cell == "1t1r":
+            preset = load_reram(spec.device.reram)
+            nominal, log = (
+                (preset.gap_lrs, np.log1p(preset.sigma_lrs * draw[-1]))
+                if weight
+                else (preset.gap_hrs, preset.sigma_hrs * draw[-1])
+            )
+            gap = float(nominal - preset.g0 * log)
+        deck = cell_deck(spec, weight=weight, gap=gap)
+        step = Step("op", alters(names, "xcell", sigma * draw[: len(names)]))
+        (waves,) = simulate(Job(deck, (step,), ("vsl#branch",)))
+        found.append(waves["vsl#branch"][0])
+    a, b = sensitivity[weight].T
+    expected = np.exp(z @ a + z**2 @ b)
+    np.testing.assert_allclose(np.array(found[1:]) / found[0], expected, rtol=0.02 if weight else 0.06)
+
+
+def test_spread_of_the_read_current_is_that_of_the_devices(tables):
+    """8T-SRAM, two fins: 6 %, of which the access transistor has most; without mismatch all are alike."""
+    bits = np.ones((300, 100), np.uint8)
+    sensitivity = cell_sensitivity(spec_of(), tables["8t-sram"])
+    one, two = (factors(bits, Variation(mismatch=k), sensitivity, place="conv").std() for k in (1.0, 2.0))
+    assert one == pytest.approx(0.06, abs=0.01)
+    assert two == pytest.approx(2 * one, rel=0.05)
+    assert (factors(bits, Variation(), sensitivity, place="conv") == 1).all()
+
+
+@pytest.mark.parametrize("drive", ["wordline", "bitline"])
+@pytest.mark.parametrize("engine", ["spice", "exact", "fast", "ideal"])
+def test_a_tile_with_stuck_cells_is_the_tile_that_holds_those_bits(tables, drive, engine):
+    spec = spec_of("1t1r", drive=drive)
+    written, bits = bits_of(16, 6), bits_of(3, 16, seed=1)
+    variation = Variation(stuck_at_0=0.2, stuck_at_1=0.2)
+    made = Tile(spec, tables["1t1r"], written, variation)
+    assert (made.held != written).any()
+    plain = Tile(spec, tables["1t1r"], made.held)
+    currents = [column_currents(tile, bits, engine=engine) for tile in (made, plain)]
+    np.testing.assert_array_equal(*currents)
+
+
+@pytest.mark.parametrize("drive", ["wordline", "bitline"])
+def test_the_engines_see_the_same_mismatched_cells(tables, drive):
+    """Without wires the exact engine adds up the cells; with light ones it is near."""
+    variation = Variation(mismatch=1.0, seed=3)
+    written, bits = bits_of(16, 6), bits_of(5, 16, seed=1)
+    bare = spec_of("1t1r", drive=drive, ohm=0.0)
+    bare = bare.replace(wires=bare.wires.replace(r_driver=0.0, r_sink=0.0))
+    tile = Tile(bare, tables["1t1r"], written, variation)
+    exact, ideal = (column_currents(tile, bits, engine=engine) for engine in ("exact", "ideal"))
+    np.testing.assert_allclose(exact, ideal, rtol=1e-6)
+    plain = column_currents(Tile(bare, tables["1t1r"], written), bits, engine="ideal")
+    assert abs(ideal / plain - 1).max() > 0.005
+
+
+@pytest.mark.parametrize("rows_active", [8, 16])
+def test_fast_follows_the_exact_engine_on_every_group_of_rows(tables, rows_active):
+    for cell, table in tables.items():
+        spec = spec_of(cell, rows_active=rows_active)
+        written, bits = bits_of(16, 6), bits_of(40, 16, seed=1)
+        made = Tile(spec, table, written, Variation(mismatch=1.0, seed=3))
+        exact, fast = (read_currents(made, bits, engine=engine) for engine in ("exact", "fast"))
+        nominal = read_currents(Tile(spec, table, written), bits, engine="exact")
+        unit = bias_of(spec, table).lsb
+        assert abs(fast - exact).max() < 0.02 * unit
+        assert abs(nominal - exact).max() > 0.1 * unit
+
+
+def test_what_an_engine_cannot_do_it_refuses(tables):
+    written, bits = bits_of(16, 6), bits_of(1, 16)
+    mismatch = Variation(mismatch=1.0)
+    with pytest.raises(BadInput, match="spice engine takes all cells as alike"):
+        column_currents(Tile(spec_of(), tables["8t-sram"], written, mismatch), bits, engine="spice")
+    tile = Tile(spec_of("1t1r", drive="bitline"), tables["1t1r"], written, mismatch)
+    with pytest.raises(BadInput, match="bit-line drive takes all cells as alike"):
+        column_currents(tile, bits, engine="fast")
