@@ -13,7 +13,7 @@ from spicekit.engines.bias import bias_of
 from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.errors import BadInput
-from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.spice.simulator import Job, Step, simulate_all
 from spicekit.tables.spread import TRANSISTORS, alters
 
 
@@ -61,7 +61,7 @@ def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell
     z = np.clip(np.random.default_rng(5).standard_normal((12, sensitivity.shape[1])), -3, 3)
     names = TRANSISTORS[cell]
     sigma = sigma_vt(load_card(spec.device.nmos, "tt"), spec.device.fins)
-    found = []
+    jobs = []
     for draw in np.concatenate([np.zeros((1, z.shape[1])), z]):
         gap = None
         if cell == "1t1r":
@@ -74,11 +74,12 @@ def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell
             gap = float(nominal - preset.g0 * log)
         deck = cell_deck(spec, weight=weight, gap=gap)
         step = Step("op", alters(names, "xcell", sigma * draw[: len(names)]))
-        (waves,) = simulate(Job(deck, (step,), ("vsl#branch",)))
-        found.append(waves["vsl#branch"][0])
+        jobs.append(Job(deck, (step,), ("vsl#branch",)))
+    outcomes = dict(simulate_all(jobs))
+    current = np.array([outcomes[place].runs[0].waves["vsl#branch"][0] for place in range(len(jobs))])
     a, b = sensitivity[weight].T
     expected = np.exp(z @ a + z**2 @ b)
-    np.testing.assert_allclose(np.array(found[1:]) / found[0], expected, rtol=0.02 if weight else 0.06)
+    np.testing.assert_allclose(current[1:] / current[0], expected, rtol=0.02 if weight else 0.06)
 
 
 def test_spread_of_the_read_current_is_that_of_the_devices(tables):
