@@ -37,9 +37,9 @@ def evaluate(
 
     from spicekit.cli.display import evaluations_table, stages
     from spicekit.evaluate.design import read_design
-    from spicekit.evaluate.evaluation import check_mitigations
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.signoff import not_signed_off
+    from spicekit.evaluate.tiled import calibration_images, check_mitigations
     from spicekit.files import write_atomically
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.cifar import download_cifar10
@@ -60,7 +60,7 @@ def evaluate(
     dataset = load_dataset(data, "test", folder=folder)
     if images is not None:
         dataset = dataset.first(images)
-    calibration = load_dataset(data, "train", folder=folder)
+    calibration = load_dataset(data, "train", folder=folder).first(calibration_images(design))
     with stages(network) as report:
         result = evaluate_network(
             trained, dataset, design, table, calibration=calibration, mitigations=mitigations, report=report

@@ -73,7 +73,7 @@ def export(
     from spicekit.circuits.render import check_detail, tile_deck
     from spicekit.engines.expected import expected_currents
     from spicekit.evaluate.design import read_design
-    from spicekit.evaluate.evaluation import MITIGATIONS, check_mitigations
+    from spicekit.evaluate.tiled import MITIGATIONS, check_mitigations
     from spicekit.evaluate.vectors import network_case
     from spicekit.files import write_array, write_atomically
     from spicekit.networks.checkpoints import load_network

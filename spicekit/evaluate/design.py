@@ -9,6 +9,8 @@ from spicekit.circuits.spec import TileSpec, spec_from_tables
 from spicekit.config import Config, parse, read_toml
 from spicekit.engines.converter import Converter
 from spicekit.evaluate.costs import Costs
+from spicekit.mapping.binsparx import FlipRule
+from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling
 
 
 class Read(Config):
@@ -33,18 +35,40 @@ class Limits(Config):
     x LSB moves about a fraction x of the codes."""
 
 
+class Mapping(Config):
+    """How a network is laid out, beyond BinSparX."""
+
+    unrolling: Unrolling = DEFAULT_UNROLLING
+    """Order of a convolution's inputs along the rows."""
+    flips: FlipRule = "count"
+    """What decides BinSparX's flips: ones counted, or the error that they are predicted to cause."""
+    recalibrate: int = Field(default=0, ge=0)
+    """Images of the training split on which the batch norms' statistics are taken anew, on the tiles; 0: never."""
+
+
+class Ablation(Config):
+    """What is idealised, to see what it costs. Wires and terminals are switched off by a resistance of 0."""
+
+    linear_cells: bool = False
+    """Cells are resistors that conduct what the real ones do at `v_read`."""
+    layer: str | None = None
+    """Only this layer runs on real tiles, the others on ideal ones."""
+
+
 class Design(Config):
     """What a network is evaluated on."""
 
     tile: TileSpec
     converter: Converter = Converter()
     read: Read = Read()
+    mapping: Mapping = Mapping()
+    ablation: Ablation = Ablation()
     limits: Limits = Limits()
     costs: Costs = Costs()
 
 
 def read_design(path: Path) -> Design:
-    """Design from a TOML file: a tile spec with, optionally, the tables [converter], [read], [limits] and [costs].
+    """Design from a TOML file: a tile spec with, optionally, a table for each other field of `Design`.
 
     Raises
     ------
@@ -57,9 +81,13 @@ def read_design(path: Path) -> Design:
 def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
     """Design from the tables of a TOML file; `source` names it in errors."""
     tables = dict(tables)
-    converter = parse(Converter, tables.pop("converter", {}), source=f"{source} [converter]")
-    read = parse(Read, tables.pop("read", {}), source=f"{source} [read]")
-    limits = parse(Limits, tables.pop("limits", {}), source=f"{source} [limits]")
-    costs = parse(Costs, tables.pop("costs", {}), source=f"{source} [costs]")
-    tile = spec_from_tables(tables, source=source)
-    return Design(tile=tile, converter=converter, read=read, limits=limits, costs=costs)
+    parts = {
+        name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]")
+        for name, kind in _PARTS.items()
+    }
+    return Design.model_validate({"tile": spec_from_tables(tables, source=source), **parts})
+
+
+_PARTS: dict[str, type[Config]] = {
+    name: type(field.default) for name, field in Design.model_fields.items() if name != "tile"
+}

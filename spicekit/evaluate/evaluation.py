@@ -6,11 +6,8 @@ software's own activations cause, counted on some of the images: a network that 
 something else, and would compare with nothing.
 """
 
-import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,29 +15,24 @@ from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import Bias
-from spicekit.engines.fast import Codes, ReadModel, fit_reference, ideal_codes, read_model
-from spicekit.engines.words import Applied, Tally
-from spicekit.errors import BadInput, SpicekitError
+from spicekit.engines.fast import ideal_codes
+from spicekit.engines.words import Tally
+from spicekit.errors import SpicekitError
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.inference import Layers, map_network, on_tiles
-from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.packed import PackedLayer
+from spicekit.evaluate.inference import map_network, on_tiles
+from spicekit.evaluate.tiled import (
+    MITIGATIONS,
+    PROBE_IMAGES,
+    Mitigation,
+    TiledNetwork,
+    running,
+    tallies,
+    tile_network,
+)
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import JsonDict
 from spicekit.tables.table import IVTable
-
-Mitigation = Literal["none", "static", "dynamic", "both"]
-MITIGATIONS: dict[Mitigation, BinSparX] = {
-    "none": BinSparX(),
-    "static": BinSparX(static=True),
-    "dynamic": BinSparX(dynamic=True),
-    "both": BinSparX(static=True, dynamic=True),
-}
-
-# Images whose reads are counted for currents, and on which fitted references are calibrated: a layer then shows
-# 10^6 reads and more, so that sampling changes a mean by far less than 1 %.
-PROBE_IMAGES = 16
 
 Report = Callable[[str], None]
 
@@ -146,7 +138,7 @@ def evaluate(
     table : IVTable
         Of the design's cell and corner.
     calibration : Dataset
-        Whose reads a fitted converter reference is calibrated on; never the images to be classified.
+        As in `tile_network`.
     mitigations : sequence of {"none", "static", "dynamic", "both"}
         Runs on the real tiles; the first is what the others are compared with.
     reference : (float, float), optional
@@ -168,14 +160,6 @@ def evaluate(
             run_on_tiles(network, dataset, design, table, mitigation=mitigation, calibration=calibration)
         )
     return Evaluation(design, len(dataset), *reference, tuple(runs))
-
-
-def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
-    """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
-    known = get_args(Mitigation)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
-        raise BadInput(f"mitigations {list(names)}: pass some of {list(known)}, each once.")
-    return [name for name in known if name in names]
 
 
 def software_and_ideal(
@@ -220,40 +204,22 @@ def run_on_tiles(
         Of the design's cell and corner.
     mitigation : {"none", "static", "dynamic", "both"}
     calibration : Dataset
-        Whose reads a fitted converter reference is calibrated on; never the images to be classified.
+        As in `tile_network`.
     """
-    model = read_model(design.tile, table)
-    layers = map_network(network, design.tile, binsparx=MITIGATIONS[mitigation])
-    codes = calibrated_codes(network, layers, design, table, calibration=calibration)
-    statistics = read_statistics(network, dataset, layers, model)
-    with on_tiles(network, layers, codes):
+    tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
+    statistics = read_statistics(network, dataset, tiled)
+    with running(network, tiled):
         accuracy = fraction_right(predict_logits(network, dataset), dataset)
     return TileRun(mitigation, accuracy, statistics)
 
 
 def read_statistics(
-    network: torch.nn.Module, dataset: Dataset, layers: Layers, model: ReadModel
+    network: torch.nn.Module, dataset: Dataset, tiled: TiledNetwork
 ) -> dict[str, ReadStatistics]:
-    """What each layer reads of the first images, on ideal tiles.
-
-    A network that the tiles have brought down applies other bits; currents are compared on the right ones.
-    """
+    """What each layer reads of the first images, on ideal tiles."""
     few = dataset.first(min(PROBE_IMAGES, len(dataset)))
-    tallies = _tallies(network, few, layers, ideal_codes(model.bias.spec), model)
-    return {name: _statistics(model.bias, tally, len(few)) for name, tally in tallies.items()}
-
-
-def calibrated_codes(
-    network: torch.nn.Module, layers: Layers, design: Design, table: IVTable, *, calibration: Dataset
-) -> Codes:
-    """Codes of a design's converter, its reference fitted to what the network reads of `calibration` on ideal tiles."""
-    model = read_model(design.tile, table)
-    met = None
-    if design.converter.reference != "unit":
-        few = calibration.first(min(PROBE_IMAGES, len(calibration)))
-        tallies = _tallies(network, few, layers, ideal_codes(design.tile), model)
-        met = functools.reduce(operator.add, tallies.values())
-    return model.codes(fit_reference(model, design.converter, met))
+    met = tallies(network, few, tiled.layers, tiled.model)
+    return {name: _statistics(tiled.model.bias, tally, len(few)) for name, tally in met.items()}
 
 
 def total(layers: Mapping[str, ReadStatistics]) -> ReadStatistics:
@@ -285,22 +251,6 @@ def _require_equal(logits: Tensor, software: Tensor, where: str) -> None:
     wrong = int((logits != software).any(dim=1).sum())
     if wrong:
         raise NotExact(f"{wrong} of {len(logits)} images have other logits {where} than in software.")
-
-
-def _tallies(
-    network: torch.nn.Module, dataset: Dataset, layers: Layers, codes: Codes, model: ReadModel
-) -> dict[str, Tally]:
-    """What each layer reads while the network classifies `dataset` with these codes."""
-    tallies: dict[str, Tally] = {}
-
-    def probe(packed: PackedLayer, applied: Applied) -> None:
-        name = packed.layer.name
-        tally = model.tally(packed.stored, applied)
-        tallies[name] = tallies[name] + tally if name in tallies else tally
-
-    with on_tiles(network, layers, codes, probe=probe):
-        predict_logits(network, dataset)
-    return tallies
 
 
 def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:

@@ -1,6 +1,6 @@
 """A network whose binary layers run on tiles."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -50,7 +50,7 @@ def map_network(
 def on_tiles(
     network: torch.nn.Module,
     layers: Layers,
-    codes: Codes,
+    codes: Codes | Mapping[str, Codes],
     *,
     probe: Probe | None = None,
     first_image: int = 0,
@@ -62,15 +62,16 @@ def on_tiles(
     network : Module
     layers : Layers
         From `map_network`, of this network.
-    codes : Codes
+    codes : Codes, or mapping of them by layer
     probe : function, optional
         Called with each layer and the words applied to it.
     first_image : int
         Place of the first image that the network will see, for converters with noise; the others follow in order.
     """
     modules = binary_layers(network)
+    by_layer = codes if isinstance(codes, Mapping) else dict.fromkeys(modules, codes)
     for name, module in modules.items():
-        module.product = _product(layers[name], codes, probe, first_image)  # type: ignore[assignment,method-assign]
+        module.product = _product(layers[name], by_layer[name], probe, first_image)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

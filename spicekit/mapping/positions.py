@@ -74,7 +74,7 @@ def row_weights(
                 together = bits @ bits.T / bits.shape[1]
             weights[tile, group] = (block * together).sum(axis=1)
     mean = weights.sum(axis=2, keepdims=True) / np.maximum(used.sum(axis=2, keepdims=True), 1)
-    return np.divide(weights, mean, out=used.copy(), where=mean > 0).astype(np.float32)
+    return np.asarray(np.divide(weights, mean, out=used.copy(), where=mean > 0), np.float32)
 
 
 def byte_scores(weights: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

@@ -81,6 +81,17 @@ def interpolate(table: IVTable, state: NDArray[np.integer], v_bl: Array, v_sl: A
     return np.asarray(np.einsum("ni,nij,nj->n", weights[0], patches, weights[1]))
 
 
+def linear(table: IVTable, v_read: float) -> IVTable:
+    """The table of linear cells that conduct what these do at `v_read` and 0 V, in each state.
+
+    What a tile does with it and without shows what the cells' non-linearity costs.
+    """
+    v = table.voltage
+    state = np.arange(4)
+    at_read = interpolate(table, state, np.full(4, v_read), np.zeros(4)).reshape(2, 2, 1, 1)
+    return IVTable(v, at_read / v_read * (v[:, None] - v[None, :]), {**table.origin, "linear_at": v_read})
+
+
 def _basis(table: IVTable, v: Array) -> tuple[Array, NDArray[np.intp]]:
     """(n, 4) weights of the cubic B-splines that are not zero at v, and (n,) index of the first."""
     x = (np.asarray(v, float) - table.voltage[0]) / table.step

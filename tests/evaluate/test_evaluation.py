@@ -1,19 +1,24 @@
 """A small trained-like network on tiles: what must hold at any design point."""
 
 import dataclasses
+from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.bias import bias_of
 from spicekit.engines.converter import Converter
+from spicekit.errors import BadInput
 from spicekit.evaluate import inference
 from spicekit.evaluate.design import Design, read_design
 from spicekit.evaluate.evaluation import NotExact, evaluate, run_on_tiles, software_and_ideal
-from spicekit.mapping.binsparx import BinSparX
-from spicekit.networks.data import load_dataset
+from spicekit.evaluate.tiled import running, tile_network
+from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
 from spicekit.networks.models import resnet18, vgg_small
+from spicekit.tables.table import interpolate, linear
 
 
 @pytest.fixture(scope="module")
@@ -81,27 +86,20 @@ def test_a_fitted_reference_gets_more_codes_right(network, digits, sram_table, r
 
     def distance(kind: str) -> float:
         design = design_of(3.2, reference=kind)
-        model, layers = run_parts(network, design, sram_table, digits)
-        with inference.on_tiles(network, layers, model):
+        tiled = tile_network(network, design, sram_table, mitigation="none", calibration=digits)
+        with running(network, tiled):
             return float((predict_logits(network, digits) - software).abs().mean())
 
     assert distance(reference) < distance("unit")
 
 
-def run_parts(network, design, table, calibration):
-    from spicekit.evaluate.evaluation import calibrated_codes
-
-    layers = inference.map_network(network, design.tile, binsparx=BinSparX())
-    return calibrated_codes(network, layers, design, table, calibration=calibration), layers
-
-
 def test_results_do_not_depend_on_how_a_batch_is_cut(network, digits, sram_table, monkeypatch):
     design = design_of(3.2)
-    codes, layers = run_parts(network, design, sram_table, digits)
+    tiled = tile_network(network, design, sram_table, mitigation="none", calibration=digits)
     logits = []
     for budget in (1e3, 1e9):
         monkeypatch.setattr(inference, "CHUNK_BYTES", budget)
-        with inference.on_tiles(network, layers, codes):
+        with running(network, tiled):
             logits.append(predict_logits(network, digits))
     assert torch.equal(*logits)
 
@@ -116,3 +114,65 @@ def test_a_design_file_holds_tile_converter_and_read(tmp_path):
 def test_run_on_tiles_names_its_layers(network, digits, sram_table):
     run = run_on_tiles(network, digits, design_of(1.0), sram_table, mitigation="static", calibration=digits)
     assert list(run.layers) == ["conv2", "conv3", "conv4", "conv5", "conv6"]
+
+
+def logits_on(network, digits, table, design):
+    tiled = tile_network(network, design, table, mitigation="both", calibration=digits)
+    with running(network, tiled):
+        return predict_logits(network, digits)
+
+
+def test_recalibrated_norms_see_on_tiles_what_they_saw_in_software(network, digits, sram_table):
+    """On ideal tiles they are those of the software; on real ones they make up for a systematic loss."""
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    train = load_dataset("digits", "train").first(48)
+    means = {}
+    for ohm in (0.0, 10.0):
+        design = design_of(ohm, terminal=10 * ohm).replace(mapping={"recalibrate": 48})
+        tiled = tile_network(network, design, sram_table, mitigation="none", calibration=train)
+        assert set(tiled.norms) == {
+            f"norm{k}.running_{what}" for k in range(1, 7) for what in ("mean", "var")
+        }
+        means[ohm] = tiled.norms["norm2.running_mean"]
+    software = software_statistics(network, train)["norm2.running_mean"]
+    assert torch.allclose(means[0.0], software, rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(means[10.0], software, rtol=1e-4, atol=1e-3)
+    assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
+    asked = design_of(10.0).replace(mapping={"recalibrate": 49})
+    with pytest.raises(BadInput, match=r"recalibrate = 49: only 48 images"):
+        tile_network(network, asked, sram_table, mitigation="none", calibration=train)
+
+
+def software_statistics(network, images):
+    """Of the same network and images without tiles: batch statistics in every norm."""
+    copy = deepcopy(network).train()
+    for name, norm in copy.named_modules():
+        if name.startswith("norm") and name != "normalise":
+            norm.momentum = 1.0
+    with torch.no_grad():
+        copy(network_inputs(images.images))
+    return copy.state_dict()
+
+
+def test_each_ablation_takes_a_part_of_the_error_away(network, digits, sram_table):
+    software = predict_logits(network, digits)
+
+    def error(**ablation) -> float:
+        design = design_of(3.2).replace(ablation=ablation)
+        return float((logits_on(network, digits, sram_table, design) - software).abs().mean())
+
+    assert 0 < error(layer="conv6") < error()
+    assert error(linear_cells=True) != error()
+    with pytest.raises(BadInput, match=r"layer = 'conv9': the network's binary layers are conv2, "):
+        error(layer="conv9")
+
+
+def test_linear_cells_conduct_what_the_real_ones_do_at_the_read_voltage(sram_table):
+    spec = design_of(1.0).tile
+    table = linear(sram_table, spec.v_read)
+    assert np.allclose(bias_of(spec, table).state, bias_of(spec, sram_table).state, rtol=1e-9)
+    v = np.array([0.1, 0.2, 0.3])
+    on = np.full(3, 3)
+    current = interpolate(table, on, v, v / 2)
+    assert np.allclose(current / current[0], v / v[0])
+    assert table.sha256 != sram_table.sha256

@@ -1,0 +1,167 @@
+"""A network laid out on the tiles of a design point, its converters set: ready to classify."""
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from spicekit.engines.fast import Codes, ReadModel, fit_reference, ideal_codes, read_model
+from spicekit.engines.words import Applied, Tally
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.inference import Layers, map_network, on_tiles
+from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.packed import PackedLayer
+from spicekit.networks.data import Dataset, network_inputs
+from spicekit.networks.inference import predict_logits
+from spicekit.tables.table import IVTable, linear
+
+Mitigation = Literal["none", "static", "dynamic", "both"]
+MITIGATIONS: dict[Mitigation, BinSparX] = {
+    "none": BinSparX(),
+    "static": BinSparX(static=True),
+    "dynamic": BinSparX(dynamic=True),
+    "both": BinSparX(static=True, dynamic=True),
+}
+
+# Images whose reads are counted for currents, and on which fitted references are calibrated: a layer then shows
+# 10^6 reads and more, so that sampling changes a mean by far less than 1 %.
+PROBE_IMAGES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class TiledNetwork:
+    """What classifying on a design point's tiles takes, beside the network."""
+
+    layers: Layers
+    codes: dict[str, Codes]
+    """Of each layer's converters."""
+    norms: dict[str, Tensor]
+    """Statistics of batch norms that replace the network's own; empty unless recalibrated."""
+    model: ReadModel
+
+
+def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
+    """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
+    known = get_args(Mitigation)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise BadInput(f"mitigations {list(names)}: pass some of {list(known)}, each once.")
+    return [name for name in known if name in names]
+
+
+def calibration_images(design: Design) -> int:
+    """How many images `tile_network` looks at."""
+    return max(PROBE_IMAGES, design.mapping.recalibrate)
+
+
+def tile_network(
+    network: nn.Module, design: Design, table: IVTable, *, mitigation: Mitigation, calibration: Dataset
+) -> TiledNetwork:
+    """Lay a network out on a design point.
+
+    Parameters
+    ----------
+    network : Module
+        In evaluation mode.
+    design : Design
+    table : IVTable
+        Of the design's cell and corner.
+    mitigation : {"none", "static", "dynamic", "both"}
+    calibration : Dataset
+        On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
+
+    Raises
+    ------
+    BadInput
+        If `ablation.layer` names no layer, or there are too few calibration images.
+    """
+    mapping, only = design.mapping, design.ablation.layer
+    if design.ablation.linear_cells:
+        table = linear(table, design.tile.v_read)
+    binsparx = MITIGATIONS[mitigation].replace(rule=mapping.flips)
+    layers = map_network(network, design.tile, binsparx=binsparx, unrolling=mapping.unrolling)
+    if only is not None and only not in layers:
+        raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(layers)}.")
+    if len(calibration) < mapping.recalibrate:
+        raise BadInput(
+            f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration)} images are there."
+        )
+    model = read_model(design.tile, table)
+    real = calibrated_codes(network, layers, design, model, calibration=calibration)
+    codes = {name: real if only in (None, name) else ideal_codes(design.tile) for name in layers}
+    tiled = TiledNetwork(layers, codes, {}, model)
+    if mapping.recalibrate:
+        tiled = dataclasses.replace(
+            tiled, norms=_norms(network, tiled, calibration.first(mapping.recalibrate))
+        )
+    return tiled
+
+
+def calibrated_codes(
+    network: nn.Module, layers: Layers, design: Design, model: ReadModel, *, calibration: Dataset
+) -> Codes:
+    """Codes of a design's converter, its reference fitted to what the network reads of `calibration` on ideal tiles."""
+    met = None
+    if design.converter.reference != "unit":
+        few = calibration.first(min(PROBE_IMAGES, len(calibration)))
+        met = functools.reduce(operator.add, tallies(network, few, layers, model).values())
+    return model.codes(fit_reference(model, design.converter, met))
+
+
+@contextmanager
+def running(network: nn.Module, tiled: TiledNetwork) -> Iterator[None]:
+    """Inside this context the network computes on its tiles."""
+    own = {name: value.clone() for name, value in network.state_dict().items() if name in tiled.norms}
+    network.load_state_dict(tiled.norms, strict=False)
+    try:
+        with on_tiles(network, tiled.layers, tiled.codes):
+            yield
+    finally:
+        network.load_state_dict(own, strict=False)
+
+
+def tallies(network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel) -> dict[str, Tally]:
+    """What each layer reads while the network classifies `dataset` on ideal tiles.
+
+    A network that the tiles have brought down applies other bits; currents are compared on the right ones.
+    """
+    met: dict[str, Tally] = {}
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        name = packed.layer.name
+        tally = model.tally(packed.stored, applied)
+        met[name] = met[name] + tally if name in met else tally
+
+    with on_tiles(network, layers, ideal_codes(model.bias.spec), probe=probe):
+        predict_logits(network, dataset)
+    return met
+
+
+@torch.no_grad()
+def _norms(network: nn.Module, tiled: TiledNetwork, images: Dataset) -> dict[str, Tensor]:
+    """Mean and variance of every batch norm's inputs on the tiles, over all images at once."""
+    norms = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    momenta = {name: norm.momentum for name, norm in norms.items()}
+    try:
+        for norm in norms.values():
+            norm.momentum = 1.0
+            norm.train()
+        with running(network, tiled):
+            network(network_inputs(images.images))
+        return {
+            f"{name}.{kind}": getattr(norm, kind).clone()
+            for name, norm in norms.items()
+            for kind in ("running_mean", "running_var")
+        }
+    finally:
+        for name, norm in norms.items():
+            norm.momentum = momenta[name]
+            norm.eval()
+        network.load_state_dict(own)
