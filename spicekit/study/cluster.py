@@ -3,8 +3,11 @@
 This module and `sweep` are the only ones that know Dask.
 """
 
+import logging
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,15 +50,17 @@ def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Cl
         from distributed import Client
     except ImportError as error:
         raise MissingTool(f"studies need Dask; {_INSTALL}") from error
-    if scheduler:
-        try:
-            with Client(scheduler) as client:
-                yield client
-        except OSError as error:
-            raise BadInput(f"--scheduler {scheduler}: does not answer ({error}); is it running?") from error
-    else:
-        with start(cluster) as started, Client(started) as client:
-            yield client
+    with ExitStack() as stack:
+        if scheduler:
+            try:
+                client = stack.enter_context(Client(scheduler))
+            except (OSError, ValueError) as error:
+                raise BadInput(
+                    f"--scheduler {scheduler}: does not answer ({error}); is it running?"
+                ) from error
+        else:
+            client = stack.enter_context(Client(stack.enter_context(start(cluster))))
+        yield client
 
 
 def start(cluster: Cluster) -> Any:
@@ -63,13 +68,15 @@ def start(cluster: Cluster) -> Any:
     if cluster.kind == "local":
         from distributed import LocalCluster
 
-        return LocalCluster(
-            n_workers=cluster.workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=_ANY_PORT,
-            **cluster.options,
-        )
+        with _interrupts_ignored():
+            return LocalCluster(
+                n_workers=cluster.workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=_ANY_PORT,
+                silence_logs=logging.ERROR,
+                **cluster.options,
+            )
     if cluster.workers is None:
         raise BadInput(f"cluster kind {cluster.kind!r}: say how many workers.")
     try:
@@ -77,11 +84,10 @@ def start(cluster: Cluster) -> Any:
     except ImportError as error:
         raise MissingTool(f"batch systems need dask-jobqueue; {_INSTALL}") from error
     kinds = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster"}
-    # any free port: the default one may be another user's
     options = {
         "cores": 1,
         "processes": 1,
-        "scheduler_options": {"dashboard_address": ":0"},
+        "scheduler_options": {"dashboard_address": _ANY_PORT},
         **cluster.options,
     }
     try:
@@ -90,6 +96,19 @@ def start(cluster: Cluster) -> Any:
         raise BadInput(f"cluster kind {cluster.kind!r}: {error}") from error
     started.scale(jobs=cluster.workers)
     return started
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started in here ignore Ctrl-C: it is for the one that started them, which ends them in good order."""
+    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _ANY_PORT = ":0"  # for Dask's own web pages: the usual one may be another user's

@@ -2,15 +2,17 @@
 
 import functools
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 import numba
 import torch
 
-from spicekit.engines.fast import Codes, ReadModel, read_model
-from spicekit.evaluate.evaluation import MITIGATIONS, calibrated_codes, read_statistics, total
-from spicekit.evaluate.inference import Layers, map_network, on_tiles
+from spicekit.evaluate.evaluation import read_statistics, total
+from spicekit.evaluate.tiled import TiledNetwork, running, tile_network
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
@@ -30,8 +32,8 @@ class Weights:
 
 def software_right(weights: Weights, images: Dataset) -> int:
     """Images that the network itself classifies rightly."""
-    _one_thread()
-    return _right(_network(weights), images)
+    with _alone():
+        return _right(_network(weights), images)
 
 
 def run_job(
@@ -66,22 +68,30 @@ def run_job(
     -------
     JSON-ready counts; the same bits on any number of workers, because each computes on one thread.
     """
-    _one_thread()
-    start = time.perf_counter()
-    network = _network(weights)
-    layers, codes, model = _prepared(point, weights, table, calibration)
-    with on_tiles(network, layers, codes):
-        right = _right(network, images)
-    result: JsonDict = {"images": len(images), "right": right, "software": software}
-    if statistics:
-        reads = total(read_statistics(network, images, layers, model))
-        result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
-    return {**result, "seconds": round(time.perf_counter() - start, 3)}
+    with _alone():
+        start = time.perf_counter()
+        network = _network(weights)
+        tiled = _tiled(point, weights, table, calibration)
+        with running(network, tiled):
+            right = _right(network, images)
+        result: JsonDict = {"images": len(images), "right": right, "software": software}
+        if statistics:
+            reads = total(read_statistics(network, images, tiled))
+            result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
+        return {**result, "seconds": round(time.perf_counter() - start, 3)}
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One job at a time in a process, on one thread: the jobs of a worker share their networks, and a network is either
+    on tiles or not."""
+    with _LOCK:
+        torch.set_num_threads(1)
+        numba.set_num_threads(1)
+        yield
+
+
+_LOCK = threading.Lock()
 
 
 def _right(network: Network, images: Dataset) -> int:
@@ -98,11 +108,8 @@ def _network(weights: Weights) -> Network:
 
 
 @functools.lru_cache(maxsize=2)
-def _prepared(
-    point: Point, weights: Weights, table: IVTable, calibration: Dataset
-) -> tuple[Layers, Codes, ReadModel]:
+def _tiled(point: Point, weights: Weights, table: IVTable, calibration: Dataset) -> TiledNetwork:
     """What the jobs of one point share; a worker that has one of them probably gets the next."""
-    network, design = _network(weights), point.design
-    layers = map_network(network, design.tile, binsparx=MITIGATIONS[point.run.mitigation])
-    codes = calibrated_codes(network, layers, design, table, calibration=calibration)
-    return layers, codes, read_model(design.tile, table)
+    return tile_network(
+        _network(weights), point.design, table, mitigation=point.run.mitigation, calibration=calibration
+    )

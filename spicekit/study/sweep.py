@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 import spicekit
-from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.evaluate.evaluation import PROBE_IMAGES
+from spicekit.errors import BadInput, BadTable, MissingTable, SpicekitError
+from spicekit.evaluate.tiled import calibration_images
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, content_hash, provenance
@@ -53,8 +54,8 @@ class _Job:
     table: IVTable
     images: Dataset
     calibration: Dataset
-    first: bool
-    """Of its point: also says what the reads carry."""
+    start: int
+    """Place of the first of them among the point's; the job that has the first also says what the reads carry."""
 
     @functools.cached_property
     def key(self) -> str:
@@ -67,7 +68,7 @@ class _Job:
                 "table": self.table.sha256,
                 "images": self.images.sha256,
                 "calibration": self.calibration.sha256,
-                "first": self.first,
+                "start": self.start,
             }
         )
 
@@ -79,6 +80,7 @@ def sweep(
     cluster: Cluster | None = None,
     scheduler: str | None = None,
     store: Path | None = None,
+    report_tables: Callable[[Progress], None] = lambda progress: None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> StudySummary:
     """Evaluate the points of a study that an earlier run did not.
@@ -94,6 +96,8 @@ def sweep(
         Address of a Dask scheduler that runs, `tcp://host:8786`; nothing is started then.
     store : Path, optional
         Folder of I-V tables; what is missing there is calibrated first.
+    report_tables : function
+        Called with the progress of that calibration.
     report : function
         Called with the progress in jobs, at the start and after each.
 
@@ -104,36 +108,33 @@ def sweep(
     MissingTable, BadTable
         If a table cannot be calibrated.
     BadInput
-        If the folder cannot be written, or a network or data set is not there.
+        If the folder cannot be written, a network or data set is not there, or the scheduler does not answer.
+    SpicekitError
+        If the scheduler is lost; what was finished is kept.
     """
     require_pyarrow()
-    tables = _tables(study, store)
+    tables = _tables(study, store, report_tables)
     by_point = _plan(study, tables)
     jobs = {job.key: job for jobs in by_point for job in jobs}
     faults: dict[str, str] = {}
     with Log(out) as log:
         wanted = [job for key, job in jobs.items() if key not in log.results]
         kept = len(jobs) - len(wanted)
-
-        def tell() -> None:
-            done = sum(key in log.results for key in jobs)
-            report(Progress(done - kept, kept, len(faults), len(jobs)))
-
-        tell()
+        report(Progress(0, kept, 0, len(jobs)))
         if wanted:
             with connected(cluster or Cluster(), scheduler=scheduler) as client:
-                for job, outcome in _run(client, wanted):
+                for done, (job, outcome) in enumerate(_run(client, wanted), start=1):
                     if isinstance(outcome, BaseException):
                         faults[job.key] = f"{type(outcome).__name__}: {outcome}"
                     else:
                         log.add(job.key, outcome)
-                    tell()
+                    report(Progress(done - len(faults), kept, len(faults), len(jobs)))
         rows = [_row(jobs, log.results, faults) for jobs in by_point]
     write_rows(rows, out / RESULTS_FILE, origin=provenance({"study": study.content_hash()}))
     return StudySummary(rows, len(wanted) - len(faults), kept, len(faults))
 
 
-def _tables(study: Study, store: Path | None) -> dict[str, IVTable]:
+def _tables(study: Study, store: Path | None, report: Callable[[Progress], None]) -> dict[str, IVTable]:
     """Table of each characterisation that the points need, calibrated if it is not there."""
     requests = {request.name: request for request in map(_characterisation, study.points)}
     lacking = []
@@ -143,7 +144,7 @@ def _tables(study: Study, store: Path | None) -> dict[str, IVTable]:
         except (MissingTable, BadTable):
             lacking.append(request)
     if lacking:
-        calibrate(lacking, store or user_store())
+        calibrate(lacking, store or user_store(), report=report)
     return {name: find_table(request.spec, store=store) for name, request in requests.items()}
 
 
@@ -155,7 +156,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
     weights, shares = functools.cache(_weights), functools.cache(_shares)
     calibration = functools.cache(
-        lambda data, folder: load_dataset(data, "train", folder=folder).first(PROBE_IMAGES)
+        lambda data, folder, count: load_dataset(data, "train", folder=folder).first(count)
     )
     plan = []
     for point in study.points:
@@ -168,10 +169,10 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
                     weights=weights(run.network, run.data),
                     table=tables[_characterisation(point).name],
                     images=share,
-                    calibration=calibration(run.data, run.folder),
-                    first=share is chosen[0],
+                    calibration=calibration(run.data, run.folder, calibration_images(point.design)),
+                    start=start,
                 )
-                for share in chosen
+                for start, share in chosen.items()
             ]
         )
     return plan
@@ -186,8 +187,8 @@ def _weights(network: str, data: str) -> Weights:
 
 def _shares(
     data: str, folder: str | None, images: int | None, seed: int | None, images_per_job: int
-) -> list[Dataset]:
-    """A run's images, cut for jobs; which ones, and where they are cut, does not depend on the workers."""
+) -> dict[int, Dataset]:
+    """A run's images, cut for jobs, by the place of the first; where they are cut does not depend on the workers."""
     test = load_dataset(data, "test", folder=folder)
     count = images or len(test)
     if count > len(test):
@@ -195,8 +196,11 @@ def _shares(
     chosen = np.arange(count)
     if seed is not None:
         chosen = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
-    cuts = [chosen[start : start + images_per_job] for start in range(0, count, images_per_job)]
-    return [dataclasses.replace(test, images=test.images[cut], labels=test.labels[cut]) for cut in cuts]
+    cuts = {start: chosen[start : start + images_per_job] for start in range(0, count, images_per_job)}
+    return {
+        start: dataclasses.replace(test, images=test.images[cut], labels=test.labels[cut])
+        for start, cut in cuts.items()
+    }
 
 
 def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDict | BaseException]]:
@@ -221,12 +225,16 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             images,
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
-            statistics=job.first,
+            statistics=job.start == 0,
             key=f"job-{job.key}",
         )
 
     tasks = {task(job): job for job in jobs}
     for future in as_completed(tasks):
+        if future.cancelled():
+            raise SpicekitError(
+                "sweep: the Dask scheduler was lost; what was finished is kept: repeat the command to go on."
+            )
         yield tasks[future], future.exception() or future.result()
         future.release()
 
@@ -266,7 +274,12 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
 
 def _flat(design: JsonDict) -> JsonDict:
     """The design's fields by the names that they have in a study file: `tile.rows`, `wires.r_bl`."""
-    tile = design.pop("tile")
-    tables = {name: tile.pop(name) for name in ("wires", "corner", "device")}
-    named = {"tile": tile, **tables, **design}
-    return {f"{name}.{field}": value for name, table in named.items() for field, value in table.items()}
+
+    def fields(table: str, values: JsonDict) -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from fields(name, value)
+            else:
+                yield f"{table}.{name}", json.dumps(value) if isinstance(value, list) else value
+
+    return dict(fields("design", design))

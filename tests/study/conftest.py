@@ -1,13 +1,28 @@
-"""A network small enough that a study of dozens of points takes seconds."""
+"""A network small enough that a study of dozens of points takes seconds; Dask with patience."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 import torch
 
 from spicekit.networks.card import Card
 from spicekit.networks.checkpoints import save_checkpoint
 from spicekit.networks.models import vgg_small
+
+PATIENCE = "200s"  # on a machine that has much else to do; by default Dask gives a connection 30 s
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """For connections of this process and of those that it starts."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        dask.config.set({"distributed.comm.timeouts.connect": PATIENCE}),
+    ):
+        patch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", PATIENCE)
+        yield
 
 
 @pytest.fixture(scope="session")
