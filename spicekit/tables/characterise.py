@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import CellName, TileSpec, Wires
 from spicekit.config import parse
+from spicekit.devices.cards import load_card
+from spicekit.devices.mismatch import sample_vt
+from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import NotConverged
 from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.spice.simulator import (
@@ -24,6 +27,7 @@ from spicekit.spice.simulator import (
     ngspice_version,
     simulate_all,
 )
+from spicekit.tables.spread import TRANSISTORS, alters
 from spicekit.tables.table import IVTable
 
 # V. Up to the nominal supply, so that one table serves every read voltage.
@@ -35,19 +39,31 @@ _DEVICE_FIELDS: dict[CellName, set[str]] = {"8t-sram": {"nmos", "fins"}, "1t1r":
 
 
 @dataclass(frozen=True)
+class Sample:
+    """How one cell differs from a nominal one."""
+
+    alters: tuple[str, ...] = ()
+    """Thresholds, as ngspice commands."""
+    gaps: tuple[float | None, float | None] = (None, None)
+    """m, of the ReRAM element by stored bit."""
+
+
+@dataclass(frozen=True)
 class Characterisation:
-    """What decides an I-V table: everything in a tile spec but its size, wires and read voltage."""
+    """What decides an I-V table: everything in a tile spec but its size, wires and read voltage, and which cell."""
 
     spec: TileSpec
+    seed: int | None = None
+    """Draws the thresholds of the cell's transistors and its ReRAM states (Monte Carlo): one seed is one cell, at
+    every corner. None is the nominal cell, which engines take."""
 
     @classmethod
     def of(cls, conditions: Mapping[str, Any]) -> "Characterisation":
         """The characterisation that has these `conditions`; `BadInput` if there is none."""
-        fields = {key: value for key, value in conditions.items() if key not in ("v_max", "points")}
+        fields = {key: value for key, value in conditions.items() if key not in ("v_max", "points", "seed")}
         # A table does not depend on wires.
-        return cls(
-            parse(TileSpec, {**fields, "wires": Wires(r_bl=0, r_sl=0)}, source="conditions of a table")
-        )
+        spec = parse(TileSpec, {**fields, "wires": Wires(r_bl=0, r_sl=0)}, source="conditions of a table")
+        return cls(spec, conditions.get("seed"))
 
     @cached_property
     def conditions(self) -> JsonDict:
@@ -60,32 +76,50 @@ class Characterisation:
             "device": spec.device.model_dump(include=_DEVICE_FIELDS[spec.cell]),
             "v_max": V_MAX,
             "points": POINTS,
+            **({} if self.seed is None else {"seed": self.seed}),
         }
 
     @cached_property
     def name(self) -> str:
         """File name of the table, without ending: readable, and unique by hash of the conditions."""
         corner = self.spec.corner
-        digest = content_hash(self.conditions)[:10]
+        sample = "" if self.seed is None else f"-mc{self.seed}"
         return (
-            f"{self.spec.cell}-{corner.process}-{1e3 * corner.vdd:.0f}mV-{corner.temperature:.0f}K-{digest}"
+            f"{self.spec.cell}-{corner.process}-{1e3 * corner.vdd:.0f}mV-{corner.temperature:.0f}K{sample}"
+            f"-{content_hash(self.conditions)[:10]}"
         )
+
+    @cached_property
+    def sample(self) -> Sample:
+        """What the seed drew; nothing for a nominal cell."""
+        if self.seed is None:
+            return Sample()
+        spec, rng = self.spec, np.random.default_rng(self.seed)
+        names = TRANSISTORS[spec.cell]
+        card = load_card(spec.device.nmos, spec.corner.process)
+        shifts = alters(names, "xcell", sample_vt(card, spec.device.fins, (len(names),), rng=rng))
+        if spec.cell != "1t1r":
+            return Sample(shifts)
+        bits = np.array([0, 1], np.uint8)
+        high, low = sample_gaps(load_reram(spec.device.reram), bits, rng=rng).tolist()
+        return Sample(shifts, (high, low))
 
     @cached_property
     def decks(self) -> tuple[str, str]:
         """Cell decks with weight 0 and weight 1, rendered once; what is no condition has no influence on them."""
         spec = self.of(self.conditions).spec
-        return cell_deck(spec, weight=0), cell_deck(spec, weight=1)
+        high, low = self.sample.gaps
+        return cell_deck(spec, weight=0, gap=high), cell_deck(spec, weight=1, gap=low)
 
     @cached_property
     def deck_hash(self) -> str:
         """Changes with any template, card or option that the sweep depends on; comments and layout do not count."""
-        return content_hash([_substance(deck) for deck in self.decks])
+        return content_hash([*map(_substance, self.decks), *self.sample.alters])
 
     @property
     def key(self) -> str:
         """Changes with whatever may change a current: decks, sweep, version of ngspice."""
-        sweep = [[step.analysis, *step.alters] for step in _steps(self.spec)]
+        sweep = [[step.analysis, *step.alters] for step in _steps(self)]
         return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": ngspice_version()})
 
 
@@ -148,7 +182,7 @@ def characterise(
         for index, request in enumerate(requests):
             drawn[index] = request
             for deck in request.decks:
-                yield Job(deck, _steps(request.spec), keep=("vsl#branch",), fallbacks=FALLBACKS)
+                yield Job(deck, _steps(request), keep=("vsl#branch",), fallbacks=FALLBACKS)
 
     for job, outcome in simulate_all(jobs(), workers=workers, timeout=timeout):
         index, weight = divmod(job, 2)
@@ -158,15 +192,16 @@ def characterise(
             yield request, _sweep(request, [both[0], both[1]])
 
 
-def _steps(spec: TileSpec) -> tuple[Step, ...]:
+def _steps(request: Characterisation) -> tuple[Step, ...]:
     """For each level of the word line and each v_sl a sweep of v_bl: if one fails, the others stand."""
     step = V_MAX / (POINTS - 1)
     sweep = f"dc vbl 0 {V_MAX!r} {step!r}"
-    return tuple(
+    first, *others = [
         Step(sweep, (f"vwl dc {v_wl!r}", f"vsl dc {k * step!r}"))
-        for v_wl in (0.0, spec.v_wl)
+        for v_wl in (0.0, request.spec.v_wl)
         for k in range(POINTS)
-    )
+    ]
+    return Step(first.analysis, (*request.sample.alters, *first.alters)), *others
 
 
 def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> Sweep | Failure:
@@ -194,6 +229,7 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
                 "ngspice": ngspice_version(),
                 "ngspice_seconds": round(seconds, 3),
                 "fallbacks": dict(fallbacks),
+                **({} if request.seed is None else {"alters": request.sample.alters}),
             }
         ),
     )

@@ -34,6 +34,8 @@ class Grid(Config):
     """V."""
     temperature: Values[float] = (233.15, _NOMINAL.temperature, 398.15)
     """K; by default both ends and the reference of the range in which the cards hold."""
+    seed: Values[Annotated[int, Field(ge=0)]] | None = None
+    """Monte Carlo: each is a cell with thresholds and ReRAM states of its own; by default the nominal cell."""
 
     def characterisations(self) -> list[Characterisation]:
         """One for each combination; `BadInput` if a value is out of range."""
@@ -47,10 +49,12 @@ class Grid(Config):
                     "device": {"nmos": nmos, "fins": fins, "reram": reram},
                     "corner": {"process": process, "vdd": vdd, "temperature": temperature},
                     "v_wl": v_wl,
+                    "seed": seed,
                 }
             )
             for cell, nmos, fins, reram, process, vdd, temperature in combinations
             for v_wl in self.v_wl or (vdd,)
+            for seed in self.seed or (None,)
         ]
 
 

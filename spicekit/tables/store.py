@@ -173,14 +173,11 @@ def checksum(sweep: Sweep, *, schema: int = SCHEMA) -> str:
 
 
 def _command(path: Path) -> str:
-    """What makes a table: the default plan has it, or a tile spec is needed."""
+    """What makes a table: the default plan has it, or a tile spec is needed, or the plan that named a seed."""
     default = path.name.removesuffix(".h5") in (request.name for request in default_plan())
+    wanted = " --plan PLAN.toml" if "-mc" in path.name else " --spec TILE.toml"
     own = path.parent in (user_store(), shipped_folder("calibration"))
-    return (
-        "spicekit calibrate"
-        + ("" if default else " --spec TILE.toml")
-        + ("" if own else f" --store {path.parent}")
-    )
+    return "spicekit calibrate" + ("" if default else wanted) + ("" if own else f" --store {path.parent}")
 
 
 def _repair(path: Path) -> str:

@@ -1,5 +1,7 @@
 """What decides a table, how finely it is swept, and what it stands for."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,10 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
+from spicekit.tables.spread import TRANSISTORS
+from spicekit.tables.store import current_sweep
 from spicekit.tables.table import interpolate
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
@@ -83,7 +88,7 @@ def test_only_what_ngspice_takes_from_a_deck_makes_a_table_stale(old, new, same,
     decks = Characterisation(SPEC).decks
     assert all(old in deck for deck in decks)
     monkeypatch.setattr(
-        "spicekit.tables.characterise.cell_deck", lambda spec, weight: decks[weight].replace(old, new)
+        "spicekit.tables.characterise.cell_deck", lambda spec, weight, gap: decks[weight].replace(old, new)
     )
     assert (Characterisation(SPEC).deck_hash == before) is same
 
@@ -130,3 +135,59 @@ def test_a_source_line_above_the_bit_line_turns_the_current(tables):
         on = table.current[1, 1]
         assert (on[np.triu_indices(57, 1)] < 0).all()
         assert (on[np.tril_indices(57, -1)] > 0).all()
+
+
+@pytest.mark.parametrize("spec", [SPEC, RERAM], ids=lambda spec: spec.cell)
+def test_a_monte_carlo_cell_is_the_nominal_one_with_shifted_thresholds(spec, tmp_path):
+    """Against decks whose transistors have models of their own, shifted in the card."""
+    request = Characterisation(spec, seed=3)
+    assert calibrate([request], tmp_path, workers=1).made == (request.name,)
+    sweep = current_sweep(request, tmp_path)
+    assert sweep.origin["conditions"]["seed"] == 3
+    shifts = {
+        re.search(r"xcell\.(\w+)\[", alter)[1]: float(alter.partition("=")[2])
+        for alter in sweep.origin["alters"]
+    }
+    assert len(set(shifts.values())) == len(TRANSISTORS[spec.cell])
+    for weight, deck in enumerate(request.decks):
+        own = shifted(deck, shifts)
+        (wave,) = simulate(Job(own, (Step("op", ("vbl dc 0.35", "vsl dc 0.05", f"vwl dc {spec.v_wl}")),)))
+        assert sweep.current[weight, 1, 28, 4] == pytest.approx(float(wave["vsl#branch"][0]), rel=1e-4)
+    nominal = Characterisation(spec)
+    assert not np.isclose(sweep.current[1, 1, 28, 0], on_current(nominal), rtol=1e-3)
+
+
+def shifted(deck: str, shifts: dict[str, float]) -> str:
+    """The deck with a model for each transistor, its `vth0` moved."""
+    (model,) = re.findall(r"(?ims)^\.model nmos\S+.*?(?=^[^+])", deck)
+    name = model.split()[1]
+    vth0 = float(re.search(r"vth0\s*=\s*(\S+?)[\s)]", model)[1])
+    for transistor, shift in shifts.items():
+        moved = re.sub(r"vth0\s*=\s*[^\s)]+", f"vth0={vth0 + shift!r}", model)
+        deck = deck.replace(model, model + moved.replace(name, f"{name}_{transistor}"))
+        deck = re.sub(rf"(?im)^({transistor}\s.*?){name}\b", rf"\1{name}_{transistor}", deck)
+    return deck
+
+
+def on_current(request: Characterisation) -> float:
+    (wave,) = simulate(Job(request.decks[1], (Step("op", ("vbl dc 0.35", "vsl dc 0")),)))
+    return float(wave["vsl#branch"][0])
+
+
+def test_a_seed_is_one_cell_of_its_own_at_every_corner():
+    slow = SPEC.replace(corner=Corner(process="ss"))
+    requests = [
+        Characterisation(SPEC, seed=1),
+        Characterisation(slow, seed=1),
+        Characterisation(SPEC, seed=2),
+    ]
+    assert requests[0].sample == requests[1].sample != requests[2].sample
+    assert len({request.name for request in requests}) == len({request.key for request in requests}) == 3
+    assert all(Characterisation.of(request.conditions).name == request.name for request in requests)
+
+
+def test_another_sigma_makes_monte_carlo_tables_stale(monkeypatch):
+    before, nominal = Characterisation(SPEC, seed=1).deck_hash, Characterisation(SPEC).deck_hash
+    monkeypatch.setattr("spicekit.devices.mismatch.AVT", 2e-9)
+    assert Characterisation(SPEC, seed=1).deck_hash != before
+    assert Characterisation(SPEC).deck_hash == nominal

@@ -48,12 +48,21 @@ def test_the_word_line_follows_the_supply_unless_it_is_given(tmp_path):
     assert [r.spec.v_wl for r in plan(tmp_path, grid + "v_wl = [0.5]\n")] == [0.5, 0.5]
 
 
+def test_each_seed_is_a_cell(tmp_path):
+    grid = '[[grid]]\ncell = ["8t-sram"]\nprocess = ["ff", "ss"]\ntemperature = [298.15]\nseed = [0, 1, 2]\n'
+    requests = plan(tmp_path, grid)
+    assert [(r.spec.corner.process, r.seed) for r in requests] == [
+        (p, k) for p in ("ff", "ss") for k in range(3)
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("[[grid]]\ncolour = ['blue']", "unknown key 'grid.0.colour'"),
         ("[[grid]]\nprocess = ['xx']", "'grid.0.process.0' = 'xx'"),
         ("[[grid]]\ntemperature = [25.0]", "'corner.temperature' = 25.0"),
+        ("[[grid]]\nseed = [-1]", "'grid.0.seed.0' = -1"),
         ("[[grid]]\nvdd = []", "'grid.0.vdd' = .*at least 1"),
         ("grid = []", "'grid' = .*at least 1"),
         ("[[grid", "is not valid TOML"),
