@@ -19,7 +19,7 @@ def calibrate(
     from spicekit.spice.simulator import prepare
 
     prepare()
-    from spicekit.cli.display import jobs_bar
+    from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpiceFailed
     from spicekit.evaluate.design import read_design
     from spicekit.tables.calibrate import calibrate as run
@@ -36,9 +36,11 @@ def calibrate(
     else:
         requests = default_plan()
     folder = store or user_store()
-    with jobs_bar("I-V tables") as report:
+    with jobs_bars() as bar:
         try:
-            summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=report)
+            summary = run(
+                requests, folder, workers=jobs, timeout=timeout, force=force, report=bar("I-V tables")
+            )
         except KeyboardInterrupt:
             print(
                 f"spicekit: stopped; {folder} has what was finished, repeat the command to go on",

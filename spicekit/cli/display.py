@@ -31,8 +31,11 @@ def stages(title: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def jobs_bar(title: str) -> Iterator[Callable[["Progress"], None]]:
-    """Show how many jobs are done and failed, and the time left; yields the function that reports progress."""
+def jobs_bars() -> Iterator[Callable[[str], Callable[["Progress"], None]]]:
+    """Show how many jobs are done and failed, and the time left.
+
+    Yields a function that takes a title and returns the function that reports progress; a bar appears with its first.
+    """
     from rich import progress as bars
 
     columns = (
@@ -43,15 +46,22 @@ def jobs_bar(title: str) -> Iterator[Callable[["Progress"], None]]:
         bars.TextColumn("left:"),
         bars.TimeRemainingColumn(),
     )
-    with bars.Progress(*columns) as bar:
-        task = bar.add_task(title, total=None)
+    with bars.Progress(*columns) as shown:
 
-        def report(now: "Progress") -> None:
-            failed = f", {now.failed} failed" if now.failed else ""
-            done = now.made + now.kept + now.failed
-            bar.update(task, description=f"{title}{failed}", total=now.total, completed=done)
+        def add(title: str) -> Callable[["Progress"], None]:
+            task = shown.add_task(title, start=False, total=None, visible=False)
 
-        yield report
+            def report(now: "Progress") -> None:
+                failed = f", {now.failed} failed" if now.failed else ""
+                done = now.made + now.kept + now.failed
+                shown.start_task(task)
+                shown.update(
+                    task, description=f"{title}{failed}", total=now.total, completed=done, visible=True
+                )
+
+            return report
+
+        yield add
 
 
 def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:

@@ -22,7 +22,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
-    from spicekit.cli.display import jobs_bar
+    from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpicekitError
     from spicekit.report.study import pareto_picture, sensitivity_picture
     from spicekit.study.cluster import Cluster, read_cluster
@@ -34,9 +34,17 @@ def sweep(
         raise BadInput("spicekit sweep: pass one of --workers, --scheduler and --cluster.")
     where = read_cluster(cluster) if cluster else Cluster(workers=workers)
     points = read_study(study)
-    with jobs_bar(f"{len(points.points)} points: jobs") as report:
+    with jobs_bars() as bar:
         try:
-            summary = run(points, out, cluster=where, scheduler=scheduler, store=store, report=report)
+            summary = run(
+                points,
+                out,
+                cluster=where,
+                scheduler=scheduler,
+                store=store,
+                report_tables=bar("I-V tables"),
+                report=bar(f"{len(points.points)} points: jobs"),
+            )
         except KeyboardInterrupt:
             print(
                 f"spicekit: stopped; {out} has what was finished, repeat the command to go on",

@@ -13,8 +13,6 @@ from spicekit.provenance import JsonDict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TABLES = ("tile.", "wires.", "corner.", "device.", "converter.", "read.", "run.")
-
 
 def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     """Draw accuracy over read energy of every point, with the points that no other beats in both joined.
@@ -81,7 +79,9 @@ def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
     """
     effects: dict[tuple[int, ...], dict[Any, float]] = {}
     names: dict[tuple[int, ...], list[str]] = {}
-    for name in [name for name in (rows[0] if rows else {}) if name.startswith(TABLES)]:
+    for name in [
+        name for name in (rows[0] if rows else {}) if "." in name
+    ]:  # as in a study file: table.field
         values = sorted({row[name] for row in rows}, key=lambda value: (value is not None, str(value)))
         places = tuple(values.index(row[name]) for row in rows)
         names.setdefault(places, []).append(name)
