@@ -11,12 +11,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from spicekit.engines.converter import Reference
+from spicekit.engines.die import codes_of_die
 from spicekit.engines.fast import Codes, ReadModel, fit_reference, ideal_codes, read_model
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.inference import Layers, map_network, on_tiles
 from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.die import layer_on_die, mismatch_passed
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import predict_logits
@@ -40,11 +43,16 @@ class TiledNetwork:
     """What classifying on a design point's tiles takes, beside the network."""
 
     layers: Layers
+    """As designed."""
+    made: Layers
+    """As the die of the design's variation holds them."""
     codes: dict[str, Codes]
     """Of each layer's converters."""
     norms: dict[str, Tensor]
     """Statistics of batch norms that replace the network's own; empty unless recalibrated."""
     model: ReadModel
+    reference: Reference
+    """Thresholds of the converters."""
 
 
 def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
@@ -93,9 +101,15 @@ def tile_network(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration)} images are there."
         )
     model = read_model(design.tile, table)
-    real = calibrated_codes(network, layers, design, model, calibration=calibration)
+    reference = calibrated_reference(network, layers, design, model, calibration=calibration)
+    passed = mismatch_passed(design.tile, table, design.variation)
+    real = codes_of_die(model, reference, design.converter, passed=passed)
     codes = {name: real if only in (None, name) else ideal_codes(design.tile) for name in layers}
-    tiled = TiledNetwork(layers, codes, {}, model)
+    made = {
+        name: layer_on_die(layer, table, design.variation) if only in (None, name) else layer
+        for name, layer in layers.items()
+    }
+    tiled = TiledNetwork(layers, made, codes, {}, model, reference)
     if mapping.recalibrate:
         tiled = dataclasses.replace(
             tiled, norms=_norms(network, tiled, calibration.first(mapping.recalibrate))
@@ -103,24 +117,27 @@ def tile_network(
     return tiled
 
 
-def calibrated_codes(
+def calibrated_reference(
     network: nn.Module, layers: Layers, design: Design, model: ReadModel, *, calibration: Dataset
-) -> Codes:
-    """Codes of a design's converter, its reference fitted to what the network reads of `calibration` on ideal tiles."""
+) -> Reference:
+    """Thresholds of a design's converters, fitted to what the network reads of `calibration` on ideal tiles."""
     met = None
     if design.converter.reference != "unit":
         few = calibration.first(min(PROBE_IMAGES, len(calibration)))
         met = functools.reduce(operator.add, tallies(network, few, layers, model).values())
-    return model.codes(fit_reference(model, design.converter, met))
+    return fit_reference(model, design.converter, met)
 
 
 @contextmanager
-def running(network: nn.Module, tiled: TiledNetwork) -> Iterator[None]:
-    """Inside this context the network computes on its tiles."""
+def running(network: nn.Module, tiled: TiledNetwork, *, first_image: int = 0) -> Iterator[None]:
+    """Inside this context the network computes on its tiles.
+
+    Noise is another for each image: `first_image` is the place, in all that belong together, of the first to be seen.
+    """
     own = {name: value.clone() for name, value in network.state_dict().items() if name in tiled.norms}
     network.load_state_dict(tiled.norms, strict=False)
     try:
-        with on_tiles(network, tiled.layers, tiled.codes):
+        with on_tiles(network, tiled.made, tiled.codes, first_image=first_image):
             yield
     finally:
         network.load_state_dict(own, strict=False)

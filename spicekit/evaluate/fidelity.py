@@ -1,0 +1,131 @@
+"""A whole network through the exact engine and through the fast one: what the surrogate's errors come to at the end.
+
+Single columns agree to a small part of a code (`spicekit signoff`). Here every read of every layer is solved by the
+exact engine, converted, and added up, layer after layer, so that errors have every chance to grow.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from spicekit.engines.exact_codes import ExactCodes
+from spicekit.engines.fast import Codes
+from spicekit.engines.words import Applied, Stored
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.tiled import Mitigation, running, tile_network
+from spicekit.networks.data import Dataset
+from spicekit.networks.inference import predict_logits
+from spicekit.provenance import JsonDict
+from spicekit.tables.table import IVTable, linear
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The exact engine against the fast one on the same images."""
+
+    images: int
+    correlation: float
+    """Pearson's, of all logits."""
+    worst_logit: float
+    """Largest difference of a logit, in standard deviations of the logits."""
+    predictions_differ: int
+    """Images."""
+    codes: int
+    """Reads of real tiles whose codes were compared: of the same inputs, those of the exact run."""
+    codes_differ: int
+
+    def record(self) -> JsonDict:
+        """Everything, JSON-ready."""
+        return dataclasses.asdict(self)
+
+
+def fidelity(
+    network: nn.Module,
+    dataset: Dataset,
+    design: Design,
+    table: IVTable,
+    *,
+    mitigation: Mitigation,
+    calibration: Dataset,
+) -> Fidelity:
+    """Run a network through both engines; takes minutes for an image of CIFAR's size.
+
+    Parameters as in `evaluation.run_on_tiles`.
+
+    Raises
+    ------
+    BadInput
+        If the design's converters have faults.
+    """
+    if design.converter.flawed:
+        raise BadInput(
+            "fidelity: the exact engine's converters have no faults; leave out offset, inl and noise."
+        )
+    tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
+    if design.ablation.linear_cells:
+        table = linear(table, design.tile.v_read)
+    compared = {
+        name: _Compared(ExactCodes(design.tile, table, tiled.reference), codes)
+        for name, codes in tiled.codes.items()
+        if design.ablation.layer in (None, name)
+    }
+    with running(network, tiled):
+        fast = predict_logits(network, dataset)
+    with running(network, dataclasses.replace(tiled, codes={**tiled.codes, **compared})):
+        exact = predict_logits(network, dataset)
+    return Fidelity(
+        images=len(dataset),
+        correlation=float(np.corrcoef(exact.ravel(), fast.ravel())[0, 1]),
+        worst_logit=float((exact - fast).abs().max() / exact.std()),
+        predictions_differ=int((exact.argmax(1) != fast.argmax(1)).sum()),
+        codes=sum(both.codes for both in compared.values()),
+        codes_differ=sum(both.differ for both in compared.values()),
+    )
+
+
+@dataclass(eq=False)
+class _Compared:
+    """The exact engine's codes; counts those that the fast engine makes otherwise."""
+
+    exact: ExactCodes
+    fast: Codes
+    codes: int = 0
+    differ: int = 0
+
+    @property
+    def step(self) -> float:
+        return self.exact.step
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        sums = np.zeros((len(applied.words), stored.words.shape[-1]), np.float32)
+        for group, tiles in enumerate(stored.tiles):
+            for tile in range(tiles):
+                exact = self.exact.signed_codes(stored, applied, group=group, tile=tile)
+                fast = self.fast.sums(*_one_read(stored, applied, group=group, tile=tile))
+                self.codes += exact.size
+                self.differ += int((exact != fast).sum())
+                sums += exact
+        return sums
+
+
+def _one_read(stored: Stored, applied: Applied, *, group: int, tile: int) -> tuple[Stored, Applied]:
+    """A layer that consists of one group's read of one tile."""
+    only = slice(tile, tile + 1)
+    return (
+        dataclasses.replace(
+            stored,
+            words=np.ascontiguousarray(stored.words[:, only]),
+            inverted=np.ascontiguousarray(stored.inverted[:, only]),
+            tiles=np.eye(len(stored.tiles), dtype=stored.tiles.dtype)[group],
+        ),
+        dataclasses.replace(
+            applied,
+            words=np.ascontiguousarray(applied.words[:, :, only]),
+            inverted=np.ascontiguousarray(applied.inverted[:, :, only]),
+            asserted=np.ascontiguousarray(applied.asserted[:, :, only]),
+        ),
+    )
