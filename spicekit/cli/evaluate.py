@@ -27,6 +27,10 @@ def evaluate(
             "--settle", help="Take the read time from a SPICE transient of the tile's worst column."
         ),
     ] = False,
+    fidelity: Annotated[
+        int,
+        typer.Option(min=0, help="Also run so many images through the exact engine: minutes for each."),
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Result, JSON.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
@@ -38,6 +42,7 @@ def evaluate(
     from spicekit.cli.display import evaluations_table, stages
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
+    from spicekit.evaluate.fidelity import fidelity as compare
     from spicekit.evaluate.signoff import not_signed_off
     from spicekit.evaluate.tiled import calibration_images, check_mitigations
     from spicekit.files import write_atomically
@@ -65,7 +70,24 @@ def evaluate(
         result = evaluate_network(
             trained, dataset, design, table, calibration=calibration, mitigations=mitigations, report=report
         )
+        compared = {
+            kind: compare(
+                trained,
+                dataset.first(fidelity),
+                design,
+                table,
+                mitigation=kind,
+                calibration=calibration,
+            )
+            for kind in (mitigations if fidelity else [])
+        }
     evaluations_table({(network, spec.stem): result})
+    for kind, both in compared.items():
+        print(
+            f"exact against fast, BinSparX {kind}, {both.images} images: "
+            f"{both.codes_differ:,} of {both.codes:,} codes differ ({both.codes_differ / both.codes:.3%}), "
+            f"{both.predictions_differ} predictions; correlation of logits {both.correlation:.6f}"
+        )
     doubt = not_signed_off(design.tile, table, store=store)
     if doubt:
         print(f"outside what was signed off: {doubt}; run: spicekit signoff --spec {spec}")
@@ -73,6 +95,7 @@ def evaluate(
         origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
         record = {
             **result.record(),
+            "fidelity": {kind: both.record() for kind, both in compared.items()},
             "signed_off": not doubt,
             "provenance": {**origin, "table_origin": table.origin},
         }
