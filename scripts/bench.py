@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numba
 import numpy as np
@@ -21,20 +21,21 @@ import typer
 from numpy.typing import NDArray
 from sklearn.preprocessing import PolynomialFeatures
 
-from spicekit.circuits.spec import CellName, TileSpec, Wires
+from spicekit.circuits.spec import CellName, Device, TileSpec, Wires
 from spicekit.engines.bias import lsb
 from spicekit.engines.blocks import block_features, sample_patterns
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast import Codes, fit_reference, read_model
 from spicekit.engines.ladder import ladder_of, solve
-from spicekit.engines.spice import tile_job
+from spicekit.engines.mesh_fast import RMS_LIMIT, correction
+from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
 from spicekit.engines.words import block_length
-from spicekit.errors import SpiceFailed
+from spicekit.errors import MissingTable, SpiceFailed
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.evaluation import MITIGATIONS, Mitigation
 from spicekit.evaluate.inference import Layers, map_network, on_tiles
 from spicekit.evaluate.signoff import sign_off
+from spicekit.evaluate.tiled import MITIGATIONS, Mitigation
 from spicekit.evaluate.vectors import HARVEST_IMAGES, LAYERS, Case, cases_for, network_cases
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.cifar import CIFAR10_CLASSES
@@ -42,8 +43,10 @@ from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import provenance
 from spicekit.spice.simulator import Failure, Outcome, available_cores, simulate_all
+from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.inventory import inventory
 from spicekit.tables.store import find_table
+from spicekit.tables.table import IVTable
 
 Bits = NDArray[np.uint8]
 
@@ -62,6 +65,28 @@ FORMS = (
     ("n / I", 6, 2),
 )
 """What the polynomial gives, its degree in the block counts, that of the moments' factors."""
+PRESETS = ("hfo2-100k", "hfo2-10k", "hfo2-low")
+BITLINE_TILES = {
+    "hfo2-100k": (
+        (32, 3.2),
+        (64, 0),
+        (64, 1),
+        (64, 3.2),
+        (64, 10),
+        (64, 30),
+        (64, 50),
+        (128, 3.2),
+        (128, 10),
+    ),
+    "hfo2-10k": ((64, 3.2), (64, 10), (64, 50), (128, 10)),
+    "hfo2-low": ((64, 1), (64, 3.2), (64, 50), (128, 3.2)),
+}
+"""Rows, which are also columns, and ohm a segment."""
+EXACT_ROWS = (16, 32, 64, 128)
+EXACT_OHMS = (0, 1, 3.2, 10, 30)
+ENDS: tuple[Literal["far", "near"], ...] = ("far", "near")
+PATIENCE = 600.0
+"""Seconds for one tile in ngspice, on a machine that has much else to do."""
 SEED = 0
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
@@ -71,7 +96,39 @@ app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=F
 def engines(repeats: int = 5, columns: int = 100_000) -> None:
     """Speed of EXACT against ngspice; errors of EXACT against ngspice and of FAST against EXACT."""
     errors = [_errors(cell, *tile, columns) for cell in CELLS for tile in TILES]
-    _print({"speed": [_exact_speed(cell, repeats) for cell in CELLS], "errors": errors})
+    speed = [{"cell": cell, **_exact_speed(_spec(cell, 64, 64, 3.2), repeats)} for cell in CELLS]
+    _print({"speed": speed, "errors": errors})
+
+
+@app.command()
+def exact(columns: int = 4) -> None:
+    """EXACT against ngspice on whole tiles with word-line drive, by pattern of stored and applied bits."""
+    specs = [
+        _spec(cell, rows, rows, ohm).replace(columns=columns, sense_end=end)
+        for cell in CELLS
+        for rows in EXACT_ROWS
+        for ohm in EXACT_OHMS
+        for end in ENDS
+    ]
+    _print({"errors": _exact_errors(specs, name=lambda spec: spec.cell)})
+
+
+@app.command()
+def bitline(repeats: int = 3, columns: int = 16) -> None:
+    """Tiles with bit-line drive: EXACT against ngspice, speed and errors by pattern; FAST against EXACT."""
+    speed = [
+        {"reram": preset, **_exact_speed(_bitline_spec(preset, 64, 3.2), repeats)} for preset in PRESETS[:2]
+    ]
+    specs = [
+        _bitline_spec(preset, rows, ohm).replace(columns=columns, sense_end=end)
+        for preset in PRESETS
+        for rows in EXACT_ROWS
+        for ohm in EXACT_OHMS
+        for end in (ENDS if rows == EXACT_ROWS[0] else ENDS[:1])
+    ]
+    errors = _exact_errors(specs, name=lambda spec: spec.device.reram)
+    fast = [_bitline_fast(preset, *tile) for preset in PRESETS for tile in BITLINE_TILES[preset]]
+    _print({"speed": speed, "exact_against_ngspice": errors, "fast_against_exact": fast})
 
 
 @app.command()
@@ -132,25 +189,142 @@ def classify(network: str, images: int) -> None:
     print(json.dumps({"network": network, "images": images, "peak_bytes": peak * 1024}))
 
 
-def _exact_speed(cell: CellName, repeats: int) -> dict[str, Any]:
+def _exact_speed(spec: TileSpec, repeats: int) -> dict[str, Any]:
     """Columns a second of both on tiles of 64 x 64, on all cores."""
-    _say(f"speed: {cell}")
-    spec = _spec(cell, 64, 64, 3.2)
-    table = find_table(spec)
+    _say(f"speed: {spec.cell}, {spec.drive}")
     rng = np.random.default_rng(SEED)
-    weights = rng.integers(0, 2, (64, 64), dtype=np.uint8)
+    tile = Tile(spec, _table(spec), rng.integers(0, 2, (64, 64), dtype=np.uint8))
     bits = rng.integers(0, 2, (256, 64), dtype=np.uint8)
     cores = available_cores()
-    jobs = [tile_job(spec, weights, bits[4 * core : 4 * core + 4]) for core in range(cores)]
-    ladder = ladder_of(spec, table, weights)
-    solve(ladder, bits[:1])  # compile
+    each = 4 if spec.drive == "wordline" else 1  # vectors: a mesh takes ngspice seconds
+    jobs = [tile_job(spec, tile.weights, bits[each * core : each * core + each]) for core in range(cores)]
+    read_currents(tile, bits[:1], engine="exact")  # compile
     rates: dict[str, list[float]] = {"exact": [], "ngspice": []}
     for _ in range(repeats):
-        rates["exact"].append(len(bits) * 64 / _seconds(lambda: solve(ladder, bits)))
-        outcomes = [outcome for _, outcome in simulate_all(jobs, workers=cores)]
+        rates["exact"].append(len(bits) * 64 / _seconds(lambda: read_currents(tile, bits, engine="exact")))
+        outcomes = [outcome for _, outcome in simulate_all(jobs, workers=cores, timeout=PATIENCE)]
         slowest = max(_seconds_in_ngspice(outcome) for outcome in outcomes)
-        rates["ngspice"].append(4 * cores * 64 / slowest)
-    return {"cell": cell, "drive": "wordline", **_compared(rates, "exact", "ngspice")}
+        rates["ngspice"].append(each * cores * 64 / slowest)
+    return {"drive": spec.drive, **_compared(rates, "exact", "ngspice")}
+
+
+def _exact_errors(specs: list[TileSpec], *, name: Callable[[TileSpec], str]) -> list[dict[str, Any]]:
+    """For each kind of cell and pattern, the spec with the largest error against ngspice.
+
+    The error of a column is compared with the largest column current of the same read.
+    """
+    worst: dict[tuple[str, str], dict[str, Any]] = {}
+    for rows in EXACT_ROWS:
+        chosen = [
+            (spec, kind, weights, bits)
+            for spec in specs
+            if spec.rows == rows
+            for kind, weights, bits in _patterns(spec)
+        ]
+        _say(f"EXACT against ngspice: {rows} rows, {len(chosen)} tiles")
+        jobs = [tile_job(spec, weights, bits) for spec, _, weights, bits in chosen]
+        for place, outcome in simulate_all(jobs, timeout=PATIENCE):
+            spec, kind, weights, bits = chosen[place]
+            if isinstance(outcome, Failure) or any(run.trouble for run in outcome.runs):
+                raise SpiceFailed(
+                    f"{kind}: {outcome.reason if isinstance(outcome, Failure) else outcome.runs}"
+                )
+            true = np.array([sensed(run.waves, spec.columns) for run in outcome.runs])
+            table = _table(spec)
+            ours = read_currents(Tile(spec, table, weights), bits, engine="exact")[:, 0]
+            error = abs(ours - true)
+            found = {
+                "cells": name(spec),
+                "pattern": kind,
+                "error": float((error.max(axis=1) / abs(true).max(axis=1)).max()),
+                "error_lsb": float(error.max() / lsb(spec, table)),
+                "rows": rows,
+                "ohm": spec.wires.segment(spec.segment_names[0]),
+                "sense_end": spec.sense_end,
+            }
+            key = found["cells"], kind
+            if key not in worst or found["error"] > worst[key]["error"]:
+                worst[key] = found
+    return list(worst.values())
+
+
+def _patterns(spec: TileSpec) -> Iterator[tuple[str, Bits, Bits]]:
+    """Kinds of stored bits (r, c) and activations (b, r)."""
+    rng = np.random.default_rng(SEED)
+    i, j = np.indices((spec.rows, spec.columns))
+    top = i < spec.rows // 2
+    every = np.ones((1, spec.rows), np.uint8)
+    first, last = np.eye(spec.rows, dtype=np.uint8)[[[0], [-1]]]
+    ones = np.ones(i.shape, np.uint8)
+    far = (i == spec.rows - 1) & (j == spec.columns - 1)
+    yield "random", *(rng.integers(0, 2, shape, dtype=np.uint8) for shape in (i.shape, (4, spec.rows)))
+    yield "all ON", ones, every
+    yield "all OFF", 0 * ones, every
+    for kind, bits in (("near", first), ("far", last)):
+        yield f"one row asserted, all its cells 1, {kind}", ones, bits
+    for kind, cell in (("near", (i == 0) & (j == 0)), ("far", far)):
+        yield f"one cell 1, all rows asserted, {kind}", cell.astype(np.uint8), every
+    checkers = np.stack([every[0], np.arange(spec.rows) % 2]).astype(np.uint8)
+    yield "checkerboard", ((i + j) % 2).astype(np.uint8), checkers
+    halves = np.stack([every[0], top[:, 0], ~top[:, 0]]).astype(np.uint8)
+    yield "blocks", (top ^ (j < spec.columns // 2)).astype(np.uint8), halves
+
+
+def _bitline_fast(preset: str, rows: int, ohm: float) -> dict[str, Any]:
+    """What the surrogate of a spec states of itself, and its errors on 20 tiles of each kind with 50 reads each."""
+    _say(f"FAST: {preset}, {rows} rows, {ohm} ohm")
+    spec = _bitline_spec(preset, rows, ohm)
+    table = _table(spec)
+    rms, most = correction(spec, table).error
+    found: dict[str, Any] = {"reram": preset, "rows": rows, "ohm": ohm, "stated": _rms_and_worst(rms, most)}
+    if rms > RMS_LIMIT:
+        return {**found, "refused": True}
+    rng = np.random.default_rng(SEED)
+    for kind in ("independent", "clustered"):
+        errors = []
+        for tile in range(20):
+            if kind == "independent":
+                weights = _uniform(rows, rows, rng.choice(np.arange(1, 10)) / 10, rng)
+                bits = _uniform(50, rows, (tile % 9 + 1) / 10, rng)
+            else:
+                weights = sample_patterns(2 * rows, rows, rng=rng)[rows:].T
+                bits = sample_patterns(100, rows, rng=rng)[50:]
+            made = Tile(spec, table, np.ascontiguousarray(weights))
+            fast, true = (read_currents(made, bits, engine=engine) for engine in ("fast", "exact"))
+            errors.append((fast - true) / lsb(spec, table))
+        together = np.array(errors)
+        found[kind] = _rms_and_worst(np.sqrt((together**2).mean()), abs(together).max())
+    return found
+
+
+def _rms_and_worst(rms: float, worst: float) -> dict[str, float]:
+    return {"rms_lsb": float(rms), "worst_lsb": float(worst)}
+
+
+def _bitline_spec(preset: str, rows: int, ohm: float) -> TileSpec:
+    return TileSpec(
+        cell="1t1r",
+        drive="bitline",
+        rows=rows,
+        rows_active=rows,
+        columns=rows,
+        wires=Wires(r_row=ohm, r_col=ohm),
+        device=Device(reram=preset),
+    )
+
+
+def _table(spec: TileSpec) -> IVTable:
+    """The table of a cell, swept here and now where none was calibrated: not every preset's ships."""
+    try:
+        return find_table(spec)
+    except MissingTable:
+        return _swept(Characterisation(spec).conditions["device"]["reram"])
+
+
+@functools.cache
+def _swept(reram: str) -> IVTable:
+    ((_, sweep),) = characterise([Characterisation(_bitline_spec(reram, 64, 0.0))])
+    return sweep.table()
 
 
 def _errors(cell: CellName, rows: int, active: int, ohm: float, columns: int) -> dict[str, Any]:
