@@ -1,7 +1,7 @@
 """Pictures of a study: what accuracy costs, and which parameter matters."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,26 @@ def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
         return False
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
     axes = figure.subplots()
-    groups = sorted({(row["run.network"], row["run.mitigation"]) for row in done})
-    for network, mitigation in groups:
+    for network, mitigation in dict.fromkeys((row["run.network"], row["run.mitigation"]) for row in done):
         own = [row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)]
-        axes.plot(*_coordinates(own), "o", alpha=0.7, label=f"{Path(network).stem}, BinSparX {mitigation}")
-    axes.plot(*_coordinates(pareto_front(done)), color="0.3", linewidth=1, drawstyle="steps-post", zorder=0)
-    axes.set(xlabel="energy of the bit lines for an image, uJ", ylabel="accuracy, %", ylim=(0, 103))
-    axes.legend(frameon=False)
+        what = "plain" if mitigation == "none" else f"BinSparX {mitigation}"
+        axes.plot(*_coordinates(own), "o", alpha=0.7, label=f"{Path(network).stem}, {what}")
+    axes.plot(
+        *_coordinates(pareto_front(done)),
+        "o-",
+        color="0.3",
+        linewidth=1,
+        drawstyle="steps-post",
+        markerfacecolor="none",
+        markersize=10,
+        label="no other is as good for less",
+    )
+    axes.set(xlabel="energy of the bit lines for an image, uJ", ylabel="accuracy, %", ylim=(0, 105))
+    images = sorted({row["images"] for row in done})
+    axes.set_title(f"{len(done)} points, {' or '.join(map(str, images))} images each", fontsize=10)
+    figure.legend(loc="outside lower center", frameon=False, ncols=2)
     _save(figure, axes, path)
     return True
 
@@ -59,37 +70,62 @@ def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
 
     figure = Figure(figsize=(7, 1.2 + 0.6 * len(effects)), layout="constrained")
     axes = figure.subplots()
+    span = np.ptp([mean for effect in effects.values() for mean in effect.values()])
     for place, effect in enumerate(reversed(effects.values())):
-        means = [100 * mean for mean in effect.values()]
-        axes.plot(means, [place] * len(means), "o-", color="C0")
-        for value, mean in zip(effect, means, strict=True):
-            label = "off" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-            axes.annotate(label, (mean, place), (0, 6), textcoords="offset points", ha="center", fontsize=8)
-    axes.set_yticks(range(len(effects)), list(reversed(effects)))
-    axes.axvline(100 * float(np.mean([row["accuracy"] for row in done])), color="0.8", zorder=0)
-    axes.set(xlabel="mean accuracy over all other parameters, %", ylim=(-0.5, len(effects)))
+        axes.plot([100 * mean for mean in effect.values()], [place] * len(effect), "o-", color="C0")
+        for mean, values in _close_together(effect, 0.08 * span):
+            text = ", ".join(map(_label, values))
+            axes.annotate(
+                text, (100 * mean, place), (0, 6), textcoords="offset points", ha="center", fontsize=8
+            )
+    axes.set_yticks(range(len(effects)), [name.replace(", ", "\n") for name in reversed(effects)])
+    mean = 100 * float(np.mean([row["accuracy"] for row in done]))
+    axes.axvline(mean, color="0.8", zorder=0)
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.annotate("all points", (mean, len(effects) - 0.4), ha="center", fontsize=8, color="0.5", bbox=white)
+    axes.set(xlabel="mean accuracy over all other parameters, %", ylim=(-0.5, len(effects) - 0.2))
     _save(figure, axes, path)
     return True
+
+
+def _close_together(effect: Mapping[Any, float], distance: float) -> list[tuple[float, list[Any]]]:
+    """Values that one label stands for, because their means are close, and the middle of these means."""
+    ranked = sorted(effect, key=lambda value: effect[value])
+    groups = [[ranked[0]]]
+    for value in ranked[1:]:
+        if effect[value] - effect[groups[-1][0]] < distance:
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    return [((effect[group[0]] + effect[group[-1]]) / 2, group) for group in groups]
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " / ".join(map(_label, value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
     """Mean accuracy by value, for each parameter with several, the widest range first.
 
-    Parameters that change together are one, with the values of the first.
+    Parameters that change together are one; where their values differ, these are tuples.
     """
-    effects: dict[tuple[int, ...], dict[Any, float]] = {}
-    names: dict[tuple[int, ...], list[str]] = {}
+    together: dict[tuple[int, ...], list[str]] = {}
     for name in [
         name for name in (rows[0] if rows else {}) if "." in name
     ]:  # as in a study file: table.field
-        values = sorted({row[name] for row in rows}, key=lambda value: (value is not None, str(value)))
-        places = tuple(values.index(row[name]) for row in rows)
-        names.setdefault(places, []).append(name)
+        values = list(dict.fromkeys(row[name] for row in rows))
         if len(values) > 1:
-            means = [np.mean([row["accuracy"] for row in rows if row[name] == value]) for value in values]
-            effects.setdefault(places, dict(zip(values, map(float, means), strict=True)))
-    ranked = sorted(effects, key=lambda places: np.ptp(list(effects[places].values())), reverse=True)
-    return {", ".join(names[places]): effects[places] for places in ranked}
+            together.setdefault(tuple(values.index(row[name]) for row in rows), []).append(name)
+    effects = {}
+    for names in together.values():
+        by_value: dict[Any, list[float]] = {}
+        for row in rows:
+            values = list(dict.fromkeys(row[name] for name in names))
+            by_value.setdefault(values[0] if len(values) == 1 else tuple(values), []).append(row["accuracy"])
+        effects[", ".join(names)] = {value: float(np.mean(own)) for value, own in by_value.items()}
+    return dict(sorted(effects.items(), key=lambda item: -np.ptp(list(item[1].values()))))
 
 
 def _coordinates(rows: Sequence[JsonDict]) -> tuple[list[float], list[float]]:

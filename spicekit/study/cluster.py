@@ -5,7 +5,6 @@ This module and `sweep` are the only ones that know Dask.
 
 import logging
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -68,7 +67,7 @@ def start(cluster: Cluster) -> Any:
     if cluster.kind == "local":
         from distributed import LocalCluster
 
-        with _interrupts_ignored():
+        with _interrupts_held():
             return LocalCluster(
                 n_workers=cluster.workers,
                 threads_per_worker=1,
@@ -99,16 +98,14 @@ def start(cluster: Cluster) -> Any:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started in here ignore Ctrl-C: it is for the one that started them, which ends them in good order."""
-    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody say so
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C has to wait, and threads and processes started in here never take it, nor do those that they start: it is
+    for the one that started them, which ends them in good order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _ANY_PORT = ":0"  # for Dask's own web pages: the usual one may be another user's

@@ -11,7 +11,7 @@ from spicekit.networks.card import Card
 from spicekit.networks.checkpoints import save_checkpoint
 from spicekit.networks.models import vgg_small
 
-PATIENCE = "200s"  # on a machine that has much else to do; by default Dask gives a connection 30 s
+PATIENCE = "900s"  # on a machine that has much else to do; by default Dask gives a connection 30 s
 
 
 @pytest.fixture(scope="session", autouse=True)

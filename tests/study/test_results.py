@@ -76,6 +76,15 @@ def test_the_parameter_that_matters_most_comes_first():
     effects = main_effects(rows)
     assert list(effects) == ["tile.rows_active", "wires.r_bl, wires.r_sl"]  # what moves together is one
     assert effects["tile.rows_active"] == pytest.approx({16: 0.925, 64: 0.325})
+    assert effects["wires.r_bl, wires.r_sl"] == pytest.approx({1.0: 0.65, 3.2: 0.6})
+
+
+def test_what_changes_together_is_one_parameter_with_both_values():
+    rows = [row(0.5, 1.0, **{"wires.layer": "M2", "wires.r_driver": 100.0, "mapping.later": 1})]
+    rows += [row(0.7, 1.0, **{"wires.layer": "M6", "wires.r_driver": 10.0, "mapping.later": 2})]
+    (name,) = effects = main_effects(rows)
+    assert name == "wires.layer, wires.r_driver, mapping.later"  # of any table that a design may have
+    assert effects[name] == pytest.approx({("M2", 100.0, 1): 0.5, ("M6", 10.0, 2): 0.7})
 
 
 def test_a_study_whose_points_all_failed_has_no_pictures(tmp_path):
