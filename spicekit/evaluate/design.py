@@ -8,6 +8,7 @@ from pydantic import Field
 from spicekit.circuits.spec import TileSpec, spec_from_tables
 from spicekit.config import Config, parse, read_toml
 from spicekit.engines.converter import Converter
+from spicekit.engines.variation import Variation
 from spicekit.evaluate.costs import Costs
 from spicekit.mapping.binsparx import FlipRule
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling
@@ -60,6 +61,7 @@ class Design(Config):
 
     tile: TileSpec
     converter: Converter = Converter()
+    variation: Variation = Variation()
     read: Read = Read()
     mapping: Mapping = Mapping()
     ablation: Ablation = Ablation()
@@ -82,8 +84,7 @@ def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
     """Design from the tables of a TOML file; `source` names it in errors."""
     tables = dict(tables)
     parts = {
-        name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]")
-        for name, kind in _PARTS.items()
+        name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]") for name, kind in _PARTS.items()
     }
     return Design.model_validate({"tile": spec_from_tables(tables, source=source), **parts})
 

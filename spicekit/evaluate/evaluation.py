@@ -15,7 +15,9 @@ from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import Bias
+from spicekit.engines.deviation import RMS_LIMIT
 from spicekit.engines.fast import ideal_codes
+from spicekit.engines.variation import Variation
 from spicekit.engines.words import Tally
 from spicekit.errors import SpicekitError
 from spicekit.evaluate.design import Design
@@ -111,6 +113,7 @@ class Evaluation:
                 f"read time {self.design.read.time} s for every read",
                 "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
                 f"partial sums and currents: the software's activations, first {PROBE_IMAGES} images",
+                *_variation_assumptions(self.design.variation),
             ],
         }
 
@@ -260,6 +263,15 @@ def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:
     idle = reads * bias.spec.rows - on - others
     ideal = float(on * bias.state[1, 1] + others * bias.state[0, 1] + idle * bias.state[0, 0])
     return ReadStatistics(reads / images, on / reads, float(tally.current.sum()) / reads, ideal / reads)
+
+
+def _variation_assumptions(variation: Variation) -> list[str]:
+    if not variation.mismatch:
+        return []
+    return [
+        f"mismatch: {variation.mismatch:g} times the standard deviations of card and preset, to first order, within "
+        f"{RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
+    ]
 
 
 def _figures(statistics: ReadStatistics, design: Design) -> JsonDict:

@@ -44,7 +44,7 @@ def run_job(
     calibration: Dataset,
     software: int,
     *,
-    statistics: bool,
+    start: int,
 ) -> JsonDict:
     """Classify images on a point's tiles.
 
@@ -61,24 +61,24 @@ def run_job(
         For fitted converter references.
     software : int
         Images of the share that the network itself classifies rightly.
-    statistics : bool
-        Also what the reads carry: once for each point, for its first images.
+    start : int
+        Place of the first of them among the point's. The job that has the first also says what the reads carry.
 
     Returns
     -------
     JSON-ready counts; the same bits on any number of workers, because each computes on one thread.
     """
     with _alone():
-        start = time.perf_counter()
+        began = time.perf_counter()
         network = _network(weights)
         tiled = _tiled(point, weights, table, calibration)
-        with running(network, tiled):
+        with running(network, tiled, first_image=start):
             right = _right(network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
-        if statistics:
+        if start == 0:
             reads = total(read_statistics(network, images, tiled))
             result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
-        return {**result, "seconds": round(time.perf_counter() - start, 3)}
+        return {**result, "seconds": round(time.perf_counter() - began, 3)}
 
 
 @contextmanager

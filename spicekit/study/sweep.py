@@ -225,7 +225,7 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             images,
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
-            statistics=job.start == 0,
+            start=job.start,
             key=f"job-{job.key}",
         )
 

@@ -176,3 +176,49 @@ def test_linear_cells_conduct_what_the_real_ones_do_at_the_read_voltage(sram_tab
     current = interpolate(table, on, v, v / 2)
     assert np.allclose(current / current[0], v / v[0])
     assert table.sha256 != sram_table.sha256
+
+
+FLAWED = {"offset": 0.3, "inl": 0.2, "noise": 0.4, "seed": 1}
+VARIED = {"mismatch": 1.0, "stuck_at_0": 0.01, "stuck_at_1": 0.01, "seed": 2}
+
+
+@pytest.mark.parametrize("rows_active", [16, 64])
+def test_results_of_a_flawed_die_do_not_depend_on_how_images_are_cut(
+    network, digits, sram_table, monkeypatch, rows_active
+):
+    design = design_of(3.2, rows_active=rows_active).replace(converter=FLAWED, variation=VARIED)
+    tiled = tile_network(network, design, sram_table, mitigation="both", calibration=digits)
+    with running(network, tiled):
+        whole = predict_logits(network, digits)
+    monkeypatch.setattr(inference, "CHUNK_BYTES", 1e3)
+    with running(network, tiled):
+        assert torch.equal(predict_logits(network, digits, batch=5), whole)
+    last = dataclasses.replace(digits, images=digits.images[7:], labels=digits.labels[7:])
+    with running(network, tiled, first_image=7):
+        assert torch.equal(predict_logits(network, last), whole[7:])
+    with running(network, tiled):
+        assert not torch.equal(predict_logits(network, last), whole[7:])
+
+
+@pytest.mark.parametrize("changed", ["converter.seed", "variation.seed"])
+def test_another_seed_is_another_die(network, digits, sram_table, changed):
+    design = design_of(3.2).replace(converter=FLAWED, variation=VARIED)
+    table, _, field = changed.partition(".")
+    other = design.replace(**{table: {**getattr(design, table).model_dump(), field: 9}})
+    first, again, another = (logits_on(network, digits, sram_table, d) for d in (design, design, other))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, another)
+
+
+def test_a_die_without_variation_is_the_design(network, digits, sram_table):
+    plain, seeded = (
+        logits_on(network, digits, sram_table, design_of(3.2).replace(**changes))
+        for changes in ({}, {"variation": {"seed": 5}, "converter": {"seed": 5}})
+    )
+    assert torch.equal(plain, seeded)
+
+
+def test_an_assumption_says_what_mismatch_is(network, digits, sram_table):
+    design = design_of(3.2).replace(variation=VARIED)
+    result = evaluate(network, digits, design, sram_table, calibration=digits, mitigations=("none",))
+    assert "to first order" in result.record()["assumptions"][-1]
