@@ -8,7 +8,7 @@ import typer
 
 def evaluate(
     network: Annotated[str, typer.Option(help="vgg-small, resnet18, or a checkpoint file (.safetensors).")],
-    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [read].")],
+    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [read], [costs].")],
     data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[
@@ -27,6 +27,14 @@ def evaluate(
             "--settle", help="Take the read time from a SPICE transient of the tile's worst column."
         ),
     ] = False,
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy",
+            help="Also energy, time and area of the whole circuit, converters and BinSparX's own parts included; "
+            "a read lasts as long as a SPICE transient and the converter take.",
+        ),
+    ] = False,
     fidelity: Annotated[
         int,
         typer.Option(min=0, help="Also run so many images through the exact engine: minutes for each."),
@@ -39,7 +47,9 @@ def evaluate(
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
     import json
 
-    from spicekit.cli.display import evaluations_table, stages
+    from spicekit.cli.display import evaluations_table, print_sheets, stages
+    from spicekit.errors import BadInput
+    from spicekit.evaluate.account import account, measure_read, with_read_time
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.fidelity import fidelity as compare
@@ -50,11 +60,17 @@ def evaluate(
     from spicekit.networks.cifar import download_cifar10
     from spicekit.networks.data import load_dataset
     from spicekit.provenance import provenance
+    from spicekit.report.energy import energy_sheets
     from spicekit.tables.store import find_table
 
     mitigations = check_mitigations(mitigation or ["none", "both"])
     design = read_design(spec)
     table = find_table(design.tile, store=store)
+    if settle and energy:
+        raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
+    if energy:
+        circuit = measure_read(design.tile)
+        design = with_read_time(design, circuit)
     if settle:
         from spicekit.tables.settling import settling
 
@@ -81,7 +97,10 @@ def evaluate(
             )
             for kind in (mitigations if fidelity else [])
         }
+        costs = account(trained, dataset, result, circuit) if energy else None
     evaluations_table({(network, spec.stem): result})
+    if costs is not None:
+        print_sheets(energy_sheets(costs))
     for kind, both in compared.items():
         print(
             f"exact against fast, BinSparX {kind}, {both.images} images: "
@@ -96,6 +115,7 @@ def evaluate(
         record = {
             **result.record(),
             "fidelity": {kind: both.record() for kind, both in compared.items()},
+            **({"costs": costs.record()} if costs is not None else {}),
             "signed_off": not doubt,
             "provenance": {**origin, "table_origin": table.origin},
         }

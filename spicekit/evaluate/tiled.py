@@ -92,8 +92,7 @@ def tile_network(
     mapping, only = design.mapping, design.ablation.layer
     if design.ablation.linear_cells:
         table = linear(table, design.tile.v_read)
-    binsparx = MITIGATIONS[mitigation].replace(rule=mapping.flips)
-    layers = map_network(network, design.tile, binsparx=binsparx, unrolling=mapping.unrolling)
+    layers = lay_out(network, design, mitigation=mitigation)
     if only is not None and only not in layers:
         raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(layers)}.")
     if len(calibration) < mapping.recalibrate:
@@ -115,6 +114,12 @@ def tile_network(
             tiled, norms=_norms(network, tiled, calibration.first(mapping.recalibrate))
         )
     return tiled
+
+
+def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
+    """The layers as designed: no cell differs from its nominal value."""
+    binsparx = MITIGATIONS[mitigation].replace(rule=design.mapping.flips)
+    return map_network(network, design.tile, binsparx=binsparx, unrolling=design.mapping.unrolling)
 
 
 def calibrated_reference(

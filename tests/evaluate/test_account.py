@@ -1,0 +1,121 @@
+"""Events counted on a small network, and what an evaluation's energy, time and area are made of."""
+
+import json
+
+import pytest
+import torch
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.evaluate.account import Account, account, measure_read, with_read_time
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.energy import ReadCircuit, conduction_time
+from spicekit.evaluate.evaluation import Evaluation, evaluate
+from spicekit.networks.data import load_dataset
+from spicekit.networks.models import vgg_small
+from spicekit.report.energy import energy_sheets
+
+CIRCUIT = ReadCircuit(settling=24e-12, word_line_charge=6e-15)
+MITIGATIONS = ("none", "static", "dynamic", "both")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return vgg_small(width=0.125).eval()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits", "test").first(4)
+
+
+@pytest.fixture(scope="module")
+def evaluation(network, digits, sram_table) -> Evaluation:
+    tile = TileSpec(rows_active=8, wires=Wires(r_bl=3.2, r_sl=3.2))
+    design = with_read_time(Design(tile=tile), CIRCUIT)
+    return evaluate(network, digits, design, sram_table, calibration=digits, mitigations=MITIGATIONS)
+
+
+@pytest.fixture(scope="module")
+def counted(network, digits, evaluation) -> Account:
+    return account(network, digits, evaluation, CIRCUIT)
+
+
+def test_reads_and_bit_line_energy_are_those_of_the_evaluation(counted, evaluation):
+    for run in evaluation.runs:
+        for name, statistics in run.layers.items():
+            assert counted.events[run.mitigation][name].reads == statistics.reads
+        bit_lines = counted.totals[run.mitigation].energy["bit lines"]
+        assert bit_lines == pytest.approx(run.total.energy(evaluation.design))
+
+
+def test_events_of_a_layer_follow_from_its_shape(counted):
+    """conv3: 16 channels of 3 x 3, so 144 inputs, on 3 tiles; on digits of 16 x 16 pixels after one pooling, 8 x 8."""
+    layer = counted.events["none"]["conv3"]
+    assert (layer.inputs, layer.outputs, layer.tiles, layer.groups, layer.subvectors) == (144, 32, 3, 8, 18)
+    assert 0 < layer.ones < layer.pixels * layer.inputs
+    assert layer.pixels == counted.events["none"]["conv4"].pixels
+
+
+def test_flips_are_counted_where_they_are_on(counted):
+    for mitigation, layers in counted.events.items():
+        for layer in layers.values():
+            assert (layer.stored_inverted > 0) == layer.static == (mitigation in ("static", "both"))
+            assert layer.dynamic == (mitigation in ("dynamic", "both"))
+            assert layer.applied_inverted == 0 or layer.dynamic
+    ones = {
+        mitigation: sum(layer.ones for layer in counted.events[mitigation].values())
+        for mitigation in MITIGATIONS
+    }
+    assert ones["none"] == ones["static"]
+    assert ones["dynamic"] == ones["both"] < ones["none"]
+
+
+def test_a_record_carries_every_constant_with_its_source_and_every_assumption(counted):
+    record = json.loads(json.dumps(counted.record(), allow_nan=False))
+    assert all(entry["source"] for entry in record["constants"].values())
+    assert record["assumptions"]
+    assert record["not_counted"]
+    assert [run["mitigation"] for run in record["runs"]] == list(MITIGATIONS)
+    for run in record["runs"]:
+        assert sum(run["shares"]["energy"].values()) == pytest.approx(1)
+        assert sum(run["energy_parts"].values()) == pytest.approx(run["energy"])
+        assert sum(layer["energy"] for layer in run["layers"].values()) == pytest.approx(run["energy"])
+    assert record["runs"][0]["change"] == {"energy": 0, "time": 0, "area": 0}
+
+
+def test_doubling_a_constant_raises_the_total_by_its_parts_share(counted):
+    """Which is why shares say how the numbers respond."""
+    response, shares = counted.response(), counted.record()["runs"][0]["shares"]
+    both = (
+        response["converter_capacitance x 2"]["first_run"],
+        response["converter_noise_capacitance x 2"]["first_run"],
+    )
+    assert sum(change["energy"] for change in both) == pytest.approx(shares["energy"]["converter"])
+
+
+def test_at_break_even_binsparx_saves_nothing(counted):
+    factor = counted.break_even("both")
+    plain, flipped = counted.totals["none"], counted.totals["both"]
+    needed = [whole.total_energy + (factor - 1) * whole.energy["bit lines"] for whole in (plain, flipped)]
+    assert needed[0] == pytest.approx(needed[1])
+    assert counted.break_even("none") is None
+
+
+def test_sheets_show_every_part_and_every_layer(counted):
+    sheets = {sheet.title.split("\n")[0].split(":")[0]: sheet for sheet in energy_sheets(counted)}
+    assert [row[0] for row in sheets["energy, time and area for one image"].rows] == list(MITIGATIONS)
+    assert {"bit lines", "converter", "flip memory", "cells"} <= {
+        row[0] for row in sheets["where it goes"].rows
+    }
+    assert len(sheets["layers, BinSparX both"].rows) == 5
+    assert all(len(row) == len(sheet.head) for sheet in sheets.values() for row in sheet.rows)
+
+
+def test_ngspice_sets_the_length_of_a_read():
+    tile = TileSpec(rows=8, columns=8, rows_active=8, wires=Wires(r_bl=3.2, r_sl=3.2))
+    circuit = measure_read(tile)
+    assert 1e-12 < circuit.settling < 1e-9
+    assert 1e-16 < circuit.word_line_charge < 1e-14
+    design = with_read_time(Design(tile=tile), circuit)
+    assert design.read.time == conduction_time(circuit, design) > circuit.settling
