@@ -76,8 +76,10 @@ def run_job(
             right = _right(network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
         if start == 0:
-            reads = total(read_statistics(network, images, tiled))
+            layers = read_statistics(network, images, tiled)
+            reads = total(layers)
             result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
+            result["layers"] = {name: {**asdict(layer), "nf": layer.nf} for name, layer in layers.items()}
         return {**result, "seconds": round(time.perf_counter() - began, 3)}
 
 

@@ -259,6 +259,7 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
             "accuracy": sum(result["right"] for result in done) / count,
             "software_accuracy": sum(result["software"] for result in done) / count,
             **done[0]["reads"],
+            "layers": json.dumps(done[0]["layers"]),
             "seconds": sum(result["seconds"] for result in done),
         }
     return row | {

@@ -1,0 +1,77 @@
+"""A study's rows as a Markdown table: what varies, and what came of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spicekit.provenance import JsonDict
+
+_RESULTS = {
+    "software, %": ("software_accuracy", 100, ".1f"),
+    "tiles, %": ("accuracy", 100, ".1f"),
+    "ON cells of a read": ("partial_sum", 1, ".2f"),
+    "NF, %": ("nf", 100, ".1f"),
+    "bit lines, uJ": ("energy", 1e6, ".2f"),
+}
+
+
+def results_table(rows: Sequence[JsonDict]) -> str:
+    """One line for each point: the parameters that differ between points, then the results.
+
+    A point that failed says so in place of its results.
+    """
+    names = varying(rows)
+    lines = [[*names, *_RESULTS]]
+    for row in rows:
+        results = (
+            [row["fault"]] + [""] * (len(_RESULTS) - 1)
+            if row["fault"]
+            else [format(scale * row[key], form) for key, scale, form in _RESULTS.values()]
+        )
+        lines.append([*(_text(row[name]) for name in names), *results])
+    return _markdown(lines)
+
+
+def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") -> str:
+    """Change of the mean number of ON cells, layer by layer, of every point against the first that differs in one
+    parameter alone.
+
+    Parameters
+    ----------
+    rows : sequence of rows that did not fail
+    compared : str
+        The parameter; rows that have its first value are what the others are held against.
+    """
+    names = [name for name in varying(rows) if name != compared]
+    plain = {_place(row, names): row for row in reversed(rows) if row[compared] == rows[0][compared]}
+    layers = list(json.loads(rows[0]["layers"]))
+    lines = [[*names, compared, *layers, "all"]]
+    for row in rows:
+        before = plain.get(_place(row, names))
+        if before is None or row is before:
+            continue
+        own, other = json.loads(row["layers"]), json.loads(before["layers"])
+        changes = [own[name]["partial_sum"] / other[name]["partial_sum"] - 1 for name in layers]
+        changes.append(row["partial_sum"] / before["partial_sum"] - 1)
+        place = [_text(row[name]) for name in (*names, compared)]
+        lines.append([*place, *(f"{100 * change:+.1f} %" for change in changes)])
+    return _markdown(lines)
+
+
+def varying(rows: Sequence[JsonDict]) -> list[str]:
+    """Parameters, named as in a study file, that are not the same in all rows."""
+    names = [name for name in (rows[0] if rows else {}) if "." in name]
+    return [name for name in names if len({json.dumps(row[name]) for row in rows}) > 1]
+
+
+def _place(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    return json.dumps([row[name] for name in names])
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *body = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)) + "\n"

@@ -1,0 +1,46 @@
+"""Tables of a study."""
+
+import json
+
+from spicekit.report.study_table import layers_table, results_table
+
+
+def row(rows_active: int, mitigation: str, ones: float):
+    return {
+        "tile.rows": 64,
+        "tile.rows_active": rows_active,
+        "run.mitigation": mitigation,
+        "images": 10,
+        "accuracy": 0.9,
+        "software_accuracy": 1.0,
+        "partial_sum": ones,
+        "nf": 0.123,
+        "energy": 2e-6,
+        "layers": json.dumps({"conv2": {"partial_sum": 2 * ones}, "conv3": {"partial_sum": 4.0}}),
+        "fault": "",
+    }
+
+
+ROWS = [row(16, "none", 4.0), row(16, "both", 2.0), row(64, "none", 10.0), row(64, "both", 9.0)]
+
+
+def test_a_table_shows_what_varies_and_the_results():
+    lines = results_table(ROWS).splitlines()
+    assert lines[0].startswith("| tile.rows_active | run.mitigation | software, % | tiles, % | ")
+    assert lines[2] == "| 16 | none | 100.0 | 90.0 | 4.00 | 12.3 | 2.00 |"
+    assert len(lines) == 6
+
+
+def test_a_failed_point_says_why():
+    failed = {key: value for key, value in row(32, "none", 0.0).items() if "." in key}
+    table = results_table([*ROWS, {**failed, "fault": "NotConverged: x"}])
+    assert table.splitlines()[-1] == "| 32 | none | NotConverged: x |  |  |  |  |"
+
+
+def test_layers_are_held_against_the_point_that_differs_in_the_mitigation_alone():
+    lines = layers_table(ROWS).splitlines()
+    assert lines[0] == "| tile.rows_active | run.mitigation | conv2 | conv3 | all |"
+    assert lines[2:] == [
+        "| 16 | both | -50.0 % | +0.0 % | -50.0 % |",
+        "| 64 | both | -10.0 % | +0.0 % | -10.0 % |",
+    ]
