@@ -73,10 +73,10 @@ def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     span = np.ptp([mean for effect in effects.values() for mean in effect.values()])
     for place, effect in enumerate(reversed(effects.values())):
         axes.plot([100 * mean for mean in effect.values()], [place] * len(effect), "o-", color="C0")
-        for mean, values in _close_together(effect, 0.08 * span):
-            text = ", ".join(map(_label, values))
+        for index, (mean, values) in enumerate(_close_together(effect, 0.08 * span)):
+            text, offset = ", ".join(map(_label, values)), (0, -14 if index % 2 else 6)
             axes.annotate(
-                text, (100 * mean, place), (0, 6), textcoords="offset points", ha="center", fontsize=8
+                text, (100 * mean, place), offset, textcoords="offset points", ha="center", fontsize=8
             )
     axes.set_yticks(range(len(effects)), [name.replace(", ", "\n") for name in reversed(effects)])
     mean = 100 * float(np.mean([row["accuracy"] for row in done]))

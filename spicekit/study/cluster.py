@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -101,6 +102,7 @@ def start(cluster: Cluster) -> Any:
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C has to wait, and threads and processes started in here never take it, nor do those that they start: it is
     for the one that started them, which ends them in good order."""
+    resource_tracker.ensure_running()  # lets SIGINT through again when it starts: so it must run before
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from spicekit.errors import BadInput
 from spicekit.study.cluster import Cluster, read_cluster, start
@@ -76,3 +77,14 @@ def test_a_batch_system_without_workers_is_refused():
 def test_options_that_a_batch_system_does_not_know_are_refused():
     with pytest.raises(BadInput, match=r"cluster kind 'slurm': .*colour"):
         start(Cluster(kind="slurm", workers=1, options={"memory": "1GB", "colour": "blue"}))
+
+
+def test_workers_here_leave_ctrl_c_to_the_study_also_those_that_take_the_place_of_others():
+    with start(Cluster(workers=1)) as cluster, Client(cluster) as client:
+        first = client.submit(os.getpid, pure=False).result()
+        os.kill(first, signal.SIGINT)
+        assert client.submit(os.getpid, pure=False).result() == first
+        os.kill(first, signal.SIGKILL)
+        second = client.submit(os.getpid, pure=False).result()
+        os.kill(second, signal.SIGINT)
+        assert client.submit(os.getpid, pure=False).result() == second != first
