@@ -109,8 +109,11 @@ def print_sheets(sheets: Sequence["Sheet"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    console = console if console.is_terminal else Console(width=120)
     for sheet in sheets:
         table = Table(*sheet.head)
+        table.columns[0].no_wrap = True
         for row in sheet.rows:
             table.add_row(*row)
-        Console().print(f"\n{sheet.title}", table)
+        console.print(f"\n{sheet.title}", table)

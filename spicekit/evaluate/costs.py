@@ -64,6 +64,12 @@ class Costs(Config):
         description="Assumed. pipelined: a flip is decided while the read before it is converted, and costs time once "
         "in a layer, or where it takes longer than a read. before each read: it always does.",
     )
+    converter_range: Literal["same", "as needed"] = Field(
+        default="same",
+        description="Assumed. same: a converter has a code for each sum up to the rows in a read, with BinSparX and "
+        "without. as needed: where sub-vectors are inverted by count, half of the rows are on at most, and it has "
+        "codes up to that: on ideal tiles no code changes. A number of bits in [converter] goes before both.",
+    )
     leave_out: tuple[Component, ...] = Field(
         default=(), description="Components that energy and area do not count; by default none."
     )

@@ -95,20 +95,24 @@ class Estimate:
         )
 
 
-def conduction_time(circuit: ReadCircuit, design: Design) -> float:
-    """Time in s for which a column conducts in a read."""
+def conduction_time(circuit: ReadCircuit, design: Design, *, largest: int | None = None) -> float:
+    """Time in s for which a column conducts in a read; `largest` as in `resolution`."""
     held = design.costs.sensing == "held"
-    return circuit.settling + (conversion_time(design) if held else 0.0)
+    return circuit.settling + (conversion_time(design, largest=largest) if held else 0.0)
 
 
-def conversion_time(design: Design) -> float:
-    """Time in s that a converter takes."""
-    return resolution(design) * design.costs.converter_bit_time
+def conversion_time(design: Design, *, largest: int | None = None) -> float:
+    """Time in s that a converter takes; `largest` as in `resolution`."""
+    return resolution(design, largest=largest) * design.costs.converter_bit_time
 
 
-def resolution(design: Design) -> int:
-    """Bits of the converters: as in the design, or as many as give each possible partial sum a code."""
-    return design.converter.bits or design.tile.rows_active.bit_length()
+def resolution(design: Design, *, largest: int | None = None) -> int:
+    """Bits of the converters: as in the design, or as many as give each partial sum up to `largest` a code.
+
+    By default, up to the rows in a read.
+    """
+    sums = design.tile.rows_active if largest is None else largest
+    return design.converter.bits or sums.bit_length()
 
 
 def estimate(events: LayerEvents, circuit: ReadCircuit, design: Design) -> Estimate:
@@ -129,10 +133,11 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
     tile, costs = design.tile, design.costs
     pixel_subvectors = events.pixels * events.subvectors
     blocks = math.ceil(events.outputs / tile.columns)
-    bits, count_bits = resolution(design), tile.rows_active.bit_length()
+    largest = _largest_sum(events, design)
+    bits, count_bits = resolution(design, largest=largest), tile.rows_active.bit_length()
     sum_bits = events.inputs.bit_length()
     adder, register, xor = costs.full_adder_energy, costs.register_energy, costs.xor_energy
-    bit_line = tile.v_read * events.current * conduction_time(circuit, design)
+    bit_line = tile.v_read * events.current * conduction_time(circuit, design, largest=largest)
     word_line = circuit.word_line_charge * tile.v_wl
     capacitance = bits * costs.converter_capacitance + 4**bits * costs.converter_noise_capacitance
     stored_inverted = events.pixels * events.stored_inverted
@@ -162,10 +167,18 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
     }
 
 
+def _largest_sum(events: LayerEvents, design: Design) -> int:
+    """That the converters have a code for."""
+    rows = design.tile.rows_active
+    halved = events.dynamic and not events.weighted  # a sub-vector with more ones than half is inverted
+    return max(1, rows // 2) if halved and design.costs.converter_range == "as needed" else rows
+
+
 def _time(events: LayerEvents, circuit: ReadCircuit, design: Design) -> float:
     costs = design.costs
     waiting = min(costs.columns_per_converter, design.tile.columns, events.outputs)
-    read = waiting * (circuit.settling + conversion_time(design))
+    conversion = conversion_time(design, largest=_largest_sum(events, design))
+    read = waiting * (circuit.settling + conversion)
     reads = events.pixels * events.groups
     if not events.dynamic:
         return reads * read
@@ -197,7 +210,8 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
     tile, costs = design.tile, design.costs
     blocks = math.ceil(events.outputs / tile.columns)
     tiles = events.tiles * blocks
-    bits, count_bits = resolution(design), tile.rows_active.bit_length()
+    bits = resolution(design, largest=_largest_sum(events, design))
+    count_bits = tile.rows_active.bit_length()
     converters = tiles * math.ceil(tile.columns / costs.columns_per_converter)
     sum_bits = events.inputs.bit_length()
     adder, xor = costs.logic_spread * FULL_ADDER_AREA, costs.logic_spread * XOR_AREA

@@ -141,6 +141,15 @@ def test_a_converter_has_a_code_for_each_sum_unless_the_design_says_otherwise():
     assert resolution(design_of(bits=4)) == 4
 
 
+def test_dynamic_flips_by_count_halve_the_range_that_a_converter_needs():
+    needed = {"converter_range": "as needed"}
+    by_position = dataclasses.replace(BOTH, weighted=True)
+    for events, bits in ((PLAIN, 5), (STATIC, 5), (DYNAMIC, 4), (BOTH, 4), (by_position, 5)):
+        assert of(events, **needed) == of(events, bits=bits)
+        assert of(events, bits=6, **needed) == of(events, bits=6)
+        assert of(events) == of(events, bits=5)
+
+
 def test_sharing_a_converter_costs_time_and_saves_area():
     own, shared = of(PLAIN), of(PLAIN, columns_per_converter=8)
     assert shared.time == pytest.approx(8 * own.time)
