@@ -90,9 +90,17 @@ def cell_sensitivity(spec: TileSpec, table: IVTable) -> Array:
     SpiceFailed, MissingTool
         If ngspice is needed and fails, or is not there.
     """
+    return cached(_key(spec, table), lambda: {"sensitivity": sensitivity(spec)})["sensitivity"]
+
+
+def keep_sensitivity(spec: TileSpec, table: IVTable, found: Array) -> None:
+    """Put what `cell_sensitivity` gave on one machine into the cache of another, which then needs no ngspice."""
+    cached(_key(spec, table), lambda: {"sensitivity": found})
+
+
+def _key(spec: TileSpec, table: IVTable) -> str:
     decides = spec.model_dump(mode="json", include={"cell", "device", "corner", "v_read", "v_wl"})
-    key = content_hash(["sensitivity-1", decides, table.sha256])
-    return cached(key, lambda: {"sensitivity": sensitivity(spec)})["sensitivity"]
+    return content_hash(["sensitivity-1", decides, table.sha256])
 
 
 def require_wordline(spec: TileSpec) -> None:

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 import numba
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from spicekit.engines.variation import keep_sensitivity
 from spicekit.evaluate.evaluation import read_statistics, total
 from spicekit.evaluate.tiled import TiledNetwork, running, tile_network
 from spicekit.networks.checkpoints import load_network
@@ -45,6 +48,7 @@ def run_job(
     software: int,
     *,
     start: int,
+    cell: NDArray[np.float64] | None = None,
 ) -> JsonDict:
     """Classify images on a point's tiles.
 
@@ -63,6 +67,8 @@ def run_job(
         Images of the share that the network itself classifies rightly.
     start : int
         Place of the first of them among the point's. The job that has the first also says what the reads carry.
+    cell : array, optional
+        `cell_sensitivity` of the point's cell, where its cells have mismatch.
 
     Returns
     -------
@@ -71,6 +77,8 @@ def run_job(
     with _alone():
         began = time.perf_counter()
         network = _network(weights)
+        if cell is not None:
+            keep_sensitivity(point.design.tile, table, cell)
         tiled = _tiled(point, weights, table, calibration)
         with running(network, tiled, first_image=start):
             right = _right(network, images)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 import spicekit
+from spicekit.engines.variation import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpicekitError
 from spicekit.evaluate.tiled import calibration_images
 from spicekit.networks.checkpoints import checkpoint_path, load_network
@@ -52,6 +54,8 @@ class _Job:
     point: Point
     weights: Weights
     table: IVTable
+    cell: NDArray[np.float64] | None
+    """What mismatch does to the point's cell, where it has any; follows from the design and the table."""
     images: Dataset
     calibration: Dataset
     start: int
@@ -154,20 +158,23 @@ def _characterisation(point: Point) -> Characterisation:
 
 def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
-    weights, shares = functools.cache(_weights), functools.cache(_shares)
+    weights, shares = functools.cache(_weights), functools.cache(shares)
     calibration = functools.cache(
         lambda data, folder, count: load_dataset(data, "train", folder=folder).first(count)
     )
     plan = []
     for point in study.points:
-        run = point.run
+        run, table = point.run, tables[_characterisation(point).name]
+        # from ngspice, here: workers need none, and as daemons may not start any
+        cell = cell_sensitivity(point.design.tile, table) if point.design.variation.mismatch else None
         chosen = shares(run.data, run.folder, run.images, run.seed, study.images_per_job)
         plan.append(
             [
                 _Job(
                     point=point,
                     weights=weights(run.network, run.data),
-                    table=tables[_characterisation(point).name],
+                    table=table,
+                    cell=cell,
                     images=share,
                     calibration=calibration(run.data, run.folder, calibration_images(point.design)),
                     start=start,
@@ -185,7 +192,7 @@ def _weights(network: str, data: str) -> Weights:
     return Weights(content_hash(content), content)
 
 
-def _shares(
+def shares(
     data: str, folder: str | None, images: int | None, seed: int | None, images_per_job: int
 ) -> dict[int, Dataset]:
     """A run's images, cut for jobs, by the place of the first; where they are cut does not depend on the workers."""
@@ -226,6 +233,7 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
             start=job.start,
+            cell=job.cell,
             key=f"job-{job.key}",
         )
 
