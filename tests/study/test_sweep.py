@@ -344,3 +344,12 @@ def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
     ):
         sweep(study, tmp_path, scheduler="tcp://127.0.0.1:1")
     assert os.listdir(tmp_path) == [LOG_FILE]
+
+
+def test_workers_of_a_local_cluster_evaluate_dies_with_mismatch(network, tmp_path):
+    """They are daemons, and could not start ngspice: what it finds about the cell comes with the job."""
+    path = tmp_path / "study.toml"
+    die = "variation = {mismatch = 1.0, stuck_at_0 = 0.01}\n"
+    path.write_text(STUDY.format(network=network).split("[[grid]]")[0].replace("[base]", "[base]\n" + die))
+    summary = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1))
+    assert [row["fault"] for row in summary.rows] == [""]
