@@ -158,7 +158,7 @@ def _characterisation(point: Point) -> Characterisation:
 
 def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
-    weights, shares = functools.cache(_weights), functools.cache(_shares)
+    weights, shares = functools.cache(_weights), functools.cache(image_shares)
     calibration = functools.cache(
         lambda data, folder, count: load_dataset(data, "train", folder=folder).first(count)
     )
@@ -192,7 +192,7 @@ def _weights(network: str, data: str) -> Weights:
     return Weights(content_hash(content), content)
 
 
-def _shares(
+def image_shares(
     data: str, folder: str | None, images: int | None, seed: int | None, images_per_job: int
 ) -> dict[int, Dataset]:
     """A run's images, cut for jobs, by the place of the first; where they are cut does not depend on the workers."""

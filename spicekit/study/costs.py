@@ -1,0 +1,75 @@
+"""Energy, time and area of a study's points, reckoned after it from what their reads carried.
+
+So that a study can be held against other constants without running again.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from spicekit.evaluate.account import count_events, measure_read
+from spicekit.evaluate.energy import Estimate, LayerEvents, estimate, together
+from spicekit.evaluate.tiled import PROBE_IMAGES, lay_out
+from spicekit.networks.checkpoints import load_network
+from spicekit.provenance import JsonDict, content_hash
+from spicekit.study.plan import Point
+from spicekit.study.sweep import image_shares
+
+
+def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimate | None]:
+    """For one image of each point; None where the point failed.
+
+    A read lasts as long as `spicekit evaluate --energy` says, whatever the point's `read.time`.
+
+    Parameters
+    ----------
+    points : sequence of Point
+    rows : sequence of mapping
+        Their results, from `sweep`.
+
+    Raises
+    ------
+    SpiceFailed
+        If ngspice fails on the transient of a tile.
+    """
+    counted: dict[str, dict[str, LayerEvents]] = {}
+    found: list[Estimate | None] = []
+    for point, row in zip(points, rows, strict=True):
+        if row["fault"]:
+            found.append(None)
+            continue
+        key = _what_is_counted(point)
+        if key not in counted:
+            counted[key] = _events(point)
+        circuit = measure_read(point.design.tile)
+        layers = json.loads(row["layers"])
+        found.append(
+            together(
+                estimate(dataclasses.replace(events, current=layers[name]["current"]), circuit, point.design)
+                for name, events in counted[key].items()
+            )
+        )
+    return found
+
+
+def _what_is_counted(point: Point) -> str:
+    """Same for points whose events are the same: not what only the currents depend on."""
+    tile, mapping = point.design.tile, point.design.mapping
+    by_position = mapping.flips == "position"
+    return content_hash(
+        {
+            "run": point.run.model_dump(mode="json"),
+            "size": [tile.rows, tile.columns, tile.rows_active],
+            "mapping": mapping.model_dump(mode="json"),
+            "tile": tile.model_dump(mode="json") if by_position else None,
+        }
+    )
+
+
+def _events(point: Point) -> dict[str, LayerEvents]:
+    """Of the images that the point's reads were counted on; currents are not known here."""
+    run, tile = point.run, point.design.tile
+    network = load_network(run.network, data=run.data)
+    images = next(iter(image_shares(run.data, run.folder, run.images, run.seed, PROBE_IMAGES).values()))
+    layers = lay_out(network, point.design, mitigation=run.mitigation)
+    return count_events(network, images, layers, tile, currents=dict.fromkeys(layers, 0.0))
