@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.engines.device import DeviceCodes
 from spicekit.engines.fast import Codes
 from spicekit.engines.words import Applied
+from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.device import products_on
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
-from spicekit.networks.layers import binary_layers
+from spicekit.networks.layers import binary_layers, bit_sliced
 
 Layers = dict[str, PackedLayer]
 Probe = Callable[[PackedLayer, Applied], None]
@@ -63,6 +66,7 @@ def on_tiles(
     layers : Layers
         From `map_network`, of this network.
     codes : Codes, or mapping of them by layer
+        On a GPU, from `device.codes_on`, for a network that is there too; they take no probe.
     probe : function, optional
         Called with each layer and the words applied to it.
     first_image : int
@@ -71,7 +75,8 @@ def on_tiles(
     modules = binary_layers(network)
     by_layer = codes if isinstance(codes, Mapping) else dict.fromkeys(modules, codes)
     for name, module in modules.items():
-        module.product = _product(layers[name], by_layer[name], probe, first_image)  # type: ignore[assignment,method-assign]
+        product = _product(layers[name], by_layer[name], probe, first_image)
+        module.product = bit_sliced(product, bits=module.bits)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -82,6 +87,11 @@ def on_tiles(
 def _product(
     packed: PackedLayer, codes: Codes, probe: Probe | None, first_image: int
 ) -> Callable[[Tensor], Tensor]:
+    if isinstance(codes, DeviceCodes):
+        if probe is not None:
+            raise BadInput("reads on a GPU cannot be looked at; run the network on the processor.")
+        on_device = products_on(packed, codes)
+        return lambda signs: _arranged(on_device(signs), signs)
     subvectors = packed.mask.size / packed.mask.shape[2]
     # word, flip and count of each sub-vector, and four float32 that the correction makes of them
     bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
@@ -100,9 +110,16 @@ def _product(
             dots.append(dot_products(packed, applied, codes))
         seen += len(bits)
         together = dots[0] if len(dots) == 1 else np.concatenate(dots)
-        dots_nchw = torch.from_numpy(together).reshape(len(bits), height, width, -1).permute(0, 3, 1, 2)
-        # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.
-        channels_last = signs.is_contiguous(memory_format=torch.channels_last) and not signs.is_contiguous()
-        return dots_nchw if channels_last else dots_nchw.contiguous()
+        return _arranged(torch.from_numpy(together).reshape(len(bits), height, width, -1), signs)
 
     return product
+
+
+def _arranged(dots: Tensor, signs: Tensor) -> Tensor:
+    """Dot products (n, h, w, c) as (n, c, h, w), in memory as the software's own result of `signs` lies.
+
+    What follows then adds in the same order, bit for bit.
+    """
+    channels_last = signs.is_contiguous(memory_format=torch.channels_last) and not signs.is_contiguous()
+    dots_nchw = dots.permute(0, 3, 1, 2)
+    return dots_nchw if channels_last else dots_nchw.contiguous()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spicekit.engines.converter import Reference
+from spicekit.engines.device import codes_on
 from spicekit.engines.die import codes_of_die
 from spicekit.engines.fast import Codes, ReadModel, fit_reference, ideal_codes, read_model
 from spicekit.engines.words import Applied, Tally
@@ -23,6 +24,7 @@ from spicekit.mapping.die import layer_on_die, mismatch_passed
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import predict_logits
+from spicekit.networks.layers import binary_layers
 from spicekit.tables.table import IVTable, linear
 
 Mitigation = Literal["none", "static", "dynamic", "both"]
@@ -99,11 +101,18 @@ def tile_network(
         raise BadInput(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration)} images are there."
         )
+    if design.converter.noise and any(layer.bits > 1 for layer in binary_layers(network).values()):
+        raise BadInput("[converter] noise: for networks of several bits it is not modelled; set noise = 0.")
     model = read_model(design.tile, table)
     reference = calibrated_reference(network, layers, design, model, calibration=calibration)
     passed = mismatch_passed(design.tile, table, design.variation)
     real = codes_of_die(model, reference, design.converter, passed=passed)
-    codes = {name: real if only in (None, name) else ideal_codes(design.tile) for name in layers}
+    codes: dict[str, Codes] = {
+        name: real if only in (None, name) else ideal_codes(design.tile) for name in layers
+    }
+    device = next(network.parameters()).device
+    if device.type != "cpu":
+        codes = {name: codes_on(device, each, rows=design.tile.rows_active) for name, each in codes.items()}
     made = {
         name: layer_on_die(layer, table, design.variation) if only in (None, name) else layer
         for name, layer in layers.items()
