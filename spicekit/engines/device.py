@@ -144,7 +144,7 @@ class DeviceCodes:
 
     @cached_property
     def _block_tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(groups, n) currents and (groups, n, 4) slopes from the words of `BlockCodes`, (groups, m + 1) leak; int32."""
+        """int32: (groups, n) currents, (groups, n, 4) slopes, from the words of `BlockCodes`; (groups, m + 1) leak."""
         assert isinstance(self.codes, BlockCodes)
         entries = self.codes.entries
         slopes = np.stack([entries << (36 - 12 * block) >> 52 for block in range(BLOCKS)], axis=-1)
