@@ -14,6 +14,7 @@ def train(
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
     width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
+    bits: Annotated[int | None, typer.Option(help="1, or 4 for a bit-sliced network to compare with.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
     growing_epochs: Annotated[int | None, typer.Option(help="Epochs at first with smaller images.")] = None,
@@ -39,6 +40,7 @@ def train(
     options = {
         "epochs": epochs,
         "width": width,
+        "bits": bits,
         "batch": batch,
         "learning_rate": learning_rate,
         "growing_epochs": growing_epochs,

@@ -76,7 +76,7 @@ def on_tiles(
     by_layer = codes if isinstance(codes, Mapping) else dict.fromkeys(modules, codes)
     for name, module in modules.items():
         product = _product(layers[name], by_layer[name], probe, first_image)
-        module.product = bit_sliced(product, bits=module.bits)  # type: ignore[method-assign]
+        module.product = bit_sliced(product, bits=module.bits)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

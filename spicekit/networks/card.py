@@ -20,6 +20,8 @@ class Architecture(Config):
     """Colour channels of the input."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Factor on the number of channels of every layer."""
+    bits: Literal[1, 4] = 1
+    """Of weights and inputs of the layers that run on tiles; 4 is there for comparison."""
 
     def scaled(self, channels: int) -> int:
         """Channels of the first layer, which has `channels` of them at width 1; the others have multiples."""
@@ -51,7 +53,7 @@ def card_text(card: Card, *, sha256: str) -> str:
     """The card as Markdown for people; `sha256` is that of the checkpoint file."""
     kind = card.architecture
     rows: dict[str, object] = {
-        "network": f"{kind.name}, width {kind.width:g}",
+        "network": f"{kind.name}, width {kind.width:g}, {kind.bits}-bit",
         "inputs and outputs": f"{kind.channels} x 32 x 32 pixels, {kind.classes} classes",
         "data": f"{card.data}: {card.train_images:,} images to train, {card.test_images:,} held out",
         "source of the data": card.source,
@@ -65,8 +67,14 @@ def card_text(card: Card, *, sha256: str) -> str:
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     return (
         f"# {kind.name} on {card.data}\n\n"
-        "All convolutions but the first have binary weights and inputs, and pad with -1; the first, the\n"
+        f"All convolutions but the first have {_PRECISION[kind.bits]}; the first, the\n"
         "batch norms and the classifier are float32. Inputs are pixels from 0 to 1; the network normalises\n"
         "them itself.\n\n"
         f"| | |\n|---|---|\n{table}\n"
     )
+
+
+_PRECISION = {
+    1: "binary weights and inputs, and pad with -1",
+    4: "weights and inputs of four bits, the odd integers from -15 to 15, and pad with -15",
+}

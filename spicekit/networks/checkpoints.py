@@ -111,10 +111,13 @@ def unpack(network: Network, tensors: dict[str, Tensor], *, source: str) -> None
                 f"expected finite {want.dtype} shaped {tuple(want.shape)}."
             )
     state = {name: value for name, value in tensors.items() if not name.endswith(_BITS)}
+    network.load_state_dict(
+        state, strict=False
+    )  # the rest: packed weights, and counts of batches that norms have seen
     for name, layer in binary_layers(network).items():
-        bits = np.unpackbits(tensors[name + _BITS].numpy(), count=layer.weight.numel())
-        state[f"{name}.weight"] = torch.from_numpy(bits * np.float32(2) - 1).reshape(layer.weight.shape)
-    network.load_state_dict(state, strict=False)  # only the count of batches that a norm has seen is left out
+        shape = layer.weight_bits().shape
+        bits = np.unpackbits(tensors[name + _BITS].numpy(), count=shape.numel())
+        layer.set_weight_bits(torch.from_numpy(bits).reshape(shape))
 
 
 def content_digest(tensors: dict[str, Tensor]) -> str:

@@ -4,6 +4,7 @@ A network takes images as (n, c, 32, 32) float32, pixels from 0 to 1, and normal
 caller can get that wrong. Names of layers appear in reports and checkpoints: they are part of the interface.
 """
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spicekit.networks.card import Architecture, Card
-from spicekit.networks.layers import BinaryConv2d
+from spicekit.networks.layers import BinaryConv2d, MultiBitConv2d
 
 
 class Network(nn.Module):
@@ -54,17 +55,18 @@ class VggSmall(Network):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         widths = [architecture.scaled(128) * factor for factor in (1, 1, 2, 2, 4, 4)]
+        tiled = TILED[architecture.bits]
         self.conv1 = nn.Conv2d(architecture.channels, widths[0], 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(widths[0])
-        self.conv2 = BinaryConv2d(widths[0], widths[1])
+        self.conv2 = tiled(widths[0], widths[1])
         self.norm2 = nn.BatchNorm2d(widths[1])
-        self.conv3 = BinaryConv2d(widths[1], widths[2])
+        self.conv3 = tiled(widths[1], widths[2])
         self.norm3 = nn.BatchNorm2d(widths[2])
-        self.conv4 = BinaryConv2d(widths[2], widths[3])
+        self.conv4 = tiled(widths[2], widths[3])
         self.norm4 = nn.BatchNorm2d(widths[3])
-        self.conv5 = BinaryConv2d(widths[3], widths[4])
+        self.conv5 = tiled(widths[3], widths[4])
         self.norm5 = nn.BatchNorm2d(widths[4])
-        self.conv6 = BinaryConv2d(widths[4], widths[5])
+        self.conv6 = tiled(widths[4], widths[5])
         self.norm6 = nn.BatchNorm2d(widths[5])
         self.classifier = nn.Linear(widths[5] * 4 * 4, architecture.classes)
 
@@ -91,12 +93,13 @@ class ResNet18(Network):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         widths = [architecture.scaled(64) * factor for factor in (1, 2, 4, 8)]
+        block = partial(Block, tiled=TILED[architecture.bits])
         self.conv1 = nn.Conv2d(architecture.channels, widths[0], 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(widths[0])
-        self.layer1 = nn.Sequential(Block(widths[0], widths[0]), Block(widths[0], widths[0]))
-        self.layer2 = nn.Sequential(Block(widths[0], widths[1], stride=2), Block(widths[1], widths[1]))
-        self.layer3 = nn.Sequential(Block(widths[1], widths[2], stride=2), Block(widths[2], widths[2]))
-        self.layer4 = nn.Sequential(Block(widths[2], widths[3], stride=2), Block(widths[3], widths[3]))
+        self.layer1 = nn.Sequential(block(widths[0], widths[0]), block(widths[0], widths[0]))
+        self.layer2 = nn.Sequential(block(widths[0], widths[1], stride=2), block(widths[1], widths[1]))
+        self.layer3 = nn.Sequential(block(widths[1], widths[2], stride=2), block(widths[2], widths[2]))
+        self.layer4 = nn.Sequential(block(widths[2], widths[3], stride=2), block(widths[3], widths[3]))
         self.classifier = nn.Linear(widths[3], architecture.classes)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -110,17 +113,23 @@ class ResNet18(Network):
 class Block(nn.Module):
     """Two binary convolutions, each with its own shortcut."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, tiled: type[BinaryConv2d], stride: int = 1
+    ) -> None:
         super().__init__()
-        self.conv1 = BinaryConv2d(in_channels, out_channels, stride=stride)
+        self.conv1 = tiled(in_channels, out_channels, stride=stride)
         self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = BinaryConv2d(out_channels, out_channels)
+        self.conv2 = tiled(out_channels, out_channels)
         self.norm2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm1(self.conv1(x)) + _shortcut(x, self.conv1)
         x = self.norm2(self.conv2(x)) + x
         return x
+
+
+# The convolutions that run on tiles, by the bits of their weights and inputs.
+TILED: dict[int, type[BinaryConv2d]] = {1: BinaryConv2d, 4: MultiBitConv2d}
 
 
 def _shortcut(x: Tensor, conv: BinaryConv2d) -> Tensor:

@@ -17,6 +17,7 @@ class Recipe(Config):
     network: NetworkName
     data: DataName
     width: float = Field(default=1.0, gt=0, le=4)
+    bits: Literal[1, 4] = 1
     epochs: int = Field(ge=1)
     batch: int = Field(ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)

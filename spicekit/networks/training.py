@@ -147,7 +147,9 @@ def train(
 
 def _begin(recipe: Recipe, train_set: Dataset) -> Network:
     """A fresh network, the normalisation of its inputs fitted."""
-    kind = Architecture(name=recipe.network, classes=len(train_set.classes), width=recipe.width)
+    kind = Architecture(
+        name=recipe.network, classes=len(train_set.classes), width=recipe.width, bits=recipe.bits
+    )
     network = build(kind, seed=recipe.seed)
     network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
     return network

@@ -15,8 +15,10 @@ from spicekit.evaluate import inference
 from spicekit.evaluate.design import Design, read_design
 from spicekit.evaluate.evaluation import NotExact, evaluate, run_on_tiles, software_and_ideal
 from spicekit.evaluate.tiled import running, tile_network
+from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
+from spicekit.networks.models import build as build_network
 from spicekit.networks.models import resnet18, vgg_small
 from spicekit.tables.table import interpolate, linear
 
@@ -38,7 +40,11 @@ def design_of(ohm: float, *, terminal: float = 100.0, rows_active: int = 16, ref
     return Design(tile=tile, converter=Converter(reference=reference))
 
 
-@pytest.mark.parametrize("build", [vgg_small, resnet18])
+def four_bits(*, width: float):
+    return build_network(Architecture(name="vgg-small", width=width, bits=4))
+
+
+@pytest.mark.parametrize("build", [vgg_small, resnet18, four_bits])
 @pytest.mark.parametrize("rows_active", [16, 64])
 def test_ideal_tiles_give_the_software_logits_bit_for_bit(digits, build, rows_active):
     network = build(width=0.125).eval()

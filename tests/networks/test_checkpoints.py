@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from spicekit.errors import BadInput
-from spicekit.networks.card import NETWORK_NAMES, Card
+from spicekit.networks.card import NETWORK_NAMES, Architecture, Card
 from spicekit.networks.checkpoints import (
     checkpoint_path,
     content_digest,
@@ -21,7 +21,7 @@ from spicekit.networks.checkpoints import (
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.models import resnet18, vgg_small
+from spicekit.networks.models import build, resnet18, vgg_small
 
 
 def card_of(network):
@@ -40,10 +40,14 @@ def card_of(network):
     )
 
 
-def lived_in(build):
+def four_bits(*, width):
+    return build(Architecture(name="vgg-small", width=width, bits=4))
+
+
+def lived_in(make):
     """A small network whose norms have seen something."""
     torch.manual_seed(5)
-    network = build(width=1 / 16)
+    network = make(width=1 / 16)
     network(torch.rand(8, 3, 32, 32))
     return network.eval()
 
@@ -56,9 +60,9 @@ def saved(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("build", [vgg_small, resnet18])
-def test_logits_survive_the_file_bit_for_bit(build, tmp_path):
-    network = lived_in(build)
+@pytest.mark.parametrize("make", [vgg_small, resnet18, four_bits])
+def test_logits_survive_the_file_bit_for_bit(make, tmp_path):
+    network = lived_in(make)
     path = tmp_path / "own.safetensors"
     save_checkpoint(network, path, card=card_of(network))
     loaded = load_network(path)

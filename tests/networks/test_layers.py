@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of
+from spicekit.networks.layers import BinaryConv2d, MultiBitConv2d, binary_layers, bit_sliced, signs_of
 
 
 def counted(values, weights, *, stride, padding):
@@ -117,3 +117,40 @@ def test_binary_layers_go_by_dotted_names():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(BinaryConv2d(4, 4)))
     assert list(binary_layers(network)) == ["1.0"]
     assert torch.equal(copy.deepcopy(network)[1][0].weight_bits(), network[1][0].weight_bits())
+
+
+def multi_bit(kernel_size=3, stride=1, padding=1):
+    torch.manual_seed(1)
+    return MultiBitConv2d(5, 3, kernel_size=kernel_size, stride=stride, padding=padding).eval()
+
+
+def test_four_bits_are_odd_integers_up_to_15():
+    layer = multi_bit()
+    levels = layer.input_levels(torch.linspace(-3, 3, 601))
+    assert levels.unique().tolist() == list(range(-15, 16, 2))
+    assert (levels.diff() >= 0).all()
+    assert layer.input_levels(torch.tensor([0.0, -1e-6, 2.0, -2.0])).tolist() == [1, -1, 15, -15]
+    assert set(layer.weight_levels().unique().tolist()) <= set(range(-15, 16, 2))
+
+
+def test_weight_bits_of_four_planes_make_the_levels_again():
+    layer, copy = multi_bit(), multi_bit()
+    planes = layer.weight_bits()
+    assert planes.shape == (12, 5, 3, 3)
+    signs = 2 * planes.reshape(4, 3, 5, 3, 3).float() - 1
+    assert torch.equal(
+        (signs * torch.tensor([1, 2, 4, 8]).reshape(4, 1, 1, 1, 1)).sum(0), layer.weight_levels()
+    )
+    copy.weight.data.zero_()
+    copy.set_weight_bits(planes)
+    assert torch.equal(copy.weight_levels(), layer.weight_levels())
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0)])
+def test_four_bits_are_the_sum_of_sixteen_binary_layers(values, kernel_size, stride, padding):
+    layer = multi_bit(kernel_size, stride, padding)
+    planes = BinaryConv2d(5, 12, kernel_size=kernel_size, stride=stride, padding=padding).eval()
+    planes.set_weight_bits(layer.weight_bits())
+    inputs = 1.5 * torch.randn(2, 5, 7, 6)
+    sliced = bit_sliced(planes.product, bits=4)(layer.input_levels(inputs))
+    assert torch.equal(sliced, layer(inputs))
