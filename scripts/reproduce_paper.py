@@ -19,8 +19,9 @@ from spicekit.networks.checkpoints import load_network
 from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict
 from spicekit.report.study import pareto_picture, sensitivity_picture
-from spicekit.report.study_table import layers_table, results_table
+from spicekit.report.study_table import costs_table, layers_table, results_table
 from spicekit.study.cluster import Cluster
+from spicekit.study.costs import estimates
 from spicekit.study.plan import Point, Study, read_study
 from spicekit.study.sweep import sweep
 
@@ -66,11 +67,15 @@ def main(
             f"{summary.kept} kept from before, {summary.failed} failed.\n"
         )
         report.append(results_table(summary.rows))
-        done = [row for row in summary.rows if not row["fault"]]
+        done = [(point, row) for point, row in zip(points, summary.rows, strict=True) if not row["fault"]]
         for name in networks:
-            own = [row for row in done if row["run.network"] == name]
+            own = [row for _, row in done if row["run.network"] == name]
             if Counter(row["run.mitigation"] for row in own)["static"]:
                 report.append(f"Change of the ON cells of a read, {name}:\n\n{layers_table(own)}")
+                whole = estimates([point for point, _ in done if point.run.network == name], own)
+                report.append(
+                    f"Energy, time and area of the whole circuit, {name}:\n\n{costs_table(own, whole)}"
+                )
         write_atomically(out / "report.md", "\n".join(report))
     print(out / "report.md")
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spicekit.evaluate.energy import Estimate
 from spicekit.provenance import JsonDict
 
 _RESULTS = {
@@ -43,7 +44,7 @@ def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") 
         The parameter; rows that have its first value are what the others are held against.
     """
     names = [name for name in varying(rows) if name != compared]
-    plain = {_place(row, names): row for row in reversed(rows) if row[compared] == rows[0][compared]}
+    plain = _plain(rows, names, compared)
     layers = list(json.loads(rows[0]["layers"]))
     lines = [[*names, compared, *layers, "all"]]
     for row in rows:
@@ -58,10 +59,62 @@ def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") 
     return _markdown(lines)
 
 
+def costs_table(
+    rows: Sequence[JsonDict], estimates: Sequence[Estimate], *, compared: str = "run.mitigation"
+) -> str:
+    """Energy, time and area for one image, and their changes against the first point that differs in one parameter
+    alone.
+
+    Parameters
+    ----------
+    rows : sequence of rows that did not fail
+    estimates : sequence of Estimate
+        Of the same points.
+    compared : str
+        The parameter; rows that have its first value are what the others are held against.
+    """
+    names = [name for name in varying(rows) if name != compared]
+    plain = _plain(rows, names, compared)
+    found = {id(row): estimate for row, estimate in zip(rows, estimates, strict=True)}
+    head = (
+        "energy, uJ",
+        "of it bit lines",
+        "BinSparX",
+        "change",
+        "time, us",
+        "change",
+        "area, mm2",
+        "change",
+    )
+    lines = [[*names, compared, *head]]
+    for row in rows:
+        before = plain.get(_place(row, names), row)
+        own, other = found[id(row)], found[id(before)]
+        changes = ["", "", ""]
+        if row is not before:
+            pairs = zip(_totals(own), _totals(other), strict=True)
+            changes = [f"{100 * (value / base - 1):+.1f} %" for value, base in pairs]
+        energy, time, area = _totals(own)
+        parts = [own.energy.get("bit lines", 0.0), own.overhead]
+        figures = [f"{1e6 * energy:.3g}", *(f"{100 * part / energy:.1f} %" for part in parts), changes[0]]
+        figures += [f"{1e6 * time:.3g}", changes[1], f"{1e6 * area:.3g}", changes[2]]
+        lines.append([*(_text(row[name]) for name in (*names, compared)), *figures])
+    return _markdown(lines)
+
+
 def varying(rows: Sequence[JsonDict]) -> list[str]:
     """Parameters, named as in a study file, that are not the same in all rows."""
     names = [name for name in (rows[0] if rows else {}) if "." in name]
     return [name for name in names if len({json.dumps(row[name]) for row in rows}) > 1]
+
+
+def _totals(whole: Estimate) -> tuple[float, float, float]:
+    return whole.total_energy, whole.time, whole.total_area
+
+
+def _plain(rows: Sequence[JsonDict], names: Sequence[str], compared: str) -> dict[str, JsonDict]:
+    """By what else varies, the first row that has the compared parameter's first value."""
+    return {_place(row, names): row for row in reversed(rows) if row[compared] == rows[0][compared]}
 
 
 def _place(row: Mapping[str, Any], names: Sequence[str]) -> str:

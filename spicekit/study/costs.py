@@ -16,14 +16,15 @@ from spicekit.study.plan import Point
 from spicekit.study.sweep import image_shares
 
 
-def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimate | None]:
-    """For one image of each point; None where the point failed.
+def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimate]:
+    """For one image of each point.
 
     A read lasts as long as `spicekit evaluate --energy` says, whatever the point's `read.time`.
 
     Parameters
     ----------
     points : sequence of Point
+        That did not fail.
     rows : sequence of mapping
         Their results, from `sweep`.
 
@@ -33,11 +34,8 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimat
         If ngspice fails on the transient of a tile.
     """
     counted: dict[str, dict[str, LayerEvents]] = {}
-    found: list[Estimate | None] = []
+    found = []
     for point, row in zip(points, rows, strict=True):
-        if row["fault"]:
-            found.append(None)
-            continue
         key = _what_is_counted(point)
         if key not in counted:
             counted[key] = _events(point)

@@ -2,7 +2,8 @@
 
 import json
 
-from spicekit.report.study_table import layers_table, results_table
+from spicekit.evaluate.energy import Estimate
+from spicekit.report.study_table import costs_table, layers_table, results_table
 
 
 def row(rows_active: int, mitigation: str, ones: float):
@@ -44,3 +45,12 @@ def test_layers_are_held_against_the_point_that_differs_in_the_mitigation_alone(
         "| 16 | both | -50.0 % | +0.0 % | -50.0 % |",
         "| 64 | both | -10.0 % | +0.0 % | -10.0 % |",
     ]
+
+
+def test_costs_are_held_against_the_point_that_differs_in_the_mitigation_alone():
+    plain = Estimate({"bit lines": 1e-6, "converter": 3e-6}, 2e-6, {"cells": 4e-6})
+    flipped = Estimate({"bit lines": 0.5e-6, "converter": 3e-6, "correction": 0.1e-6}, 2e-6, {"cells": 5e-6})
+    lines = costs_table(ROWS, [plain, flipped, flipped, plain]).splitlines()
+    assert lines[2] == "| 16 | none | 4 | 25.0 % | 0.0 % |  | 2 |  | 4 |  |"
+    assert lines[3] == "| 16 | both | 3.6 | 13.9 % | 2.8 % | -10.0 % | 2 | +0.0 % | 5 | +25.0 % |"
+    assert lines[5] == "| 64 | both | 4 | 25.0 % | 0.0 % | +11.1 % | 2 | +0.0 % | 4 | -20.0 % |"

@@ -1,0 +1,49 @@
+"""Energy, time and area of a study's points."""
+
+import json
+
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.energy import ReadCircuit
+from spicekit.networks.models import vgg_small
+from spicekit.study import costs
+from spicekit.study.plan import Point, Run
+
+
+def point(ohm: float, mitigation: str) -> Point:
+    tile = TileSpec(rows_active=8, wires=Wires(r_bl=ohm, r_sl=ohm))
+    return Point(design=Design(tile=tile), run=Run(images=2, mitigation=mitigation))
+
+
+def row(current: float):
+    return {"layers": json.dumps({f"conv{k}": {"current": current} for k in range(2, 7)})}
+
+
+@pytest.fixture
+def counts(monkeypatch) -> list[str]:
+    """What events were counted for, on a small network and without ngspice."""
+    counted: list[str] = []
+    genuine = costs.count_events
+
+    def count(network, images, layers, tile, *, currents):
+        counted.append(f"{len(images)} images, {tile.wires.r_bl} ohm")
+        return genuine(network, images, layers, tile, currents=currents)
+
+    network = vgg_small(width=0.125).eval()
+    monkeypatch.setattr(costs, "count_events", count)
+    monkeypatch.setattr(costs, "load_network", lambda name, *, data: network)
+    monkeypatch.setattr(costs, "measure_read", lambda tile: ReadCircuit(20e-12, 5e-15))
+    return counted
+
+
+def test_points_differ_in_their_currents_and_are_counted_once(counts):
+    points = [point(1.0, "none"), point(3.0, "none"), point(1.0, "both")]
+    found = costs.estimates(points, [row(10e-6), row(20e-6), row(10e-6)])
+    assert counts == ["2 images, 1.0 ohm"] * 2
+    plain, stronger, flipped = found
+    assert stronger.energy["bit lines"] == pytest.approx(2 * plain.energy["bit lines"])
+    assert {name for name in plain.energy if plain.energy[name] != stronger.energy[name]} == {"bit lines"}
+    assert plain.overhead == 0 < flipped.overhead
+    assert flipped.energy["word lines"] < plain.energy["word lines"]
