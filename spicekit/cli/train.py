@@ -12,9 +12,12 @@ def train(
     data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
+    begin: Annotated[Path | None, typer.Option(help="Checkpoint whose weights the run begins with.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
     width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
-    bits: Annotated[int | None, typer.Option(help="1, or 4 for a bit-sliced network to compare with.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="1, or 4 for a bit-sliced network to compare with.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
     growing_epochs: Annotated[int | None, typer.Option(help="Epochs at first with smaller images.")] = None,
@@ -38,6 +41,7 @@ def train(
     if download and folder:
         download_cifar10(folder)
     options = {
+        "begin": str(begin) if begin else None,
         "epochs": epochs,
         "width": width,
         "bits": bits,

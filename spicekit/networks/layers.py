@@ -153,12 +153,11 @@ def bit_sliced(product: Callable[[Tensor], Tensor], *, bits: int) -> Callable[[T
         return product
 
     def sliced(levels: Tensor) -> Tensor:
-        total = None
+        total: Tensor | float = 0.0
         for place, plane in enumerate(bit_planes(levels, bits=bits)):
             dots = _apart(product(2.0 * plane - 1), 1, bits)
-            weighed = 2**place * torch.einsum("p,np...->n...", _powers(bits), dots)
-            total = weighed if total is None else total + weighed
-        assert total is not None
+            total = total + 2**place * torch.einsum("p,np...->n...", _powers(bits), dots)
+        assert isinstance(total, Tensor)
         return total
 
     return sliced

@@ -143,3 +143,25 @@ def test_kill_9_then_the_same_command_with_resume(tmp_path):
     )
     a, b = (load_network(tmp_path / name / CHECKPOINT) for name in ("killed", "whole"))
     assert torch.equal(weights(a), weights(b))
+
+
+def test_a_run_can_begin_with_the_weights_of_another(tmp_path):
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    train(recipe, tmp_path / "first", train_set=TRAIN, test_set=TEST)
+    first = tmp_path / "first" / CHECKPOINT
+    losses = {}
+    for begin in (None, str(first)):
+        again = RECIPE.model_copy(update={"epochs": 1, "begin": begin, "warmup_epochs": 0.0})
+        seen = []
+        train(
+            again,
+            tmp_path / f"again-{begin is None}",
+            train_set=TRAIN,
+            test_set=TEST,
+            report=lambda now, seen=seen: seen.append(now.loss),
+        )
+        losses[begin] = seen[0]
+    assert losses[str(first)] < losses[None]
+    other = RECIPE.model_copy(update={"begin": str(first), "width": 0.1})
+    with pytest.raises(BadInput, match=r"network.safetensors: is Architecture\(.*; this run trains "):
+        train(other, tmp_path / "other", train_set=TRAIN, test_set=TEST)
