@@ -147,21 +147,13 @@ def test_kill_9_then_the_same_command_with_resume(tmp_path):
 
 def test_a_run_can_begin_with_the_weights_of_another(tmp_path):
     recipe = RECIPE.model_copy(update={"epochs": 1})
-    train(recipe, tmp_path / "first", train_set=TRAIN, test_set=TEST)
-    first = tmp_path / "first" / CHECKPOINT
-    losses = {}
-    for begin in (None, str(first)):
-        again = RECIPE.model_copy(update={"epochs": 1, "begin": begin, "warmup_epochs": 0.0})
-        seen = []
-        train(
-            again,
-            tmp_path / f"again-{begin is None}",
-            train_set=TRAIN,
-            test_set=TEST,
-            report=lambda now, seen=seen: seen.append(now.loss),
-        )
-        losses[begin] = seen[0]
-    assert losses[str(first)] < losses[None]
-    other = RECIPE.model_copy(update={"begin": str(first), "width": 0.1})
+    first = run(tmp_path / "first", recipe)
+    begin = str(tmp_path / "first" / CHECKPOINT)
+    still = recipe.model_copy(update={"begin": begin, "seed": 5, "learning_rate": 1e-9})
+    again = run(tmp_path / "again", still)
+    fresh = run(tmp_path / "fresh", still.model_copy(update={"begin": None}))
+    assert torch.equal(again.conv4.weight_bits(), first.conv4.weight_bits())
+    assert not torch.equal(fresh.conv4.weight_bits(), first.conv4.weight_bits())
+    other = recipe.model_copy(update={"begin": begin, "width": 0.1})
     with pytest.raises(BadInput, match=r"network.safetensors: is Architecture\(.*; this run trains "):
-        train(other, tmp_path / "other", train_set=TRAIN, test_set=TEST)
+        run(tmp_path / "other", other)
