@@ -5,6 +5,7 @@ Workers are forked by a server process that has imported what they need: one sta
 none inherits the threads of the caller.
 """
 
+import collections
 import ctypes.util
 import functools
 import itertools
@@ -13,6 +14,7 @@ import multiprocessing.forkserver
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -100,28 +102,51 @@ def simulate_all(
 
     library = _library()
     workers = workers or available_cores()
-    coming = enumerate(jobs)
+    coming = ((index, job, 2) for index, job in enumerate(jobs))
+    again: collections.deque[tuple[int, Job, int]] = collections.deque()
     running: dict[Future[Outcome], tuple[int, Job, int]] = {}
-    with _pool(workers) as pool:
 
-        def start(index: int, job: Job, lives: int) -> None:
-            future = pool.schedule(run_job, args=[job, library, timeout + _GRACE], timeout=timeout)
-            running[future] = index, job, lives
+    def take(count: int) -> Iterator[tuple[int, Job, int]]:
+        while again and count > 0:
+            count -= 1
+            yield again.popleft()
+        yield from itertools.islice(coming, count)
 
-        while True:
-            for index, job in itertools.islice(coming, _QUEUED * workers - len(running)):
-                start(index, job, 2)
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                index, job, lives = running.pop(future)
-                death = future.exception()
-                if isinstance(death, ProcessExpired):
-                    lives -= death.exitcode != LOST
-                    if lives:
-                        start(index, job, lives)
-                        continue
-                yield index, _outcome(future, timeout)
+    while True:
+        try:
+            with _pool(workers) as pool:
+                while True:
+                    for index, job, lives in take(_QUEUED * workers - len(running)):
+                        running[_scheduled(pool, job, library, timeout)] = index, job, lives
+                    if not running:
+                        return
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        death = future.exception()
+                        if isinstance(death, BrokenProcessPool):
+                            raise death
+                        index, job, lives = running.pop(future)
+                        if isinstance(death, ProcessExpired):
+                            lives -= death.exitcode != LOST
+                            if lives:
+                                again.append((index, job, lives))
+                                continue
+                        yield index, _outcome(future, timeout)
+        except BrokenProcessPool:  # a worker died while none had begun a job: which ones would it have done?
+            for index, job, lives in running.values():
+                if lives > 1:
+                    again.append((index, job, lives - 1))
+                else:
+                    yield index, Failure("the ngspice worker process died, twice (before it began)")
+            running.clear()
+
+
+def _scheduled(pool: "ProcessPool", job: Job, library: str, timeout: float) -> Future[Outcome]:
+    try:
+        return pool.schedule(run_job, args=[job, library, timeout + _GRACE], timeout=timeout)
+    except RuntimeError as error:
+        failed: Future[Outcome] = Future()
+        failed.set_exception(BrokenProcessPool(str(error)))
+        return failed
 
 
 def available_cores() -> int:

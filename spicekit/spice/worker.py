@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import os
+import resource
 import signal
 import tempfile
 import time
@@ -64,11 +65,14 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
 
 
 _PATIENCE = 3  # steps
+_MEMORY = 8 << 30  # bytes; a full 256 x 256 tile takes two
+_BEYOND_REPAIR = "cannot recover"
 
 
 @functools.cache
 def _ngspice(library: str) -> Any:
     """PySpice's handle on the shared library, one for each process."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     logging.getLogger("PySpice").setLevel(logging.CRITICAL)
     from PySpice.Spice.NgSpice.Shared import NgSpiceShared
 
@@ -121,12 +125,16 @@ def _run_step(ngspice: Any, step: Step, keep: tuple[str, ...] | None, fallback: 
     with contextlib.suppress(NameError):
         ngspice.exec_command(step.analysis)
     words = _words(ngspice)
+    if _BEYOND_REPAIR in words:  # out of memory: it goes on with what it has and says that all is well
+        raise RuntimeError(words)
     name = ngspice.last_plot
     if name == before:
         raise RuntimeError(f"'{step.analysis}' gave no result")
     plot = ngspice.plot(None, name)
     waves = {key: np.array(plot[key]._data, float) for key in (keep or plot)}
     trouble = "" if ngspice.exec_command("echo $sim_status") == "0" else f"ngspice, {step.analysis}: {words}"
+    if not any(wave.size for wave in waves.values()):
+        trouble = f"ngspice, {step.analysis}: gave no points; {words}"
     if not all(np.isfinite(wave).all() for wave in waves.values()):
         waves, trouble = {}, f"ngspice, {step.analysis}: values that are not finite"
     ngspice.exec_command(f"destroy {name}")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import FALLBACKS, Failure, Job, Outcome, Step, simulate, simulate_all
+from spicekit.spice.worker import LOST
 
 DIVIDER = """* a divider
 V1 in 0 dc 3
@@ -192,6 +194,36 @@ def test_a_job_whose_worker_dies_gets_one_more(kills, survives):
         assert "died, twice" in outcome.reason
 
 
+def test_workers_that_die_before_they_take_a_job_cost_none():
+    """The pool then gives up all that it was given."""
+    killed = []
+
+    def jobs():
+        for index in range(4):
+            if index == 2:
+                killed.extend(worker_pids())
+                for pid in killed:
+                    os.kill(pid, signal.SIGKILL)
+            yield Job(DIVIDER, (Step("op"),))
+
+    simulate(Job(DIVIDER, (Step("op"),)))  # the server runs
+    while worker_pids():
+        time.sleep(0.02)
+    outcomes = dict(simulate_all(jobs(), workers=1))
+    assert killed
+    assert all(isinstance(outcomes[index], Outcome) for index in range(4))
+
+
+def test_jobs_of_a_pool_whose_workers_always_die_fail_by_name(monkeypatch):
+    def broken(*arguments, **options):
+        raise BrokenProcessPool("All workers expired")
+
+    monkeypatch.setattr("pebble.ProcessPool.schedule", broken)
+    outcomes = dict(simulate_all([Job(DIVIDER, (Step("op"),))] * 5, workers=1))
+    assert len(outcomes) == 5
+    assert all("died, twice" in outcome.reason for outcome in outcomes.values())
+
+
 def test_workers_stay_small_over_many_jobs():
     largest = 0
     sweep = (Step("dc v1 0 3 0.001"),)
@@ -202,6 +234,27 @@ def test_workers_stay_small_over_many_jobs():
                     resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
                     largest = max(largest, resident * os.sysconf("SC_PAGE_SIZE"))
     assert 0 < largest < 150e6  # bytes; Python, numpy and ngspice are 70 MB
+
+
+def test_a_job_that_wants_too_much_memory_fails_and_its_worker_is_not_trusted_again():
+    """ngspice says that it cannot recover, and yet that the analysis went well."""
+    script = f"""
+from spicekit.errors import SpiceFailed
+from spicekit.spice import worker
+from spicekit.spice.job import Job, Step
+from spicekit.spice.simulator import _library
+worker._MEMORY = 500 << 20
+try:
+    worker.run_job(Job({DIVIDER!r}, (Step("tran 1n 100m 0 1n"),)), _library(), 1000.0)
+except SpiceFailed as error:
+    print(error, flush=True)
+worker.run_job(Job({DIVIDER!r}, (Step("op"),)), _library(), 1000.0)
+print("still trusted", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "can't allocate" in done.stdout
+    assert "still trusted" not in done.stdout
+    assert done.returncode == LOST
 
 
 def test_jobs_are_drawn_only_as_workers_become_free():
