@@ -158,7 +158,7 @@ def _characterisation(point: Point) -> Characterisation:
 
 def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
-    weights, shares = functools.cache(_weights), functools.cache(image_shares)
+    weights, shares = functools.cache(checkpoint), functools.cache(image_shares)
     calibration = functools.cache(
         lambda data, folder, count: load_dataset(data, "train", folder=folder).first(count)
     )
@@ -185,7 +185,8 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     return plan
 
 
-def _weights(network: str, data: str) -> Weights:
+def checkpoint(network: str, data: str) -> Weights:
+    """The checkpoint that a study file means by a name or path."""
     load_network(network, data=data)  # refuses what is no checkpoint
     path = Path(network) if network.endswith(".safetensors") else checkpoint_path(network, data)
     content = path.read_bytes()

@@ -194,6 +194,34 @@ def test_a_full_disk_is_named_and_leaves_no_part(tmp_path):
     assert {path.name for path in folder.iterdir()} == {".calibrating"}
 
 
+OWN_MOUNTS = ["unshare", "--map-root-user", "--mount"]
+may_mount = (
+    shutil.which("unshare") and not subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode
+)
+
+
+@pytest.mark.skipif(not may_mount, reason="needs a mount namespace of its own")
+def test_on_a_disk_that_is_full_what_was_finished_stays_whole(tmp_path):
+    """A file system of 160 kB: it takes one table, not two."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    start = "from spicekit.cli.main import main; main()"
+    script = f"""
+        mount -t tmpfs -o size=160k none {folder} && "$@"
+        echo "status $?"
+        {sys.executable} -c '{start}' tables verify --store {folder} && ls -A {folder}
+    """
+    done = subprocess.run(
+        [*OWN_MOUNTS, "bash", "-c", script, "bash", *command(folder)], capture_output=True, text=True
+    )
+    assert re.search(r"BadInput: .*\.h5: cannot be written \(No space left on device\)", done.stderr)
+    assert "status 2" in done.stdout
+    assert "1 tables, 0 faults" in done.stdout.replace("\n", " ")
+    left = done.stdout.splitlines()[-2:]
+    assert left[0] == ".calibrating"
+    assert left[1].endswith(".h5")
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"cannot be written \(Not a directory\)"):
