@@ -24,6 +24,7 @@ Probe = Callable[[PackedLayer, Applied], None]
 
 # Bytes that the words of one layer take at a time: bounds memory whatever the batch, and keeps cores busy.
 CHUNK_BYTES = 128e6
+_PLANE = 1 << 32  # more than there are images
 
 
 def map_network(
@@ -75,7 +76,7 @@ def on_tiles(
     modules = binary_layers(network)
     by_layer = codes if isinstance(codes, Mapping) else dict.fromkeys(modules, codes)
     for name, module in modules.items():
-        product = _product(layers[name], by_layer[name], probe, first_image)
+        product = _product(layers[name], by_layer[name], probe, first_image, planes=module.bits)
         module.product = bit_sliced(product, bits=module.bits)  # type: ignore[assignment,method-assign]
     try:
         yield
@@ -85,8 +86,9 @@ def on_tiles(
 
 
 def _product(
-    packed: PackedLayer, codes: Codes, probe: Probe | None, first_image: int
+    packed: PackedLayer, codes: Codes, probe: Probe | None, first_image: int, *, planes: int
 ) -> Callable[[Tensor], Tensor]:
+    """The dot products of a layer, which is given the `planes` of each batch one after the other."""
     if isinstance(codes, DeviceCodes):
         if probe is not None:
             raise BadInput("reads on a GPU cannot be looked at; run the network on the processor.")
@@ -95,20 +97,22 @@ def _product(
     subvectors = packed.mask.size / packed.mask.shape[2]
     # word, flip and count of each sub-vector, and four float32 that the correction makes of them
     bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
-    seen = first_image
+    seen, plane = first_image, 0
 
     def product(signs: Tensor) -> Tensor:
-        nonlocal seen
+        nonlocal seen, plane
         bits = (signs > 0).to(torch.uint8).numpy()
         height, width = output_shape(packed.layer, *bits.shape[2:])
         images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
         dots = []
         for start in range(0, len(bits), images):
-            applied = apply_inputs(packed, bits[start : start + images], first=seen + start)
+            first = seen + start + plane * _PLANE  # each plane has noise of its own
+            applied = apply_inputs(packed, bits[start : start + images], first=first)
             if probe is not None:
                 probe(packed, applied)
             dots.append(dot_products(packed, applied, codes))
-        seen += len(bits)
+        plane = (plane + 1) % planes
+        seen += 0 if plane else len(bits)
         together = dots[0] if len(dots) == 1 else np.concatenate(dots)
         return _arranged(torch.from_numpy(together).reshape(len(bits), height, width, -1), signs)
 

@@ -24,7 +24,6 @@ from spicekit.mapping.die import layer_on_die, mismatch_passed
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.layers import binary_layers
 from spicekit.tables.table import IVTable, linear
 
 Mitigation = Literal["none", "static", "dynamic", "both"]
@@ -101,8 +100,6 @@ def tile_network(
         raise BadInput(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration)} images are there."
         )
-    if design.converter.noise and any(layer.bits > 1 for layer in binary_layers(network).values()):
-        raise BadInput("[converter] noise: for networks of several bits it is not modelled; set noise = 0.")
     model = read_model(design.tile, table)
     reference = calibrated_reference(network, layers, design, model, calibration=calibration)
     passed = mismatch_passed(design.tile, table, design.variation)

@@ -206,6 +206,19 @@ def test_results_of_a_flawed_die_do_not_depend_on_how_images_are_cut(
         assert not torch.equal(predict_logits(network, last), whole[7:])
 
 
+def test_planes_of_a_network_of_several_bits_have_noise_of_their_own(digits, sram_table):
+    sliced = build_network(Architecture(name="vgg-small", width=0.0625, bits=4)).eval()
+    few = digits.first(4)
+    design = design_of(3.2).replace(converter=FLAWED)
+    tiled = tile_network(sliced, design, sram_table, mitigation="none", calibration=few)
+    with running(sliced, tiled):
+        whole = predict_logits(sliced, few)
+    with running(sliced, tiled):
+        again = predict_logits(sliced, few, batch=3)
+    # The classifier itself rounds otherwise in another batch; noise taken from elsewhere moves logits by a tenth.
+    assert torch.allclose(again, whole, atol=1e-5)
+
+
 @pytest.mark.parametrize("changed", ["converter.seed", "variation.seed"])
 def test_another_seed_is_another_die(network, digits, sram_table, changed):
     design = design_of(3.2).replace(converter=FLAWED, variation=VARIED)
