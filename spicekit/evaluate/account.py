@@ -44,6 +44,7 @@ ASSUMPTIONS = (
     "every word line returns to zero after each read",
     "all tiles work side by side; groups of rows, pixels and layers one after the other, images too",
     "corrections and sums run while the next read does",
+    "activations of several bits: each bit a pixel of its own; shifts between them cost nothing",
     "the counters that decide flips are not shared with those of the input sums, which count the same ones",
     "logic at 0.7 V, whatever the corner",
     f"currents and bits: the software's activations, first {PROBE_IMAGES} images",
@@ -189,19 +190,19 @@ def count_events(
     """
     ones = dict.fromkeys(layers, 0)
     inverted = dict.fromkeys(layers, 0)
-    pixels: dict[str, int] = {}
+    pixels = dict.fromkeys(layers, 0)
 
     def probe(packed: PackedLayer, applied: Applied) -> None:
         name = packed.layer.name
         ones[name] += int(applied.asserted.sum())
         inverted[name] += int(applied.inverted.sum())
-        pixels[name] = applied.shape[0] * applied.shape[1]
+        pixels[name] += len(applied.words)
 
     with on_tiles(network, layers, ideal_codes(tile), probe=probe):
         predict_logits(network, dataset)
     return {
         name: LayerEvents(
-            pixels=pixels[name],
+            pixels=pixels[name] // len(dataset),
             inputs=int(packed.layer.used.sum()),
             outputs=packed.layer.outputs,
             tiles=len(packed.layer.rows),

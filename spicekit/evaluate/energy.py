@@ -31,7 +31,7 @@ class LayerEvents:
     """What happens in a layer for one image."""
 
     pixels: int
-    """Of the output."""
+    """Of the output; where activations have several bits, for each of them."""
     inputs: int
     """Of one dot product, n."""
     outputs: int
