@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import spicekit
 from spicekit.engines.variation import cell_sensitivity
-from spicekit.errors import BadInput, BadTable, MissingTable, SpicekitError
+from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
 from spicekit.evaluate.tiled import calibration_images
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
@@ -109,8 +109,8 @@ def sweep(
     ------
     MissingTool
         If Dask or pyarrow is not installed.
-    MissingTable, BadTable
-        If a table cannot be calibrated.
+    SpiceFailed
+        If a table is missing and cannot be calibrated, or not everywhere.
     BadInput
         If the folder cannot be written, a network or data set is not there, or the scheduler does not answer.
     SpicekitError
@@ -148,7 +148,9 @@ def _tables(study: Study, store: Path | None, report: Callable[[Progress], None]
         except (MissingTable, BadTable):
             lacking.append(request)
     if lacking:
-        calibrate(lacking, store or user_store(), report=report)
+        made = calibrate(lacking, store or user_store(), report=report)
+        if faults := {**made.failed, **made.incomplete}:
+            raise SpiceFailed("; ".join(f"table {name}: {fault}" for name, fault in faults.items()))
     return {name: find_table(request.spec, store=store) for name, request in requests.items()}
 
 

@@ -20,7 +20,7 @@ import pytest
 from distributed import get_worker
 from distributed.utils import json_load_robust
 
-from spicekit.errors import BadInput, SpicekitError
+from spicekit.errors import BadInput, SpiceFailed, SpicekitError
 from spicekit.study.cluster import Cluster
 from spicekit.study.jobs import run_job
 from spicekit.study.plan import Study, read_study
@@ -318,6 +318,17 @@ def test_a_point_that_fails_is_a_row_with_its_reason_and_is_tried_again(study, a
     assert failed["fault"].startswith("BadInput: ")
     assert failed["accuracy"] is None
     assert len(jobs_done(tmp_path)) == 2  # those that failed are not among what is kept
+
+
+def test_a_table_that_cannot_be_made_stops_a_study_with_the_reason_of_ngspice(study, tmp_path):
+    bad = tmp_path / "bad.sp"
+    bad.write_text(".model nbad nmos (level=14 version=4.8 toxe=0)\n")
+    bad.with_suffix(".toml").write_text("[geometry]\nwidth = 70.5e-9\nlength = 21e-9\n")
+    design = study.points[0].design
+    tile = design.tile.replace(device=design.tile.device.replace(nmos=str(bad)))
+    points = (study.points[0].replace(design=design.replace(tile=tile)),)
+    with pytest.raises(SpiceFailed, match=r"table 8t-sram-tt-.*: weight 0: ngspice"):
+        sweep(study.replace(points=points), tmp_path / "out", store=tmp_path / "store")
 
 
 def test_two_studies_do_not_share_a_folder(study, tmp_path):
