@@ -25,6 +25,10 @@ class BadTable(SpicekitError):
     """A table is damaged, stale or of another schema; the message names the command that repairs it."""
 
 
+class NewerTable(BadTable):
+    """A table is of a newer schema: nothing but --force replaces it."""
+
+
 class SpiceFailed(SpicekitError):
     """ngspice refused a deck, crashed, ran out of time or did not converge."""
 

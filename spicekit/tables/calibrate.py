@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from spicekit.errors import BadTable, MissingTable, NotConverged
+from spicekit.errors import BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.spice.simulator import Failure, ngspice_version
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 from spicekit.tables.claims import Claims
@@ -72,6 +72,8 @@ def calibrate(
         If ngspice is not there.
     BadInput
         If the store cannot be written.
+    NewerTable
+        If the store holds a table of a newer schema, unless `force`.
     """
     ngspice_version()
     by_name = {request.name: request for request in requests}
@@ -145,6 +147,8 @@ def _current(request: Characterisation, store: Path) -> Sweep | None:
     """What the store holds, if the same ngspice would make it again from today's cards and templates."""
     try:
         sweep = current_sweep(request, store)
+    except NewerTable:
+        raise  # worth more than what would replace it
     except (MissingTable, BadTable):
         return None
     return sweep if sweep.origin.get("key") == request.key else None

@@ -15,7 +15,7 @@ import numpy as np
 import platformdirs
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.errors import BadInput, BadTable, MissingTable, NotConverged
+from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.files import write_atomically
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
@@ -132,9 +132,9 @@ def read_sweep(path: Path) -> Sweep:
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise BadTable(f"{path}: is not a readable spicekit table ({error}); {_repair(path)}") from error
     if sweep is None:
-        raise BadTable(
-            f"{path}: has schema {schema}, this spicekit reads up to {SCHEMA}; upgrade spicekit, or move the file "
-            f"away and make one of this schema with: {_command(path)}"
+        raise NewerTable(
+            f"{path}: has schema {schema}, this spicekit reads up to {SCHEMA}; upgrade spicekit, or replace the file "
+            f"by one of this schema with: {_command(path)} --force"
         )
     if checksum(sweep, schema=schema) != expected:
         raise BadTable(f"{path}: does not match its checksum (edited or damaged); {_repair(path)}")

@@ -196,9 +196,13 @@ def test_a_bad_file_is_refused_with_its_reason_and_the_command_that_repairs_it(p
     assert f"spicekit calibrate --store {path.parent}" in str(refusal.value)
     (entry,) = inventory(path.parent)
     assert entry.fault == str(refusal.value)
-    if spoil is newer_schema:
-        path.unlink()  # as the message asks
-    assert calibrate([TT], path.parent, workers=1).made == (TT.name,)
+    newer = spoil is newer_schema
+    if newer:
+        content = path.read_bytes()
+        with pytest.raises(BadTable, match=reason):
+            calibrate([TT], path.parent, workers=1)
+        assert path.read_bytes() == content
+    assert calibrate([TT], path.parent, workers=1, force=newer).made == (TT.name,)
     assert find_table(SPEC, store=path.parent)
 
 
