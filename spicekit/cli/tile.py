@@ -7,7 +7,7 @@ import typer
 
 
 def tile(
-    spec: Annotated[Path, typer.Option(help="Tile spec, TOML.")],
+    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; its cells may have [variation].")],
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (vectors, rows) uint8.")],
     out: Annotated[Path, typer.Option(help="Result, .npz: current (A), lsb (A), partial_sum.")],
@@ -30,15 +30,17 @@ def tile(
     from spicekit.units import engineering
 
     name = check_engine(engine)
-    design = read_design(spec).tile
+    point = read_design(spec)
+    design = point.tile
     table = find_table(design, store=store)
-    array = Tile(design, table, read_array(weights))
+    array = Tile(design, table, read_array(weights), point.variation)
     bits = read_array(inputs)
     current = column_currents(array, bits, engine=name)
     step = lsb(design, table)
     origin = provenance(
         {
             "spec": design.model_dump(mode="json"),
+            "variation": point.variation.model_dump(mode="json"),
             "engine": engine,
             "table": table.sha256,
             "table_origin": table.origin,

@@ -59,11 +59,15 @@ def fidelity(
     Raises
     ------
     BadInput
-        If the design's converters have faults.
+        If the design's converters have faults, or its cells are not all alike.
     """
     if design.converter.flawed:
         raise BadInput(
             "fidelity: the exact engine's converters have no faults; leave out offset, inl and noise."
+        )
+    if design.variation.mismatch:
+        raise BadInput(
+            "fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0."
         )
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
     if design.ablation.linear_cells:
