@@ -25,11 +25,13 @@ from spicekit.circuits.spec import CellName, Device, TileSpec, Wires
 from spicekit.engines.bias import lsb
 from spicekit.engines.blocks import block_features, sample_patterns
 from spicekit.engines.converter import Converter
+from spicekit.engines.deviation import passed
 from spicekit.engines.fast import Codes, fit_reference, read_model
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.mesh_fast import RMS_LIMIT, correction
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
+from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.engines.words import block_length
 from spicekit.errors import MissingTable, SpiceFailed
 from spicekit.evaluate.design import Design
@@ -129,6 +131,15 @@ def bitline(repeats: int = 3, columns: int = 16) -> None:
     errors = _exact_errors(specs, name=lambda spec: spec.device.reram)
     fast = [_bitline_fast(preset, *tile) for preset in PRESETS for tile in BITLINE_TILES[preset]]
     _print({"speed": speed, "exact_against_ngspice": errors, "fast_against_exact": fast})
+
+
+@app.command()
+def variation(mismatch: float = 1.0) -> None:
+    """FAST against EXACT where cells are not all alike: first-order mismatch on reads that the fit has not seen."""
+    amount = Variation(mismatch=mismatch)
+    _print(
+        {"mismatch": mismatch, "errors": [_mismatch_error(c, *tile, amount) for c in CELLS for tile in TILES]}
+    )
 
 
 @app.command()
@@ -348,6 +359,38 @@ def _errors(cell: CellName, rows: int, active: int, ohm: float, columns: int) ->
     }
     what = {"cell": cell, "rows": rows, "rows_active": active, "ohm": ohm}
     return {**what, "exact_against_ngspice_worst_lsb": exact, "fast_against_exact": fast}
+
+
+def _mismatch_error(cell: CellName, rows: int, active: int, ohm: float, amount: Variation) -> dict[str, Any]:
+    """What mismatch does to reads of random tiles, and what the first order leaves of it."""
+    _say(f"mismatch: {cell}, {active} of {rows} rows in a read, {ohm} ohm")
+    spec = _spec(cell, rows, active, ohm)
+    table = find_table(spec)
+    rng = np.random.default_rng(SEED)
+    tiles = [
+        tuple(
+            read_currents(Tile(spec, table, weights, die), bits, engine=engine) / lsb(spec, table)
+            for die, engine in (
+                (amount, "exact"),
+                (amount, "fast"),
+                (NO_VARIATION, "exact"),
+                (NO_VARIATION, "fast"),
+            )
+        )
+        for weights, bits in (
+            (_uniform(rows, spec.columns, dense, rng), _uniform(50, rows, 0.5, rng))
+            for dense in (0.2, 0.5, 0.8)
+        )
+    ]
+    made, fast, nominal, fast_nominal = (np.concatenate(parts) for parts in zip(*tiles, strict=True))
+    first_order = (fast - fast_nominal) - (made - nominal)
+    stated = passed(spec, table, amount).error
+    return {
+        **{"cell": cell, "rows": rows, "rows_active": active, "ohm": ohm, "reads": made.size},
+        "effect": _rms_and_worst(np.sqrt(((made - nominal) ** 2).mean()), abs(made - nominal).max()),
+        "error": _rms_and_worst(np.sqrt((first_order**2).mean()), abs(first_order).max()),
+        "stated": _rms_and_worst(*stated),
+    }
 
 
 def _against_exact(cases: Iterator[Case], spec: TileSpec) -> dict[str, float]:
