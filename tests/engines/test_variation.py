@@ -140,3 +140,26 @@ def test_what_an_engine_cannot_do_it_refuses(tables):
     tile = Tile(spec_of("1t1r", drive="bitline"), tables["1t1r"], written, mismatch)
     with pytest.raises(BadInput, match="bit-line drive takes all cells as alike"):
         column_currents(tile, bits, engine="fast")
+
+
+def test_the_command_line_reads_a_tile_with_variation(tmp_path, tables, monkeypatch):
+    from typer.testing import CliRunner
+
+    from spicekit.cli.main import app
+
+    monkeypatch.setattr("spicekit.tables.store.find_table", lambda spec, store=None: tables["8t-sram"])
+    written, bits = bits_of(16, 6), bits_of(3, 16, seed=1)
+    np.save(tmp_path / "w.npy", written)
+    np.save(tmp_path / "a.npy", bits)
+    found = []
+    for name, table in (("plain", ""), ("stuck", "[variation]\nstuck_at_1 = 0.5\n")):
+        path = tmp_path / f"{name}.toml"
+        head = "[tile]\nrows = 16\nrows_active = 16\ncolumns = 6\n"
+        path.write_text(head + "[wires]\nr_bl = 3.2\nr_sl = 3.2\n" + table)
+        arguments = ["tile", "--spec", path, "--weights", tmp_path / "w.npy", "--inputs", tmp_path / "a.npy"]
+        result = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "out.npz")])
+        assert result.exit_code == 0, result.output
+        found.append(np.load(tmp_path / "out.npz")["current"])
+    made = Tile(spec_of(), tables["8t-sram"], written, Variation(stuck_at_1=0.5))
+    np.testing.assert_allclose(found[1], column_currents(made, bits, engine="exact"), rtol=1e-9)
+    assert (found[1] > found[0]).any()
