@@ -43,7 +43,7 @@ class DieCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        kernel, tables = self._reads
+        kernel, tables, length = self._reads
         _, tiles, _, columns = stored.words.shape
         flaws = flaws_of(self.converter, layer=stored.layer, tiles=tiles, columns=columns)
         layout = layout_of(self.model.bias.spec.rows_active)
@@ -66,7 +66,7 @@ class DieCodes:
             applied.words,
             applied.inverted,
             applied.asserted,
-            *self._length,
+            *length,
             (none if stored.deviation is None else stored.deviation, self._passed, layout.word, layout.bit),
             converters,
             (height * width, applied.first),
@@ -74,22 +74,17 @@ class DieCodes:
         return np.asarray(sums)
 
     @cached_property
-    def _reads(self) -> tuple[Any, tuple[Any, ...]]:
-        """The kernel for this many rows, and its tables of currents."""
+    def _reads(self) -> tuple[Any, tuple[Any, ...], tuple[int, ...]]:
+        """The kernel for this many rows, its tables of currents, and the length of a block where it reads blocks."""
         model = self.model
         if not isinstance(model, PatternReads):
             codes = model.codes(self.reference)
-            return sum_block_codes_of_die, (codes.entries, codes.leak, codes.reference)
+            return sum_block_codes_of_die, (codes.entries, codes.leak, codes.reference), (codes.length,)
         m, unit = model.bias.spec.rows_active, LEAK_UNIT / model.bias.lsb
         fixed = (np.rint(unit * part).astype(np.int32) for part in (model.quiet, model.leak))
         zeros = np.rint(unit * model.bias.zeros(np.arange(m + 1))).astype(np.int32)
         ones = np.bitwise_count(np.arange(2**m)).astype(np.uint8)
-        return sum_pattern_codes_of_die, (*fixed, zeros, ones)
-
-    @cached_property
-    def _length(self) -> tuple[int, ...]:
-        """s, where the kernel reads blocks."""
-        return () if isinstance(self.model, PatternReads) else (self.model.codes(self.reference).length,)
+        return sum_pattern_codes_of_die, (*fixed, zeros, ones), ()
 
     @cached_property
     def _scale(self) -> NDArray[np.float32]:
