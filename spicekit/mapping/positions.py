@@ -38,9 +38,8 @@ def shared_resistance(spec: TileSpec) -> Array:
     nearest, farthest = np.minimum.outer(row, row), np.maximum.outer(row, row)
     to_sense = nearest if spec.sense_end == "near" else spec.rows - 1 - farthest
     wires = spec.wires
-    return np.asarray(
-        wires.r_driver + wires.r_sink + wires.r_bl * nearest + wires.r_sl * to_sense, np.float64
-    )
+    r_bl, r_sl = wires.segment("r_bl"), wires.segment("r_sl")
+    return np.asarray(wires.r_driver + wires.r_sink + r_bl * nearest + r_sl * to_sense, np.float64)
 
 
 def row_weights(

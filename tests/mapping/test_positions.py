@@ -71,3 +71,10 @@ def test_rows_that_count_alike_are_counted():
     spec = TileSpec(wires=Wires(r_driver=100.0, r_sink=100.0, r_bl=0.0, r_sl=0.0))
     layer, by_count = (mapped(spec, BinSparX(static=True, rule=rule)) for rule in ("position", "count"))
     assert (layer.inverted == by_count.inverted).all()
+
+
+def test_wires_given_by_layer_weigh_as_those_given_in_ohm():
+    by_layer = TileSpec(wires=Wires(layer="M2", pitch_nm=108))
+    segment = by_layer.wires.segment("r_bl")
+    in_ohm = TileSpec(wires=Wires(r_bl=segment, r_sl=segment))
+    np.testing.assert_array_equal(shared_resistance(by_layer), shared_resistance(in_ohm))
