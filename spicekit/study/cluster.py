@@ -87,14 +87,15 @@ def start(cluster: Cluster) -> Any:
     options = {
         "cores": 1,
         "processes": 1,
-        "scheduler_options": {"dashboard_address": _ANY_PORT},
         **cluster.options,
+        "scheduler_options": {"dashboard_address": _ANY_PORT, **cluster.options.get("scheduler_options", {})},
     }
     try:
         started = getattr(dask_jobqueue, kinds[cluster.kind])(**options)
     except (TypeError, ValueError) as error:
         raise BadInput(f"cluster kind {cluster.kind!r}: {error}") from error
-    started.scale(jobs=cluster.workers)
+    # adapt, not scale: what dies, or comes to its walltime, is submitted again
+    started.adapt(minimum_jobs=cluster.workers, maximum_jobs=cluster.workers)
     return started
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client
 
@@ -66,6 +67,24 @@ def test_a_study_runs_in_jobs_of_a_batch_system(kind, network, submitted):
     (script,) = submitted.glob("script.*")
     for line in [*SCRIPTS[kind], "--nthreads 1"]:
         assert line in script.read_text()
+
+
+def test_a_job_of_a_batch_system_that_dies_is_submitted_again(network, submitted):
+    """As at its walltime."""
+    (submitted / "study.toml").write_text(
+        f'images_per_job = 1\n[base]\nrun = {{network = "{network}", images = 4}}\n'
+        "wires = {r_bl = 3.2, r_sl = 3.2}\ntile = {rows_active = 16}\n"
+    )
+
+    def kill(progress) -> None:
+        if progress.made == 1:
+            os.killpg(int((submitted / "jobs").read_text()), signal.SIGKILL)
+
+    cluster = read_cluster(cluster_file(submitted, "slurm"))
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
+        summary = sweep(read_study(submitted / "study.toml"), submitted / "out", cluster=cluster, report=kill)
+    assert (summary.made, summary.failed) == (4, 0)
+    assert len((submitted / "jobs").read_text().split()) == 2
 
 
 def test_a_batch_system_without_workers_is_refused():
