@@ -158,7 +158,7 @@ def _device_chains(element: Element, nodes: Chain) -> tuple[list[Chain], list[Ch
     fixes_voltage = kind in "vleh" or (kind == "b" and element.value.lower().startswith("v"))
     # A behavioural current source that reads its own voltage is a resistor, whatever its law.
     is_resistive = kind == "b" and set(two) <= {_GROUND, *map(_ground, element.controls)}
-    if kind == "m":
+    if kind in "mn":
         return [(nodes[0], *nodes[2:])], []
     if fixes_voltage:
         return [two], [two]

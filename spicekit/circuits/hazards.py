@@ -6,7 +6,8 @@ a finding.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from spicekit.circuits.parse import Deck, Finding, Scope
 
@@ -31,10 +32,13 @@ HARMLESS_VARIABLES = frozenset({"filetype", "noaskquit", "numdgt", "width", "wr_
 """Variables that `set` may change."""
 
 
-def hazards(deck: Deck) -> Iterator[Finding]:
-    """Statements and commands that are not known to be harmless."""
+def hazards(deck: Deck, *, libraries: Collection[Path] = ()) -> Iterator[Finding]:
+    """Statements and commands that are not known to be harmless; loading one of `libraries` is."""
     yield from _statement_hazards(deck.top)
     for command in deck.commands:
+        word, _, rest = command.text.partition(" ")
+        if word.lower() == "pre_osdi" and Path(rest.strip()) in libraries:
+            continue
         if reason := _objection(command.text):
             yield Finding(command.line, "error", "command", f"'{command.text[:60]}': {reason}")
 
@@ -55,6 +59,8 @@ def _objection(command: str) -> str:
     """Why a command is not known to be harmless; empty if it is."""
     word, _, rest = command.partition(" ")
     word = word.lower()
+    if word == "pre_osdi":
+        return "loads native code, which is not run unless you name the file yourself: --osdi FILE"
     if word not in HARMLESS_COMMANDS:
         return f"'{word}' is not on the list of harmless commands"
     compares = word in ("if", "while")  # ngspice takes no redirection there

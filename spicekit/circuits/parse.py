@@ -127,6 +127,17 @@ def parse_deck(text: str) -> Deck:
     return Deck(tuple(comments), top, tuple(commands), tuple(findings))
 
 
+def readable(deck: Deck) -> Deck:
+    """The deck itself, if every line of it was read; else `BadInput`: what it lacks would go unnoticed."""
+    if deck.findings:
+        first = min(deck.findings)
+        raise BadInput(
+            f"the deck has {len(deck.findings)} lines that cannot be read, the first on line {first.line}: "
+            f"{first.message[:80]}; 'spicekit netlist check' lists them."
+        )
+    return deck
+
+
 def number(text: str) -> float | None:
     """Value of a SPICE number with its scale suffix; None for expressions and what is no number.
 
@@ -286,9 +297,9 @@ def _element(card: Statement) -> Element:
     if kind in "md" and words and words[-1].lower() == "off":
         words.pop()
         parameters["off"] = ""  # the one parameter without a value
-    if kind in "mx":
+    if kind in "mnx":  # n: an instance of a compiled Verilog-A model
         if len(words) < 2:
-            raise ValueError(f"{name}: names no nodes or no {'model' if kind == 'm' else 'subcircuit'}")
+            raise ValueError(f"{name}: names no nodes or no {'subcircuit' if kind == 'x' else 'model'}")
         *nodes, model = words
     elif kind in "rcld":
         if len(words) < 2 or not (words[2:] or parameters):

@@ -19,8 +19,9 @@ from spicekit.circuits.header import header_lines
 from spicekit.circuits.loads import loads
 from spicekit.circuits.spec import TileSpec
 from spicekit.circuits.wiring import wiring
-from spicekit.devices.cards import load_card
+from spicekit.devices.cards import Card, load_card, load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name
+from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
@@ -229,13 +230,15 @@ def check_detail(name: str) -> Detail:
 def _render(
     template: str, spec: TileSpec, *, title: str, facts: dict[str, Any], detail: Detail, **context: Any
 ) -> str:
-    models, names = _device_models(spec, detail)
+    models, names, cards = _device_models(spec, detail)
+    libraries = {str(card.library.path): card.library.sha256 for card in cards if card.library}
     facts = {
         "generator": f"spicekit {spicekit.__version__}",
         **facts,
         "units": "SI; .temp in degrees Celsius",
         "spec_sha256": spec.content_hash(),
         "models_sha256": {name: content_hash(text) for name, text in models.items()},
+        **({"libraries_sha256": libraries} if libraries else {}),
         "templates_sha256": _templates_hash(template, "header.cir.j2", f"cell_{spec.cell}.cir.j2"),
     }
     return (
@@ -245,6 +248,7 @@ def _render(
             spec=spec,
             title=title,
             header=header_lines(facts, spec),
+            library_lines=load_lines(cards),
             models=models.values(),
             detail=detail,
             core=CoreFins(),
@@ -253,20 +257,35 @@ def _render(
     )
 
 
-def _device_models(spec: TileSpec, detail: Detail) -> tuple[dict[str, str], dict[str, Any]]:
-    """Texts of the models that a cell needs, by name; and how the templates refer to them."""
-    nmos = load_card(spec.device.nmos, spec.corner.process)
+def _device_models(spec: TileSpec, detail: Detail) -> tuple[dict[str, str], dict[str, Any], list[Card]]:
+    """Texts of the models that a cell needs, by name; how the templates refer to them; the transistors' cards."""
+    nmos = _transistor(spec, "nmos")
+    cards = [nmos]
     models = {nmos.model: nmos.text.rstrip()}
-    names: dict[str, Any] = {"nfet": f"{nmos.model} l={nmos.length} w={nmos.width}"}
+    names: dict[str, Any] = {"nfet": nmos}
     if spec.cell == "1t1r":
         preset = load_reram(spec.device.reram)
         names |= {"element": subcircuit_name(preset), "gaps": (preset.gap_hrs, preset.gap_lrs)}
         models[subcircuit_name(preset)] = subcircuit(preset).rstrip()
     elif detail == "full":
-        pmos = load_card(spec.device.pmos, spec.corner.process)
+        pmos = _transistor(spec, "pmos")
+        if pmos.model == nmos.model:
+            raise BadInput(f"devices: two models are called '{nmos.model}'; rename one in its card.")
+        cards.append(pmos)
         models[pmos.model] = pmos.text.rstrip()
-        names |= {"pfet": f"{pmos.model} l={pmos.length} w={pmos.width}"}
-    return models, names
+        names |= {"pfet": pmos}
+    return models, names, cards
+
+
+def _transistor(spec: TileSpec, polarity: Polarity) -> Card:
+    """The spec's card of a channel type; `BadInput` if it is of the other."""
+    device: str = getattr(spec.device, polarity)
+    card = load_card(device, spec.corner.process)
+    if card.polarity != polarity:
+        raise BadInput(
+            f"[device] {polarity} = {device!r}: is a card of {card.polarity}; pass one of {polarity}."
+        )
+    return card
 
 
 def _bits(name: str, bits: Bits, shape: tuple[int, ...]) -> Bits:

@@ -41,7 +41,7 @@ def references(place: Place) -> Iterator[Finding]:
         elif element.model and element.model not in place.models:
             message = f"{element.name}: no model {element.model} in this deck"
             yield Finding(element.line, "error", "undefined-model", message)
-        if element.kind == "m" and len(element.nodes) != 4:
+        if element.kind == "m" and len(element.nodes) != 4:  # of a compiled model, only itself knows
             message = f"{element.name}: has {len(element.nodes)} nodes, not drain, gate, source and bulk"
             yield Finding(element.line, "error", "port-count", message)
 
@@ -57,7 +57,7 @@ def values(place: Place) -> Iterator[Finding]:
                 cure = "; merge its nodes" if element.kind == "r" and value == 0 else ""
                 message = f"{element.name}: {name} = {text} must be positive{cure}"
                 yield Finding(element.line, "error", "value", message)
-            elif element.kind == "m" and name in "lw" and not SANE_LENGTH[0] <= value <= SANE_LENGTH[1]:
+            elif element.kind in "mn" and name in "lw" and not SANE_LENGTH[0] <= value <= SANE_LENGTH[1]:
                 message = f"{element.name}: {name} = {text} is {value:g} m, which no transistor has"
                 yield Finding(element.line, "warning", "value", message)
 
@@ -112,6 +112,7 @@ _POSITIVE = {
     "c": ("c", "cap", "capacitance", "m"),
     "l": ("inductance", "m"),
     "m": ("l", "w", "m", "nf"),
+    "n": ("l", "w", "m", "nf", "nfin"),
     "d": ("area", "m"),
 }
 _QUANTITIES = {"r": "resistance", "c": "capacitance", "l": "inductance"}

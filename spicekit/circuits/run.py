@@ -4,7 +4,8 @@ Since the text that runs is written from the parsed deck, nothing that the check
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,10 @@ from spicekit.errors import BadInput
 from spicekit.spice.batch import BatchRun, run_batch
 
 
-def run_deck(deck: Deck, *, timeout: float = 600.0) -> BatchRun:
+def run_deck(deck: Deck, *, timeout: float = 600.0, libraries: Collection[Path] = ()) -> BatchRun:
     """Run an untrusted deck in `ngspice -b`.
+
+    It may load the compiled Verilog-A models `libraries` (absolute paths), which are native code, and no others.
 
     Raises
     ------
@@ -26,7 +29,7 @@ def run_deck(deck: Deck, *, timeout: float = 600.0) -> BatchRun:
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
-    objections = sorted([*deck.findings, *hazards(deck)])
+    objections = sorted([*deck.findings, *hazards(deck, libraries=libraries)])
     if objections:
         first = objections[0]
         raise BadInput(

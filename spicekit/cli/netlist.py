@@ -12,6 +12,10 @@ netlist = typer.Typer(
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Deck to write.")]
 DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
+Libraries = Annotated[
+    list[Path] | None,
+    typer.Option("--osdi", help="Compiled model (native code!) that the deck may load; repeatable."),
+]
 
 
 @netlist.command()
@@ -118,7 +122,10 @@ def tile(
         float | None, typer.Option(min=0, help="A, for --expect; default: 1e-4 of the largest current.")
     ] = None,
     transient: Annotated[
-        float | None, typer.Option(help="s: a transient of this length instead of an operating point.")
+        float | None,
+        typer.Option(
+            min=1e-12, max=1e-3, help="s: a transient of this length instead of an operating point."
+        ),
     ] = None,
 ) -> None:
     """Render a tile for `ngspice -b`; it leaves its column currents in currents.txt."""
@@ -166,12 +173,12 @@ def settle(
 
 
 @netlist.command()
-def check(deck: DeckFile) -> None:
+def check(deck: DeckFile, osdi: Libraries = None) -> None:
     """Electrical rule check, by reading alone; exit status 1 if there is an error."""
     from spicekit.circuits.check import check as find
     from spicekit.circuits.parse import read_deck
 
-    findings = find(read_deck(deck))
+    findings = find(read_deck(deck), libraries=[path.resolve() for path in osdi or []])
     for found in findings:
         print(f"{deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
     errors = sum(found.severity == "error" for found in findings)
@@ -186,13 +193,15 @@ def run(
         Path | None, typer.Option("--out", "-o", help="Folder for the files that it writes.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
+    osdi: Libraries = None,
 ) -> None:
     """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
     from spicekit.circuits.parse import read_deck
     from spicekit.circuits.run import run_deck
     from spicekit.files import write_atomically
 
-    result = run_deck(read_deck(deck), timeout=timeout)
+    libraries = [path.resolve() for path in osdi or []]
+    result = run_deck(read_deck(deck), timeout=timeout, libraries=libraries)
     print(result.output.strip())
     for name, text in result.files.items():
         if out is None:
@@ -208,9 +217,9 @@ def run(
 def diff(first: DeckFile, second: DeckFile) -> None:
     """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
     from spicekit.circuits.diff import diff as compare
-    from spicekit.circuits.parse import read_deck
+    from spicekit.circuits.parse import read_deck, readable
 
-    differences = compare(read_deck(first), read_deck(second))
+    differences = compare(readable(read_deck(first)), readable(read_deck(second)))
     for difference in differences:
         print(f"{difference.where}: {difference.first or 'absent'}  ->  {difference.second or 'absent'}")
     print(f"{len(differences)} differences")
@@ -220,9 +229,9 @@ def diff(first: DeckFile, second: DeckFile) -> None:
 @netlist.command()
 def show(deck: DeckFile) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
-    from spicekit.circuits.parse import read_deck
+    from spicekit.circuits.parse import read_deck, readable
     from spicekit.circuits.summary import summarise
     from spicekit.cli.display import print_sheets
     from spicekit.report.sheets import deck_sheets
 
-    print_sheets(deck_sheets(summarise(read_deck(deck))))
+    print_sheets(deck_sheets(summarise(readable(read_deck(deck)))))

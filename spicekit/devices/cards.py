@@ -3,23 +3,37 @@
 A device is a folder with `device.toml` and a card for each corner, `tt.sp`, `ff.sp` and `ss.sp`; or a single
 card file with its sheet beside it (`mine.sp`, `mine.toml`), which then serves the typical corner only.
 A card of the user's own is read without trust: it may hold one `.model` statement with plain numbers and
-nothing else, and what reaches a deck is written anew from what was read.
+nothing else, and what reaches a deck is written anew from what was read. Native code is loaded only if the
+sheet names its file: see `Library`.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from spicekit.devices.corners import Process
-from spicekit.devices.levels import require_runnable
-from spicekit.devices.sheet import Polarity, Sheet, read_sheet
+from spicekit.devices.levels import require_osdi, require_runnable
+from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 
 Speed = Literal["tt", "ff", "ss"]
 """Corner of a single transistor; the crossed corners of a pair follow from it."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled Verilog-A model (OSDI) that ngspice loads before it reads a card."""
+
+    path: Path
+    """Absolute."""
+    sha256: str
+    """Of the file."""
+    osdi: Osdi
+    """What its instances take."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,42 @@ class Card:
     sha256: str
     """Of `text`."""
     polarity: Polarity
-    """Channel type, from the `.model` statement."""
+    """Channel type, from the `.model` statement; for compiled Verilog-A from the sheet."""
+    library: Library | None = None
+    """What ngspice must load for it; None for a model that is built in."""
+
+    @property
+    def letter(self) -> str:
+        """What names of its instances begin with."""
+        return "N" if self.library else "M"
+
+    def instance(self, fins: int, *, model: str | None = None, off: bool = False) -> str:
+        """What follows the nodes of an instance of `fins` fins.
+
+        `model` stands in for the card's own name; `off` has the search for an operating point begin with the
+        transistor off, which compiled models do not know.
+        """
+        name = model or self.model
+        if self.library:
+            osdi = self.library.osdi
+            return f"{name} {osdi.length}={self.length} {osdi.fins}={fins}"
+        return f"{name} l={self.length} w={self.width} m={fins}" + (" off" if off else "")
+
+    @property
+    def threshold(self) -> str:
+        """Instance parameter that raises the threshold of its transistors, V; `BadInput` if there is none."""
+        if self.library is None:
+            return "delvto"
+        if self.library.osdi.threshold is None:
+            raise BadInput(
+                f"device {self.device!r}: mismatch needs an instance parameter that shifts the threshold; name it "
+                "in the sheet, [osdi] threshold = 'delvtrand' for BSIM-CMG."
+            )
+        return self.library.osdi.threshold
+
+    def renamed(self, model: str) -> str:
+        """Its text under another name."""
+        return self.text.replace(f".model {self.model} ", f".model {model} ", 1)
 
 
 def load_card(device: str, process: Process) -> Card:
@@ -49,7 +98,7 @@ def load_card(device: str, process: Process) -> Card:
     ------
     BadInput
         If there is no such device, its card holds anything but one `.model` of a level that this ngspice
-        runs, or its sheet is missing or wrong.
+        runs, its library is missing or of no use to this ngspice, or its sheet is missing or wrong.
     """
     sheet = load_sheet(device)
     folder = device_folder(device)
@@ -95,11 +144,12 @@ def shipped_devices() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in shipped_folder("device_models").glob("*/device.toml")))
 
 
-def card_from_text(text: str, sheet: Sheet, *, device: str) -> Card:
+def card_from_text(text: str, sheet: Sheet, *, device: str, library: Library | None = None) -> Card:
     """Card from untrusted text: comments dropped, one `.model` statement checked and written anew."""
-    model, polarity, parameters = _parse_model(_statement(text, device), device)
+    model, kind, parameters = _parse_model(_statement(text, device), device)
+    polarity = _polarity(kind, sheet, device, library)
     lines = [" ".join(parameters[start : start + 6]) for start in range(0, len(parameters), 6)]
-    text = "\n+ ".join([f".model {model} {polarity} (", *lines]) + ")\n"
+    text = "\n+ ".join([f".model {model} {kind} (", *lines]) + ")\n"
     return Card(
         device=device,
         model=model,
@@ -108,7 +158,34 @@ def card_from_text(text: str, sheet: Sheet, *, device: str) -> Card:
         length=sheet.geometry.length,
         sha256=content_hash(text),
         polarity=polarity,
+        library=library,
     )
+
+
+def _polarity(kind: str, sheet: Sheet, device: str, library: Library | None) -> Polarity:
+    """Channel type of a model of type `kind`; `BadInput` where sheet and card do not go together."""
+    if kind in ("nmos", "pmos"):
+        if library is not None:
+            raise BadInput(
+                f"{device}: model type '{kind}' is built into ngspice; write the type that the library of [osdi] "
+                "defines (its Verilog-A module), or drop [osdi] from the sheet."
+            )
+        return "nmos" if kind == "nmos" else "pmos"
+    if library is None:
+        raise BadInput(
+            f"{device}: model type '{kind}' is not nmos or pmos. A Verilog-A model such as BSIM-CMG needs an "
+            "ngspice with OSDI and, in the card's sheet, [osdi] library = 'FILE.osdi', the compiled model; or refit "
+            "the device as BSIM4 for stock ngspice."
+        )
+    if sheet.polarity is None:
+        raise BadInput(f"{device}: add polarity = 'nmos' or 'pmos' to the sheet, before its first table.")
+    return sheet.polarity
+
+
+def load_lines(cards: Iterable[Card]) -> list[str]:
+    """Lines of a deck that load the libraries of some cards, before ngspice reads its circuit; none without."""
+    paths = dict.fromkeys(str(card.library.path) for card in cards if card.library)
+    return [".control", *(f"pre_osdi {path}" for path in paths), ".endc"] if paths else []
 
 
 def _speed(process: Process, polarity: Polarity) -> Speed:
@@ -124,11 +201,30 @@ def _read_card(path: Path, sheet: Sheet, *, device: str) -> Card:
         raise BadInput(f"{path}: cannot be read as text ({error}); pass a SPICE card.") from error
     if len(text) > _LARGEST:
         raise BadInput(f"{path}: is longer than {_LARGEST} characters; pass a file with one .model card.")
-    card = card_from_text(text, sheet, device=device)
-    require_runnable(card.text, source=str(path))
+    card = card_from_text(text, sheet, device=device, library=_library(path, sheet))
+    if card.library is None:
+        require_runnable(card.text, source=str(path))
+    else:
+        require_osdi(source=str(path))
     return card
 
 
+def _library(card: Path, sheet: Sheet) -> Library | None:
+    """What the sheet beside `card` names."""
+    if sheet.osdi is None:
+        return None
+    path = (card.parent / sheet.osdi.library).resolve()
+    if not _PLAIN_PATH.fullmatch(str(path)):
+        raise BadInput(f"{path}: ngspice takes no such path; use letters, digits and . _ - + / only.")
+    try:
+        return Library(path, content_hash(path.read_bytes()), sheet.osdi)
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); [osdi] library must name the compiled model (.osdi)."
+        ) from error
+
+
+_PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 _LARGEST = 100_000  # characters; a card has a few thousand
 # `4.8.2`, a version, counts as a number.
 _PAIR = re.compile(r"\b(\w+)\s*=\s*([+-]?(?:\d[\d.]*|\.\d+)(?:e[+-]?\d+)?[a-z]*)(?=[\s),]|$)")
@@ -155,19 +251,13 @@ def _statement(text: str, source: str) -> str:
     return statements[0]
 
 
-def _parse_model(statement: str, source: str) -> tuple[str, Polarity, list[str]]:
-    """Name, polarity and `key=number` pairs of a `.model` statement."""
+def _parse_model(statement: str, source: str) -> tuple[str, str, list[str]]:
+    """Name, type and `key=number` pairs of a `.model` statement."""
     match = re.match(r"\.model\s+(\w+)\s+(\w+)\s*(.*)$", statement)
     if match is None:
         raise BadInput(f"{source}: expected '.model NAME nmos (...)', got '{statement[:60]}'.")
     name, kind, body = match.groups()
-    if kind not in ("nmos", "pmos"):
-        raise BadInput(
-            f"{source}: model type '{kind}' is not nmos or pmos. A Verilog-A model such as BSIM-CMG needs an "
-            "ngspice with OSDI and its own instance line; refit it as a BSIM4 card for stock ngspice."
-        )
     rest = _PAIR.sub(" ", body).replace(",", " ").strip(" ()")
     if rest:
         raise BadInput(f"{source}: expected 'parameter = number', got '{rest[:60]}'.")
-    polarity: Polarity = "nmos" if kind == "nmos" else "pmos"
-    return name, polarity, [f"{key}={value}" for key, value in _PAIR.findall(body)]
+    return name, kind, [f"{key}={value}" for key, value in _PAIR.findall(body)]

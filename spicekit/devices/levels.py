@@ -60,8 +60,21 @@ def require_runnable(text: str, *, source: str) -> None:
     name = f"level {level}" + (f" ({_NAMES[level]})" if level in _NAMES else "")
     raise BadInput(
         f"{source}: this ngspice does not run MOS {name}; it runs {sorted(supported_levels())}. Use an ngspice "
-        "that has it (BSIM-CMG: built in, or through OSDI), or refit the device as BSIM4 (level 14)."
+        "that has it (BSIM-CMG: through OSDI, with the Verilog-A module as the model's type and, in the card's "
+        "sheet, [osdi] library = 'FILE.osdi'), or refit the device as BSIM4 (level 14)."
     )
+
+
+def require_osdi(*, source: str) -> None:
+    """Raise `BadInput`, with the cure, if this ngspice loads no compiled Verilog-A."""
+    if not supports_osdi():
+        raise BadInput(f"{source}: needs compiled Verilog-A (OSDI), which this ngspice lacks; {OSDI_HINT}")
+
+
+OSDI_HINT = (
+    "use an ngspice configured with --enable-osdi (LD_LIBRARY_PATH for libngspice, PATH for the program), or cards "
+    "of BSIM4"
+)
 
 
 _PROBE = """* ask for a level that does not exist

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.devices.cards import Card
+from spicekit.devices.cards import Card, load_lines
 from spicekit.devices.corners import Corner
 from spicekit.spice.simulator import Job, Step, Waves, simulate
 from spicekit.units import to_celsius
@@ -116,7 +116,7 @@ def _bench(cards: Sequence[Card], corner: Corner) -> str:
     transistors = [
         f"vd{k} d{card.polarity} x{k} 0\n"
         f"vg{k} g{card.polarity} y{k} 0\n"
-        f"m{k} x{k} y{k} 0 0 model_{k} l={card.length} w={card.width}"
+        f"{card.letter}{k} x{k} y{k} 0 0 {card.instance(1, model=f'model_{k}')}"
         for k, card in enumerate(cards)
     ]
     return "\n".join(
@@ -124,7 +124,8 @@ def _bench(cards: Sequence[Card], corner: Corner) -> str:
             "* figures of merit, one fin each",
             ".options gmin=1e-18",  # ngspice's 1e-12 S would be most of an Ioff of 1 pA
             f".temp {to_celsius(corner.temperature)}",
-            *(card.text.replace(card.model, f"model_{k}", 1) for k, card in enumerate(cards)),
+            *load_lines(cards),
+            *(card.renamed(f"model_{k}") for k, card in enumerate(cards)),
             f"vramp ramp 0 dc 0 pwl(0 0 {_RAMP} {corner.vdd})",
             "vg gnmos ramp dc 0",
             "vd dnmos 0 dc 0",

@@ -1,6 +1,7 @@
 """What is known about a transistor: `device.toml` beside its cards, every number with its source.
 
-A card of the user's own needs the table [geometry] only; the others are what fitting and checking need.
+A card of the user's own needs the table [geometry] only, and [osdi] if its model is compiled Verilog-A; the
+others are what fitting and checking need.
 """
 
 from pathlib import Path
@@ -69,11 +70,28 @@ class Temperature(Config):
     source: str
 
 
+class Osdi(Config):
+    """The compiled Verilog-A model that a card is written for, and how its instances are written.
+
+    The library is native code, which ngspice loads and runs: it is named here or not loaded at all.
+    """
+
+    library: str
+    """The .osdi file; if relative, from the sheet's folder."""
+    fins: str = Field(default="nfin", pattern=r"^\w+$")
+    """Instance parameter that takes the number of fins; the default is BSIM-CMG's."""
+    length: str = Field(default="l", pattern=r"^\w+$")
+    """Instance parameter that takes the gate length in m, likewise."""
+    threshold: str | None = Field(default=None, pattern=r"^\w+$")
+    """Instance parameter that raises the threshold, V; Monte Carlo needs it (BSIM-CMG: delvtrand)."""
+
+
 class Sheet(Config):
     """A device's sheet, as much of it as there is."""
 
     geometry: Geometry
     polarity: Polarity | None = None
+    osdi: Osdi | None = None
     targets: Targets | None = None
     gate: Gate | None = None
     temperature: Temperature | None = None

@@ -97,7 +97,7 @@ class Characterisation:
         spec, rng = self.spec, np.random.default_rng(self.seed)
         names = TRANSISTORS[spec.cell]
         card = load_card(spec.device.nmos, spec.corner.process)
-        shifts = alters(names, "xcell", sample_vt(card, spec.device.fins, (len(names),), rng=rng))
+        shifts = alters(card, names, "xcell", sample_vt(card, spec.device.fins, (len(names),), rng=rng))
         if spec.cell != "1t1r":
             return Sample(shifts)
         bits = np.array([0, 1], np.uint8)
@@ -113,8 +113,13 @@ class Characterisation:
 
     @cached_property
     def deck_hash(self) -> str:
-        """Changes with any template, card or option that the sweep depends on; comments and layout do not count."""
-        return content_hash([*map(_substance, self.decks), *self.sample.alters])
+        """Changes with any template, card, compiled model or option that the sweep depends on.
+
+        Comments and layout do not count.
+        """
+        card = load_card(self.spec.device.nmos, self.spec.corner.process)
+        libraries = [card.library.sha256] if card.library else []
+        return content_hash([*map(_substance, self.decks), *self.sample.alters, *libraries])
 
     @property
     def key(self) -> str:

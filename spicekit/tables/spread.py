@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.devices.cards import load_card
+from spicekit.devices.cards import Card, load_card
 from spicekit.devices.mismatch import sample_vt, sigma_vt
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
@@ -15,8 +15,8 @@ from spicekit.spice.simulator import Failure, Job, Run, Step, simulate_all
 
 Array = NDArray[np.float64]
 
-# Read-path transistors by cell, as the templates name them.
-TRANSISTORS = {"8t-sram": ("maccess", "mstorage"), "1t1r": ("maccess",)}
+# Read-path transistors by cell, as the templates name them after their letter.
+TRANSISTORS = {"8t-sram": ("access", "storage"), "1t1r": ("access",)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Spread:
 def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Generator) -> Spread:
     """Simulate cells with random thresholds and, for 1T-1ReRAM, random gaps.
 
-    Each transistor of the read path is shifted on its own, by its BSIM4 instance parameter `delvto`.
+    Each transistor of the read path is shifted on its own, by its card's instance parameter (BSIM4: `delvto`).
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     card = load_card(spec.device.nmos, spec.corner.process)
     names = TRANSISTORS[spec.cell]
     shifts = sample_vt(card, spec.device.fins, (samples, len(names)), rng=rng)
-    steps = [Step("op", alters(names, "xcell", shift)) for shift in shifts]
+    steps = [Step("op", alters(card, names, "xcell", shift)) for shift in shifts]
     if spec.cell == "1t1r":
         bits = np.full(samples, weight, np.uint8)
         gaps = sample_gaps(load_reram(spec.device.reram), bits, rng=rng)
@@ -82,9 +82,10 @@ def sensitivity(spec: TileSpec) -> Array:
         If an operating point does not converge.
     """
     names = TRANSISTORS[spec.cell]
-    sigma = sigma_vt(load_card(spec.device.nmos, spec.corner.process), spec.device.fins)
+    card = load_card(spec.device.nmos, spec.corner.process)
+    sigma = sigma_vt(card, spec.device.fins)
     shifts = sigma * np.concatenate([[signed * row for signed in (1, -1)] for row in np.eye(len(names))])
-    steps = (Step("op"), *(Step("op", alters(names, "xcell", shift)) for shift in shifts))
+    steps = (Step("op"), *(Step("op", alters(card, names, "xcell", shift)) for shift in shifts))
     jobs = [Job(cell_deck(spec, weight=weight), steps, _KEEP) for weight in (0, 1)]
     if spec.cell == "1t1r":
         preset = load_reram(spec.device.reram)
@@ -108,10 +109,10 @@ def sensitivity(spec: TileSpec) -> Array:
     return np.stack([(up - down) / 2, (up + down) / 2], axis=-1)
 
 
-def alters(names: tuple[str, ...], cell: str, shifts: Array) -> tuple[str, ...]:
+def alters(card: Card, names: tuple[str, ...], cell: str, shifts: Array) -> tuple[str, ...]:
     """What shifts the thresholds of a cell instance's transistors by `shifts` (V), as ngspice `alter`s."""
-    pairs = zip(names, shifts.tolist(), strict=True)
-    return tuple(f"@m.{cell}.{name}[delvto]={shift!r}" for name, shift in pairs)
+    letter, pairs = card.letter.lower(), zip(names, shifts.tolist(), strict=True)
+    return tuple(f"@{letter}.{cell}.{letter}{name}[{card.threshold}]={shift!r}" for name, shift in pairs)
 
 
 _KEEP = ("vsl#branch",)

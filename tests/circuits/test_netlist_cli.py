@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spicekit.cli.main import app
+from spicekit.devices.cards import load_card
 from spicekit.errors import BadInput
 
 SPEC = """
@@ -87,3 +88,28 @@ def test_pickled_arrays_are_not_opened(folder: Path) -> None:
 def test_a_cell_is_rendered(folder: Path) -> None:
     netlist("cell", "--spec", "tile.toml", "--weight", "0", "-o", "cell.cir")
     assert "0 errors, 0 warnings" in netlist("check", "cell.cir")
+
+
+@pytest.mark.parametrize("verb", ["show", "diff"])
+def test_what_is_no_deck_is_neither_summed_up_nor_compared(folder: Path, verb: str) -> None:
+    (folder / "notes.txt").write_text("title\nsome notes of mine\n.end\n")
+    with pytest.raises(BadInput, match="line 2"):
+        netlist(verb, *["notes.txt"] * (2 if verb == "diff" else 1))
+
+
+def test_a_transient_of_negative_length_is_refused(folder: Path) -> None:
+    netlist(*TILE, "--transient", "-1", "-o", "deck.cir", status=2)
+    assert not (folder / "deck.cir").exists()
+
+
+@pytest.mark.parametrize(("nmos", "complaint"), [("pmos-sram", "card of pmos"), ("double.sp", "two models")])
+def test_a_card_that_would_take_the_place_of_another_is_refused(
+    folder: Path, nmos: str, complaint: str
+) -> None:
+    """Either would give a deck that runs, with currents of another transistor."""
+    text = load_card("nmos-sram", "tt").text.replace("nmos_sram_tt", "pmos_sram_tt")
+    (folder / "double.sp").write_text(text)
+    (folder / "double.toml").write_text("[geometry]\nwidth = 7e-8\nlength = 2e-8\n")
+    (folder / "tile.toml").write_text(f"{SPEC}[device]\nnmos = '{nmos}'\n")
+    with pytest.raises(BadInput, match=complaint):
+        netlist(*TILE, "--detail", "full", "-o", "deck.cir")

@@ -121,3 +121,12 @@ def test_huge_file_is_refused(own: Path) -> None:
     own.write_text("*" * 200_000)
     with pytest.raises(BadInput, match="longer than"):
         load_card(str(own), "tt")
+
+
+@pytest.mark.parametrize("name", ["m", "mod", "nmos", "level"])
+def test_an_own_card_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    shipped = load_card("nmos-rvt", "tt")
+    (tmp_path / "mine.sp").write_text(shipped.text.replace(shipped.model, name))
+    (tmp_path / "mine.toml").write_text("[geometry]\nwidth = 70.5e-9\nlength = 21e-9\n")
+    first, second = measure([shipped, load_card(str(tmp_path / "mine.sp"), "tt")], Corner())
+    assert first == second

@@ -60,7 +60,8 @@ def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell
     sensitivity = cell_sensitivity(spec, tables[cell])
     z = np.clip(np.random.default_rng(5).standard_normal((12, sensitivity.shape[1])), -3, 3)
     names = TRANSISTORS[cell]
-    sigma = sigma_vt(load_card(spec.device.nmos, "tt"), spec.device.fins)
+    card = load_card(spec.device.nmos, "tt")
+    sigma = sigma_vt(card, spec.device.fins)
     jobs = []
     for draw in np.concatenate([np.zeros((1, z.shape[1])), z]):
         gap = None
@@ -73,7 +74,7 @@ def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell
             )
             gap = float(nominal - preset.g0 * log)
         deck = cell_deck(spec, weight=weight, gap=gap)
-        step = Step("op", alters(names, "xcell", sigma * draw[: len(names)]))
+        step = Step("op", alters(card, names, "xcell", sigma * draw[: len(names)]))
         jobs.append(Job(deck, (step,), ("vsl#branch",)))
     outcomes = dict(simulate_all(jobs))
     current = np.array([outcomes[place].runs[0].waves["vsl#branch"][0] for place in range(len(jobs))])

@@ -36,9 +36,10 @@ def test_scaled_cells_stand_for_shifted_thresholds_within_a_few_hundredths_of_an
     """The exact engine takes mismatch as a factor on each cell's current; ngspice shifts each transistor."""
     rng = np.random.default_rng(2)
     names = TRANSISTORS["8t-sram"]
-    shifts = sample_vt(load_card(SPEC.device.nmos, "tt"), SPEC.device.fins, (8, 2, len(names)), rng=rng)
+    card = load_card(SPEC.device.nmos, "tt")
+    shifts = sample_vt(card, SPEC.device.fins, (8, 2, len(names)), rng=rng)
     ones = np.ones((8, 2), np.uint8)
-    every = [alters(names, f"xc_{i}_{j}", shifts[i, j]) for i in range(8) for j in range(2)]
+    every = [alters(card, names, f"xc_{i}_{j}", shifts[i, j]) for i in range(8) for j in range(2)]
     deck = tile_deck(SPEC, ones, ones[:, 0], batch=False)
     senses = ("vsense_0#branch", "vsense_1#branch")
     (loaded,) = simulate(Job(deck, (Step("op", sum(every, ())),), senses))
@@ -46,7 +47,10 @@ def test_scaled_cells_stand_for_shifted_thresholds_within_a_few_hundredths_of_an
 
     from spicekit.circuits.render import cell_deck
 
-    steps = [Step("op"), *(Step("op", alters(names, "xcell", shift)) for shift in shifts.reshape(16, -1))]
+    steps = [
+        Step("op"),
+        *(Step("op", alters(card, names, "xcell", shift)) for shift in shifts.reshape(16, -1)),
+    ]
     alone = simulate(Job(cell_deck(SPEC, weight=1), tuple(steps), ("vsl#branch",)))
     current = np.array([waves["vsl#branch"][0] for waves in alone])
     scale = (current[1:] / current[0]).reshape(8, 2)
