@@ -121,3 +121,11 @@ def test_a_calibrated_store_serves_a_tile(folder):
 
     calibrate([Characterisation(read_spec(folder / "tile.toml"))], folder / "store")
     assert tile(folder, "--store", "store").returncode == 0
+
+
+def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path) -> None:
+    tile = ["netlist", "tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy"]
+    done = run(folder, *tile, "--out", "nowhere/deck.cir")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -45,6 +45,9 @@ def main() -> None:
     except SpicekitError as error:
         print(f"spicekit: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        print(f"spicekit: {error.filename}: {error.strerror}; pass another path.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("spicekit: interrupted", file=sys.stderr)
         sys.exit(130)
