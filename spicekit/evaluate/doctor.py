@@ -1,14 +1,14 @@
 """What spicekit needs and whether it works on this machine."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-import torch
-
 from spicekit.circuits.spec import CellName, TileSpec, Wires
-from spicekit.devices.levels import supported_levels, supports_osdi
+from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
 from spicekit.errors import SpicekitError
+from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate
 from spicekit.tables.store import find_table
 
@@ -28,9 +28,8 @@ def examine() -> list[Finding]:
     return [
         _ngspice(),
         _simulation(),
-        _models(),
-        _torch(),
-        _gpu(),
+        *_models(),
+        *_torch(),
         *(_table(cell) for cell in get_args(CellName)),
     ]
 
@@ -39,7 +38,27 @@ def _ngspice() -> Finding:
     path = shutil.which("ngspice")
     if path is None:
         return Finding("ngspice program (for decks run by hand): not found", INSTALL_HINT, required=False)
-    return Finding(f"ngspice program: {path}")
+    try:
+        output = run_batch(_PROBE, timeout=60.0).output
+    except SpicekitError as error:
+        return Finding(f"ngspice program: {path}: {error}", f"re{INSTALL_HINT}", required=False)
+    if "v(a) = 1.000000e+00" not in output:
+        return Finding(f"ngspice program: {path}: does not run a deck", f"re{INSTALL_HINT}", required=False)
+    loads = "does not load" if "no such command" in output else "loads"
+    return Finding(f"ngspice program: {path}: runs decks, {loads} compiled Verilog-A (OSDI)")
+
+
+_PROBE = """* one node, and a library that is not there
+v1 a 0 1
+r1 a 0 1
+.control
+op
+print v(a)
+osdi no-such-file
+quit 0
+.endc
+.end
+"""
 
 
 def _simulation() -> Finding:
@@ -54,23 +73,29 @@ def _simulation() -> Finding:
     return Finding(f"libngspice {version} through PySpice: simulates")
 
 
-def _models() -> Finding:
+def _models() -> Iterator[Finding]:
     try:
         levels = ", ".join(str(level) for level in sorted(supported_levels()))
+        osdi = supports_osdi()
     except SpicekitError as error:
-        return Finding(f"MOS models: {error}", INSTALL_HINT)
-    osdi = "compiled Verilog-A (OSDI) too" if supports_osdi() else "no compiled Verilog-A (OSDI)"
-    return Finding(f"MOS models for cards of your own: levels {levels}; {osdi}")
+        yield Finding(f"cards of your own: {error}", INSTALL_HINT)
+        return
+    yield Finding(f"cards of your own: MOS levels {levels}")
+    what = "cards of your own in compiled Verilog-A (OSDI), BSIM-CMG for instance"
+    yield Finding(f"{what}: {'run' if osdi else 'do not run'}", None if osdi else OSDI_HINT, required=False)
 
 
-def _torch() -> Finding:
-    return Finding(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-
-
-def _gpu() -> Finding:
-    if torch.cuda.is_available():
-        return Finding(f"GPU: {torch.cuda.get_device_name()}", required=False)
-    return Finding("GPU: none; training runs on the processor", required=False)
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a shared library that it needs is not there
+        yield Finding(f"torch: {error}", "install it with: pip install torch")
+        return
+    yield Finding(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    gpu = (
+        torch.cuda.get_device_name() if torch.cuda.is_available() else "none; training runs on the processor"
+    )
+    yield Finding(f"GPU: {gpu}", required=False)
 
 
 def _table(cell: CellName) -> Finding:
