@@ -25,10 +25,11 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Findings on ngspice, PySpice, torch, a GPU, and the default tables."""
+    simulation = _simulation()
     return [
         _ngspice(),
-        _simulation(),
-        *_models(),
+        simulation,
+        *(_models() if simulation.cure is None else ()),
         *_torch(),
         *(_table(cell) for cell in get_args(CellName)),
     ]
@@ -67,7 +68,8 @@ def _simulation() -> Finding:
         version = ngspice_version()
         (waves,) = simulate(Job(deck, (Step("op"),)), timeout=60.0)
     except SpicekitError as error:
-        return Finding(f"libngspice through PySpice: {error}", INSTALL_HINT)
+        cure = "install it with: pip install PySpice" if "'PySpice" in str(error) else INSTALL_HINT
+        return Finding(f"libngspice through PySpice: {error}", cure)
     if abs(waves["b"][0] - 0.75) > 1e-9:
         return Finding(f"libngspice {version}: a 3:1 divider gives {waves['b'][0]} V", f"re{INSTALL_HINT}")
     return Finding(f"libngspice {version} through PySpice: simulates")

@@ -174,7 +174,9 @@ def _version(library: str) -> str:
         try:
             return str(pool.schedule(version, args=[library], timeout=60.0).result())
         except Exception as error:
-            raise MissingTool(f"libngspice ({library}) does not start ({error}); {INSTALL_HINT}") from error
+            what = "PySpice" if isinstance(error, ImportError) else f"libngspice ({library})"
+            cure = "install it with: pip install PySpice" if isinstance(error, ImportError) else INSTALL_HINT
+            raise MissingTool(f"{what} does not start ({error}); {cure}") from error
 
 
 @contextmanager

@@ -1,0 +1,64 @@
+"""`spicekit doctor`: what is wrong comes with its cure, and nothing that is missing stops it."""
+
+import ctypes.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spicekit.devices.levels import supports_osdi
+from spicekit.evaluate.doctor import Finding, examine
+from spicekit.spice import simulator
+
+
+@pytest.fixture
+def _afresh() -> Iterator[None]:
+    """Forget which libngspice was found, before and after."""
+    for forget in (simulator._library.cache_clear, simulator._version.cache_clear):
+        forget()
+    yield
+    for forget in (simulator._library.cache_clear, simulator._version.cache_clear):
+        forget()
+
+
+def problems() -> dict[str, Finding]:
+    """What is wrong, by the first word."""
+    return {finding.what.split()[0].rstrip(":"): finding for finding in examine() if finding.cure}
+
+
+def test_nothing_required_is_wrong_here_but_the_tables_that_tests_do_not_have() -> None:
+    wrong = {word for word, finding in problems().items() if finding.required}
+    assert wrong <= {"default"}
+
+
+def test_osdi_is_told_with_its_cure() -> None:
+    told = {finding.what: finding for finding in examine() if "Verilog-A" in finding.what}
+    (mine,) = [finding for what, finding in told.items() if what.startswith("cards")]
+    assert (mine.cure is None) == supports_osdi()
+    assert not mine.required
+
+
+def test_a_program_that_is_no_ngspice_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    impostor = tmp_path / "ngspice"
+    impostor.write_text("#!/bin/sh\necho ready\n")
+    impostor.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert "reinstall" in str(problems()["ngspice"].cure)
+
+
+@pytest.mark.usefixtures("_afresh")
+@pytest.mark.parametrize("library", [None, "libm.so.6"])
+def test_a_missing_or_wrong_libngspice_is_cured_by_its_package(
+    monkeypatch: pytest.MonkeyPatch, library: str | None
+) -> None:
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: library)
+    found = problems()["libngspice"]
+    assert found.required
+    assert "apt-get install" in str(found.cure)
+
+
+def test_a_missing_torch_is_cured_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install torch" in str(problems()["torch"].cure)
