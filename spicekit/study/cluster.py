@@ -64,19 +64,25 @@ def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Cl
 
 
 def start(cluster: Cluster) -> Any:
-    """Dask's cluster object for a `Cluster`, its workers on their way; a context manager that ends them."""
+    """Dask's cluster object for a `Cluster`, its workers on their way; a context manager that ends them.
+
+    It keeps their number: one that dies, comes to its walltime or is given up by the scheduler is started anew.
+    """
     if cluster.kind == "local":
         from distributed import LocalCluster
 
         with _interrupts_held():
-            return LocalCluster(
+            local = LocalCluster(
                 n_workers=cluster.workers,
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=_ANY_PORT,
                 silence_logs=logging.ERROR,
+                preload=[_PRELOAD],
                 **cluster.options,
             )
+            local.adapt(minimum=len(local.worker_spec), maximum=len(local.worker_spec))
+            return local
     if cluster.workers is None:
         raise BadInput(f"cluster kind {cluster.kind!r}: say how many workers.")
     try:
@@ -89,12 +95,12 @@ def start(cluster: Cluster) -> Any:
         "processes": 1,
         **cluster.options,
         "scheduler_options": {"dashboard_address": _ANY_PORT, **cluster.options.get("scheduler_options", {})},
+        "worker_extra_args": ["--preload", _PRELOAD, *cluster.options.get("worker_extra_args", [])],
     }
     try:
         started = getattr(dask_jobqueue, kinds[cluster.kind])(**options)
     except (TypeError, ValueError) as error:
         raise BadInput(f"cluster kind {cluster.kind!r}: {error}") from error
-    # adapt, not scale: what dies, or comes to its walltime, is submitted again
     started.adapt(minimum_jobs=cluster.workers, maximum_jobs=cluster.workers)
     return started
 
@@ -111,5 +117,8 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+# What a worker imports before it connects. Later it would import on its event loop, deaf to the scheduler as long as
+# that takes: where torch loads slowly (a busy machine, a network file system) connections are then given up.
+_PRELOAD = "spicekit.study.jobs"
 _ANY_PORT = ":0"  # for Dask's own web pages: the usual one may be another user's
 _INSTALL = "install it with: pip install 'spicekit[study]'"

@@ -11,17 +11,18 @@ from spicekit.networks.card import Card
 from spicekit.networks.checkpoints import save_checkpoint
 from spicekit.networks.models import vgg_small
 
-PATIENCE = "900s"  # on a machine that has much else to do; by default Dask gives a connection 30 s
+PATIENCE = (
+    "900s"  # on a machine that has much else to do; by default Dask gives connecting, and a deaf peer, 30 s
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _patience() -> Iterator[None]:
     """For connections of this process and of those that it starts."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        dask.config.set({"distributed.comm.timeouts.connect": PATIENCE}),
-    ):
-        patch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", PATIENCE)
+    waits = {f"distributed.comm.timeouts.{kind}": PATIENCE for kind in ("connect", "tcp")}
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(waits):
+        for name in waits:
+            patch.setenv(f"DASK_{name.upper().replace('.', '__')}", PATIENCE)
         yield
 
 

@@ -1,7 +1,9 @@
 """Batch systems, stood in for by commands that run the job scripts on this machine."""
 
+import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +67,7 @@ def test_a_study_runs_in_jobs_of_a_batch_system(kind, network, submitted):
     assert (summary.made, summary.failed) == (1, 0)
     assert read_rows(submitted / "out" / RESULTS_FILE)[0]["images"] == 4
     (script,) = submitted.glob("script.*")
-    for line in [*SCRIPTS[kind], "--nthreads 1"]:
+    for line in [*SCRIPTS[kind], "--nthreads 1", "--preload spicekit.study.jobs"]:
         assert line in script.read_text()
 
 
@@ -96,6 +98,25 @@ def test_a_batch_system_without_workers_is_refused():
 def test_options_that_a_batch_system_does_not_know_are_refused():
     with pytest.raises(BadInput, match=r"cluster kind 'slurm': .*colour"):
         start(Cluster(kind="slurm", workers=1, options={"memory": "1GB", "colour": "blue"}))
+
+
+def test_a_worker_here_that_leaves_by_itself_is_replaced():
+    """As one that its scheduler gave up: Dask's nannies replace only what dies."""
+
+    async def leave(dask_worker) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.1, lambda: loop.create_task(dask_worker.close(reason="worker-heartbeat-missing")))
+
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}),
+        start(Cluster(workers=1)) as cluster,
+        Client(cluster) as client,
+    ):
+        first = client.submit(os.getpid, pure=False).result()
+        client.run(leave)
+        while client.scheduler_info()["workers"] and client.submit(os.getpid, pure=False).result() == first:
+            time.sleep(0.1)
+        assert client.submit(os.getpid, pure=False).result() != first
 
 
 def test_workers_here_leave_ctrl_c_to_the_study_also_those_that_take_the_place_of_others():

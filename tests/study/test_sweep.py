@@ -62,6 +62,7 @@ def dask_of_a_user(workers: int, folder: Path, *, threads: int = 1) -> Iterator[
 
     def started(program: str, *options: str) -> subprocess.Popen:
         where = ("--scheduler-file", said, "--host", "127.0.0.1", "--no-dashboard")
+        where += ("--preload", "spicekit.study.jobs")  # docs/studies.md says why
         with open(folder / "dask.log", "a") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.{program}", *where, *options], stdout=log, stderr=log
