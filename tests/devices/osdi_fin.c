@@ -130,10 +130,10 @@ static void load_jacobian_react(void *instance, void *model, double alpha) {
 }
 
 #define NODE(text, index)                                                                                             \
-    {text, "V", "A", offsetof(Fin, current) + 8 * index, offsetof(Fin, charge) + 8 * index, NONE, NONE, false}
+    {text, "V", "A", offsetof(Fin, current) + 8 * (index), offsetof(Fin, charge) + 8 * (index), NONE, NONE, false}
 static Node nodes[NODES] = {NODE("d", D), NODE("g", G), NODE("s", S), NODE("b", B)};
 
-#define ENTRY(k) {{k / NODES, k % NODES}, offsetof(Fin, react) + 8 * (k), 4 | 8}
+#define ENTRY(k) {{(k) / NODES, (k) % NODES}, offsetof(Fin, react) + 8 * (k), 4 | 8}
 #define ROW(i) ENTRY(4 * i), ENTRY(4 * i + 1), ENTRY(4 * i + 2), ENTRY(4 * i + 3)
 static Entry entries[ENTRIES] = {ROW(0), ROW(1), ROW(2), ROW(3)};
 
