@@ -5,6 +5,7 @@ run's whole state is its step, its tensors and its log. A resumed run ends with 
 not interrupted.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def train(
             save_state(out / STATE, network, optimizer, recipe, state)
             saved = time.monotonic()
 
-    _settle_norms(network, train_set, recipe.batch)
+    _settle_norms(network, train_set, recipe)
     card = _card(network, recipe, train_set, test_set)
     save_checkpoint(network, out / CHECKPOINT, card=card)
     return card
@@ -234,16 +235,20 @@ def _step(
 
 
 @torch.no_grad()
-def _settle_norms(network: Network, train_set: Dataset, batch: int) -> None:
-    """Take the norms' statistics, gathered while the weights moved, anew with the final ones."""
+def _settle_norms(network: Network, train_set: Dataset, recipe: Recipe) -> None:
+    """Take the norms' statistics, gathered while the weights moved, anew with the final ones.
+
+    On images augmented as in training: on plain ones a network for CIFAR-10 lost 1.5 points of accuracy.
+    """
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over batches
     network.train()
     processor = next(network.parameters()).device
-    for start in range(0, min(len(train_set), _SAMPLE) - batch + 1, batch):
-        network(network_inputs(train_set.images[start : start + batch]).to(processor))
+    last_epoch = _batches(train_set, recipe, start=(recipe.epochs - 1) * (len(train_set) // recipe.batch))
+    for pixels, _ in itertools.islice(last_epoch, _SAMPLE // recipe.batch):
+        network(pixels.to(processor))
     network.eval()
 
 
