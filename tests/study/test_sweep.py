@@ -299,6 +299,10 @@ def test_a_killed_study_loses_nothing(network, address, reference, tmp_path):
 def test_an_interrupted_study_says_how_to_go_on(network, tmp_path):
     out = tmp_path / "out"
     one = command(network, out, "--workers", "1")
+    study = tmp_path / "study.toml"
+    study.write_text(
+        study.read_text().replace("images_per_job = 4", "images_per_job = 1")
+    )  # too many to finish
     assert stopped(one, out, by=signal.SIGINT) == 130
     said = (tmp_path / "err").read_text()
     assert said.endswith(f"spicekit: stopped; {out} has what was finished, repeat the command to go on\n")
