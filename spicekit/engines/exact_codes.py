@@ -41,7 +41,7 @@ class ExactCodes:
         return sums
 
     def signed_codes(self, stored: Stored, applied: Applied, *, group: int, tile: int) -> NDArray[np.int64]:
-        """(p, c_out) codes of one group's read of one tile; negative where only weights, or only inputs, are inverted."""
+        """(p, c_out) codes of one read of one tile; negative where only weights, or only inputs, are inverted."""
         layout, m = layout_of(self.spec.rows_active), self.spec.rows_active
         words, place = np.unique(applied.words[:, group, tile], axis=0, return_inverse=True)
         bits = np.zeros((len(words), self.spec.rows), np.uint8)
