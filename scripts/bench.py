@@ -19,11 +19,10 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from sklearn.preprocessing import PolynomialFeatures
 
 from spicekit.circuits.spec import CellName, Device, TileSpec, Wires
 from spicekit.engines.bias import lsb
-from spicekit.engines.blocks import block_features, sample_patterns
+from spicekit.engines.blocks import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.converter import Converter
 from spicekit.engines.deviation import passed
 from spicekit.engines.fast import Codes, fit_reference, read_model
@@ -32,7 +31,6 @@ from spicekit.engines.mesh_fast import RMS_LIMIT, correction
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation
-from spicekit.engines.words import block_length
 from spicekit.errors import MissingTable, SpiceFailed
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.inference import Layers, map_network, on_tiles
@@ -57,16 +55,14 @@ NETWORKS = ("vgg-small", "resnet18")
 BINSPARX: tuple[Mitigation, ...] = ("none", "both")
 TILES = ((32, 32, 3.2), (64, 64, 3.2), (128, 128, 3.2), (64, 64, 10.0), (64, 16, 3.2))
 """Rows, rows in a read, ohm a segment."""
-FORMS = (
-    ("I", 4, 2),
-    ("I", 5, 2),
-    ("n / I", 4, 2),
-    ("n / I", 5, 1),
-    ("n / I", 5, 2),
-    ("n / I", 5, 3),
-    ("n / I", 6, 2),
-)
-"""What the polynomial gives, its degree in the block counts, that of the moments' factors."""
+FORMS: dict[str, Callable[[int, int, int, int], bool]] = {
+    "n": lambda n, u, d, q: u + d + q == 0,
+    "n, U": lambda n, u, d, q: d + q == 0,
+    "n, U, D": lambda n, u, d, q: q == 0,
+    "n, U, D, Q, linear": lambda n, u, d, q: u + d + q < 2,
+    "n, U, D, Q": lambda n, u, d, q: True,
+}
+"""Which terms of the surrogate's polynomial are taken, by their powers."""
 PRESETS = ("hfo2-100k", "hfo2-10k", "hfo2-low")
 BITLINE_TILES = {
     "hfo2-100k": (
@@ -445,29 +441,25 @@ def _harvested(spec: TileSpec, columns: int) -> Iterator[Case]:
 
 
 def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict[str, Any]]:
-    """Errors of polynomials of block counts and moments (docs/surrogate.md), fitted to half of the patterns."""
+    """Errors with parts of the surrogate's polynomial (docs/surrogate.md), fitted to half of the patterns."""
     _say(f"forms: {rows} rows, {ohm} ohm")
     spec = _spec("8t-sram", rows, active, ohm)
     table = find_table(spec)
-    on = sample_patterns(2 * patterns, rows, rng=np.random.default_rng(SEED))
+    on = fit_patterns(2 * patterns, rows, rng=np.random.default_rng(SEED))
     on = np.random.default_rng(SEED).permutation(on[on.any(axis=1)])
     current = solve(ladder_of(spec, table, np.ones((rows, 1), np.uint8)), on).current[:, 0] / lsb(spec, table)
-    counts, moments = block_features(on)
-    n = counts.sum(axis=1)
-    length = block_length(rows)
+    sums = features(on, on, share=0.0)
+    small = sums / np.array([rows, rows**2, rows**3, rows**3])[:, None]
+    target, weight = sums[0] ** 2 / current, current**2 / sums[0] ** 2
     fitted = np.arange(len(on)) < patterns
     found = []
-    for form, degree, moment_degree in FORMS:
-        base = PolynomialFeatures(degree).fit_transform(counts / length)
-        slope = PolynomialFeatures(moment_degree).fit_transform(counts / length)
-        terms = np.hstack([base, *(slope * place[:, None] / length**2 for place in moments.T)])
-        target, weight = (current, np.ones(len(on))) if form == "I" else (n / current, current**2 / n)
-        solution = np.linalg.lstsq((terms * weight[:, None])[fitted], (target * weight)[fitted])[0]
-        estimate = terms[~fitted] @ solution
-        error = (estimate if form == "I" else n[~fitted] / estimate) - current[~fitted]
-        what = {"rows": rows, "ohm": ohm, "form": form, "degree": degree, "moment_degree": moment_degree}
+    for form, taken in FORMS.items():
+        design = terms(small)[:, np.array([k for k, powers in enumerate(POWERS) if k and taken(*powers)])]
+        solution = np.linalg.lstsq((design * weight[:, None])[fitted], (target * weight)[fitted])[0]
+        error = (sums[0] ** 2)[~fitted] / (design[~fitted] @ solution) - current[~fitted]
+        what = {"rows": rows, "ohm": ohm, "form": form, "terms": design.shape[1]}
         errors = {"rms_lsb": float(np.sqrt((error**2).mean())), "worst_lsb": float(abs(error).max())}
-        found.append({**what, "terms": terms.shape[1], **errors})
+        found.append({**what, **errors})
     return found
 
 

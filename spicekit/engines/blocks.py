@@ -1,90 +1,105 @@
-"""FAST engine for reads of more than 16 rows: current as a function of where in the column the ON cells sit.
+"""FAST engine for reads of more than 16 rows: current as a function of what the wires carry.
 
-The asserted rows are cut into four blocks. Two things are taken from each: its number of ON cells c_k, and their first
-moment m_k, the sum of their distances from the middle of the block. With n = sum(c_k) and I in LSB, the surrogate is
+Number the rows from the driver on and let F_t be the number of ON cells among the first t. The source line carries
+about F_t from row t on, the bit line n - F_t. Four sums hold nearly all that a column does with the places of its ON
+cells:
 
-    I = n / y,    y = P(c / s) + sum_k Q_k(c / s) m_k / s^2
+    n                                how many they are
+    U = sum_t F_t                    where they sit, on average
+    D = sum_t F_t (n - F_t)          what the wires take: half the sum of all their distances from one another
+    Q = sum_t h_t F_t (n - F_t)      towards which end they take it; h_t counts the 16-row steps before row t
 
-with s the block's length, P and Q_k polynomials fitted to the exact engine. 1 / y is the fraction of its ideal current
-that an ON cell delivers on average. Its drop grows with the current of the others, which makes I nearly n divided by a
-polynomial: at degree 5 the fit of n / I has less than half the error of a fit of I (docs/surrogate.md).
+U and D are what the drop of the wires is made of in the first order, so that a polynomial of few terms suffices:
 
-Cells that are asserted but not ON leak; what such a cell adds is a polynomial of n.
+    I = n^2 / P(n, U, D, Q)
+
+P / n is the reciprocal of the fraction of its ideal current that an ON cell delivers on average: nearly linear in the
+current of the others (docs/surrogate.md). The sums are whole numbers, and each byte of a read adds to them what a table
+of 256 entries holds.
+
+Cells that are asserted but not ON conduct a share of what an ON cell does: they count with that share in n and in U;
+for D and Q they are taken to be spread evenly.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import Bias, bias_of
+from spicekit.engines.block_kernels import TERMS, sum_block_codes, tally_blocks
 from spicekit.engines.cache import Arrays, cached
 from spicekit.engines.converter import Reference, convert
-from spicekit.engines.kernels import (
-    CODE_ENTRIES,
-    HEADROOM,
-    LEAK_UNIT,
-    MAX_SLOPE,
-    UNIT,
-    sum_block_codes,
-    tally_blocks,
-)
+from spicekit.engines.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.ladder import ladder_of, solve
-from spicekit.engines.words import BLOCKS, Applied, Stored, Tally, block_length
-from spicekit.errors import BadInput
+from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
 Wide = NDArray[np.int64]
+Single = NDArray[np.float32]
 
-# Degrees of P and Q: measured in docs/surrogate.md. The next degree gains less than a tenth.
-DEGREE = 5
-MOMENT_DEGREE = 2
-LEAK_DEGREE = 3
-# Exact solutions to fit to: 100 for each coefficient.
-SAMPLES = 20_000
+POWERS = (
+    *((power, 0, 0, 0) for power in range(5)),
+    *((power, 1, 0, 0) for power in range(4)),
+    *((power, 2, 0, 0) for power in range(2)),
+    (0, 1, 1, 0),
+    (0, 1, 0, 1),
+    *((power, 0, 1, 0) for power in range(3)),
+    (0, 0, 2, 0),
+    *((power, 0, 0, 1) for power in range(2)),
+)
+"""Of n, U, D and Q in each term of P, in the order of its coefficients: chosen in docs/surrogate.md."""
+assert len(POWERS) == TERMS
+NOTHING = 1e-30
+"""The constant of P: so that a read without ON cells gives 0 / NOTHING = 0. No other P feels it in single precision."""
+# Tiles that the surrogate is fitted to, each of WEIGHTS columns and VECTORS vectors: some 600 reads a coefficient.
+TILES, WEIGHTS, VECTORS = 8, 40, 36
 SEED = 20_241_203  # of the sampled patterns, so that a build is reproducible
-# Rows of a read up to which the network kernel tabulates all block counts: 33^4 entries, 9 MB.
-MAX_TABLE_ROWS = 128
+LEAST = 1e-3
+"""LSB below which a read is not fitted to."""
 
 
 @dataclass(frozen=True, eq=False)
 class BlockCodes:
-    """A converter behind the surrogate, in the fixed-point form of the network kernel."""
+    """A converter behind the surrogate, as the network kernel takes it."""
 
-    entries: Wide
-    """(groups, (s + 1)^4) base current and four slopes in one word, see `kernels`."""
-    codes: NDArray[np.int16]
-    """Code of each current, in steps of 1 / UNIT LSB from -HEADROOM on."""
-    leak: NDArray[np.int32]
-    """(groups, m + 1) of each other asserted cell, in 1 / LEAK_UNIT LSB, by number of ON cells."""
-    reference: NDArray[np.int32]
-    """(m + 1,) the reference column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows."""
+    coefficients: Single
+    """(groups, 3 + TERMS): what an ON cell counts beyond an asserted cell that is not ON; D / n^2 of cells that are
+    spread evenly; Q / D of these; the coefficients of P."""
+    leak: np.float32
+    """What an asserted cell counts that is not ON."""
+    reference: Single
+    """(m + 1,) LSB, the reference column of zeros, by number of asserted rows."""
+    scale: Single
+    """(m + 2, 2): codes per LSB and the highest code; then, by number of asserted rows, `reference` and the code of no
+    current at all."""
+    lookup: Single
+    """Code of each current from -HEADROOM on, in steps of 1 / UNIT LSB; empty if thresholds are equally spaced, where
+    the code is a line."""
     step: float
     """Partial sum that one code stands for."""
-    length: int
-    """s, rows in a block."""
+    size: int
+    """Bytes of a read."""
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
         return np.asarray(
             sum_block_codes(
-                self.entries,
-                self.codes,
+                self.coefficients,
                 self.leak,
-                self.reference,
+                self.scale,
+                self.lookup,
                 stored.words,
-                1 - 2 * stored.inverted.astype(np.int32),
+                1 - 2 * stored.inverted.astype(np.float32),
                 stored.tiles,
                 applied.words,
                 applied.inverted,
                 applied.asserted,
-                self.length,
+                self.size,
             )
         )
 
@@ -94,168 +109,173 @@ class BlockReads:
     """Coefficients of the surrogate, for each group of rows."""
 
     bias: Bias
-    base: Array
-    """(groups, terms of P)."""
-    slope: Array
-    """(groups, 4, terms of Q)."""
-    leak: Array
-    """(groups, LEAK_DEGREE + 1) LSB for each other asserted cell, in powers of n / m."""
+    coefficients: Array
+    """(groups, TERMS)."""
 
-    def currents(self, on: Bits, asserted: Wide, *, group: int) -> Array:
-        """(n,) A, of reads with ON cells `on` (n, m) and numbers of asserted rows (n,)."""
-        counts, moments = block_features(on)
-        n = counts.sum(axis=1)
-        base, slope = self._in_lsb(counts, group)
-        leak = np.polynomial.polynomial.polyval(n / on.shape[1], self.leak[group])
-        return np.asarray(self.bias.lsb * (base + (slope * moments).sum(axis=1) + (asserted - n) * leak))
+    def currents(self, on: Bits, asserted: Bits, *, group: int) -> Array:
+        """(n,) A, of reads with ON cells `on` (n, m) and asserted rows (n, m)."""
+        return self.bias.lsb * current(features(on, asserted, share=self._share), self.coefficients[group])
 
     def codes(self, reference: Reference) -> BlockCodes:
-        """What a converter makes of every read, in fixed point.
-
-        Raises
-        ------
-        BadInput
-            If a read asserts more than 128 rows.
-        """
-        m, groups = self.bias.spec.rows_active, self.bias.spec.groups
-        counts = _all_counts(m)
-        entries = np.stack([_entries(counts, *self._in_lsb(counts, group)) for group in range(groups)])
-        share = np.arange(m + 1) / m
-        leak = np.stack(
-            [np.polynomial.polynomial.polyval(share, self.leak[group]) for group in range(groups)]
-        )
-        return BlockCodes(
-            entries,
-            _code_of_current(lambda current: convert(reference, self.bias.lsb * current)),
-            np.rint(LEAK_UNIT * leak).astype(np.int32),
-            np.rint(LEAK_UNIT * self.bias.zeros(np.arange(m + 1)) / self.bias.lsb).astype(np.int32),
-            reference.step,
-            block_length(m),
-        )
+        """What a converter makes of every read."""
+        m = self.bias.spec.rows_active
+        zeros = self.bias.zeros(np.arange(m + 1)) / self.bias.lsb
+        return _codes(m, self.coefficients, self._share, zeros, reference, self.bias.lsb)
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
+        m = self.bias.spec.rows_active
         codes = self.codes(Reference(np.zeros(0), 1.0))
-        reads, others, current = tally_blocks(
-            codes.entries,
+        reads, others, total = tally_blocks(
+            codes.coefficients,
             codes.leak,
             stored.words,
             stored.tiles,
             applied.words,
             applied.asserted,
-            codes.length,
+            codes.size,
+            m + 1,
         )
-        return Tally(reads.astype(float), others.astype(float), self.bias.lsb * current / UNIT)
+        return Tally(reads.astype(float), others.astype(float), self.bias.lsb * total)
 
-    def _in_lsb(self, counts: Array, group: int) -> tuple[Array, Array]:
-        """Current (n,) and its slope (n, 4) with each first moment, LSB, at block counts (n, 4)."""
-        s = block_length(self.bias.spec.rows_active)
-        u = counts / s
-        n = counts.sum(axis=1)
-        y = _terms(u, DEGREE) @ self.base[group]
-        dy = (self.slope[group] @ _terms(u, MOMENT_DEGREE).T).T / s**2
-        return n / y, -(n / y**2)[:, None] * dy
+    @property
+    def _share(self) -> float:
+        """What an asserted cell that is not ON delivers, of an ON cell's current."""
+        return float(self.bias.state[0, 1] / self.bias.state[1, 1])
 
 
 def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
     """The surrogate of a spec; fitted at the first call, then cached."""
-    key = content_hash(["blocks-1", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
+    key = content_hash(["blocks-3", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
     return BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
 
 
 def ideal_block_codes(spec: TileSpec) -> BlockCodes:
-    """Codes that count ON cells exactly."""
+    """Codes that count ON cells exactly: P = n."""
     m = spec.rows_active
-    counts = _all_counts(m)
-    entries = _entries(counts, counts.sum(axis=1), np.zeros_like(counts))
-    none = np.zeros((spec.groups, m + 1), np.int32)
-    codes = _code_of_current(lambda current: np.rint(current).astype(np.int64))
-    return BlockCodes(np.tile(entries, (spec.groups, 1)), codes, none, none[0], 1.0, block_length(m))
+    count = np.zeros((spec.groups, TERMS))
+    count[:, POWERS.index((1, 0, 0, 0))] = 1
+    middles = Reference(np.arange(m, dtype=np.float64) + 0.5, 1.0)
+    return _codes(m, count, 0.0, np.zeros(m + 1), middles, 1.0)
 
 
-def block_features(on: Bits) -> tuple[Array, Array]:
-    """Counts and first moments, each (n, 4), of patterns of ON cells (n, m)."""
-    n, m = on.shape
-    s = block_length(m)
-    padded = np.zeros((n, BLOCKS * s))
-    padded[:, :m] = on
-    blocks = padded.reshape(n, BLOCKS, s)
-    return blocks.sum(axis=2), blocks @ (np.arange(s) - (s - 1) / 2)
+def features(on: Bits, asserted: Bits, *, share: float) -> Array:
+    """(4, n) the sums n, U, D and Q of patterns of ON cells (n, m), with a share of the other asserted cells.
 
-
-def _all_counts(rows: int) -> Array:
-    """((s + 1)^4, 4) all combinations of block counts; the first block runs fastest."""
-    if rows > MAX_TABLE_ROWS:
-        raise BadInput(
-            f"networks run with up to {MAX_TABLE_ROWS} rows in a read, got rows_active = {rows}; "
-            f"assert fewer rows at a time."
-        )
-    side = np.arange(block_length(rows) + 1.0)
-    return np.stack(np.meshgrid(side, side, side, side, indexing="ij")[::-1], axis=-1).reshape(-1, BLOCKS)
-
-
-def _entries(counts: Array, current: Array, slope: Array) -> Wide:
-    """Currents and slopes as the words of the kernel.
-
-    The kernel multiplies slopes with sums of positions, counted from 0; the base takes what that adds.
+    >>> bits = np.eye(2, 32, dtype=np.uint8)  # one ON cell, in the first and in the second row
+    >>> features(bits, bits, share=0.0)[:2].tolist()
+    [[1.0, 1.0], [32.0, 31.0]]
     """
-    s = counts.max()
-    base = current - (slope * counts).sum(axis=1) * (s - 1) / 2
-    fixed = np.rint(UNIT * (base + HEADROOM)).astype(np.int64)
-    steep = np.rint(LEAK_UNIT * slope).astype(np.int64)
-    # c cells of a block have positions that add up to c (c - 1) / 2 at least, and to c (s - 1) less that at most
-    least = counts * (counts - 1) / 2
-    extremes = np.stack([steep * least, steep * (counts * (s - 1) - least)]) * UNIT / LEAK_UNIT
-    lowest = fixed + extremes.min(axis=0).sum(axis=1) - BLOCKS
-    highest = fixed + extremes.max(axis=0).sum(axis=1) + BLOCKS
-    fits = 0 <= fixed.min() <= fixed.max() < 1 << 16 and abs(steep).max() <= MAX_SLOPE
-    if not fits or lowest.min() < 0 or highest.max() >= CODE_ENTRIES:
-        raise BadInput(
-            f"the surrogate's currents reach {abs(base).max():.3g} LSB and its slopes {abs(slope).max():.3g} LSB a "
-            f"row, more than its fixed-point tables hold; too much for {int(BLOCKS * s)} rows in a read."
-        )
-    word: Wide = fixed.copy()
-    for block in range(BLOCKS):
-        word |= (steep[:, block] & 0xFFF) << (16 + 12 * block)
-    return word
+    size = read_bytes(on.shape[1])
+    running, other = (
+        np.pad(bits, ((0, 0), (0, 8 * size - on.shape[1]))).cumsum(axis=1) for bits in (on, asserted)
+    )
+    count = running[:, -1]
+    apart = running * (count[:, None] - running)
+    before = np.arange(8 * size) // 16
+    _, even, middle = shape(size)
+    d = apart.sum(axis=1) - even * count**2
+    q = apart @ before - middle * apart.sum(axis=1)
+    n, u = (
+        (1 - share) * line + share * rest
+        for line, rest in ((count, other[:, -1]), (running.sum(axis=1), other.sum(axis=1)))
+    )
+    return np.stack([n, u, d, q])
 
 
-def _code_of_current(codes_of: Callable[[Array], Wide]) -> NDArray[np.int16]:
-    """(CODE_ENTRIES,) code of each current, in steps of 1 / UNIT LSB from -HEADROOM on."""
-    codes: NDArray[np.int16] = codes_of(np.arange(CODE_ENTRIES) / UNIT - HEADROOM).astype(np.int16)
-    return codes
+def current(sums: Array, coefficients: Array) -> Array:
+    """(n,) LSB, from features (4, n) and coefficients (TERMS,)."""
+    return np.asarray(sums[0] ** 2 / (terms(sums) @ coefficients + NOTHING))
+
+
+def terms(sums: Array) -> Array:
+    """(n, TERMS) the terms of P, without their coefficients, for features (4, n)."""
+    return np.stack(
+        [np.prod([x**power for x, power in zip(sums, powers, strict=True)], axis=0) for powers in POWERS], 1
+    )
+
+
+def read_bytes(rows: int) -> int:
+    """Bytes of a read, as its words hold them; always an even number.
+
+    >>> read_bytes(24), read_bytes(64)
+    (4, 8)
+    """
+    return 2 * -(-rows // 16)
+
+
+def shape(size: int) -> tuple[int, float, float]:
+    """Rows that fit a read, and of ON cells spread evenly over these: D / n^2, and Q / D."""
+    return 8 * size, 8 * size / 6, (size / 2 - 1) / 2
+
+
+def _codes(
+    rows: int, coefficients: Array, share: float, zeros: Array, reference: Reference, lsb: float
+) -> BlockCodes:
+    size = read_bytes(rows)
+    _, even, middle = shape(size)
+    head = np.tile([1 - share, even, middle], (len(coefficients), 1))
+    coefficients = np.hstack([head, coefficients])
+    coefficients[:, 3] = NOTHING
+    levels = reference.thresholds / lsb
+    gaps = np.diff(levels)
+    scale = np.zeros((rows + 2, 2))
+    scale[1:, 0] = zeros
+    lookup = np.zeros(0)
+    if len(gaps) and gaps[0] > 0 and np.allclose(gaps, gaps[0], rtol=1e-9, atol=0):
+        gain = (len(levels) - 1) / (levels[-1] - levels[0])
+        scale[0] = gain, len(levels)
+        scale[1:, 1] = 1 - gain * (zeros + levels[0])
+    else:
+        lookup = convert(reference, lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM)).astype(float)
+    single = (np.ascontiguousarray(part, np.float32) for part in (coefficients, zeros, scale, lookup))
+    numbers, zero, line, table = single
+    return BlockCodes(numbers, np.float32(share), zero, line, table, reference.step, size)
 
 
 def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     rng = np.random.default_rng(SEED)
-    m = spec.rows_active
-    on = sample_patterns(SAMPLES, m, rng=rng)
-    n = on.sum(axis=1)
-    counts, moments = block_features(on)
-    u = counts / block_length(m)
-    shape = moments / block_length(m) ** 2
-    base_terms, slope_terms = _terms(u, DEGREE), _terms(u, MOMENT_DEGREE)
-    unit = bias_of(spec, table).lsb
-    base, slope, leak = [], [], []
+    m, bias = spec.rows_active, bias_of(spec, table)
+    share = float(bias.state[0, 1] / bias.state[1, 1])
+    held = [_one_in_eight_full(fit_patterns(WEIGHTS, m, rng=rng)) for _ in range(TILES)]
+    given = [_one_in_eight_full(fit_patterns(VECTORS, m, rng=rng)) for _ in range(TILES)]
+    on = np.concatenate([(a[:, None] & w[None]).reshape(-1, m) for w, a in zip(held, given, strict=True)])
+    asserted = np.concatenate([np.repeat(a, len(w), axis=0) for w, a in zip(held, given, strict=True)])
+    sums = features(on, asserted, share=share)
+    found = []
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)
-        quiet = _exact(spec, table, np.ones((spec.rows, 1), np.uint8), on, rows)[:, 0] / unit
-        met = n > 0
-        y = n[met] / quiet[met]
-        weight = quiet[met] / y  # dI/dy, so that the error of I is what is squared
-        design = np.concatenate(
-            [base_terms, *(slope_terms * shape[:, k : k + 1] for k in range(BLOCKS))], axis=1
-        )[met]
-        solution = np.linalg.lstsq(design * weight[:, None], y * weight, rcond=None)[0]
-        base.append(solution[: base_terms.shape[1]])
-        slope.append(solution[base_terms.shape[1] :].reshape(BLOCKS, -1))
-        few = np.flatnonzero(n < m)[: SAMPLES // 20]
-        stored = np.zeros((spec.rows, len(few)), np.uint8)
-        stored[rows] = on[few].T
-        everything = _exact(spec, table, stored, np.ones((1, m), np.uint8), rows)[0] / unit
-        each = (everything - quiet[few]) / (m - n[few])
-        leak.append(np.polynomial.polynomial.polyfit(n[few] / m, each, LEAK_DEGREE))
-    return {"base": np.array(base), "slope": np.array(slope), "leak": np.array(leak)}
+        exact = np.concatenate(
+            [_exact(spec, table, w, a, rows).ravel() for w, a in zip(held, given, strict=True)]
+        )
+        exact /= bias.lsb
+        met = exact > LEAST
+        unit = np.array([m, m**2, m**3, m**3])  # so that terms are of one size
+        small = sums[:, met] / unit[:, None]
+        target = sums[0, met] ** 2 / exact[met]
+        weight = exact[met] / target  # dI/dP, so that the error of I is what is squared
+        design = terms(small)[:, 1:]
+        solution = np.linalg.lstsq(design * weight[:, None], target * weight, rcond=None)[0]
+        found.append([0, *(solution / np.prod(unit ** np.array(POWERS[1:]), axis=1))])
+    return {"coefficients": np.array(found)}
+
+
+def fit_patterns(count: int, rows: int, *, rng: np.random.Generator) -> Bits:
+    """(count, rows) patterns at all on-fractions: independent bits, clustered ones and runs."""
+    runs = count // 3
+    anew = rng.random((runs, rows)) < 1 / rng.choice([4, 8, 16, 32], (runs, 1))
+    anew[:, 0] = True
+    source = np.maximum.accumulate(np.where(anew, np.arange(rows), 0), axis=1)
+    drawn = (rng.random((runs, rows)) < rng.uniform(0, 1, (runs, 1))).astype(np.uint8)
+    return np.concatenate(
+        [sample_patterns(count - runs, rows, rng=rng), np.take_along_axis(drawn, source, axis=1)]
+    )
+
+
+def _one_in_eight_full(bits: Bits) -> Bits:
+    """Patterns, some of them replaced by ones: such a tile shows what is applied, such a vector what is stored."""
+    bits[::8] = 1
+    return bits
 
 
 def sample_patterns(count: int, rows: int, *, rng: np.random.Generator) -> Bits:
@@ -267,19 +287,10 @@ def sample_patterns(count: int, rows: int, *, rng: np.random.Generator) -> Bits:
     return np.concatenate([independent, clustered]).astype(np.uint8)
 
 
-def _exact(spec: TileSpec, table: IVTable, stored: Bits, asserted: Bits, rows: slice) -> Array:
-    """(b, c) A, with `asserted` (b, m) applied to a group of rows and 0 to the others."""
+def _exact(spec: TileSpec, table: IVTable, held: Bits, asserted: Bits, rows: slice) -> Array:
+    """(b, c) A, of a group of rows that stores `held` (c, m) and is given `asserted` (b, m); all else is 0."""
+    stored = np.zeros((spec.rows, len(held)), np.uint8)
+    stored[rows] = held.T
     applied = np.zeros((len(asserted), spec.rows), np.uint8)
     applied[:, rows] = asserted
     return solve(ladder_of(spec, table, stored), applied).current
-
-
-def _terms(u: Array, degree: int) -> Array:
-    """(n, terms) all monomials of the four block densities up to a total degree."""
-    columns = [np.ones(len(u))]
-    for order in range(1, degree + 1):
-        columns += [
-            np.prod(u[:, chosen], axis=1)
-            for chosen in map(list, combinations_with_replacement(range(BLOCKS), order))
-        ]
-    return np.stack(columns, axis=1)

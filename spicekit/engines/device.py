@@ -1,10 +1,10 @@
 """FAST engine on a GPU, in torch: reads counted by matrix products, codes looked up as in the compiled engine.
 
 What the surrogate wants of a read is linear in the bits applied to it. For up to 16 rows it is the pattern of ON cells
-as a number, the bits times powers of two where the column stores a one; for more, the counts of the blocks and the sums
-of positions in them. One matrix product gives it for all columns of a tile. All are whole numbers below 2^24, in half
-precision below 2^11, hence exact in whatever order they are added; what follows is the fixed-point arithmetic of
-`kernels`. So codes are the compiled engine's, bit for bit.
+as a number, the bits times powers of two where the column stores a one; for more, the running numbers of ON cells. One
+matrix product gives it for all columns of a tile. All are whole numbers below 2^24, or in half precision below 2^11,
+hence exact in whatever order they are added; what follows are the operations of `block_kernels` in their order. So
+codes are the compiled engine's, bit for bit.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,10 @@ from torch import Tensor
 
 from spicekit.engines.blocks import BlockCodes
 from spicekit.engines.fast import Codes
-from spicekit.engines.kernels import CODE_ENTRIES, LEAK_UNIT, UNIT
+from spicekit.engines.kernels import HEADROOM, UNIT
 from spicekit.engines.patterns import PatternCodes
-from spicekit.engines.words import BLOCKS, Applied, Stored, layout_of, unpack
+from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
-
-_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
-_HALF = LEAK_UNIT // UNIT // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +83,10 @@ class DeviceCodes:
         total = torch.zeros(len(bits), cells.sign.shape[-1], dtype=torch.int32, device=self.device)
         for group, tiles in enumerate(cells.tiles):
             for tile in range(tiles):
-                product = bits[:, group, tile] @ cells.weights[group, tile]
+                given = bits[:, group, tile]
+                product = given @ cells.weights[group, tile]
                 features = product.to(torch.int32).reshape(len(bits), -1, total.shape[1])
-                code = self._codes(features, asserted[:, group, tile, None], group)
+                code = self._codes(features, given, asserted[:, group, tile, None], group)
                 flip = 1 - 2 * inverted[:, group, tile, None].to(torch.int32)
                 total += code * (cells.sign[group, tile] * flip)
         return total.to(torch.float32)
@@ -105,24 +103,47 @@ class DeviceCodes:
         found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = sums.cpu().numpy()
         return found
 
-    def _codes(self, features: Tensor, asserted: Tensor, group: int) -> Tensor:
-        """(p, c) int32 codes of features (p, f, c) and numbers of asserted rows (p, 1)."""
+    def _codes(self, features: Tensor, given: Tensor, asserted: Tensor, group: int) -> Tensor:
+        """(p, c) int32 codes of features (p, f, c), for bits applied (p, m) and their numbers of ones (p, 1)."""
         if isinstance(self.codes, PatternCodes):
             index = features[:, 0].to(torch.int64)
             if self.codes.by_ones:
                 index = index + (asserted << self.rows)
             return self._pattern_table[group][index]
-        counts = features[:, :BLOCKS]
-        side = self.codes.length + 1
-        index = counts[:, 0] + side * (counts[:, 1] + side * (counts[:, 2] + side * counts[:, 3]))
-        base, slopes, leak = (table[group] for table in self._block_tables)
-        steep = slopes[index.to(torch.int64)]  # (p, c, 4)
-        inside = (steep * features[:, BLOCKS:].movedim(1, -1)).sum(dim=-1, dtype=torch.int32)
-        current = base[index.to(torch.int64)] + ((inside + _HALF) >> _SHIFT)
-        on = counts.sum(dim=1)  # int64, as what it indexes
-        extra = (asserted - on) * leak[on] - self._reference[asserted]
-        place = (current + ((extra + _HALF) >> _SHIFT)).clamp(0, CODE_ENTRIES - 1)
-        return self._code_table[place]
+        current = self._block_current(features, given, group)
+        line = self._put(self.codes.scale)
+        if not len(self.codes.lookup):
+            code = (current * line[0, 0] + line[1 + asserted, 1]).floor()
+            return code.clamp(min=0).minimum(line[0, 1]).to(torch.int32)
+        level = (UNIT * (current - line[1 + asserted, 0]) + 0.5).floor().to(torch.int64) + HEADROOM * UNIT
+        return self._put(self.codes.lookup)[level.clamp(0, len(self.codes.lookup) - 1)].to(torch.int32)
+
+    def _block_current(self, running: Tensor, given: Tensor, group: int) -> Tensor:
+        """(p, c) float32 LSB, from running numbers of ON cells (p, rows, c) and bits applied (p, m).
+
+        The operations are those of `block_kernels`, in its order.
+        """
+        assert isinstance(self.codes, BlockCodes)
+        count = running[:, -1:]
+        apart = running * (count - running)
+        rows = running.shape[1]
+        before = self._put(np.arange(rows) // 16)[:, None]
+        sums = (count[:, 0], running.sum(dim=1), apart.sum(dim=1), (before * apart).sum(dim=1))
+        n, u, d, q = (x.to(torch.float32) for x in sums)
+        ones = given.to(torch.float32)
+        below = (ones * self._put(rows - np.arange(self.rows))).sum(dim=1, keepdim=True)
+        added, moment = (float(self.codes.leak) * part for part in (ones.sum(dim=1, keepdim=True), below))
+        keep, even, middle, *c = self._put(self.codes.coefficients[group])
+        d, q = d - even * (n * n), q - middle * d
+        n, u = keep * n + added, keep * u + moment
+        p = c[0] + n * (c[1] + n * (c[2] + n * (c[3] + n * c[4])))
+        p = p + u * (
+            c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * (c[9] + n * c[10]) + d * c[11] + q * c[12]
+        )
+        p = p + d * (c[13] + n * (c[14] + n * c[15]) + d * c[16])
+        p = p + q * (c[17] + n * c[18])
+        current: Tensor = n * n / p
+        return current
 
     @cached_property
     def _features(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
@@ -130,9 +151,7 @@ class DeviceCodes:
         row = np.arange(self.rows)
         if isinstance(self.codes, PatternCodes):
             return (2.0**row)[:, None].astype(np.float32)
-        s = self.codes.length
-        block = row[:, None] // s == np.arange(BLOCKS)
-        return np.hstack([block, block * (row % s)[:, None]]).astype(np.float32)
+        return (row[:, None] <= np.arange(8 * self.codes.size)).astype(np.float32)
 
     @cached_property
     def _pattern_table(self) -> Tensor:
@@ -141,26 +160,6 @@ class DeviceCodes:
         table = self.codes.table
         unsigned = table.reshape(len(table), -1, 2, 1 << self.rows)[:, :, 0]
         return self._put(unsigned.reshape(len(table), -1).astype(np.int32))
-
-    @cached_property
-    def _block_tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        """int32: (groups, n) currents, (groups, n, 4) slopes, from the words of `BlockCodes`; (groups, m + 1) leak."""
-        assert isinstance(self.codes, BlockCodes)
-        entries = self.codes.entries
-        slopes = np.stack([entries << (36 - 12 * block) >> 52 for block in range(BLOCKS)], axis=-1)
-        tables = entries & 0xFFFF, slopes, self.codes.leak
-        base, steep, leak = (self._put(table.astype(np.int32)) for table in tables)
-        return base, steep, leak
-
-    @cached_property
-    def _reference(self) -> Tensor:
-        assert isinstance(self.codes, BlockCodes)
-        return self._put(self.codes.reference)
-
-    @cached_property
-    def _code_table(self) -> Tensor:
-        assert isinstance(self.codes, BlockCodes)
-        return self._put(self.codes.codes.astype(np.int32))
 
     def _put(self, array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.engines.block_kernels import sum_block_codes_of_die
 from spicekit.engines.converter import Converter, Reference, flaws_of, noise_levels, positions
 from spicekit.engines.deviation import Passed
 from spicekit.engines.fast import Codes, ReadModel
@@ -19,7 +20,6 @@ from spicekit.engines.kernels import (
     HEADROOM,
     LEAK_UNIT,
     UNIT,
-    sum_block_codes_of_die,
     sum_pattern_codes_of_die,
 )
 from spicekit.engines.patterns import PatternReads
@@ -79,7 +79,7 @@ class DieCodes:
         model = self.model
         if not isinstance(model, PatternReads):
             codes = model.codes(self.reference)
-            return sum_block_codes_of_die, (codes.entries, codes.leak, codes.reference), (codes.length,)
+            return sum_block_codes_of_die, (codes.coefficients, codes.leak, codes.reference), (codes.size,)
         m, unit = model.bias.spec.rows_active, LEAK_UNIT / model.bias.lsb
         fixed = (np.rint(unit * part).astype(np.int32) for part in (model.quiet, model.leak))
         zeros = np.rint(unit * model.bias.zeros(np.arange(m + 1))).astype(np.int32)

@@ -80,6 +80,6 @@ def read_currents(
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)
         on = bits[:, None, rows] & weights.T[None, :, rows]  # (b, c, m)
-        asserted = np.repeat(bits[:, rows].sum(axis=1, dtype=np.int64), weights.shape[1])
+        asserted = np.repeat(bits[:, rows], weights.shape[1], axis=0)
         current[:, group] = model.currents(on.reshape(-1, m), asserted, group=group).reshape(on.shape[:2])
     return current

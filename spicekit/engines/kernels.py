@@ -7,11 +7,7 @@ Up to 16 rows, a read is looked up by its pattern. One index holds all that deci
 pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied where
 leakage makes it matter.
 
-More rows are counted block by block. Counts and sums of positions grow side by side in the 16-bit fields of a word,
-by the usual tree of pairwise sums. The counts index a table of 64-bit entries: bits 0..15 the current in 1 / UNIT LSB,
-then four 12-bit slopes in 1 / LEAK_UNIT LSB a row, which multiply the sums of positions. All is integer arithmetic, so
-that results do not depend on the order of work. Each step is a loop of its own over columns, which compilers turn into
-vector code.
+More rows are in `block_kernels`.
 
 Where cells or converters are not all alike, the codes cannot be looked up: the current is shifted by the deviations of
 the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise is a hash of what
@@ -27,13 +23,11 @@ import numpy as np
 UNIT = 256
 """Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""
 LEAK_UNIT = 16384
-"""Fixed-point steps of slopes, leakage and reference column, per LSB."""
-MAX_SLOPE = 2047
-"""Largest slope that 12 bits hold, 0.125 LSB a row."""
+"""Fixed-point steps of leakage and reference column, per LSB."""
 HEADROOM = 16
-"""LSB by which table currents are shifted up, so that an index into the codes is never negative."""
+"""LSB by which currents in fixed point are shifted up, so that an index into a table is never negative."""
 CODE_ENTRIES = 1 << 16
-"""Entries of a code table. Who fills `entries` sees to it that no current leaves it: the loops do not check."""
+"""Entries of a table over currents in fixed point."""
 
 _kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
@@ -42,12 +36,7 @@ _PIXELS = 32  # outputs that a thread works on at a time: their sums and words s
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
 _HALF = LEAK_UNIT // UNIT // 2  # so that a shift rounds
-_PAIRS = np.uint64(0x5555555555555555)
-_NIBBLES = np.uint64(0x3333333333333333)
-_BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
-_FIELDS = np.uint64(0x00FF00FF00FF00FF)
-_EVEN_FIELDS = np.uint64(0x0000FFFF0000FFFF)
-_1, _2, _3, _4, _8, _16, _32, _48 = (np.uint64(k) for k in (1, 2, 3, 4, 8, 16, 32, 48))
+_1 = np.uint64(1)
 # SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, 453, with the
 # constants of Stafford's 13th variant in its mixing function.
 _GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -199,233 +188,6 @@ def count_patterns(cells, tiles, words, asserted, m):  # type: ignore[no-untyped
 
 
 @_parallel_kernel
-def sum_block_codes(  # type: ignore[no-untyped-def]
-    entries, codes, leak, reference, stored, sign, tiles, words, inverted, asserted, length
-):
-    """Signed codes of all reads of each dot product, added; reads of more than 16 rows.
-
-    Parameters
-    ----------
-    entries, codes, leak, reference
-        As in `BlockCodes`.
-    stored : (groups, tiles, q, c_out) uint64 array
-    sign : (groups, tiles, c_out) int32 array
-        -1 where a column is stored inverted, else 1.
-    tiles : (groups,) int64 array
-        Tiles in which the group is read.
-    words, inverted, asserted
-        As from `pack_inputs`.
-    length : int
-        s, rows in a block.
-
-    Returns
-    -------
-    (p, c_out) float32 array
-    """
-    pixels = words.shape[0]
-    groups, _, _, columns = stored.shape
-    leaky = np.any(leak) or np.any(reference)
-    sums = np.zeros((pixels, columns), np.float32)
-    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
-        counts = np.empty(columns, np.uint64)
-        places = np.empty(columns, np.uint64)
-        index = np.empty(columns, np.int32)
-        entry = np.empty(columns, np.int64)
-        current = np.empty(columns, np.int32)
-        total = np.empty(columns, np.int32)
-        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
-            total[:] = 0
-            for group in range(groups):
-                for tile in range(tiles[group]):
-                    _read_blocks(
-                        stored[group, tile], words[pixel, group, tile], entries[group], length,
-                        counts, places, index, entry, current,
-                    )  # fmt: skip
-                    if leaky:
-                        ones = asserted[pixel, group, tile]
-                        _add_leak(counts, leak[group], reference[ones], ones, current)
-                    _add_codes(current, codes, sign[group, tile], inverted[pixel, group, tile], total)
-            for column in range(columns):
-                sums[pixel, column] = total[column]
-    return sums
-
-
-@_parallel_kernel
-def tally_blocks(entries, leak, stored, tiles, words, asserted, length):  # type: ignore[no-untyped-def]
-    """Reads by their number of ON cells; parameters as in `sum_block_codes`.
-
-    Returns
-    -------
-    reads, others, current : (m + 1,) int64 arrays
-        Number of reads; asserted cells that were not ON, and currents in 1 / UNIT LSB, added over them.
-    """
-    pixels = words.shape[0]
-    groups, most, _, columns = stored.shape
-    levels = leak.shape[1]
-    reads = np.zeros((groups * most, levels), np.int64)
-    others = np.zeros((groups * most, levels), np.int64)
-    currents = np.zeros((groups * most, levels), np.int64)
-    for task in numba.prange(groups * most):
-        group, tile = task // most, task % most
-        counts = np.empty(columns, np.uint64)
-        places = np.empty(columns, np.uint64)
-        index = np.empty(columns, np.int32)
-        entry = np.empty(columns, np.int64)
-        current = np.empty(columns, np.int32)
-        for pixel in range(pixels if tile < tiles[group] else 0):
-            _read_blocks(
-                stored[group, tile], words[pixel, group, tile], entries[group], length,
-                counts, places, index, entry, current,
-            )  # fmt: skip
-            ones = asserted[pixel, group, tile]
-            _add_leak(counts, leak[group], 0, ones, current)
-            for column in range(columns):
-                on = _total(counts[column])
-                reads[task, on] += 1
-                others[task, on] += ones - on
-                currents[task, on] += current[column] - HEADROOM * UNIT
-    return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0)
-
-
-@_kernel
-def _read_blocks(stored, words, entries, length, counts, places, index, entry, current):  # type: ignore[no-untyped-def]
-    """Set `counts` (16-bit fields) and `current` (1 / UNIT LSB above -HEADROOM) of one read of all columns."""
-    columns = len(counts)
-    for part in range(len(words)):
-        word = words[part]
-        cells = stored[part]
-        further = np.uint64(16 * part)
-        for column in range(columns):
-            on = cells[column] & word
-            place = (on >> _1) & _PAIRS
-            count = on - place
-            high = (count >> _2) & _NIBBLES
-            place = (place & _NIBBLES) + ((place >> _2) & _NIBBLES) + (high << _1)
-            count = (count & _NIBBLES) + high
-            high = (count >> _4) & _BYTES
-            place = (place & _BYTES) + ((place >> _4) & _BYTES) + (high << _2)
-            count = (count & _BYTES) + high
-            high = (count >> _8) & _FIELDS
-            place = (place & _FIELDS) + ((place >> _8) & _FIELDS) + (high << _3)
-            count = (count & _FIELDS) + high
-            if part == 0:
-                counts[column] = count
-                places[column] = place
-            else:
-                counts[column] += count
-                places[column] += place + further * count
-    side = np.uint64(length + 1)
-    for column in range(columns):
-        pairs = (counts[column] & _EVEN_FIELDS) + side * ((counts[column] >> _16) & _EVEN_FIELDS)
-        index[column] = np.int32((pairs & np.uint64(0xFFFFFFFF)) + side * side * (pairs >> _32))
-    for column in range(columns):
-        entry[column] = entries[index[column]]
-    for column in range(columns):
-        word = np.int64(entry[column])
-        place = places[column]
-        slopes = (
-            np.int32((word << np.int64(36)) >> np.int64(52)) * np.int32(place & np.uint64(0xFFFF))
-            + np.int32((word << np.int64(24)) >> np.int64(52)) * np.int32((place >> _16) & np.uint64(0xFFFF))
-            + np.int32((word << np.int64(12)) >> np.int64(52)) * np.int32((place >> _32) & np.uint64(0xFFFF))
-            + np.int32(word >> np.int64(52)) * np.int32(place >> _48)
-        )
-        current[column] = np.int32(word & np.int64(0xFFFF)) + (
-            (slopes + np.int32(_HALF)) >> np.int32(_SLOPE_SHIFT)
-        )
-
-
-@_kernel
-def _add_leak(counts, leak, reference, ones, current):  # type: ignore[no-untyped-def]
-    """Add the leakage of asserted cells that are not ON, less the reference column's current."""
-    for column in range(len(counts)):
-        on = _total(counts[column])
-        extra = (ones - on) * leak[on] - reference
-        shifted = np.int64(current[column]) + ((extra + _HALF) >> _SLOPE_SHIFT)
-        current[column] = np.int32(min(max(shifted, 0), CODE_ENTRIES - 1))
-
-
-@_kernel
-def _add_codes(current, codes, sign, inverted, total):  # type: ignore[no-untyped-def]
-    """Add the signed codes of one read of all columns."""
-    if inverted:
-        for column in range(len(current)):
-            total[column] -= sign[column] * codes[np.uint32(current[column])]
-    else:
-        for column in range(len(current)):
-            total[column] += sign[column] * codes[np.uint32(current[column])]
-
-
-@numba.njit(inline="always")
-def _total(counts):  # type: ignore[no-untyped-def]
-    """Sum of four 16-bit fields."""
-    return np.int64((counts * np.uint64(0x0001000100010001)) >> _48)
-
-
-@_parallel_kernel
-def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
-    entries,
-    leak,
-    reference,
-    stored,
-    sign,
-    tiles,
-    words,
-    inverted,
-    asserted,
-    length,
-    cells,
-    converters,
-    images,
-):
-    """Signed codes of all reads of each dot product, added; reads of more than 16 rows, cells and converters not alike.
-
-    Parameters
-    ----------
-    cells, converters : tuples
-        As from `die.DieCodes`.
-    images : (int, int)
-        Pixels of an image, place of the first image.
-
-    The others as in `sum_block_codes`; returns what it does.
-    """
-    pixels = words.shape[0]
-    groups, most, _, columns = stored.shape
-    per_image, first = images
-    sums = np.zeros((pixels, columns), np.float32)
-    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
-        counts = np.empty(columns, np.uint64)
-        places = np.empty(columns, np.uint64)
-        index = np.empty(columns, np.int32)
-        entry = np.empty(columns, np.int64)
-        current = np.empty(columns, np.int32)
-        on = np.empty(columns, np.int32)
-        position = np.empty(columns, np.float32)
-        total = np.empty(columns, np.int32)
-        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
-            total[:] = 0
-            image, place = first + pixel // per_image, pixel % per_image
-            for group in range(groups):
-                for tile in range(tiles[group]):
-                    _read_blocks(
-                        stored[group, tile], words[pixel, group, tile], entries[group], length,
-                        counts, places, index, entry, current,
-                    )  # fmt: skip
-                    ones = asserted[pixel, group, tile]
-                    _add_leak(counts, leak[group], reference[ones], ones, current)
-                    for column in range(columns):
-                        on[column] = _total(counts[column])
-                    _add_deviations(cells, group, tile, words[pixel, group, tile], on, position, current)
-                    read = (place * groups + group) * most + tile
-                    _place(converters, tile, image, read, current, position)
-                    _add_positions(
-                        position, converters, sign[group, tile], inverted[pixel, group, tile], total
-                    )
-            for column in range(columns):
-                sums[pixel, column] = total[column]
-    return sums
-
-
-@_parallel_kernel
 def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
     quiet, leak, reference, ones_in, stored, sign, tiles, words, inverted, asserted, cells, converters, images
 ):
@@ -440,7 +202,7 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
     ones_in : (2^m,) uint8 array
         ON cells of each pattern.
 
-    The others as in `sum_block_codes_of_die`; returns what it does.
+    The others as in `block_kernels.sum_block_codes_of_die`; returns what it does.
     """
     pixels = words.shape[0]
     groups, most, _, columns = stored.shape
@@ -467,10 +229,10 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
                             - reference[ones]
                         )
                         current[column] = HEADROOM * UNIT + ((fine + _HALF) >> _SLOPE_SHIFT)
-                    _add_deviations(cells, group, tile, words[pixel, group, tile], on, position, current)
+                    add_deviations(cells, group, tile, words[pixel, group, tile], on, position, current)
                     read = (place * groups + group) * most + tile
-                    _place(converters, tile, image, read, current, position)
-                    _add_positions(
+                    place_on_scale(converters, tile, image, read, current, position)
+                    add_positions(
                         position, converters, sign[group, tile], inverted[pixel, group, tile], total
                     )
             for column in range(columns):
@@ -479,7 +241,7 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _add_deviations(cells, group, tile, words, on, moved, current):  # type: ignore[no-untyped-def]
+def add_deviations(cells, group, tile, words, on, moved, current):  # type: ignore[no-untyped-def]
     """Shift currents by the deviations of the asserted cells, times what a column passes on; clamp to the scale."""
     deviation, passed, word, bit = cells
     columns = len(current)
@@ -498,7 +260,7 @@ def _add_deviations(cells, group, tile, words, on, moved, current):  # type: ign
 
 
 @_kernel
-def _place(converters, tile, image, read, current, position):  # type: ignore[no-untyped-def]
+def place_on_scale(converters, tile, image, read, current, position):  # type: ignore[no-untyped-def]
     """Set `position` of each column's current on the scale of its converter, LSB."""
     scale, offset, bow, noise, levels, key, highest = converters
     for column in range(len(current)):
@@ -515,7 +277,7 @@ def _place(converters, tile, image, read, current, position):  # type: ignore[no
 
 
 @_kernel
-def _add_positions(position, converters, sign, inverted, total):  # type: ignore[no-untyped-def]
+def add_positions(position, converters, sign, inverted, total):  # type: ignore[no-untyped-def]
     """Add the signed codes of one read of all columns."""
     highest = converters[6]
     turn = -1 if inverted else 1

@@ -67,11 +67,12 @@ class PatternReads:
     leak: Array
     """(groups, 2^m) A: what each other asserted cell adds, on average over their places."""
 
-    def currents(self, on: NDArray[np.uint8], asserted: NDArray[np.int64], *, group: int) -> Array:
-        """(n,) A, of reads with ON cells `on` (n, m) and numbers of asserted rows (n,)."""
+    def currents(self, on: NDArray[np.uint8], asserted: NDArray[np.uint8], *, group: int) -> Array:
+        """(n,) A, of reads with ON cells `on` (n, m) and asserted rows (n, m)."""
         pattern = on @ (1 << np.arange(on.shape[1]))
         return np.asarray(
-            self.quiet[group, pattern] + (asserted - on.sum(axis=1)) * self.leak[group, pattern]
+            self.quiet[group, pattern]
+            + (asserted.sum(axis=1) - on.sum(axis=1, dtype=np.int64)) * self.leak[group, pattern]
         )
 
     def codes(self, reference: Reference) -> PatternCodes:

@@ -1,8 +1,6 @@
 """Bits of a read as words, the form in which whole networks run.
 
-A read asserts m rows. Up to 16 rows are one word, a pattern. More are cut into four blocks of s = ceil(m / 4) rows;
-rows 16 q to 16 q + 15 of block k lie in word q at bits 16 k to 16 k + 15, so that counting in 16-bit fields counts all
-four blocks at once.
+A read asserts m rows. They fill words of 64 bits, the first row at the lowest bit of the first word.
 """
 
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from numpy.typing import NDArray
 
 MAX_PATTERN_ROWS = 16
 """Up to here every pattern of ON cells has an entry of its own."""
-BLOCKS = 4
 DEVIATION_UNIT = 4096
 """Fixed-point steps of a cell's deviation, per LSB: rounding takes or adds 0.016 LSB over 128 rows, at the very
 most."""
@@ -84,16 +81,7 @@ def layout_of(rows: int) -> Layout:
     (1, 1, 2)
     """
     row = np.arange(rows)
-    if rows <= MAX_PATTERN_ROWS:
-        return Layout(1, np.zeros(rows, np.int64), row)
-    s = block_length(rows)
-    place = row % s
-    return Layout(-(-s // 16), place // 16, 16 * (row // s) + place % 16)
-
-
-def block_length(rows: int) -> int:
-    """s, rows in a block; the last block may be shorter."""
-    return -(-rows // BLOCKS)
+    return Layout(-(-rows // 64), row // 64, row % 64)
 
 
 def pack(bits: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint64]:

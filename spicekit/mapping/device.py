@@ -41,8 +41,9 @@ def products_on(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], T
     used = put(layer.used.T, torch.int64)
     corrections = put(packed.corrections, torch.float32)
     constant = put(layer.used.sum() - 2 * packed.weight_ones, torch.float32)
-    # bits as unrolled, gathered and flipped; features of one tile at a time, their slopes and what becomes of them
-    bytes_per_pixel = 4 * 3 * rows.size + 4 * 8 * 5 * layer.outputs
+    # bits as unrolled, gathered and flipped; running numbers of ON cells of one tile at a time, and what
+    # becomes of them
+    bytes_per_pixel = 4 * 3 * rows.size + 4 * 4 * max(rows.shape[2], 16) * layer.outputs
 
     def dots(signs: Tensor) -> Tensor:
         padded = functional.pad((signs > 0).to(torch.float32), (geometry.padding,) * 4)

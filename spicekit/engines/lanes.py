@@ -1,0 +1,79 @@
+"""Vectors in compiled loops: columns of a tile side by side, as lanes of one value.
+
+Numba leaves it to its compiler to find vector code in a loop, and it finds none where a loop reads many arrays. `Lanes`
+writes the compiler's vector types down instead. They are of any width and for any processor: what its registers do not
+hold at once is cut into parts. No operation is fused with another, so that results are the same everywhere.
+"""
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+
+Value = Any
+"""A value of the compiler's intermediate representation."""
+INT8, INT16, INT32, FLOAT = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
+
+
+class Lanes:
+    """Numbers of one type, one for each lane, in code under construction."""
+
+    def __init__(self, builder: ir.IRBuilder, value: Value) -> None:
+        self.builder = builder
+        self.value = value
+
+    @classmethod
+    def load(cls, builder: ir.IRBuilder, pointer: Value, kind: ir.VectorType) -> "Lanes":
+        """Neighbours in memory."""
+        return cls(builder, builder.load(builder.bitcast(pointer, kind.as_pointer()), align=1))
+
+    @classmethod
+    def splat(cls, builder: ir.IRBuilder, scalar: Value, lanes: int) -> "Lanes":
+        """One number in every lane."""
+        kind = ir.VectorType(scalar.type, lanes)
+        first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, INT32(0))
+        zeros = ir.Constant(ir.VectorType(INT32, lanes), None)
+        return cls(builder, builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros))
+
+    def store(self, pointer: Value) -> None:
+        """Write to neighbours in memory."""
+        where = self.builder.bitcast(pointer, self.value.type.as_pointer())
+        self.builder.store(self.value, where, align=1)
+
+    def widen(self, kind: ir.IntType) -> "Lanes":
+        """Unsigned numbers in more bits."""
+        return Lanes(self.builder, self.builder.zext(self.value, ir.VectorType(kind, self.value.type.count)))
+
+    def part(self, index: int, lanes: int) -> "Lanes":
+        """Some lanes of many."""
+        mask = ir.Constant(ir.VectorType(INT32, lanes), list(range(index * lanes, (index + 1) * lanes)))
+        nothing = ir.Constant(self.value.type, ir.Undefined)
+        return Lanes(self.builder, self.builder.shuffle_vector(self.value, nothing, mask))
+
+    def single(self) -> "Lanes":
+        """Unsigned numbers in single precision."""
+        wide = self if self.value.type.element == INT32 else self.widen(INT32)
+        kind = ir.VectorType(FLOAT, self.value.type.count)
+        return Lanes(self.builder, self.builder.sitofp(wide.value, kind))
+
+    def __add__(self, other: "Lanes") -> "Lanes":
+        b = self.builder
+        return Lanes(b, (b.fadd if self._floating else b.add)(self.value, other.value))
+
+    def __sub__(self, other: "Lanes") -> "Lanes":
+        b = self.builder
+        return Lanes(b, (b.fsub if self._floating else b.sub)(self.value, other.value))
+
+    def __mul__(self, other: "Lanes") -> "Lanes":
+        b = self.builder
+        return Lanes(b, (b.fmul if self._floating else b.mul)(self.value, other.value))
+
+    def __truediv__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.fdiv(self.value, other.value))
+
+    def __lshift__(self, bits: int) -> "Lanes":
+        places = ir.Constant(self.value.type, [bits] * self.value.type.count)
+        return Lanes(self.builder, self.builder.shl(self.value, places))
+
+    @property
+    def _floating(self) -> bool:
+        return bool(self.value.type.element == FLOAT)
