@@ -41,7 +41,6 @@ def test_the_fast_engine_gives_nearly_every_code_of_the_exact_one(
     found = fidelity(network, images, design, tables[cell], mitigation=mitigation, calibration=images)
     assert found.codes >= 49_152
     assert found.codes_differ < 0.01 * found.codes
-    assert found.correlation > 0.8  # an untrained network makes much of a code, and prefers no class
 
 
 def test_columns_without_resistance_give_the_software_logits(network, images, sram_table):
