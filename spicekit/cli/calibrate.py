@@ -21,7 +21,6 @@ def calibrate(
     prepare()
     from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpiceFailed
-    from spicekit.evaluate.design import read_design
     from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation
     from spicekit.tables.plan import default_plan, read_plan
@@ -30,6 +29,8 @@ def calibrate(
     if spec and plan:
         raise BadInput("spicekit calibrate: pass --spec or --plan, not both.")
     if spec:
+        from spicekit.evaluate.design import read_design  # loads Numba, which costs a short calibration a tenth
+
         requests = [Characterisation(read_design(spec).tile)]
     elif plan:
         requests = read_plan(plan)
