@@ -29,7 +29,8 @@ def calibrate(
     if spec and plan:
         raise BadInput("spicekit calibrate: pass --spec or --plan, not both.")
     if spec:
-        from spicekit.evaluate.design import read_design  # loads Numba, which costs a short calibration a tenth
+        # Loads Numba, which costs a short calibration a tenth of its time.
+        from spicekit.evaluate.design import read_design
 
         requests = [Characterisation(read_design(spec).tile)]
     elif plan:
