@@ -285,7 +285,10 @@ def test_points_that_do_not_converge_are_marked_and_refused(comparator_template,
     assert list(again.incomplete) == [TT.name]
 
 
-def test_a_sweep_that_takes_too_long_fails_by_name(tmp_path):
-    summary = calibrate([TT], tmp_path, workers=1, timeout=0.01)
-    assert summary.failed == {TT.name: "weight 0: ngspice took longer than 0.01 s and was stopped"}
+def test_a_sweep_that_takes_too_long_fails_by_name(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("spicekit.tables.characterise.POINTS", 1001)  # half a minute in ngspice
+        slow = TT.name
+        summary = calibrate([TT], tmp_path, workers=1, timeout=0.2)
+    assert summary.failed == {slow: "weight 0: ngspice took longer than 0.2 s and was stopped"}
     assert calibrate([TT], tmp_path, workers=1).made == (TT.name,)
