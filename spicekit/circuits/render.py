@@ -231,14 +231,14 @@ def _render(
     template: str, spec: TileSpec, *, title: str, facts: dict[str, Any], detail: Detail, **context: Any
 ) -> str:
     models, names, cards = _device_models(spec, detail)
-    libraries = {str(card.library.path): card.library.sha256 for card in cards if card.library}
+    compiled = {str(card.compiled.path): card.compiled.sha256 for card in cards if card.compiled}
     facts = {
         "generator": f"spicekit {spicekit.__version__}",
         **facts,
         "units": "SI; .temp in degrees Celsius",
         "spec_sha256": spec.content_hash(),
         "models_sha256": {name: content_hash(text) for name, text in models.items()},
-        **({"libraries_sha256": libraries} if libraries else {}),
+        **({"compiled_models_sha256": compiled} if compiled else {}),
         "templates_sha256": _templates_hash(template, "header.cir.j2", f"cell_{spec.cell}.cir.j2"),
     }
     return (

@@ -4,7 +4,7 @@ A device is a folder with `device.toml` and a card for each corner, `tt.sp`, `ff
 card file with its sheet beside it (`mine.sp`, `mine.toml`), which then serves the typical corner only.
 A card of the user's own is read without trust: it may hold one `.model` statement with plain numbers and
 nothing else, and what reaches a deck is written anew from what was read. Native code is loaded only if the
-sheet names its file: see `Library`.
+sheet names its file: see `CompiledModel`.
 """
 
 import re
@@ -25,7 +25,7 @@ Speed = Literal["tt", "ff", "ss"]
 
 
 @dataclass(frozen=True)
-class Library:
+class CompiledModel:
     """A compiled Verilog-A model (OSDI) that ngspice loads before it reads a card."""
 
     path: Path
@@ -54,13 +54,13 @@ class Card:
     """Of `text`."""
     polarity: Polarity
     """Channel type, from the `.model` statement; for compiled Verilog-A from the sheet."""
-    library: Library | None = None
+    compiled: CompiledModel | None = None
     """What ngspice must load for it; None for a model that is built in."""
 
     @property
     def letter(self) -> str:
         """What names of its instances begin with."""
-        return "N" if self.library else "M"
+        return "N" if self.compiled else "M"
 
     def instance(self, fins: int, *, model: str | None = None, off: bool = False) -> str:
         """What follows the nodes of an instance of `fins` fins.
@@ -69,22 +69,22 @@ class Card:
         transistor off, which compiled models do not know.
         """
         name = model or self.model
-        if self.library:
-            osdi = self.library.osdi
+        if self.compiled:
+            osdi = self.compiled.osdi
             return f"{name} {osdi.length}={self.length} {osdi.fins}={fins}"
         return f"{name} l={self.length} w={self.width} m={fins}" + (" off" if off else "")
 
     @property
     def threshold(self) -> str:
         """Instance parameter that raises the threshold of its transistors, V; `BadInput` if there is none."""
-        if self.library is None:
+        if self.compiled is None:
             return "delvto"
-        if self.library.osdi.threshold is None:
+        if self.compiled.osdi.threshold is None:
             raise BadInput(
                 f"device {self.device!r}: mismatch needs an instance parameter that shifts the threshold; name it "
                 "in the sheet, [osdi] threshold = 'delvtrand' for BSIM-CMG."
             )
-        return self.library.osdi.threshold
+        return self.compiled.osdi.threshold
 
     def renamed(self, model: str) -> str:
         """Its text under another name."""
@@ -98,7 +98,7 @@ def load_card(device: str, process: Process) -> Card:
     ------
     BadInput
         If there is no such device, its card holds anything but one `.model` of a level that this ngspice
-        runs, its library is missing or of no use to this ngspice, or its sheet is missing or wrong.
+        runs, its compiled model is missing or of no use to this ngspice, or its sheet is missing or wrong.
     """
     sheet = load_sheet(device)
     folder = device_folder(device)
@@ -144,10 +144,10 @@ def shipped_devices() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in shipped_folder("device_models").glob("*/device.toml")))
 
 
-def card_from_text(text: str, sheet: Sheet, *, device: str, library: Library | None = None) -> Card:
+def card_from_text(text: str, sheet: Sheet, *, device: str, compiled: CompiledModel | None = None) -> Card:
     """Card from untrusted text: comments dropped, one `.model` statement checked and written anew."""
     model, kind, parameters = _parse_model(_statement(text, device), device)
-    polarity = _polarity(kind, sheet, device, library)
+    polarity = _polarity(kind, sheet, device, compiled)
     lines = [" ".join(parameters[start : start + 6]) for start in range(0, len(parameters), 6)]
     text = "\n+ ".join([f".model {model} {kind} (", *lines]) + ")\n"
     return Card(
@@ -158,23 +158,23 @@ def card_from_text(text: str, sheet: Sheet, *, device: str, library: Library | N
         length=sheet.geometry.length,
         sha256=content_hash(text),
         polarity=polarity,
-        library=library,
+        compiled=compiled,
     )
 
 
-def _polarity(kind: str, sheet: Sheet, device: str, library: Library | None) -> Polarity:
+def _polarity(kind: str, sheet: Sheet, device: str, compiled: CompiledModel | None) -> Polarity:
     """Channel type of a model of type `kind`; `BadInput` where sheet and card do not go together."""
     if kind in ("nmos", "pmos"):
-        if library is not None:
+        if compiled is not None:
             raise BadInput(
-                f"{device}: model type '{kind}' is built into ngspice; write the type that the library of [osdi] "
-                "defines (its Verilog-A module), or drop [osdi] from the sheet."
+                f"{device}: model type '{kind}' is built into ngspice; write the type that the compiled model of "
+                "[osdi] defines (its Verilog-A module), or drop [osdi] from the sheet."
             )
         return "nmos" if kind == "nmos" else "pmos"
-    if library is None:
+    if compiled is None:
         raise BadInput(
             f"{device}: model type '{kind}' is not nmos or pmos. A Verilog-A model such as BSIM-CMG needs an "
-            "ngspice with OSDI and, in the card's sheet, [osdi] library = 'FILE.osdi', the compiled model; or refit "
+            "ngspice with OSDI and, in the card's sheet, [osdi] file = 'FILE.osdi', the compiled model; or refit "
             "the device as BSIM4 for stock ngspice."
         )
     if sheet.polarity is None:
@@ -183,8 +183,8 @@ def _polarity(kind: str, sheet: Sheet, device: str, library: Library | None) -> 
 
 
 def load_lines(cards: Iterable[Card]) -> list[str]:
-    """Lines of a deck that load the libraries of some cards, before ngspice reads its circuit; none without."""
-    paths = dict.fromkeys(str(card.library.path) for card in cards if card.library)
+    """Lines of a deck that load the compiled models of some cards, before ngspice reads its circuit; none without."""
+    paths = dict.fromkeys(str(card.compiled.path) for card in cards if card.compiled)
     return [".control", *(f"pre_osdi {path}" for path in paths), ".endc"] if paths else []
 
 
@@ -201,26 +201,26 @@ def _read_card(path: Path, sheet: Sheet, *, device: str) -> Card:
         raise BadInput(f"{path}: cannot be read as text ({error}); pass a SPICE card.") from error
     if len(text) > _LARGEST:
         raise BadInput(f"{path}: is longer than {_LARGEST} characters; pass a file with one .model card.")
-    card = card_from_text(text, sheet, device=device, library=_library(path, sheet))
-    if card.library is None:
+    card = card_from_text(text, sheet, device=device, compiled=_compiled(path, sheet))
+    if card.compiled is None:
         require_runnable(card.text, source=str(path))
     else:
         require_osdi(source=str(path))
     return card
 
 
-def _library(card: Path, sheet: Sheet) -> Library | None:
+def _compiled(card: Path, sheet: Sheet) -> CompiledModel | None:
     """What the sheet beside `card` names."""
     if sheet.osdi is None:
         return None
-    path = (card.parent / sheet.osdi.library).resolve()
+    path = (card.parent / sheet.osdi.file).resolve()
     if not _PLAIN_PATH.fullmatch(str(path)):
         raise BadInput(f"{path}: ngspice takes no such path; use letters, digits and . _ - + / only.")
     try:
-        return Library(path, content_hash(path.read_bytes()), sheet.osdi)
+        return CompiledModel(path, content_hash(path.read_bytes()), sheet.osdi)
     except OSError as error:
         raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); [osdi] library must name the compiled model (.osdi)."
+            f"{path}: cannot be read ({error.strerror}); [osdi] file must name the compiled model (.osdi)."
         ) from error
 
 

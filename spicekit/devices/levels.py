@@ -61,7 +61,7 @@ def require_runnable(text: str, *, source: str) -> None:
     raise BadInput(
         f"{source}: this ngspice does not run MOS {name}; it runs {sorted(supported_levels())}. Use an ngspice "
         "that has it (BSIM-CMG: through OSDI, with the Verilog-A module as the model's type and, in the card's "
-        "sheet, [osdi] library = 'FILE.osdi'), or refit the device as BSIM4 (level 14)."
+        "sheet, [osdi] file = 'FILE.osdi'), or refit the device as BSIM4 (level 14)."
     )
 
 

@@ -73,10 +73,10 @@ class Temperature(Config):
 class Osdi(Config):
     """The compiled Verilog-A model that a card is written for, and how its instances are written.
 
-    The library is native code, which ngspice loads and runs: it is named here or not loaded at all.
+    The compiled model is native code, which ngspice loads and runs: it is named here or not loaded at all.
     """
 
-    library: str
+    file: str
     """The .osdi file; if relative, from the sheet's folder."""
     fins: str = Field(default="nfin", pattern=r"^\w+$")
     """Instance parameter that takes the number of fins; the default is BSIM-CMG's."""

@@ -118,8 +118,8 @@ class Characterisation:
         Comments and layout do not count.
         """
         card = load_card(self.spec.device.nmos, self.spec.corner.process)
-        libraries = [card.library.sha256] if card.library else []
-        return content_hash([*map(_substance, self.decks), *self.sample.alters, *libraries])
+        compiled = [card.compiled.sha256] if card.compiled else []
+        return content_hash([*map(_substance, self.decks), *self.sample.alters, *compiled])
 
     @property
     def key(self) -> str:

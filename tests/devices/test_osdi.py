@@ -33,7 +33,7 @@ SHEET = """polarity = "{polarity}"
 width = 7e-8
 length = 2e-8
 [osdi]
-library = "testfin.osdi"
+file = "testfin.osdi"
 threshold = "delvtrand"
 """
 CARD = ".model {polarity}_fin testfin (type={type} k=2e-6 vth=0.25 phi=0.026 cg=3e-17)\n"
@@ -93,7 +93,7 @@ def test_an_ngspice_without_osdi_is_named_with_its_cure(folder: Path) -> None:
 def test_a_library_is_never_guessed(folder: Path) -> None:
     sheet = folder / "nmos.toml"
     sheet.write_text(sheet.read_text().partition("[osdi]")[0])
-    with pytest.raises(BadInput, match=r"testfin.*\[osdi\] library"):
+    with pytest.raises(BadInput, match=r"testfin.*\[osdi\] file"):
         load_card(str(folder / "nmos.sp"), "tt")
 
 
