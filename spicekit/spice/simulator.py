@@ -120,7 +120,10 @@ def simulate_all(
                         running[_scheduled(pool, job, library, timeout)] = index, job, lives
                     if not running:
                         return
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    done = wait(running, timeout + 2 * _GRACE, FIRST_COMPLETED).done
+                    if not done:
+                        raise BrokenProcessPool("a worker died between taking a job and saying so")
+                    for future in done:
                         death = future.exception()
                         if isinstance(death, BrokenProcessPool):
                             raise death
@@ -131,7 +134,7 @@ def simulate_all(
                                 again.append((index, job, lives))
                                 continue
                         yield index, _outcome(future, timeout)
-        except BrokenProcessPool:  # a worker died while none had begun a job: which ones would it have done?
+        except BrokenProcessPool:  # a worker died before it said which job it had taken
             for index, job, lives in running.values():
                 if lives > 1:
                     again.append((index, job, lives - 1))

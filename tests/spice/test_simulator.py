@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pebble import ProcessPool
 
 from spicekit.errors import SpiceFailed
+from spicekit.spice import simulator
 from spicekit.spice.simulator import FALLBACKS, Failure, Job, Outcome, Step, simulate, simulate_all
 from spicekit.spice.worker import LOST
 
@@ -168,11 +171,12 @@ def test_a_hang_is_stopped_and_costs_no_other_job():
 @pytest.mark.parametrize(("kills", "survives"), [(1, True), (2, False)])
 def test_a_job_whose_worker_dies_gets_one_more(kills, survives):
     deck = DIVIDER.replace("dc 3", "sin(0 3 1meg)")
-    job = Job(deck, (Step("tran 1n 100u"),), keep=("out",))  # about a second
+    long = (Step("tran 1n 1m"),) if survives else HANGING  # seconds, or for ever
+    killed: set[int] = set()
+    over = threading.Event()
 
     def kill():
-        killed: set[int] = set()
-        while len(killed) < kills:
+        while len(killed) < kills and not over.is_set():
             for pid in set(worker_pids()) - killed:
                 time.sleep(0.3)  # let it take the job
                 with contextlib.suppress(ProcessLookupError):
@@ -185,8 +189,10 @@ def test_a_job_whose_worker_dies_gets_one_more(kills, survives):
         time.sleep(0.02)
     killer = threading.Thread(target=kill)
     killer.start()
-    ((_, outcome),) = simulate_all([job], workers=1)
+    ((_, outcome),) = simulate_all([Job(deck, long, keep=("out",))], workers=1)
+    over.set()
     killer.join()
+    assert len(killed) == kills
     if survives:
         assert isinstance(outcome, Outcome)
     else:
@@ -212,6 +218,22 @@ def test_workers_that_die_before_they_take_a_job_cost_none():
     outcomes = dict(simulate_all(jobs(), workers=1))
     assert killed
     assert all(isinstance(outcomes[index], Outcome) for index in range(4))
+
+
+def test_a_job_that_a_dying_worker_took_in_silence_gets_one_more(monkeypatch):
+    schedule = ProcessPool.schedule
+    taken = []
+
+    def silent(*arguments, **options):
+        if taken:
+            return schedule(*arguments, **options)
+        taken.append(Future())  # nobody will ever say that it is done
+        return taken[0]
+
+    monkeypatch.setattr("pebble.ProcessPool.schedule", silent)
+    monkeypatch.setattr(simulator, "_GRACE", 0.5)
+    outcomes = dict(simulate_all([Job(DIVIDER, (Step("op"),))] * 3, workers=1, timeout=2.0))
+    assert all(isinstance(outcomes[index], Outcome) for index in range(3))
 
 
 def test_jobs_of_a_pool_whose_workers_always_die_fail_by_name(monkeypatch):
