@@ -8,6 +8,7 @@ tables of a tile fill half of a level-2 cache. Then come some products of whole 
 depend on neither batch nor threads nor processor.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -32,13 +33,18 @@ _SINGLES = 16  # of single-precision numbers at a time
 _PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
 _PIXELS_OF_DIE = 256
 
+_COUNT = np.bitwise_count(np.arange(256)).astype(np.int64)
+"""Ones of a byte."""
+_RUNNING = ((np.arange(256)[:, None] >> np.arange(8)) & 1).cumsum(axis=1).sum(axis=1)
+"""Running counts of the ones of a byte, added."""
+
 _kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
 
 @_parallel_kernel
 def sum_block_codes(  # type: ignore[no-untyped-def]
-    coefficients, leak, scale, lookup, stored, sign, tiles, words, inverted, asserted, size
+    coefficients, leak, scale, lookup, stored, turned, tiles, words, inverted, asserted, size
 ):
     """Signed codes of all reads of each dot product, added.
 
@@ -47,8 +53,8 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
     coefficients, leak, scale, lookup
         As in `BlockCodes`.
     stored : (groups, tiles, q, c_out) uint64 array
-    sign : (groups, tiles, c_out) float32 array
-        -1 where a column is stored inverted, else 1.
+    turned : (groups, tiles, c_out) int32 array
+        -1 where a column is stored inverted, else 0.
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words, inverted, asserted
@@ -64,6 +70,7 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
     groups, _, _, columns = stored.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     blocks = (pixels + _PIXELS - 1) // _PIXELS
+    flat = words.reshape(words.size).view(np.uint8)  # little-endian, as all processors that Numba knows
     gain, highest = scale[0, 0], scale[0, 1]
     sums = np.empty((pixels, columns), np.float32)
     for task in numba.prange(blocks * chunks):
@@ -72,26 +79,58 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
         count = min(_PIXELS, pixels - first)
         width = min(COLUMNS, columns - column)
         table = np.zeros((size, 256, 3, COLUMNS), np.uint8)
-        turn = np.zeros(COLUMNS, np.float32)
-        total = np.zeros((count, COLUMNS), np.float32)
-        row = np.empty(size, np.uint8)
+        turn = np.zeros(COLUMNS, np.int32)
+        total = np.zeros((count, COLUMNS), np.int32)
         current = np.empty(COLUMNS, np.float32)
         on = np.empty(COLUMNS, np.uint16)
         for group in range(groups):
+            numbers = coefficients[group]
             for tile in range(tiles[group]):
                 _fill(stored[group, tile], column, table)
-                turn[:width] = sign[group, tile, column : column + width]
-                numbers = coefficients[group]
-                for pixel in range(
-                    count
-                ):  # cut no arrays in here: counting their users takes longer than reading
+                turn[:width] = turned[group, tile, column : column + width]
+                # No array is cut in this loop: counting its users takes longer than a read.
+                for pixel in range(count):
                     ones = asserted[first + pixel, group, tile]
-                    _read(table, words, first + pixel, group, tile, numbers, leak, row, current, on)
-                    flip = np.float32(-1) if inverted[first + pixel, group, tile] else np.float32(1)
+                    turns = np.int32(-inverted[first + pixel, group, tile])
+                    start = _start(words, first + pixel, group, tile)
+                    added, moment = _leak_sums(flat, start, size, leak)
                     if len(lookup):
-                        _add_looked_up(current, lookup, scale[1 + ones, 0], flip, turn, total, pixel)
+                        _find_currents(table, flat, start, numbers, added, moment, current, on)
+                        _add_looked_up(current, lookup, scale[1 + ones, 0], turns, turn, total, pixel)
                     else:
-                        _add_codes(current, gain, scale[1 + ones, 1], highest, flip, turn, total, pixel)
+                        offset = scale[1 + ones, 1]
+                        if 8 * size <= NARROW_ROWS:
+                            _add_codes_narrow(
+                                table,
+                                flat,
+                                start,
+                                numbers,
+                                added,
+                                moment,
+                                gain,
+                                offset,
+                                highest,
+                                turns,
+                                turn,
+                                total,
+                                pixel,
+                            )
+                        else:
+                            _add_codes_wide(
+                                table,
+                                flat,
+                                start,
+                                numbers,
+                                added,
+                                moment,
+                                gain,
+                                offset,
+                                highest,
+                                turns,
+                                turn,
+                                total,
+                                pixel,
+                            )
         for pixel in range(count):
             for lane in range(width):
                 sums[first + pixel, column + lane] = total[pixel, lane]
@@ -113,6 +152,7 @@ def tally_blocks(coefficients, leak, stored, tiles, words, asserted, size, level
     groups, most, _, columns = stored.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     tasks = groups * most * chunks
+    flat = words.reshape(words.size).view(np.uint8)
     reads = np.zeros((tasks, levels), np.int64)
     others = np.zeros((tasks, levels), np.int64)
     currents = np.zeros((tasks, levels))
@@ -120,13 +160,14 @@ def tally_blocks(coefficients, leak, stored, tiles, words, asserted, size, level
         group, tile, chunk = task // (most * chunks), task // chunks % most, task % chunks
         if tile < tiles[group]:
             table = np.zeros((size, 256, 3, COLUMNS), np.uint8)
-            row = np.empty(size, np.uint8)
             current = np.empty(COLUMNS, np.float32)
             on = np.empty(COLUMNS, np.uint16)
             _fill(stored[group, tile], chunk * COLUMNS, table)
             for pixel in range(pixels):
                 ones = asserted[pixel, group, tile]
-                _read(table, words, pixel, group, tile, coefficients[group], leak, row, current, on)
+                start = _start(words, pixel, group, tile)
+                added, moment = _leak_sums(flat, start, size, leak)
+                _find_currents(table, flat, start, coefficients[group], added, moment, current, on)
                 for lane in range(min(COLUMNS, columns - chunk * COLUMNS)):
                     reads[task, on[lane]] += 1
                     others[task, on[lane]] += ones - on[lane]
@@ -168,12 +209,12 @@ def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
     groups, most, _, columns = stored.shape
     per_image, first_image = images
     chunks = (columns + COLUMNS - 1) // COLUMNS
+    flat = words.reshape(words.size).view(np.uint8)
     sums = np.zeros((pixels, columns), np.float32)
     for block in numba.prange((pixels + _PIXELS_OF_DIE - 1) // _PIXELS_OF_DIE):
         first = block * _PIXELS_OF_DIE
         count = min(_PIXELS_OF_DIE, pixels - first)
         table = np.zeros((size, 256, 3, COLUMNS), np.uint8)
-        row = np.empty(size, np.uint8)
         single = np.empty((count, chunks * COLUMNS), np.float32)
         on = np.empty((count, chunks * COLUMNS), np.uint16)
         current = np.empty(columns, np.int32)
@@ -186,18 +227,9 @@ def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
                     _fill(stored[group, tile], chunk * COLUMNS, table)
                     for pixel in range(count):
                         found, met = single[pixel, lanes], on[pixel, lanes]
-                        _read(
-                            table,
-                            words,
-                            first + pixel,
-                            group,
-                            tile,
-                            coefficients[group],
-                            leak,
-                            row,
-                            found,
-                            met,
-                        )
+                        start = _start(words, first + pixel, group, tile)
+                        added, moment = _leak_sums(flat, start, size, leak)
+                        _find_currents(table, flat, start, coefficients[group], added, moment, found, met)
                 for pixel in range(count):
                     place = first + pixel
                     zeros = reference[asserted[place, group, tile]]
@@ -233,45 +265,42 @@ def _fill(stored, column, table):  # type: ignore[no-untyped-def]
                 _fill_value(table[byte], bits, first + low, low, bit)
 
 
+@numba.njit(inline="always")
+def _start(words, pixel, group, tile):  # type: ignore[no-untyped-def]
+    """Place of the first byte of a read of `words` (p, groups, tiles, q) among all."""
+    return ((pixel * words.shape[1] + group) * words.shape[2] + tile) * words.shape[3] * 8
+
+
 @_kernel
-def _read(table, words, pixel, group, tile, coefficients, leak, row, current, on):  # type: ignore[no-untyped-def]
-    """Set `current` (LSB) and `on` (ON cells) of 64 columns for one read of `words` (p, groups, tiles, q)."""
-    size = len(row)
-    for byte in range(size):
-        row[byte] = (words[pixel, group, tile, byte // 8] >> np.uint64(8 * (byte % 8))) & np.uint64(255)
-    added = np.float32(0)
-    moment = np.float32(0)
+def _leak_sums(flat, start, size, leak):  # type: ignore[no-untyped-def]
+    """What asserted cells that are not ON add to n and U: a share of these sums over all asserted cells."""
+    before = 0
+    below = 0
     if leak:
-        before = 0
-        below = 0
         for byte in range(size):
-            for bit in range(8):
-                before += (row[byte] >> bit) & 1
-                below += before
-        added = leak * np.float32(before)
-        moment = leak * np.float32(below)
-    if 8 * size <= NARROW_ROWS:
-        _currents_narrow(table, row, coefficients, added, moment, current, on)
+            value = flat[start + byte]
+            below += 8 * before + _RUNNING[value]
+            before += _COUNT[value]
+    return leak * np.float32(before), leak * np.float32(below)
+
+
+@_kernel
+def _find_currents(table, flat, start, coefficients, added, moment, current, on):  # type: ignore[no-untyped-def]
+    """Set `current` (LSB) and `on` (ON cells) of 64 columns for one read."""
+    if 8 * len(table) <= NARROW_ROWS:
+        _currents_narrow(table, flat, start, coefficients, added, moment, current, on)
     else:
-        _currents_wide(table, row, coefficients, added, moment, current, on)
+        _currents_wide(table, flat, start, coefficients, added, moment, current, on)
 
 
 @_kernel
-def _add_codes(current, gain, offset, highest, flip, turn, total, pixel):  # type: ignore[no-untyped-def]
-    """Add the signed codes of 64 columns, of a converter whose thresholds are equally spaced."""
-    for lane in range(COLUMNS):
-        code = np.floor(current[lane] * gain + offset)
-        code = min(max(code, np.float32(0)), highest)
-        total[pixel, lane] += flip * turn[lane] * code
-
-
-@_kernel
-def _add_looked_up(current, lookup, zeros, flip, turn, total, pixel):  # type: ignore[no-untyped-def]
+def _add_looked_up(current, lookup, zeros, turns, turn, total, pixel):  # type: ignore[no-untyped-def]
     """Add the signed codes of 64 columns, of any converter."""
     for lane in range(COLUMNS):
         level = np.floor(np.float32(UNIT) * (current[lane] - zeros) + np.float32(0.5))
         place = min(max(np.int64(level) + HEADROOM * UNIT, 0), len(lookup) - 1)
-        total[pixel, lane] += flip * turn[lane] * lookup[place]
+        mask = turn[lane] ^ turns
+        total[pixel, lane] += (np.int32(lookup[place]) ^ mask) - mask
 
 
 @intrinsic
@@ -311,75 +340,148 @@ def _fill_value(context, table, bits, value, low, bit):  # type: ignore[no-untyp
 def _currents(kind: ir.IntType) -> Any:
     """Intrinsic that sets the currents of 64 columns and their numbers of ON cells, with sums of type `kind`."""
 
-    def typed(context, table, row, coefficients, added, moment, current, on):  # type: ignore[no-untyped-def]
+    def typed(context, table, flat, start, coefficients, added, moment, current, on):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            arrays = [
-                context.make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 1, 2, 5, 6)
-            ]
-            entries, values, numbers, out, counts = (array.data for array in arrays)
-            leak = arguments[3], arguments[4]
-            size = builder.extract_value(arrays[1].shape, 0)
-            pairs = builder.lshr(size, size.type(1))
-            whole = ir.VectorType(kind, _LANES)
-            with cgutils.for_range_slice(
-                builder, size.type(0), size.type(COLUMNS), size.type(_LANES), size.type
-            ) as (column, _):
-                sums = [cgutils.alloca_once(builder, whole) for _ in range(5)]
-                for each in sums:
-                    builder.store(ir.Constant(whole, None), each)
-                with cgutils.for_range(builder, pairs) as loop:
-                    n, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
-                    v, w = v + u, w + s
-                    for half in range(2):
-                        byte = builder.add(builder.shl(loop.index, size.type(1)), size.type(half))
-                        value = builder.zext(builder.load(builder.gep(values, [byte])), size.type)
-                        start = builder.mul(
-                            builder.add(builder.shl(byte, size.type(8)), value), size.type(3 * COLUMNS)
-                        )
-                        start = builder.add(start, column)
-                        count, running, squares = (
-                            Lanes.load(
-                                builder,
-                                builder.gep(entries, [builder.add(start, size.type(field * COLUMNS))]),
-                                ir.VectorType(INT8, _LANES),
-                            ).widen(kind)
-                            for field in range(3)
-                        )
-                        inside = (n << 3) + running
-                        s = s + (n * (inside + running) + squares)
-                        u = u + inside
-                        n = n + count
-                    for each, lanes in zip(sums, (n, u, s, v, w), strict=True):
-                        builder.store(lanes.value, each)
-                n, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
-                d = n * u - s
-                steps = builder.trunc(builder.sub(pairs, size.type(1)), kind)
-                q = Lanes.splat(builder, steps, _LANES) * d - (n * v - w)
-                short = (
-                    n
-                    if kind == INT16
-                    else Lanes(builder, builder.trunc(n.value, ir.VectorType(INT16, _LANES)))
-                )
-                short.store(builder.gep(counts, [column]))
-                for part in range(_LANES // _SINGLES):
-                    singles = [x.part(part, _SINGLES).single() for x in (n, u, d, q)]
-                    found = _polynomial(builder, numbers, leak, *singles)
-                    found.store(builder.gep(out, [builder.add(column, size.type(part * _SINGLES))]))
+            read, out, counts = _read(context, builder, signature.args, arguments, kind, (6, 7))
+            for column, count, found in read:
+                count.store(_at(builder, counts, column))
+                found.store(_at(builder, out, column))
             return context.get_dummy_value()
 
-        return types.void(table, row, coefficients, added, moment, current, on), generate
+        return types.void(table, flat, start, coefficients, added, moment, current, on), generate
 
     return intrinsic(typed)
+
+
+def _codes(kind: ir.IntType) -> Any:
+    """Intrinsic that adds the signed codes of 64 columns, of a converter whose thresholds are equally spaced."""
+
+    def typed(  # type: ignore[no-untyped-def]
+        context,
+        table,
+        flat,
+        start,
+        coefficients,
+        added,
+        moment,
+        gain,
+        offset,
+        highest,
+        turns,
+        turn,
+        total,
+        pixel,
+    ):
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            read, turned, totals = _read(context, builder, signature.args, arguments, kind, (10, 11))
+            slope, zero, most, others = (Lanes.splat(builder, x, _SINGLES) for x in arguments[6:10])
+            nothing = Lanes(builder, ir.Constant(zero.value.type, [0.0] * _SINGLES))
+            row = builder.mul(arguments[12], arguments[12].type(COLUMNS))
+            whole = ir.VectorType(INT32, _SINGLES)
+            for column, _, found in read:
+                code = (found * slope + zero).clamped(nothing, most).whole()
+                mask = Lanes.load(builder, _at(builder, turned, column), whole) ^ others
+                place = builder.gep(totals, [builder.add(row, row.type(column))])
+                (Lanes.load(builder, place, whole) + ((code ^ mask) - mask)).store(place)
+            return context.get_dummy_value()
+
+        return (
+            types.void(
+                table,
+                flat,
+                start,
+                coefficients,
+                added,
+                moment,
+                gain,
+                offset,
+                highest,
+                turns,
+                turn,
+                total,
+                pixel,
+            ),
+            generate,
+        )
+
+    return intrinsic(typed)
+
+
+def _read(
+    context: Any,
+    builder: ir.IRBuilder,
+    kinds: Any,
+    arguments: Any,
+    kind: ir.IntType,
+    further: tuple[int, int],
+) -> tuple[Iterator[tuple[int, Lanes, Lanes]], Any, Any]:
+    """Columns, their ON cells and their currents, 16 at a time; and where the data of two further arrays begin."""
+    table, flat, numbers, *others = (
+        context.make_array(kinds[k])(context, builder, arguments[k]) for k in (0, 1, 3, *further)
+    )
+    pairs = builder.lshr(builder.extract_value(table.shape, 0), arguments[2].type(1))
+    first = builder.gep(flat.data, [arguments[2]])
+    narrow = ir.VectorType(INT16, _SINGLES)
+
+    def read() -> Iterator[tuple[int, Lanes, Lanes]]:
+        for start in range(0, COLUMNS, _LANES):
+            sums = _sums(builder, kind, table.data, first, pairs, start)
+            for part in range(_LANES // _SINGLES):
+                n, u, d, q = (x.part(part, _SINGLES) for x in sums)
+                short = n if kind == INT16 else Lanes(builder, builder.trunc(n.value, narrow))
+                singles = (x.single() for x in (n, u, d, q))
+                found = _polynomial(builder, numbers.data, (arguments[4], arguments[5]), *singles)
+                yield start + part * _SINGLES, short, found
+
+    return read(), *(array.data for array in others)
+
+
+def _at(builder: ir.IRBuilder, pointer: Any, place: int) -> Any:
+    return builder.gep(pointer, [INT32(place)])
+
+
+def _sums(
+    builder: ir.IRBuilder, kind: ir.IntType, table: Any, first: Any, pairs: Any, column: int
+) -> tuple[Lanes, Lanes, Lanes, Lanes]:
+    """n, U, D and Q of 32 columns from `column` on, for `pairs` of bytes from `first` on."""
+    whole, size = ir.VectorType(kind, _LANES), pairs.type
+    sums = [cgutils.alloca_once(builder, whole) for _ in range(5)]
+    for each in sums:
+        builder.store(ir.Constant(whole, None), each)
+    with cgutils.for_range(builder, pairs) as loop:
+        n, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
+        v, w = v + u, w + s
+        for half in range(2):
+            byte = builder.add(builder.shl(loop.index, size(1)), size(half))
+            value = builder.zext(builder.load(builder.gep(first, [byte])), size)
+            entry = builder.mul(builder.add(builder.shl(byte, size(8)), value), size(3 * COLUMNS))
+            count, running, squares = (
+                Lanes.load(
+                    builder,
+                    builder.gep(table, [builder.add(entry, size(field * COLUMNS + column))]),
+                    ir.VectorType(INT8, _LANES),
+                ).widen(kind)
+                for field in range(3)
+            )
+            inside = (n << 3) + running
+            s = s + (n * (inside + running) + squares)
+            u = u + inside
+            n = n + count
+        for each, lanes in zip(sums, (n, u, s, v, w), strict=True):
+            builder.store(lanes.value, each)
+    n, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
+    d = n * u - s
+    steps = builder.trunc(builder.sub(pairs, size(1)), kind)
+    return n, u, d, Lanes.splat(builder, steps, _LANES) * d - (n * v - w)
 
 
 def _polynomial(
     builder: ir.IRBuilder, numbers: Any, leak: Any, n: Lanes, u: Lanes, d: Lanes, q: Lanes
 ) -> Lanes:
     """Current in LSB of the sums of `blocks.features`; `blocks.current` is the same in numpy."""
-    index = ir.IntType(64)
 
     def number(k: int) -> Lanes:
-        return Lanes.splat(builder, builder.load(builder.gep(numbers, [index(k)])), _SINGLES)
+        return Lanes.splat(builder, builder.load(_at(builder, numbers, k)), _SINGLES)
 
     added, moment = (Lanes.splat(builder, scalar, _SINGLES) for scalar in leak)
     keep, even, middle = (number(k) for k in range(3))
@@ -395,3 +497,5 @@ def _polynomial(
 
 _currents_narrow = _currents(INT16)
 _currents_wide = _currents(INT32)
+_add_codes_narrow = _codes(INT16)
+_add_codes_wide = _codes(INT32)

@@ -94,7 +94,7 @@ class BlockCodes:
                 self.scale,
                 self.lookup,
                 stored.words,
-                1 - 2 * stored.inverted.astype(np.float32),
+                -stored.inverted.astype(np.int32),
                 stored.tiles,
                 applied.words,
                 applied.inverted,

@@ -55,6 +55,21 @@ class Lanes:
         kind = ir.VectorType(FLOAT, self.value.type.count)
         return Lanes(self.builder, self.builder.sitofp(wide.value, kind))
 
+    def whole(self) -> "Lanes":
+        """Single-precision numbers as whole ones, cut towards zero."""
+        return Lanes(
+            self.builder, self.builder.fptosi(self.value, ir.VectorType(INT32, self.value.type.count))
+        )
+
+    def clamped(self, low: "Lanes", high: "Lanes") -> "Lanes":
+        """Not below `low`, not above `high`."""
+        b = self.builder
+        above = b.select(b.fcmp_ordered(">", self.value, low.value), self.value, low.value)
+        return Lanes(b, b.select(b.fcmp_ordered("<", above, high.value), above, high.value))
+
+    def __xor__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.xor(self.value, other.value))
+
     def __add__(self, other: "Lanes") -> "Lanes":
         b = self.builder
         return Lanes(b, (b.fadd if self._floating else b.add)(self.value, other.value))
