@@ -37,7 +37,7 @@ def evaluate(
     ] = False,
     fidelity: Annotated[
         int,
-        typer.Option(min=0, help="Also run so many images through the exact engine: minutes for each."),
+        typer.Option(min=0, help="Also run so many images through the exact engine: seconds for each."),
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Result, JSON.")] = None,
     store: Annotated[

@@ -1,4 +1,4 @@
-"""Codes of whole networks' reads by the exact engine: thousands of times slower than the fast one, which it checks."""
+"""Codes of whole networks' reads by the exact engine: a thousand times slower than the fast one, which it checks."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import bias_of
 from spicekit.engines.converter import Reference, convert
-from spicekit.engines.ladder import ladder_of, solve
+from spicekit.engines.first_step import first_step, start_of
+from spicekit.engines.ladder import ladder_of, solve, solve_reads
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.tables.table import IVTable
 
@@ -49,8 +50,20 @@ class ExactCodes:
         # (groups, c_out, m) bits of the whole tile: cells of the groups that are not asserted leak
         cells = unpack(stored.words[:, tile].transpose(0, 2, 1), layout)
         weights = cells.transpose(0, 2, 1).reshape(self.spec.rows, -1)
-        current = solve(ladder_of(self.spec, self.table, weights), bits).current
-        zeros = bias_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
-        codes = convert(self.reference, current - zeros[:, None])[place.ravel()]
+        codes = self._codes(weights, bits, group)[place.ravel()]
         flipped = stored.inverted[group, tile] ^ applied.inverted[:, group, tile, None].astype(bool)
         return np.where(flipped, -codes, codes)
+
+    def _codes(self, weights: NDArray[np.uint8], bits: NDArray[np.uint8], group: int) -> NDArray[np.int64]:
+        """(b, c) codes; columns are solved to the last digit where one step leaves more than one code possible."""
+        columns = ladder_of(self.spec, self.table, weights)
+        zeros = bias_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
+        if self.spec.sense_end == "near":
+            return convert(self.reference, solve(columns, bits).current - zeros[:, None])
+        current, bound = first_step(start_of(self.spec, self.table, group), weights, bits)
+        signal = current - zeros[:, None]
+        codes = convert(self.reference, signal - bound)
+        vector, column = np.nonzero(codes != convert(self.reference, signal + bound))
+        exact = solve_reads(columns, bits, vector, column).current
+        codes[vector, column] = convert(self.reference, exact - zeros[vector])
+        return codes

@@ -58,9 +58,9 @@ class Solution:
     """Column currents of a batch, and how well Kirchhoff's law holds."""
 
     current: Array
-    """(b, c) A, into the sense point."""
+    """(b, c) A, into the sense point; (n,) from `solve_reads`."""
     residual: Array
-    """(b, c) A, largest difference between a cell's linearised current and its table current."""
+    """A, largest difference between a cell's linearised current and its table current."""
 
 
 def solve(ladder: Ladder, bits: Bits) -> Solution:
@@ -79,29 +79,46 @@ def solve(ladder: Ladder, bits: Bits) -> Solution:
     NotConverged
         If a column misses the tolerance; names the first such column and its residual in A.
     """
+    vector, column = np.divmod(np.arange(len(bits) * ladder.weights.shape[1]), ladder.weights.shape[1])
+    found = solve_reads(ladder, bits, vector, column)
+    shape = len(bits), ladder.weights.shape[1]
+    return Solution(found.current.reshape(shape), found.residual.reshape(shape))
+
+
+def solve_reads(
+    ladder: Ladder, bits: Bits, vector: NDArray[np.integer], column: NDArray[np.integer]
+) -> Solution:
+    """Some of what `solve` gives: currents and residuals (n,) of `column` (n,) for `vector` (n,), both indices."""
     spec, table = ladder.spec, ladder.table
     if bits.ndim != 2 or bits.shape[1] != spec.rows:
         raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
-    limit = TOLERANCE * float(abs(table.current[1, 1]).max())
+    limit = residual_limit(table)
     solve_columns = _solve_near if spec.sense_end == "near" else _solve_far
     current, residual = solve_columns(
         bits,
         np.ascontiguousarray(ladder.weights.T),
         np.ascontiguousarray(ladder.scale.T),
+        vector,
+        column,
         table.spline,
         (float(table.voltage[0]), table.step),
         limit,
         spec.v_read,
         (spec.wires.r_driver, spec.wires.r_sink, spec.wires.segment("r_bl"), spec.wires.segment("r_sl")),
     )
-    missed = np.argwhere(~(residual <= limit))
+    missed = np.flatnonzero(~(residual <= limit))
     if len(missed):
-        vector, column = missed[0]
+        read = missed[0]
         raise NotConverged(
-            f"column {column} for vector {vector}: Kirchhoff residual {residual[vector, column]:.3g} A after "
+            f"column {column[read]} for vector {vector[read]}: Kirchhoff residual {residual[read]:.3g} A after "
             f"{MAX_ITERATIONS} iterations, tolerance {limit:.3g} A ({len(missed)} such columns)."
         )
     return Solution(current, residual)
+
+
+def residual_limit(table: IVTable) -> float:
+    """Largest miss of a cell's table current that ends the iteration, A."""
+    return TOLERANCE * float(abs(table.current[1, 1]).max())
 
 
 _kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
@@ -153,14 +170,13 @@ def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-un
 
 
 @_parallel_kernel
-def _solve_far(bits, weights, scale, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
-    batch, rows = bits.shape
-    columns = weights.shape[0]
+def _solve_far(bits, weights, scale, vectors, columns, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
+    rows = bits.shape[1]
     r_driver, r_sink, r_bl, r_sl = wires
-    current = np.empty((batch, columns))
-    residual = np.empty((batch, columns))
-    for task in numba.prange(batch * columns):
-        vector, column = task // columns, task % columns
+    current = np.empty(len(vectors))
+    residual = np.empty(len(vectors))
+    for read in numba.prange(len(vectors)):
+        vector, column = vectors[read], columns[read]
         states = 2 * weights[column] + bits[vector]
         b = np.full(rows, v_read)
         s = np.zeros(rows)
@@ -201,20 +217,19 @@ def _solve_far(bits, weights, scale, spline, axis, limit, v_read, wires):  # typ
             worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
             if worst <= limit:
                 break
-        current[vector, column] = K
-        residual[vector, column] = worst
+        current[read] = K
+        residual[read] = worst
     return current, residual
 
 
 @_parallel_kernel
-def _solve_near(bits, weights, scale, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
-    batch, rows = bits.shape
-    columns = weights.shape[0]
+def _solve_near(bits, weights, scale, vectors, columns, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
+    rows = bits.shape[1]
     r_driver, r_sink, r_bl, r_sl = wires
-    current = np.empty((batch, columns))
-    residual = np.empty((batch, columns))
-    for task in numba.prange(batch * columns):
-        vector, column = task // columns, task % columns
+    current = np.empty(len(vectors))
+    residual = np.empty(len(vectors))
+    for read in numba.prange(len(vectors)):
+        vector, column = vectors[read], columns[read]
         states = 2 * weights[column] + bits[vector]
         b = np.full(rows, v_read)
         s = np.zeros(rows)
@@ -246,6 +261,6 @@ def _solve_near(bits, weights, scale, spline, axis, limit, v_read, wires):  # ty
             worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
             if worst <= limit:
                 break
-        current[vector, column] = total
-        residual[vector, column] = worst
+        current[read] = total
+        residual[read] = worst
     return current, residual

@@ -52,7 +52,7 @@ def fidelity(
     mitigation: Mitigation,
     calibration: Dataset,
 ) -> Fidelity:
-    """Run a network through both engines; takes minutes for an image of CIFAR's size.
+    """Run a network through both engines; takes seconds for an image of CIFAR's size.
 
     Parameters as in `evaluation.run_on_tiles`.
 

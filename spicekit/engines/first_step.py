@@ -1,0 +1,235 @@
+"""Column currents by one step of Newton's method, and how far they can be from what the exact engine gives.
+
+A converter asks which code a current has, not for its seventh digit. The step starts from voltages that are nearly
+right for the number of ON cells in the column: those of a column whose cells all carry the same part of an ON cell's
+current. What it leaves is bounded, so that a code far enough from a threshold is the exact one; the others are for
+`ladder.solve`.
+
+The bound. After the step the wires are satisfied exactly, and each cell misses its table current by what the tangent
+leaves: at most H (|db| + |ds|)^2 / 2, where db and ds are how far its terminals moved from the starting point, and H is
+the largest second derivative of the table's spline on the way. So the voltages are those of a column with as many small
+current sources beside its cells. As a cell's current rises with b and falls with s, the nodes' conductances, taken
+between both solutions, are an M-matrix whose columns add up to 0 or more: of the current that enters at a node, parts
+between 0 and 1 leave at driver and sink. A source that takes current from one node to another therefore changes the
+sensed current by no more than its own.
+
+Derivatives of a B-spline lie between the smallest and the largest difference of its coefficients, of first or second
+order (de Boor, A Practical Guide to Splines, 1978). The first ones tell where currents rise with b and fall with s.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.ladder import linearise, residual_limit
+from spicekit.errors import BadInput
+from spicekit.tables.table import IVTable, interpolate
+
+Array = NDArray[np.float64]
+Bits = NDArray[np.uint8]
+
+_LANES = 8  # columns side by side in a processor's registers
+# Fixed-point steps towards the starting voltages, each half of the way. Any voltages inside the table will do: nearer
+# ones leave fewer columns open.
+_STEPS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where columns of one tile start when the rows of one group are read."""
+
+    spec: TileSpec
+    table: IVTable
+    voltage: Array
+    """(r, m + 1, 2) V of bit line and source line, by row and number of ON cells."""
+    tangent: Array
+    """(r, m + 1, 4, 3) c, p, q of a cell's current c + p b + q s there, by its state 2 w + a."""
+    curvature: Array
+    """(2, k - 1, k - 1) A/V^2, largest second derivative of ON cells, and of the others, from an interval of b on up to
+    `v_read` and up to an interval of s; infinite where currents do not rise with b and fall with s throughout."""
+
+
+def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
+    """Starting voltages and what belongs to them; kept for the last specs that were asked for.
+
+    Raises
+    ------
+    BadInput
+        If the tile has bit-line drive or is sensed at the near end.
+    """
+    if spec.drive != "wordline" or spec.sense_end != "far":
+        raise BadInput("start_of: only columns with word-line drive, sensed at their far end.")
+    return _start(spec, table, group)
+
+
+@lru_cache(maxsize=16)
+def _start(spec: TileSpec, table: IVTable, group: int) -> Start:
+    b, s = _mean_voltages(spec, table, group)
+    axis = (float(table.voltage[0]), table.step)
+    tangent = np.empty((4, b.size, 3))
+    for state in range(4):
+        alike = np.full(b.size, state), np.ones(b.size)
+        linearise(*alike, table.spline, axis, b.ravel(), s.ravel(), np.zeros(b.size), tangent[state])
+    by_row = np.ascontiguousarray(tangent.reshape(4, *b.shape, 3).transpose(2, 1, 0, 3))
+    return Start(spec, table, np.stack([b.T, s.T], axis=-1), by_row, _curvature(table, spec.v_read))
+
+
+def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
+    """Currents after one step, and bounds on their errors.
+
+    Parameters
+    ----------
+    start : Start
+    weights : (r, c) uint8 array
+        Stored bits.
+    bits : (b, r) uint8 array
+        Activations; 0 in rows of other groups.
+
+    Returns
+    -------
+    current, bound : (b, c) float64 arrays, A
+        The exact engine's current is within the bound, its own tolerance included.
+    """
+    spec, table, wires = start.spec, start.table, start.spec.wires
+    resistances = wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")
+    current, moved, lowest, highest = _step(
+        bits, weights, start.tangent, start.voltage, spec.v_read, resistances
+    )
+    last = len(table.voltage) - 2
+    i, j = (np.clip(v / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
+    bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2 + spec.rows * residual_limit(table)
+    outside = (lowest < table.voltage[0]) | (highest > table.voltage[-1])
+    return current, np.where(outside, np.inf, bound)
+
+
+def _mean_voltages(spec: TileSpec, table: IVTable, group: int) -> tuple[Array, Array]:
+    """(m + 1, r) V of both lines, if n = 0..m ON cells were spread evenly over the m rows of a read."""
+    m, wires = spec.rows_active, spec.wires
+    asserted = np.arange(spec.rows) // m == group
+    share = np.arange(m + 1)[:, None] / m * asserted
+    above = np.full(spec.rows, wires.segment("r_bl"))
+    below = np.full(spec.rows, wires.segment("r_sl"))
+    above[0], below[-1] = wires.r_driver, wires.r_sink
+    on = np.full(share.size, 3)
+    current = np.zeros(share.shape)
+    for _ in range(_STEPS):
+        b = spec.v_read - (above * current[:, ::-1].cumsum(axis=1)[:, ::-1]).cumsum(axis=1)
+        s = (below * current.cumsum(axis=1))[:, ::-1].cumsum(axis=1)[:, ::-1]
+        b, s = (np.clip(v, 0, spec.v_read) for v in (b, s))
+        cells = interpolate(table, on, b.ravel(), s.ravel()).reshape(share.shape)
+        current = (current + share * cells) / 2
+    return b, s
+
+
+def _curvature(table: IVTable, v_read: float) -> Array:
+    spline, largest = table.spline, np.full((4, len(table.voltage) - 1, len(table.voltage) - 1), np.inf)
+    seconds = (
+        (np.diff(spline, 2, axis=1), (2, 4)),
+        (np.diff(spline, 2, axis=2), (4, 2)),
+        (np.diff(np.diff(spline, axis=1), axis=2), (3, 3)),
+    )
+    per_interval = [sliding_window_view(abs(d), window, (1, 2)).max(axis=(3, 4)) for d, window in seconds]
+    rising = sliding_window_view(np.diff(spline, axis=1), (3, 4), (1, 2)).min(axis=(3, 4)) >= 0
+    falling = sliding_window_view(np.diff(spline, axis=2), (4, 3), (1, 2)).max(axis=(3, 4)) <= 0
+    second = np.where(rising & falling, np.max(per_interval, axis=0) / table.step**2, np.inf)
+    used = int(v_read / table.step) + 1  # intervals of b, the one that begins at `v_read` included
+    from_b_on = np.maximum.accumulate(second[:, :used][:, ::-1], axis=1)[:, ::-1]
+    largest[:, :used] = np.maximum.accumulate(from_b_on, axis=2)
+    return np.stack([largest[3], largest[:3].max(axis=0)])
+
+
+_parallel_kernel: Any = numba.njit(
+    parallel=True, cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"}
+)
+
+
+@_parallel_kernel
+def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-untyped-def]
+    """The two sweeps of `ladder`, for columns side by side.
+
+    Returns
+    -------
+    current : (b, c) float64 array, A
+    moved : (2, b, c) float64 array, V^2
+        (|db| + |ds|)^2 added over the ON cells, and over the others.
+    lowest, highest : (b, c) float64 arrays, V
+        Of b and of s, before or after the step.
+    """
+    batch, rows = bits.shape
+    columns = weights.shape[1]
+    r_driver, r_sink, r_bl, r_sl = wires
+    blocks = (columns + _LANES - 1) // _LANES
+    current = np.empty((batch, columns))
+    moved = np.empty((2, batch, columns))
+    lowest = np.empty((batch, columns))
+    highest = np.empty((batch, columns))
+    for task in numba.prange(batch * blocks):
+        vector, start = task // blocks, task % blocks * _LANES
+        width = min(_LANES, columns - start)
+        state = np.zeros((rows, _LANES), np.int64)
+        n = np.zeros(_LANES, np.int64)
+        for row in range(rows):
+            for k in range(width):
+                state[row, k] = 2 * weights[row, start + k] + bits[vector, row]
+                n[k] += state[row, k] == 3
+        # (.., lanes): a cell seen from (b, K), and f, g, h, f2, g2, h2 as in `ladder._solve_far`
+        cells = np.empty((rows, 3, _LANES))
+        below = np.empty((rows, 6, _LANES))
+        f, g, h = np.zeros(_LANES), np.zeros(_LANES), np.zeros(_LANES)
+        f2, g2, h2 = np.zeros(_LANES), np.zeros(_LANES), np.full(_LANES, r_sink)
+        for row in range(rows - 1, -1, -1):
+            cell, part = cells[row], below[row]
+            for k in range(_LANES):
+                line = tangent[row, n[k], state[row, k]]
+                cell[0, k], cell[1, k], cell[2, k] = line[0], line[1], line[2]
+            r_b = r_bl if row < rows - 1 else 0.0
+            r_s = r_sl if row < rows - 1 else 0.0
+            for k in range(_LANES):
+                pivot = 1 / (1 + g[k] * r_b)
+                passed = g2[k] * r_b
+                fk, gk, hk = f[k] * pivot, g[k] * pivot, h[k] * pivot
+                f2k = f2[k] - passed * fk
+                h2k = h2[k] + r_s - passed * hk
+                g2k = g2[k] - passed * gk
+                pivot = 1 / (1 - cell[2, k] * h2k)
+                c = (cell[0, k] + cell[2, k] * f2k) * pivot
+                p = (cell[1, k] + cell[2, k] * g2k) * pivot
+                q = cell[2, k] * h2k * pivot
+                cell[0, k], cell[1, k], cell[2, k] = c, p, q
+                f[k], g[k], h[k] = fk + hk * c + c, gk + hk * p + p, hk + hk * q + q
+                f2[k], g2[k], h2[k] = f2k + h2k * c, g2k + h2k * p, h2k + h2k * q
+                part[0, k], part[1, k], part[2, k] = f[k], g[k], h[k]
+                part[3, k], part[4, k], part[5, k] = f2[k], g2[k], h2[k]
+        b, K = np.full(_LANES, v_read), np.zeros(_LANES)
+        low, high = np.full(_LANES, v_read), np.zeros(_LANES)
+        all_moved, on_moved = np.zeros(_LANES), np.zeros(_LANES)
+        b0, s0 = np.empty(_LANES), np.empty(_LANES)
+        resistance = r_driver
+        for row in range(rows):
+            cell, part, which = cells[row], below[row], state[row]
+            for k in range(_LANES):
+                b0[k], s0[k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
+            for k in range(_LANES):
+                J = (part[0, k] + part[1, k] * b[k] + part[2, k] * K[k]) / (1 + part[1, k] * resistance)
+                b[k] -= resistance * J
+                s = part[3, k] + part[4, k] * b[k] + part[5, k] * K[k]
+                K[k] += cell[0, k] + cell[1, k] * b[k] + cell[2, k] * K[k]
+                way = abs(b[k] - b0[k]) + abs(s - s0[k])
+                all_moved[k] += way * way
+                on_moved[k] += way * way * (which[k] == 3)
+                low[k] = min(low[k], min(b[k], b0[k]))
+                high[k] = max(high[k], max(s, s0[k]))
+            resistance = r_bl
+        for k in range(width):
+            current[vector, start + k] = K[k]
+            moved[0, vector, start + k] = on_moved[k]
+            moved[1, vector, start + k] = all_moved[k] - on_moved[k]
+            lowest[vector, start + k] = low[k]
+            highest[vector, start + k] = high[k]
+    return current, moved, lowest, highest
