@@ -99,15 +99,20 @@ def test_a_fitted_reference_gets_more_codes_right(network, digits, sram_table, r
     assert distance(reference) < distance("unit")
 
 
-def test_results_do_not_depend_on_how_a_batch_is_cut(network, digits, sram_table, monkeypatch):
-    design = design_of(3.2)
-    tiled = tile_network(network, design, sram_table, mitigation="none", calibration=digits)
+@pytest.mark.parametrize("mitigation", ["none", "both"])
+@pytest.mark.parametrize("rows_active", [16, 64])
+def test_results_do_not_depend_on_how_a_batch_is_cut(
+    network, digits, sram_table, monkeypatch, rows_active, mitigation
+):
+    design = design_of(3.2, rows_active=rows_active)
+    tiled = tile_network(network, design, sram_table, mitigation=mitigation, calibration=digits)
     logits = []
-    for budget in (1e3, 1e9):
+    for budget in (1e3, 3e5, 1e9):
         monkeypatch.setattr(inference, "CHUNK_BYTES", budget)
         with running(network, tiled):
             logits.append(predict_logits(network, digits))
-    assert torch.equal(*logits)
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[2])
 
 
 def test_a_design_file_holds_tile_converter_and_read(tmp_path):
