@@ -16,7 +16,7 @@ from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.device import products_on
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
-from spicekit.networks.layers import binary_layers, bit_sliced
+from spicekit.networks.layers import binary_layers, on_sign_products
 
 Layers = dict[str, PackedLayer]
 Probe = Callable[[PackedLayer, Applied], None]
@@ -77,7 +77,7 @@ def on_tiles(
     by_layer = codes if isinstance(codes, Mapping) else dict.fromkeys(modules, codes)
     for name, module in modules.items():
         product = _product(layers[name], by_layer[name], probe, first_image, planes=module.bits)
-        module.product = bit_sliced(product, bits=module.bits)  # type: ignore[assignment,method-assign]
+        module.product = on_sign_products(module, product)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

@@ -76,5 +76,5 @@ def card_text(card: Card, *, sha256: str) -> str:
 
 _PRECISION = {
     1: "binary weights and inputs, and pad with -1",
-    4: "weights and inputs of four bits, the odd integers from -15 to 15, and pad with -15",
+    4: "weights from -8 to 7, inputs from 0 to 15, and pad with 0",
 }

@@ -46,6 +46,9 @@ class BinaryConv2d(nn.Module):
     bits = 1
     """Of a weight and of an input."""
 
+    padding_level = -1.0
+    """What is put around the image: all bits 0."""
+
     def __init__(
         self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1, padding: int = 1
     ) -> None:
@@ -74,21 +77,20 @@ class BinaryConv2d(nn.Module):
 
     def product(self, signs: Tensor) -> Tensor:
         """Integer dot products (n, c_out, h_out, w_out) float32 of signs (n, c_in, h, w)."""
-        padded = functional.pad(signs, (self.padding,) * 4, value=1.0 - 2**self.bits)
+        padded = functional.pad(signs, (self.padding,) * 4, value=self.padding_level)
         dots = functional.conv2d(padded, self.weight_levels(), stride=self.stride)
         # Fast convolution algorithms (Winograd) work with fractions; the true result is an integer.
         return dots if self.training else dots.round()
 
+    @torch.no_grad()
     def weight_bits(self) -> Tensor:
-        """Weights as stored in cells: (bits c_out, c_in, k, k) uint8, 1 for +1 and 0 for -1; low planes first."""
-        with torch.no_grad():
-            return bit_planes(self.weight_levels(), bits=self.bits).flatten(0, 1)
+        """Weights as stored in cells: (bits c_out, c_in, k, k) uint8; of signs, 1 for +1 and 0 for -1."""
+        return (self.weight_levels() > 0).to(torch.uint8)
 
     @torch.no_grad()
     def set_weight_bits(self, planes: Tensor) -> None:
-        """Latent weights in the middle of what the bits (bits c_out, c_in, k, k) stand for."""
-        code = torch.einsum("p,p...->...", _powers(self.bits), _apart(planes.float(), 0, self.bits))
-        self.weight.copy_((2 * code + 1 - 2**self.bits) / (2**self.bits - 1))
+        """Latent weights that the bits (bits c_out, c_in, k, k) stand for."""
+        self.weight.copy_(2.0 * planes - 1)
 
     @torch.no_grad()
     def clip_latent(self) -> None:
@@ -104,73 +106,103 @@ class BinaryConv2d(nn.Module):
 
 
 class MultiBitConv2d(BinaryConv2d):
-    """A convolution whose weights and inputs have four bits, for comparison: the sum of 16 binary ones.
+    """A convolution of four-bit weights with four-bit inputs, for comparison: the sum of 16 layers of bits.
 
-    With signs s_p and t_q, sum(2^p s_p) and sum(2^q t_q) are the odd integers from -15 to 15, and the dot product of
-    two vectors of such numbers is sum(2^(p+q) dot(s_p, t_q)): bit-sliced, it runs on the tiles of a binary layer.
-    Padding is all bits 0, -15.
+    Inputs pass a ReLU and are unsigned, x = sum(2^q a_q) from 0 to 15; weights are in two's complement,
+    w = u_0 + 2 u_1 + 4 u_2 - 8 u_3 from -8 to 7. The dot product of vectors of both is the sum of v_p 2^q sum(u_p a_q),
+    v = 1, 2, 4, -8: bit-sliced, it runs on the tiles of a binary layer. Padding is 0, all bits 0.
 
-    Weights are quantised uniformly in [-1, 1], inputs in [-2, 2]; batch norm makes both scales free. Assumed: inputs
-    within two standard deviations, weights that begin with a deviation of 1 / 2.7, near what loses least of a normal
-    variable at 16 uniform levels.
+    Signed weights and inputs that are mostly small or zero are what networks of a few bits have; their planes are
+    sparse where they count most (docs/decisions/four-bits.md).
+
+    Both are quantised uniformly, as loses least of a normal variable (Max, "Quantizing for minimum distortion", IRE
+    Trans. Inf. Theory 6, 1960): weights with the step of 16 levels, inputs with that of the upper half of 32. Batch
+    norm makes both scales free.
     """
 
     bits = 4
+    padding_level = 0.0
 
     def __init__(
         self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1, padding: int = 1
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size=kernel_size, stride=stride, padding=padding)
-        nn.init.normal_(self.weight, std=1 / 2.7)
+        nn.init.normal_(self.weight, std=1 / (8 * STEP_OF_16))
 
     def input_levels(self, values: Tensor) -> Tensor:
-        """Odd integers of real inputs of any shape."""
-        levels: Tensor = _OddInteger.apply(values / 2, self.bits)  # type: ignore[no-untyped-call]
+        """Integers from 0 to 15 of real inputs of any shape."""
+        levels: Tensor = _Integer.apply(values / STEP_OF_32, 0, 15)  # type: ignore[no-untyped-call]
         return levels
 
     def weight_levels(self) -> Tensor:
-        """Odd integers (c_out, c_in, k, k)."""
-        levels: Tensor = _OddInteger.apply(self.weight, self.bits)  # type: ignore[no-untyped-call]
+        """Integers from -8 to 7 (c_out, c_in, k, k)."""
+        levels: Tensor = _Integer.apply(8 * self.weight, -8, 7)  # type: ignore[no-untyped-call]
         return levels
 
+    @torch.no_grad()
+    def weight_bits(self) -> Tensor:
+        """Weights as stored in cells: (4 c_out, c_in, k, k) uint8, low planes first."""
+        return bit_planes(self.weight_levels()).flatten(0, 1)
 
-def bit_planes(levels: Tensor, *, bits: int) -> Tensor:
-    """Bits (bits, ..) uint8, low ones first, of odd integers (..) from 1 - 2^bits to 2^bits - 1.
+    @torch.no_grad()
+    def set_weight_bits(self, planes: Tensor) -> None:
+        """Latent weights that the bits (4 c_out, c_in, k, k) stand for."""
+        self.weight.copy_(_weighed(planes.float(), axis=0) / 8)
 
-    >>> bit_planes(torch.tensor([-3.0, -1.0, 1.0, 3.0]), bits=2).tolist()
-    [[0, 1, 0, 1], [0, 0, 1, 1]]
+    @torch.no_grad()
+    def clip_latent(self) -> None:
+        """Keep the latent weights where they have levels, -8 / 8 to 7 / 8."""
+        self.weight.clamp_(-1.0, 7 / 8)
+
+
+# In standard deviations, of 16 and of 32 levels: Max's table I.
+STEP_OF_16, STEP_OF_32 = 0.3352, 0.1881
+_PLACES = (1.0, 2.0, 4.0, -8.0)
+"""What each bit of a weight stands for."""
+
+
+def bit_planes(levels: Tensor) -> Tensor:
+    """Bits (4, ..) uint8, low ones first, of integers (..): unsigned up to 15, or from -8 to 7 in two's complement.
+
+    >>> bit_planes(torch.tensor([5.0, 7.0, -1.0, -8.0])).tolist()
+    [[1, 1, 1, 0], [0, 1, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1]]
     """
-    code = ((levels + (2**bits - 1)) / 2).to(torch.uint8)
-    return torch.stack([code >> place & 1 for place in range(bits)])
+    code = levels.to(torch.int16)
+    return torch.stack([code >> place & 1 for place in range(len(_PLACES))]).to(torch.uint8)
 
 
-def bit_sliced(product: Callable[[Tensor], Tensor], *, bits: int) -> Callable[[Tensor], Tensor]:
-    """The product of a layer of several bits, from one of signs (n, c_in, h, w) that gives all weight planes.
+def on_sign_products(layer: BinaryConv2d, product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A layer's product, from one that takes signs (n, c_in, h, w) to dot products with all planes of its weights.
 
-    That one returns (n, bits c_out, h, w); each plane of the inputs is a call.
+    That one returns (n, bits c_out, h, w); each plane of the inputs is a call. With signs s = 2 u - 1, the common ones
+    of two vectors are sum(u a) = (dot + 2 sum(u) + 2 sum(a) - n) / 4.
     """
-    if bits == 1:
+    if layer.bits == 1:
         return product
+    bits = layer.weight_bits()
+    inputs = bits[0].numel()
+    weight_ones = bits.sum(dim=(1, 2, 3))[:, None, None]
 
     def sliced(levels: Tensor) -> Tensor:
-        total: Tensor | float = 0.0
-        for place, plane in enumerate(bit_planes(levels, bits=bits)):
-            dots = _apart(product(2.0 * plane - 1), 1, bits)
-            total = total + 2**place * torch.einsum("p,np...->n...", _powers(bits), dots)
-        assert isinstance(total, Tensor)
+        total = torch.tensor(0.0, device=levels.device)
+        for place, plane in enumerate(bit_planes(levels)):
+            dots = product(2.0 * plane - 1)
+            window = functional.pad(plane.float().sum(dim=1, keepdim=True), (layer.padding,) * 4)
+            ones = functional.conv2d(
+                window, torch.ones_like(bits[:1, :1], dtype=dots.dtype), stride=layer.stride
+            )
+            common = (dots + 2 * weight_ones + 2 * ones.round() - inputs) / 4
+            total = total + 2**place * _weighed(common, axis=1)
         return total
 
     return sliced
 
 
-def _apart(values: Tensor, axis: int, bits: int) -> Tensor:
-    """Planes that lie one behind the other along an axis, on an axis of their own."""
-    apart: Tensor = values.reshape(*values.shape[:axis], bits, -1, *values.shape[axis + 1 :])
-    return apart
-
-
-def _powers(bits: int) -> Tensor:
-    return torch.tensor([2.0**place for place in range(bits)])
+def _weighed(planes: Tensor, *, axis: int) -> Tensor:
+    """Sum of weight planes that lie one behind the other along an axis, each times what its bits stand for."""
+    planes_apart = planes.movedim(axis, 0).reshape(len(_PLACES), -1, *planes.movedim(axis, 0).shape[1:])
+    places = torch.tensor(_PLACES, device=planes.device)
+    return torch.einsum("p,p...->...", places, planes_apart).movedim(0, axis)
 
 
 def binary_layers(network: nn.Module) -> dict[str, BinaryConv2d]:
@@ -207,16 +239,17 @@ class _WeightSign(torch.autograd.Function):
         return grads[0]
 
 
-class _OddInteger(torch.autograd.Function):
-    """2^bits odd integers of values from -1 to 1, with the straight-through gradient inside."""
+class _Integer(torch.autograd.Function):
+    """The nearest integer within bounds, with the straight-through gradient inside them."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bits: int) -> Tensor:
+    def forward(ctx: Any, values: Tensor, lowest: int, highest: int) -> Tensor:
         ctx.save_for_backward(values)
-        ctx.steps = 2**bits
-        return (2 * torch.floor(values * (ctx.steps / 2)) + 1).clamp_(1 - ctx.steps, ctx.steps - 1)
+        ctx.bounds = lowest, highest
+        return values.round().clamp_(lowest, highest)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         values: Tensor = ctx.saved_tensors[0]
-        return grads[0] * (values.abs() <= 1) * ctx.steps, None
+        lowest, highest = ctx.bounds
+        return grads[0] * ((values >= lowest) & (values <= highest)), None, None

@@ -7,7 +7,14 @@ import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from spicekit.networks.layers import BinaryConv2d, MultiBitConv2d, binary_layers, bit_sliced, signs_of
+from spicekit.networks.layers import (
+    BinaryConv2d,
+    MultiBitConv2d,
+    binary_layers,
+    bit_planes,
+    on_sign_products,
+    signs_of,
+)
 
 
 def counted(values, weights, *, stride, padding):
@@ -124,33 +131,65 @@ def multi_bit(kernel_size=3, stride=1, padding=1):
     return MultiBitConv2d(5, 3, kernel_size=kernel_size, stride=stride, padding=padding).eval()
 
 
-def test_four_bits_are_odd_integers_up_to_15():
-    layer = multi_bit()
-    levels = layer.input_levels(torch.linspace(-3, 3, 601))
-    assert levels.unique().tolist() == list(range(-15, 16, 2))
+def test_inputs_of_four_bits_are_integers_up_to_15_and_zero_where_negative():
+    levels = multi_bit().input_levels(torch.linspace(-3, 3, 601))
+    assert levels.unique().tolist() == list(range(16))
     assert (levels.diff() >= 0).all()
-    assert layer.input_levels(torch.tensor([0.0, -1e-6, 2.0, -2.0])).tolist() == [1, -1, 15, -15]
-    assert set(layer.weight_levels().unique().tolist()) <= set(range(-15, 16, 2))
+    assert multi_bit().input_levels(torch.tensor([-5.0, 0.0, 0.1881, 9.0])).tolist() == [0, 0, 1, 15]
 
 
-def test_weight_bits_of_four_planes_make_the_levels_again():
+def test_padding_of_four_bits_is_zero():
+    layer = MultiBitConv2d(1, 1).eval()
+    torch.nn.init.constant_(layer.weight, 7 / 8)
+    assert layer(torch.full((1, 1, 1, 1), 9.0)).item() == 7 * 15  # the pixel alone
+
+
+def test_weights_of_four_bits_are_in_twos_complement():
     layer, copy = multi_bit(), multi_bit()
     planes = layer.weight_bits()
     assert planes.shape == (12, 5, 3, 3)
-    signs = 2 * planes.reshape(4, 3, 5, 3, 3).float() - 1
-    assert torch.equal(
-        (signs * torch.tensor([1, 2, 4, 8]).reshape(4, 1, 1, 1, 1)).sum(0), layer.weight_levels()
-    )
+    assert {-1, 0, 1} < set(layer.weight_levels().unique().tolist()) <= set(range(-8, 8))
+    places = torch.tensor([1.0, 2.0, 4.0, -8.0]).reshape(4, 1, 1, 1, 1)
+    assert torch.equal((places * planes.reshape(4, 3, 5, 3, 3)).sum(0), layer.weight_levels())
     copy.weight.data.zero_()
     copy.set_weight_bits(planes)
     assert torch.equal(copy.weight_levels(), layer.weight_levels())
 
 
+def test_a_latent_weight_of_four_bits_can_always_turn_back(values):
+    layer = multi_bit().train()
+    torch.nn.init.constant_(layer.weight, 100.0)
+    layer.weight.data[0] *= -1
+    layer.clip_latent()
+    layer(torch.from_numpy(values)).square().sum().backward()
+    assert (layer.weight.grad != 0).all()
+    assert layer.weight_levels().unique().tolist() == [-8, 7]
+
+
+def test_gradient_of_an_input_of_four_bits_passes_where_it_is_not_cut_off():
+    inputs = torch.tensor([-0.1, 0.05, 1.0, 2.8, 2.9], requires_grad=True)
+    multi_bit().input_levels(inputs).sum().backward()
+    assert (inputs.grad != 0).tolist() == [False, True, True, True, False]
+
+
 @pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0)])
-def test_four_bits_are_the_sum_of_sixteen_binary_layers(values, kernel_size, stride, padding):
+def test_four_bits_are_the_sum_of_sixteen_layers_of_bits(kernel_size, stride, padding):
+    layer = multi_bit(kernel_size, stride, padding)
+    geometry = {"stride": stride, "padding": padding}
+    levels = layer.input_levels(1.5 * torch.randn(2, 5, 7, 6))
+    weights = layer.weight_bits().reshape(4, 3, 5, kernel_size, kernel_size).float()
+    total = sum(
+        v * 2**q * torch.nn.functional.conv2d(plane.float(), weight, **geometry)
+        for q, plane in enumerate(bit_planes(levels))
+        for v, weight in zip((1, 2, 4, -8), weights, strict=True)
+    )
+    assert torch.equal(total.round(), layer.product(levels))
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0)])
+def test_four_bits_run_on_products_of_signs(kernel_size, stride, padding):
     layer = multi_bit(kernel_size, stride, padding)
     planes = BinaryConv2d(5, 12, kernel_size=kernel_size, stride=stride, padding=padding).eval()
     planes.set_weight_bits(layer.weight_bits())
-    inputs = 1.5 * torch.randn(2, 5, 7, 6)
-    sliced = bit_sliced(planes.product, bits=4)(layer.input_levels(inputs))
-    assert torch.equal(sliced, layer(inputs))
+    levels = layer.input_levels(1.5 * torch.randn(2, 5, 7, 6))
+    assert torch.equal(on_sign_products(layer, planes.product)(levels), layer.product(levels))
