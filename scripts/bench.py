@@ -29,7 +29,7 @@ from spicekit.engines.fast import Codes, fit_reference, read_model
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.mesh_fast import RMS_LIMIT, correction
 from spicekit.engines.spice import sensed, tile_job
-from spicekit.engines.tile import Tile, read_currents
+from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import MissingTable, SpiceFailed
 from spicekit.evaluate.design import Design
@@ -240,7 +240,7 @@ def _exact_errors(specs: list[TileSpec], *, name: Callable[[TileSpec], str]) -> 
             table = _table(spec)
             ours = read_currents(Tile(spec, table, weights), bits, engine="exact")[:, 0]
             error = abs(ours - true)
-            found = {
+            found: dict[str, Any] = {
                 "cells": name(spec),
                 "pattern": kind,
                 "error": float((error.max(axis=1) / abs(true).max(axis=1)).max()),
@@ -249,7 +249,7 @@ def _exact_errors(specs: list[TileSpec], *, name: Callable[[TileSpec], str]) -> 
                 "ohm": spec.wires.segment(spec.segment_names[0]),
                 "sense_end": spec.sense_end,
             }
-            key = found["cells"], kind
+            key = name(spec), kind
             if key not in worst or found["error"] > worst[key]["error"]:
                 worst[key] = found
     return list(worst.values())
@@ -264,7 +264,8 @@ def _patterns(spec: TileSpec) -> Iterator[tuple[str, Bits, Bits]]:
     first, last = np.eye(spec.rows, dtype=np.uint8)[[[0], [-1]]]
     ones = np.ones(i.shape, np.uint8)
     far = (i == spec.rows - 1) & (j == spec.columns - 1)
-    yield "random", *(rng.integers(0, 2, shape, dtype=np.uint8) for shape in (i.shape, (4, spec.rows)))
+    stored = rng.integers(0, 2, i.shape, dtype=np.uint8)
+    yield "random", stored, rng.integers(0, 2, (4, spec.rows), dtype=np.uint8)
     yield "all ON", ones, every
     yield "all OFF", 0 * ones, every
     for kind, bits in (("near", first), ("far", last)):
@@ -331,6 +332,8 @@ def _table(spec: TileSpec) -> IVTable:
 @functools.cache
 def _swept(reram: str) -> IVTable:
     ((_, sweep),) = characterise([Characterisation(_bitline_spec(reram, 64, 0.0))])
+    if isinstance(sweep, Failure):
+        raise SpiceFailed(sweep.reason)
     return sweep.table()
 
 
@@ -363,15 +366,16 @@ def _mismatch_error(cell: CellName, rows: int, active: int, ohm: float, amount: 
     spec = _spec(cell, rows, active, ohm)
     table = find_table(spec)
     rng = np.random.default_rng(SEED)
+    runs: tuple[tuple[Variation, EngineName], ...] = (
+        (amount, "exact"),
+        (amount, "fast"),
+        (NO_VARIATION, "exact"),
+        (NO_VARIATION, "fast"),
+    )
     tiles = [
         tuple(
             read_currents(Tile(spec, table, weights, die), bits, engine=engine) / lsb(spec, table)
-            for die, engine in (
-                (amount, "exact"),
-                (amount, "fast"),
-                (NO_VARIATION, "exact"),
-                (NO_VARIATION, "fast"),
-            )
+            for die, engine in runs
         )
         for weights, bits in (
             (_uniform(rows, spec.columns, dense, rng), _uniform(50, rows, 0.5, rng))

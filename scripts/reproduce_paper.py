@@ -86,7 +86,7 @@ def _points(point: Point, network: str, data: str, folder: Path | None, images: 
     changed = point.replace(run={**point.run.model_dump(), **run, "images": images})
     if point.design.ablation.layer is None:
         return [changed]
-    few = {**changed.run.model_dump(), "images": min(images, QUICK_LAYER_IMAGES)}
+    few = changed.run.replace(images=min(images, QUICK_LAYER_IMAGES))
     return [
         Point(design=changed.design.replace(ablation={"layer": layer}), run=few)
         for layer in binary_layers(load_network(network, data=data))
