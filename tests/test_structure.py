@@ -71,6 +71,6 @@ def test_the_command_line_starts_without_heavy_libraries():
     import sys
 
     heavy = "torch", "matplotlib", "PySpice", "numba", "scipy", "dask", "sklearn"
-    code = f"import sys, spicekit.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, spicekit.cli.app; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -16,7 +16,7 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Also make tables that are up to date.")] = False,
 ) -> None:
     """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
-    from spicekit.spice.simulator import prepare
+    from spicekit.spice.server import prepare
 
     prepare()
     from spicekit.cli.display import jobs_bars

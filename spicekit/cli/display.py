@@ -1,10 +1,13 @@
 """What the verbs share on the terminal: stages under way, tables of evaluations."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
     from spicekit.evaluate.evaluation import Evaluation
     from spicekit.report.sheets import Sheet
     from spicekit.tables.calibrate import Progress
@@ -36,32 +39,33 @@ def jobs_bars() -> Iterator[Callable[[str], Callable[["Progress"], None]]]:
 
     Yields a function that takes a title and returns the function that reports progress; a bar appears with its first.
     """
-    from rich import progress as bars
-
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TextColumn("left:"),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns) as shown:
+    with ExitStack() as stack:
+        bars = functools.cache(lambda: stack.enter_context(_bars()))
 
         def add(title: str) -> Callable[["Progress"], None]:
-            task = shown.add_task(title, start=False, total=None, visible=False)
+            task = functools.cache(lambda: bars().add_task(title))
 
             def report(now: "Progress") -> None:
                 failed = f", {now.failed} failed" if now.failed else ""
                 done = now.made + now.kept + now.failed
-                shown.start_task(task)
-                shown.update(
-                    task, description=f"{title}{failed}", total=now.total, completed=done, visible=True
-                )
+                bars().update(task(), description=f"{title}{failed}", total=now.total, completed=done)
 
             return report
 
         yield add
+
+
+def _bars() -> "Bars":
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left:"),
+        progress.TimeRemainingColumn(),
+    )
 
 
 def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:

@@ -71,6 +71,8 @@ class Outcome:
     """One for each step."""
     seconds: float
     """That ngspice took, s."""
+    ngspice: str
+    """Its version."""
 
 
 @dataclass(frozen=True)

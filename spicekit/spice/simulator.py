@@ -1,29 +1,25 @@
 """ngspice in worker processes: a deck and analysis commands in, waves out.
 
-Each job has a time limit and workers are recycled, so that a hang or a crash costs one job and memory stays bounded.
-Workers are forked by a server process that has imported what they need: one starts in hundredths of a second, and
-none inherits the threads of the caller.
+Each worker has a pipe of its own, so that it is known which job a hang or a crash costs: each job has a time limit
+and, if its worker dies, a second one. Workers are replaced now and then, so that memory stays bounded.
 """
 
-import collections
 import ctypes.util
 import functools
 import itertools
-import multiprocessing
-import multiprocessing.forkserver
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any, TypeVar
 
 from spicekit.errors import MissingTool, SpiceFailed
 from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Step, Waves
-from spicekit.spice.worker import LOST, run_job, version
-
-if TYPE_CHECKING:
-    from pebble import ProcessPool
+from spicekit.spice.server import CONTEXT, prepare
+from spicekit.spice.worker import serve
 
 __all__ = [
     "FALLBACKS",
@@ -35,18 +31,13 @@ __all__ = [
     "Waves",
     "available_cores",
     "ngspice_version",
-    "prepare",
     "simulate",
     "simulate_all",
 ]
 
+T = TypeVar("T")
+
 INSTALL_HINT = "install it with: apt-get install ngspice libngspice0"
-
-
-def prepare() -> None:
-    """Start the server that forks workers and return at once; whoever waits for none saves half a second."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
-    multiprocessing.forkserver.ensure_running()
 
 
 def ngspice_version() -> str:
@@ -98,58 +89,36 @@ def simulate_all(
     MissingTool
         If libngspice or PySpice is not there.
     """
-    from pebble import ProcessExpired
-
     library = _library()
-    workers = workers or available_cores()
-    coming = ((index, job, 2) for index, job in enumerate(jobs))
-    again: collections.deque[tuple[int, Job, int]] = collections.deque()
-    running: dict[Future[Outcome], tuple[int, Job, int]] = {}
+    crew = [_Worker(library) for _ in range(workers or available_cores())]
+    free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
-    def take(count: int) -> Iterator[tuple[int, Job, int]]:
-        while again and count > 0:
-            count -= 1
-            yield again.popleft()
-        yield from itertools.islice(coming, count)
-
-    while True:
+    def lent(action: Callable[[_Worker], T]) -> T:
+        worker = free.get()
         try:
-            with _pool(workers) as pool:
-                while True:
-                    for index, job, lives in take(_QUEUED * workers - len(running)):
-                        running[_scheduled(pool, job, library, timeout)] = index, job, lives
-                    if not running:
-                        return
-                    done = wait(running, timeout + 2 * _GRACE, FIRST_COMPLETED).done
-                    if not done:
-                        raise BrokenProcessPool("a worker died between taking a job and saying so")
-                    for future in done:
-                        death = future.exception()
-                        if isinstance(death, BrokenProcessPool):
-                            raise death
-                        index, job, lives = running.pop(future)
-                        if isinstance(death, ProcessExpired):
-                            lives -= death.exitcode != LOST
-                            if lives:
-                                again.append((index, job, lives))
-                                continue
-                        yield index, _outcome(future, timeout)
-        except BrokenProcessPool:  # a worker died before it said which job it had taken
-            for index, job, lives in running.values():
-                if lives > 1:
-                    again.append((index, job, lives - 1))
-                else:
-                    yield index, Failure("the ngspice worker process died, twice (before it began)")
-            running.clear()
+            return action(worker)
+        finally:
+            free.put(worker)
 
-
-def _scheduled(pool: "ProcessPool", job: Job, library: str, timeout: float) -> Future[Outcome]:
-    try:
-        return pool.schedule(run_job, args=[job, library, timeout + _GRACE], timeout=timeout)
-    except RuntimeError as error:
-        failed: Future[Outcome] = Future()
-        failed.set_exception(BrokenProcessPool(str(error)))
-        return failed
+    coming = enumerate(jobs)
+    running: dict[Future[Outcome | Failure], int] = {}
+    with ThreadPoolExecutor(len(crew)) as threads:  # each waits for one worker
+        try:
+            for worker in crew:
+                free.put(worker)
+                threads.submit(lent, _Worker.start)  # while the first job is drawn
+            while True:
+                for index, job in itertools.islice(coming, _QUEUED * len(crew) - len(running)):
+                    run = functools.partial(_Worker.run, job=job, timeout=timeout)
+                    running[threads.submit(lent, run)] = index
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for worker in crew:
+                worker.dismiss()
 
 
 def available_cores() -> int:
@@ -157,10 +126,11 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-_PRELOAD = ["__main__", "spicekit.spice.worker", "PySpice.Spice.NgSpice.Shared"]
-_JOBS_PER_WORKER = 100  # recycle: bounds what ngspice leaks, about 50 kB a sweep
 _QUEUED = 3  # jobs per worker, one of them running, so that none waits for its next
-_GRACE = 5.0  # s, after which a worker whose pool did not stop it stops itself
+_JOBS_PER_WORKER = 100  # bounds what ngspice leaks, about 50 kB a sweep
+_LIVES = 2  # workers that a job may cost
+_START = 60.0  # s that a worker may take to start, on a machine that has much else to do
+_GRACE = 5.0  # s, after which a worker that nobody stopped stops itself
 
 
 @functools.cache
@@ -173,38 +143,83 @@ def _library() -> str:
 
 @functools.cache
 def _version(library: str) -> str:
-    with _pool(1) as pool:
-        try:
-            return str(pool.schedule(version, args=[library], timeout=60.0).result())
-        except Exception as error:
-            what = "PySpice" if isinstance(error, ImportError) else f"libngspice ({library})"
-            cure = "install it with: pip install PySpice" if isinstance(error, ImportError) else INSTALL_HINT
-            raise MissingTool(f"{what} does not start ({error}); {cure}") from error
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator["ProcessPool"]:
-    """Worker processes; when the caller leaves early, what they run is stopped."""
-    from pebble import ProcessPool
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    with ProcessPool(max_workers=workers, max_tasks=_JOBS_PER_WORKER, context=context) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise
-
-
-def _outcome(future: Future[Outcome], timeout: float) -> Outcome | Failure:
-    from pebble import ProcessExpired
-
+    worker = _Worker(library)
     try:
-        return future.result()
-    except TimeoutError:
-        return Failure(f"ngspice took longer than {timeout:g} s and was stopped")
-    except ProcessExpired as error:
-        return Failure(f"the ngspice worker process died, twice ({error})")
-    except SpiceFailed as error:
-        return Failure(str(error))
+        return worker.start()
+    except (EOFError, ConnectionError):
+        raise MissingTool(f"libngspice ({library}) crashes when it starts; re{INSTALL_HINT}") from None
+    finally:
+        worker.dismiss()
+
+
+class _Worker:
+    """A process that runs one job after the other; if it has ended, the next job starts another."""
+
+    def __init__(self, library: str) -> None:
+        self._library = library
+        self._lock = threading.Lock()
+        self._process: ForkServerProcess | None = None
+        self._pipe: Connection[Any, Any]
+        self._served = 0
+        self._dismissed = False
+
+    def start(self) -> str:
+        """Start the process; returns its version of ngspice.
+
+        Raises
+        ------
+        MissingTool
+            If libngspice or PySpice is not there.
+        EOFError, ConnectionError
+            If the process dies.
+        """
+        with self._lock:
+            if self._dismissed:
+                raise CancelledError
+            prepare()
+            pipe, theirs = CONTEXT.Pipe()
+            process = CONTEXT.Process(target=serve, args=(theirs, self._library), daemon=True)
+            process.start()
+            theirs.close()
+            self._process, self._pipe, self._served = process, pipe, 0
+        version = pipe.recv() if pipe.poll(_START) else TimeoutError("it takes too long")
+        if not isinstance(version, Exception):
+            return str(version)
+        self._end()
+        if isinstance(version, ImportError):
+            raise MissingTool(f"PySpice does not start ({version}); install it with: pip install PySpice")
+        raise MissingTool(f"libngspice ({self._library}) does not start ({version}); {INSTALL_HINT}")
+
+    def run(self, job: Job, timeout: float) -> Outcome | Failure:
+        """Run a job; what it does to the process, costs no other job."""
+        for _ in range(_LIVES):
+            try:
+                if self._process is None or not self._process.is_alive():
+                    self.start()
+                self._pipe.send((job, timeout + _GRACE))
+                if not self._pipe.poll(timeout):
+                    self._end()
+                    return Failure(f"ngspice took longer than {timeout:g} s and was stopped")
+                answer: Outcome | Failure | Exception = self._pipe.recv()
+            except (EOFError, ConnectionError):
+                self._end()
+                continue
+            self._served += 1
+            if not isinstance(answer, Outcome) or self._served == _JOBS_PER_WORKER:
+                self._end()
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        return Failure("the ngspice worker process died, twice")
+
+    def dismiss(self) -> None:
+        """Stop the process, whatever it does, for good."""
+        self._dismissed = True
+        self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            if self._process:
+                self._process.kill()
+                self._process.join()
+                self._process = None

@@ -1,4 +1,4 @@
-"""Runs one job in this process; the only module that knows PySpice.
+"""Runs jobs in this process; the only module that knows PySpice.
 
 PySpice warns that it does not know ngspice 39, and takes every note on stderr, gmin stepping's too, for a failure:
 whether an analysis came to its end is therefore asked of ngspice itself (`$sim_status`).
@@ -12,22 +12,35 @@ import resource
 import signal
 import tempfile
 import time
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from spicekit.errors import SpiceFailed
-from spicekit.spice.job import Fallback, Job, Outcome, Run, Step
-
-LOST = 77
-"""Exit status of a worker that does not trust its ngspice any more."""
+from spicekit.spice.job import Failure, Fallback, Job, Outcome, Run, Step
 
 
-def version(library: str) -> str:
-    """Version of ngspice, by loading its shared library."""
-    return str(_ngspice(library).ngspice_version)
+def serve(pipe: Connection, library: str) -> None:
+    """Say the version of ngspice, then run what comes, until nobody asks any more.
+
+    Parameters
+    ----------
+    pipe : Connection
+        Brings jobs with their limits, takes outcomes, failures and, from faults of ours, exceptions. After anything
+        but an outcome, ngspice may not recover, or treat the next deck as part of this one.
+    library : str
+        File name of libngspice.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks
+    with contextlib.suppress(EOFError, ConnectionError):
+        pipe.send(_tried(lambda: str(_ngspice(library).ngspice_version)))
+        while True:
+            job, limit = pipe.recv()
+            pipe.send(_tried(functools.partial(run_job, job, library, limit)))
 
 
 def run_job(job: Job, library: str, limit: float) -> Outcome:
@@ -49,8 +62,6 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         ngspice = _ngspice(library)
-        if ngspice.lost:
-            os._exit(LOST)  # the pool gives this job to another worker
         start = time.perf_counter()
         runs = _attempt(ngspice, job, range(len(job.steps)))
         for fallback in job.fallbacks:
@@ -59,7 +70,7 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
                 break
             again = _attempt(ngspice, job, stopped, fallback)
             runs |= {index: run for index, run in again.items() if _reach(run) > _reach(runs[index])}
-        return Outcome(tuple(runs.values()), time.perf_counter() - start)
+        return Outcome(tuple(runs.values()), time.perf_counter() - start, str(ngspice.ngspice_version))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -67,6 +78,16 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
 _PATIENCE = 3  # steps
 _MEMORY = 8 << 30  # bytes; a full 256 x 256 tile takes two
 _BEYOND_REPAIR = "cannot recover"
+
+
+def _tried(action: Callable[[], object]) -> object:
+    try:
+        return action()
+    except SpiceFailed as error:
+        return Failure(str(error))
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # which does not cross process borders
+        return error
 
 
 @functools.cache
@@ -83,7 +104,6 @@ def _ngspice(library: str) -> Any:
     # ngspice evaluates BSIM4 with two OpenMP threads by default; where the cores are busy with other workers
     # they wait for one another, and a sweep takes 50 times as long.
     ngspice.exec_command("set num_threads=1")
-    ngspice.lost = False
     return ngspice
 
 
@@ -111,7 +131,6 @@ def _attempt(
                 break
         return runs
     except (NameError, RuntimeError) as error:  # all that PySpice raises
-        ngspice.lost = True  # ngspice may not recover, or treat the next deck as part of this one
         words = [part for part in (loading, _words(ngspice)) if part]
         raise SpiceFailed("ngspice: " + ("; ".join(words) or str(error))) from None
     finally:

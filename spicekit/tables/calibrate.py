@@ -64,7 +64,7 @@ def calibrate(
     force : bool
         Make every table, also those that are up to date.
     report : function
-        Called at the start and after each table.
+        Called when a table is begun and when one is done.
 
     Raises
     ------
@@ -75,7 +75,6 @@ def calibrate(
     NewerTable
         If the store holds a table of a newer schema, unless `force`.
     """
-    ngspice_version()
     by_name = {request.name: request for request in requests}
     became: dict[str, str] = {}
     faults: dict[str, str] = {}
@@ -104,8 +103,8 @@ def calibrate(
                 claims.drop(name)
             else:
                 yield by_name[name]
+                tell()
 
-    tell()
     if not force:
         for name, request in by_name.items():
             if sweep := _current(request, store):
@@ -116,6 +115,8 @@ def calibrate(
             _remove_parts(store, claims)
             later: list[str] = []
             for names, others in ((wanted, later), (later, None)):
+                if not names:
+                    continue
                 swept = characterise(lacking(names, others=others), workers=workers, timeout=timeout)
                 for request, outcome in swept:
                     if isinstance(outcome, Failure):
@@ -151,7 +152,7 @@ def _current(request: Characterisation, store: Path) -> Sweep | None:
         raise  # worth more than what would replace it
     except (MissingTable, BadTable):
         return None
-    return sweep if sweep.origin.get("key") == request.key else None
+    return sweep if sweep.origin.get("key") == request.key(ngspice_version()) else None
 
 
 def _fault(sweep: Sweep) -> str:

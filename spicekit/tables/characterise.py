@@ -24,7 +24,6 @@ from spicekit.spice.simulator import (
     Job,
     Outcome,
     Step,
-    ngspice_version,
     simulate_all,
 )
 from spicekit.tables.spread import TRANSISTORS, alters
@@ -121,11 +120,10 @@ class Characterisation:
         compiled = [card.compiled.sha256] if card.compiled else []
         return content_hash([*map(_substance, self.decks), *self.sample.alters, *compiled])
 
-    @property
-    def key(self) -> str:
+    def key(self, ngspice: str) -> str:
         """Changes with whatever may change a current: decks, sweep, version of ngspice."""
         sweep = [[step.analysis, *step.alters] for step in _steps(self)]
-        return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": ngspice_version()})
+        return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": ngspice})
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,11 +210,11 @@ def _steps(request: Characterisation) -> tuple[Step, ...]:
 def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> Sweep | Failure:
     current = np.full((2, 2 * POINTS, POINTS), np.nan)
     fallbacks: collections.Counter[str] = collections.Counter()
-    seconds = 0.0
+    seconds, ngspice = 0.0, ""
     for weight, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
             return Failure(f"weight {weight}: {outcome.reason}")
-        seconds += outcome.seconds
+        seconds, ngspice = seconds + outcome.seconds, outcome.ngspice
         for row, run in enumerate(outcome.runs):
             # A source's branch current flows into its plus node: that of vsl is what leaves the cell.
             branch = run.waves.get("vsl#branch", np.empty(0))
@@ -229,9 +227,9 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
         origin=provenance(
             {
                 "conditions": request.conditions,
-                "key": request.key,
+                "key": request.key(ngspice),
                 "deck_sha256": request.deck_hash,
-                "ngspice": ngspice_version(),
+                "ngspice": ngspice,
                 "ngspice_seconds": round(seconds, 3),
                 "fallbacks": dict(fallbacks),
                 **({} if request.seed is None else {"alters": request.sample.alters}),

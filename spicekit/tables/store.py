@@ -4,13 +4,13 @@ One file holds one table, written whole or not at all (docs/tables.md describes 
 its checksum, and against the cards and templates of today.
 """
 
+import functools
 import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import platformdirs
 
@@ -125,6 +125,8 @@ def read_sweep(path: Path) -> Sweep:
     BadTable
         If it is no HDF5 file of this schema or an older one, or its content does not match its checksum.
     """
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             schema = int(file.attrs["schema"])
@@ -153,6 +155,8 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
     BadInput
         If the disk is full or the folder cannot be written.
     """
+    import h5py
+
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         _fill(file, sweep)
@@ -174,10 +178,15 @@ def checksum(sweep: Sweep, *, schema: int = SCHEMA) -> str:
 
 def _command(path: Path) -> str:
     """What makes a table: the default plan has it, or a tile spec is needed, or the plan that named a seed."""
-    default = path.name.removesuffix(".h5") in (request.name for request in default_plan())
+    default = path.name.removesuffix(".h5") in _default_names()
     wanted = " --plan PLAN.toml" if "-mc" in path.name else " --spec TILE.toml"
     own = path.parent in (user_store(), shipped_folder("calibration"))
     return "spicekit calibrate" + ("" if default else wanted) + ("" if own else f" --store {path.parent}")
+
+
+@functools.cache
+def _default_names() -> set[str]:
+    return {request.name for request in default_plan()}
 
 
 def _repair(path: Path) -> str:
@@ -208,6 +217,8 @@ def _read(file: Any, schema: int) -> tuple[Sweep, str]:
 
 
 def _fill(file: Any, sweep: Sweep) -> None:
+    import h5py
+
     file.attrs["schema"] = SCHEMA
     file.attrs["origin"] = json.dumps(sweep.origin, sort_keys=True)
     file.attrs["sha256"] = checksum(sweep)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from spicekit.cli.main import app
+from spicekit.cli.app import app
 from spicekit.devices.cards import load_card
 from spicekit.errors import BadInput
 

@@ -146,7 +146,7 @@ def test_what_an_engine_cannot_do_it_refuses(tables):
 def test_the_command_line_reads_a_tile_with_variation(tmp_path, tables, monkeypatch):
     from typer.testing import CliRunner
 
-    from spicekit.cli.main import app
+    from spicekit.cli.app import app
 
     monkeypatch.setattr("spicekit.tables.store.find_table", lambda spec, store=None: tables["8t-sram"])
     written, bits = bits_of(16, 6), bits_of(3, 16, seed=1)

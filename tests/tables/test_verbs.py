@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.cli.main import app
+from spicekit.cli.app import app
 from spicekit.errors import BadInput, BadTable
 from spicekit.tables.characterise import Characterisation
 
