@@ -10,8 +10,8 @@ from spicekit.circuits.parse import Deck, Finding
 from spicekit.circuits.rules import LOCAL_RULES
 
 
-def check(deck: Deck, *, libraries: Collection[Path] = ()) -> tuple[Finding, ...]:
-    """All findings on a deck, by line; none for a good one. It may load the compiled models `libraries`.
+def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]:
+    """All findings on a deck, by line; none for a good one. It may load the `compiled` models.
 
     Rules: syntax, command, duplicate-name, undefined-subcircuit, undefined-model, recursion, port-count,
     value, suffix, unknown-parameter, floating-node, single-connection, supply-short.
@@ -23,7 +23,7 @@ def check(deck: Deck, *, libraries: Collection[Path] = ()) -> tuple[Finding, ...
         if statement.text.lower().startswith(".global")
         for node in statement.text.split()[1:]
     )
-    findings = [*deck.findings, *hazards(deck, libraries=libraries), *connectivity(found, global_nodes)]
+    findings = [*deck.findings, *hazards(deck, compiled=compiled), *connectivity(found, global_nodes)]
     for rule in LOCAL_RULES:
         for place in found:
             findings += rule(place)

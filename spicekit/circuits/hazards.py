@@ -32,12 +32,12 @@ HARMLESS_VARIABLES = frozenset({"filetype", "noaskquit", "numdgt", "width", "wr_
 """Variables that `set` may change."""
 
 
-def hazards(deck: Deck, *, libraries: Collection[Path] = ()) -> Iterator[Finding]:
-    """Statements and commands that are not known to be harmless; loading one of `libraries` is."""
+def hazards(deck: Deck, *, compiled: Collection[Path] = ()) -> Iterator[Finding]:
+    """Statements and commands that are not known to be harmless; loading one of the `compiled` models is."""
     yield from _statement_hazards(deck.top)
     for command in deck.commands:
         word, _, rest = command.text.partition(" ")
-        if word.lower() == "pre_osdi" and Path(rest.strip()) in libraries:
+        if word.lower() == "pre_osdi" and Path(rest.strip()) in compiled:
             continue
         if reason := _objection(command.text):
             yield Finding(command.line, "error", "command", f"'{command.text[:60]}': {reason}")

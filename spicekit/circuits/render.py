@@ -248,7 +248,7 @@ def _render(
             spec=spec,
             title=title,
             header=header_lines(facts, spec),
-            library_lines=load_lines(cards),
+            load_lines=load_lines(cards),
             models=models.values(),
             detail=detail,
             core=CoreFins(),

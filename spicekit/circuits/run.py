@@ -17,10 +17,10 @@ from spicekit.errors import BadInput
 from spicekit.spice.batch import BatchRun, run_batch
 
 
-def run_deck(deck: Deck, *, timeout: float = 600.0, libraries: Collection[Path] = ()) -> BatchRun:
+def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] = ()) -> BatchRun:
     """Run an untrusted deck in `ngspice -b`.
 
-    It may load the compiled Verilog-A models `libraries` (absolute paths), which are native code, and no others.
+    It may load the `compiled` Verilog-A models (absolute paths), which are native code, and no others.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, libraries: Collection[Path] 
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
-    objections = sorted([*deck.findings, *hazards(deck, libraries=libraries)])
+    objections = sorted([*deck.findings, *hazards(deck, compiled=compiled)])
     if objections:
         first = objections[0]
         raise BadInput(

@@ -12,7 +12,7 @@ netlist = typer.Typer(
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Deck to write.")]
 DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
-Libraries = Annotated[
+Compiled = Annotated[
     list[Path] | None,
     typer.Option("--osdi", help="Compiled model (native code!) that the deck may load; repeatable."),
 ]
@@ -85,6 +85,7 @@ def export(
 
     design = read_design(spec).tile
     (kind,) = check_mitigations([mitigation])
+    drawn = check_detail(detail)
     case = network_case(
         load_network(network, data=data),
         load_dataset(data, "test", folder=folder).only(image),
@@ -100,7 +101,7 @@ def export(
     write_array(out / "inputs.npy", case.bits)
     for read, bits in enumerate(case.bits):
         expected = expected_currents(design, case.weights, bits)
-        deck = tile_deck(design, case.weights, bits, detail=check_detail(detail), expected=expected)
+        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected)
         write_atomically(out / f"read-{read}.cir", deck)
     print(f"{out}: weights.npy, inputs.npy and {len(case.bits)} decks, read-0.cir and so on")
 
@@ -173,12 +174,12 @@ def settle(
 
 
 @netlist.command()
-def check(deck: DeckFile, osdi: Libraries = None) -> None:
+def check(deck: DeckFile, osdi: Compiled = None) -> None:
     """Electrical rule check, by reading alone; exit status 1 if there is an error."""
     from spicekit.circuits.check import check as find
     from spicekit.circuits.parse import read_deck
 
-    findings = find(read_deck(deck), libraries=[path.resolve() for path in osdi or []])
+    findings = find(read_deck(deck), compiled=[path.resolve() for path in osdi or []])
     for found in findings:
         print(f"{deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
     errors = sum(found.severity == "error" for found in findings)
@@ -193,15 +194,15 @@ def run(
         Path | None, typer.Option("--out", "-o", help="Folder for the files that it writes.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
-    osdi: Libraries = None,
+    osdi: Compiled = None,
 ) -> None:
     """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
     from spicekit.circuits.parse import read_deck
     from spicekit.circuits.run import run_deck
     from spicekit.files import write_atomically
 
-    libraries = [path.resolve() for path in osdi or []]
-    result = run_deck(read_deck(deck), timeout=timeout, libraries=libraries)
+    compiled = [path.resolve() for path in osdi or []]
+    result = run_deck(read_deck(deck), timeout=timeout, compiled=compiled)
     print(result.output.strip())
     for name, text in result.files.items():
         if out is None:

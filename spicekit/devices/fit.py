@@ -15,7 +15,7 @@ from spicekit.devices.bsim4 import NOMINAL, Parameters, model_statement, paramet
 from spicekit.devices.cards import Card, card_from_text, device_folder
 from spicekit.devices.measure import Figures, measure
 from spicekit.devices.sheet import FullSheet, read_full_sheet
-from spicekit.errors import NotConverged
+from spicekit.errors import BadInput, NotConverged
 
 Array = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def fit_device(device: str) -> Fit:
     Raises
     ------
     BadInput
-        If there is no such device, or its sheet lacks what a fit needs.
+        If there is no such device, it is a single card file, or its sheet lacks what a fit needs.
     SpiceFailed
         If ngspice refuses a trial card.
     NotConverged
@@ -85,7 +85,14 @@ def fit_device(device: str) -> Fit:
     """
     from scipy.optimize import least_squares
 
-    sheet = read_full_sheet(device_folder(device) / "device.toml")
+    folder = device_folder(device)
+    if folder.is_file():
+        raise BadInput(
+            f"fit_device({device!r}): expected a folder with a sheet, device.toml, into which a fit writes tt.sp, ff.sp "
+            "and ss.sp; got a single card file. Put its sheet into a folder as device.toml and pass that; to hold "
+            f"the card as it is against its sheet: spicekit devices check {device}"
+        )
+    sheet = read_full_sheet(folder / "device.toml")
     start, stray, low, high = (
         np.array([getattr(free, field) for free in FREE.values()])
         for field in ("start", "stray", "low", "high")

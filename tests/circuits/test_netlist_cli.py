@@ -50,6 +50,16 @@ def test_a_tile_is_rendered_checked_run_and_shown(folder: Path) -> None:
     assert "4 x 2 8t-sram" in netlist("show", "deck.cir")
 
 
+def test_export_refuses_an_unknown_detail_before_the_network_runs(folder: Path, monkeypatch) -> None:
+    def case(*arguments: object, **options: object) -> None:
+        raise AssertionError("the network ran")
+
+    monkeypatch.setattr("spicekit.evaluate.vectors.network_case", case)
+    export = ["export", "--network", "vgg-small", "--layer", "conv3", "--spec", "tile.toml", "-o", "out"]
+    with pytest.raises(BadInput, match="magic"):
+        netlist(*export, "--detail", "magic")
+
+
 def test_vectors_differ_in_their_word_lines_only(folder: Path) -> None:
     for vector in "01":
         netlist(*TILE, "--vector", vector, "-o", f"{vector}.cir")

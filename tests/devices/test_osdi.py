@@ -124,7 +124,7 @@ def test_decks_load_the_library_and_instantiate_by_fins(unasked: None, folder: P
     assert "Naccess rbl rwl mid 0 nmos_fin l=2e-08 nfin=2\n" in deck
     assert "Nup q qb vdd vdd pmos_fin l=2e-08 nfin=1\n" in deck
     assert not [line for line in deck.splitlines() if line.startswith("M")]
-    findings = check(parse_deck(deck), libraries=[path])
+    findings = check(parse_deck(deck), compiled=[path])
     assert [found.severity for found in findings if found.rule != "unknown-parameter"] == []
 
 
@@ -133,7 +133,7 @@ def test_a_deck_loads_native_code_only_if_the_user_names_it(unasked: None, spec:
     with pytest.raises(BadInput, match=r"native code.*--osdi"):
         run_deck(deck)
     with pytest.raises(BadInput, match=r"native code.*--osdi"):
-        run_deck(deck, libraries=[Path("/other/testfin.osdi")])
+        run_deck(deck, compiled=[Path("/other/testfin.osdi")])
     assert [found.rule for found in check(deck) if found.severity == "error"] == ["command"]
 
 
@@ -182,7 +182,7 @@ def test_a_deck_runs_by_itself_with_the_currents_of_the_simulator(
     fin: Path, spec: TileSpec, detail: str
 ) -> None:
     deck = parse_deck(tile_deck(spec, WEIGHTS, INPUTS, detail=detail))
-    run = run_deck(deck, libraries=[fin / "testfin.osdi"])
+    run = run_deck(deck, compiled=[fin / "testfin.osdi"])
     assert run.status == 0, run.output
     np.testing.assert_allclose(column_currents(run), spice.solve(spec, WEIGHTS, INPUTS[None])[0], rtol=1e-6)
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from spicekit.cli.devices import devices
 from spicekit.devices.cards import device_folder
+from spicekit.errors import BadInput
 
 run = CliRunner().invoke
 
@@ -30,6 +31,18 @@ def test_check_fails_where_a_target_is_out_of_reach(own: Path) -> None:
     result = run(devices, ["check", str(own), "--json"])
     assert result.exit_code == 1
     assert [row["figure"] for row in json.loads(result.stdout) if not row["within"]] == ["idsat"]
+
+
+def test_fit_of_a_single_card_says_what_it_needs(own: Path) -> None:
+    card = (own / "tt.sp").rename(own / "mine.sp")
+    before = card.read_text()
+    result = run(devices, ["fit", str(card)])
+    assert isinstance(result.exception, BadInput)
+    message = str(result.exception)
+    assert str(card) in message
+    assert "expected a folder with a sheet, device.toml" in message
+    assert f"spicekit devices check {card}" in message
+    assert card.read_text() == before
 
 
 def test_plot_writes_a_png(tmp_path: Path) -> None:
