@@ -88,9 +88,9 @@ def fit_device(device: str) -> Fit:
     folder = device_folder(device)
     if folder.is_file():
         raise BadInput(
-            f"fit_device({device!r}): expected a folder with a sheet, device.toml, into which a fit writes tt.sp, ff.sp "
-            "and ss.sp; got a single card file. Put its sheet into a folder as device.toml and pass that; to hold "
-            f"the card as it is against its sheet: spicekit devices check {device}"
+            f"fit_device({device!r}): expected a folder with a sheet, device.toml, into which a fit writes tt.sp, "
+            "ff.sp and ss.sp; got a single card file. Put its sheet into a folder as device.toml and pass that; to "
+            f"hold the card as it is against its sheet: spicekit devices check {device}"
         )
     sheet = read_full_sheet(folder / "device.toml")
     start, stray, low, high = (
