@@ -58,7 +58,7 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words, inverted, asserted
-        As from `pack_inputs`.
+        As from `inputs.pack_inputs`.
     size : int
         Bytes of a read.
 

@@ -8,10 +8,11 @@ hold at once is cut into parts. No operation is fused with another, so that resu
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils
 
 Value = Any
 """A value of the compiler's intermediate representation."""
-INT8, INT16, INT32, FLOAT = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
+INT8, INT16, INT32, INT64, FLOAT = *(ir.IntType(bits) for bits in (8, 16, 32, 64)), ir.FloatType()
 
 
 class Lanes:
@@ -60,6 +61,13 @@ class Lanes:
         return Lanes(
             self.builder, self.builder.fptosi(self.value, ir.VectorType(INT32, self.value.type.count))
         )
+
+    def ones(self) -> "Lanes":
+        """How many bits are one."""
+        kind = self.value.type
+        name = f"llvm.ctpop.v{kind.count}{kind.element}"
+        count = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(kind, [kind]), name)
+        return Lanes(self.builder, self.builder.call(count, [self.value]))
 
     def clamped(self, low: "Lanes", high: "Lanes") -> "Lanes":
         """Not below `low`, not above `high`."""

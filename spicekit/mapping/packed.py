@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.engines.fast import Codes
-from spicekit.engines.kernels import pack_inputs
+from spicekit.engines.inputs import pack_inputs, side_by_side
 from spicekit.engines.words import Applied, Layout, Stored, layout_of, pack
 from spicekit.mapping.layers import MappedLayer
 from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
@@ -60,16 +60,13 @@ def output_shape(layer: MappedLayer, height: int, width: int) -> tuple[int, int]
 def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0) -> Applied:
     """Words for a batch of activation bits (n, c_in, h, w), not yet padded; `first` is the first image's place."""
     layer = packed.layer
-    p = layer.geometry.padding
-    padded = np.pad(bits, ((0, 0), (0, 0), (p, p), (p, p)))
-    layout = layout_of(layer.spec.rows_active)
+    together = side_by_side(bits, layer.geometry.padding)
     shape = output_shape(layer, *bits.shape[2:])
     used = np.ascontiguousarray(layer.used.T)
     words, inverted, asserted = pack_inputs(
-        padded,
-        _offsets(layer, padded.shape[2:]),
-        layout.word,
-        layout.bit,
+        together,
+        len(bits),
+        _offsets(layer, together.shape[2:4]),
         used,
         packed.mask,
         *shape,
