@@ -128,6 +128,35 @@ _parallel_kernel: Any = numba.njit(
 
 
 @_kernel
+def spline_at(patch, x, y):  # type: ignore[no-untyped-def]
+    """36 times the value of a bicubic B-spline, and 12 times its slopes, `x` and `y` intervals from its first knot."""
+    last = patch.shape[0] - 4.0
+    m = int(min(x, last))
+    n = int(min(y, last))
+    t = x - m
+    u = y - n
+    t1 = 1 - t
+    u1 = 1 - u
+    # cubic B-splines times 6, their derivatives times 2 (de Boor 1978)
+    w0, w1, w2, w3 = t1 * t1 * t1, 4 + t * t * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t * t * t
+    d0, d1, d2, d3 = -t1 * t1, t * (3 * t - 4), 1 + t * (2 - 3 * t), t * t
+    v0, v1, v2, v3 = u1 * u1 * u1, 4 + u * u * (3 * u - 6), 1 + u * (3 + u * (3 - 3 * u)), u * u * u
+    e0, e1, e2, e3 = -u1 * u1, u * (3 * u - 4), 1 + u * (2 - 3 * u), u * u
+    value = 0.0
+    slope_x = 0.0
+    slope_y = 0.0
+    for k in range(4):
+        w = w0 if k == 0 else w1 if k == 1 else w2 if k == 2 else w3
+        d = d0 if k == 0 else d1 if k == 1 else d2 if k == 2 else d3
+        f0, f1, f2, f3 = patch[m + k, n], patch[m + k, n + 1], patch[m + k, n + 2], patch[m + k, n + 3]
+        line = v0 * f0 + v1 * f1 + v2 * f2 + v3 * f3
+        value += w * line
+        slope_x += d * line
+        slope_y += w * (e0 * f0 + e1 * f1 + e2 * f2 + e3 * f3)
+    return value, slope_x, slope_y
+
+
+@_kernel
 def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-untyped-def]
     """Set `cell` to (c, p, q) of every row at its voltages; return the largest miss of `i`, A."""
     first, step = axis
@@ -136,29 +165,7 @@ def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-un
     for row in range(len(b)):
         x = min(max((b[row] - first) / step, 0.0), last + 1)
         y = min(max((s[row] - first) / step, 0.0), last + 1)
-        m = int(min(x, last))
-        n = int(min(y, last))
-        t = x - m
-        u = y - n
-        t1 = 1 - t
-        u1 = 1 - u
-        # cubic B-splines times 6, their derivatives times 2 (de Boor 1978)
-        w0, w1, w2, w3 = t1 * t1 * t1, 4 + t * t * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t * t * t
-        d0, d1, d2, d3 = -t1 * t1, t * (3 * t - 4), 1 + t * (2 - 3 * t), t * t
-        v0, v1, v2, v3 = u1 * u1 * u1, 4 + u * u * (3 * u - 6), 1 + u * (3 + u * (3 - 3 * u)), u * u * u
-        e0, e1, e2, e3 = -u1 * u1, u * (3 * u - 4), 1 + u * (2 - 3 * u), u * u
-        value = 0.0
-        slope_b = 0.0
-        slope_s = 0.0
-        patch = spline[states[row]]
-        for k in range(4):
-            w = w0 if k == 0 else w1 if k == 1 else w2 if k == 2 else w3
-            d = d0 if k == 0 else d1 if k == 1 else d2 if k == 2 else d3
-            f0, f1, f2, f3 = patch[m + k, n], patch[m + k, n + 1], patch[m + k, n + 2], patch[m + k, n + 3]
-            line = v0 * f0 + v1 * f1 + v2 * f2 + v3 * f3
-            value += w * line
-            slope_b += d * line
-            slope_s += w * (e0 * f0 + e1 * f1 + e2 * f2 + e3 * f3)
+        value, slope_b, slope_s = spline_at(spline[states[row]], x, y)
         value *= scale[row] / 36
         p = max(slope_b * scale[row] / (12 * step), 0.0)
         q = min(slope_s * scale[row] / (12 * step), 0.0)

@@ -4,7 +4,8 @@ The unknowns are the cell currents i. They set the voltages, x = v - Z_row i alo
 columns, and the cells must agree: i = I(x, y). Z, what a line's currents do to the voltages along it, takes one sweep
 to the line's end and one back. No division by a resistance occurs, so an ideal wire is simply r = 0. The wires are
 satisfied exactly in every iteration; what Newton's method drives to zero is the difference between a cell's current
-and its current in the table.
+and its current in the table. Where one row is driven alone, what reaches a column's end is decided by idle cells with
+next to no voltage across them, so the table is taken as `IVTable.conductance` gives it.
 
 With cells linearised, p = dI/dx >= 0 and q = -dI/dy >= 0, a Newton step solves
 
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.ladder import Solution, linearise
+from spicekit.engines.ladder import Solution, spline_at
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 
@@ -147,7 +148,7 @@ def _problem(mesh: Mesh) -> tuple[Any, ...]:
         spec.v_read,
         _outward(spec, 2 * mesh.weights + 1),  # word lines are high: a = 1
         _outward(spec, mesh.scale),
-        table.spline,
+        table.conductance,
         (float(table.voltage[0]), table.step),
         *_lines(spec),
         _limit(mesh),
@@ -172,9 +173,9 @@ _parallel_kernel: Any = numba.njit(
 
 
 @_parallel_kernel
-def _solve(bits, v_read, states, scale, spline, axis, row, column, limit, current, residual):  # type: ignore[no-untyped-def]
+def _solve(bits, v_read, states, scale, conductance, axis, row, column, limit, current, residual):  # type: ignore[no-untyped-def]
     for vector in numba.prange(len(bits)):
-        i, miss = _cells(bits[vector], v_read, states, scale, spline, axis, row, column, limit)
+        i, miss = _cells(bits[vector], v_read, states, scale, conductance, axis, row, column, limit)
         _total(i, current[vector])
         _largest(miss, residual[vector])
 
@@ -194,7 +195,26 @@ def _respond_to(driven, alone, p, q, row, column, response):  # type: ignore[no-
 
 
 @_kernel
-def _cells(bits, v_read, states, scale, spline, axis, row, column, limit):  # type: ignore[no-untyped-def]
+def linearise(states, scale, conductance, axis, x, y, cell):  # type: ignore[no-untyped-def]
+    """Set `cell` to (c, p, q) of every cell's current c + p x + q y at its voltages."""
+    first, step = axis
+    last = conductance.shape[1] - 3.0
+    for k in range(len(x)):
+        u = min(max((x[k] - first) / step, 0.0), last)
+        v = min(max((y[k] - first) / step, 0.0), last)
+        half = conductance[states[k] + (4 if v > u else 0)]
+        g, g_u, g_v = spline_at(half, u, v)
+        factor = scale[k] / 36
+        across = (u - v) * step
+        p = max(factor * (g + 3 * (u - v) * g_u), 0.0)
+        q = min(factor * (3 * (u - v) * g_v - g), 0.0)
+        cell[k, 0] = factor * across * g - p * (first + u * step) - q * (first + v * step)
+        cell[k, 1] = p
+        cell[k, 2] = q
+
+
+@_kernel
+def _cells(bits, v_read, states, scale, conductance, axis, row, column, limit):  # type: ignore[no-untyped-def]
     """(r, c) cell currents, and by how much they miss the table, A."""
     shape = states.shape
     unloaded = np.ones(shape)
@@ -207,7 +227,7 @@ def _cells(bits, v_read, states, scale, spline, axis, row, column, limit):  # ty
         for r in range(shape[0]):
             for c in range(shape[1]):
                 x[r, c] = v_read * bits[r] - x[r, c]
-        linearise(states.ravel(), scale.ravel(), spline, axis, x.ravel(), y.ravel(), i.ravel(), cell)
+        linearise(states.ravel(), scale.ravel(), conductance, axis, x.ravel(), y.ravel(), cell)
         worst = 0.0
         for r in range(shape[0]):
             for c in range(shape[1]):

@@ -26,8 +26,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import lsb
 from spicekit.engines.blocks import sample_patterns
 from spicekit.engines.cache import Arrays, cached
-from spicekit.engines.ladder import linearise
-from spicekit.engines.mesh import cell_currents, linear_response, mesh_of, solve
+from spicekit.engines.mesh import cell_currents, linear_response, linearise, mesh_of, solve
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
@@ -108,7 +107,7 @@ def read(surrogate: Surrogate, bits: Bits) -> Array:
 
 def correction(spec: TileSpec, table: IVTable) -> Correction:
     """The polynomial of a spec; fitted at the first call, then cached."""
-    key = content_hash(["mesh-2", spec.model_dump(mode="json"), table.sha256])
+    key = content_hash(["mesh-3", spec.model_dump(mode="json"), table.sha256])
     return Correction(**cached(key, lambda: _fit(spec, table)))
 
 
@@ -127,7 +126,7 @@ def _conductance(spec: TileSpec, table: IVTable) -> tuple[Array, Array]:
     states, row = np.array([1, 1, 3, 3]), np.tile([0.0, spec.v_read], 2)
     cell = np.empty((4, 3))
     axis = float(table.voltage[0]), table.step
-    linearise(states, np.ones(4), table.spline, axis, row, np.zeros(4), np.zeros(4), cell)
+    linearise(states, np.ones(4), table.conductance, axis, row, np.zeros(4), cell)
     _, p, q = cell.reshape(2, 2, 3).mean(axis=1).T
     return p, -q
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,22 @@ class IVTable:
     def spline(self) -> Array:
         """(4, k+2, k+2) coefficients, A, of the bicubic B-spline through the table; state = 2 w + a."""
         k = len(self.voltage)
-        to_coefficients = np.linalg.inv(_interpolation_matrix(k))[:, :k]
-        flat = self.current.reshape(4, k, k)
-        return np.ascontiguousarray(to_coefficients @ flat @ to_coefficients.T)
+        return _spline_through(self.current.reshape(4, k, k))
+
+    @cached_property
+    def conductance(self) -> Array:
+        """(8, k+2, k+2) coefficients, S, of bicubic B-splines through current over voltage; state = 2 w + a.
+
+        The first four hold where v_bl >= v_sl, the others where v_bl <= v_sl. A transistor's current is smooth on
+        either side of equal voltages and not across: there the second derivative jumps. So each half goes on beyond
+        them as a polynomial, and its spline knows nothing of the other; and at equal voltages no current flows.
+        """
+        v = self.voltage
+        across = v[:, None] - v
+        np.fill_diagonal(across, 1.0)  # to be filled in
+        ratio = self.current.reshape(4, len(v), len(v)) / across
+        above, below = (_continued(half) for half in (ratio, ratio.transpose(0, 2, 1)))
+        return _spline_through(np.concatenate([above, below.transpose(0, 2, 1)]))
 
     @cached_property
     def sha256(self) -> str:
@@ -99,6 +113,36 @@ def _basis(table: IVTable, v: Array) -> tuple[Array, NDArray[np.intp]]:
     t = x - first
     weights = np.stack([(1 - t) ** 3, 4 + t**2 * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t**3], axis=1)
     return weights / 6, first
+
+
+# Points that a half is continued from. With a polynomial of fourth degree the conductance at equal voltages up to 70 mV
+# is right to 8e-6, with one of second degree to 1e-4 (hfo2-10k and hfo2-low, against a table of 1.25 mV steps).
+_FROM = 5
+# Points that it is continued by. A spline forgets a point by a factor of 3.7 for every one that lies between.
+_BY = 8
+
+
+def _continued(half: Array) -> Array:
+    """(n, k, k) with what lies on and beyond the diagonal, where the second index is not below the first, made anew."""
+    k = half.shape[1]
+    made = half.copy()
+    for beyond in range(k):
+        for i in range(k - beyond):
+            j = i + beyond
+            along = max(made[:, i + 1 : i + 1 + _FROM, j], made[:, i, :j][:, ::-1][:, :_FROM], key=np.size)
+            if beyond > _BY:
+                made[:, i, j] = made[:, i + 1, j]
+            else:  # the polynomial through n points has no n-th difference
+                n = along.shape[1]
+                made[:, i, j] = along @ [(-1) ** m * comb(n, m + 1) for m in range(n)]
+    return made
+
+
+def _spline_through(values: Array) -> Array:
+    """(n, k+2, k+2) coefficients of the bicubic B-splines through values (n, k, k)."""
+    k = values.shape[1]
+    to_coefficients = np.linalg.inv(_interpolation_matrix(k))[:, :k]
+    return np.ascontiguousarray(to_coefficients @ values @ to_coefficients.T)
 
 
 def _interpolation_matrix(k: int) -> Array:

@@ -32,6 +32,15 @@ WEIGHTS = {
 }
 
 
+def test_a_row_driven_alone_on_a_tall_tile_agrees_with_ngspice(tables):
+    """Idle cells take all but 1 % of its current, at voltages across them that are nearly 0."""
+    spec = spec_of(30.0, rows=128, columns=4)
+    tile = Tile(spec, tables["1t1r"], np.ones((128, 4), np.uint8))
+    bits = np.eye(128, dtype=np.uint8)[:1]
+    spice, exact = (column_currents(tile, bits, engine=engine) for engine in ("spice", "exact"))
+    np.testing.assert_allclose(exact, spice, rtol=5e-5)
+
+
 @pytest.mark.parametrize("pattern", WEIGHTS)
 @pytest.mark.parametrize(("ohm", "sense_end"), [(0.0, "far"), (3.2, "near"), (30.0, "far")])
 def test_exact_agrees_with_ngspice_to_a_ten_thousandth(tables, pattern, ohm, sense_end):
