@@ -3,11 +3,12 @@
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper                      # 1,000 test images
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper-full --images 10000
 
-The studies lie in scripts/studies. Repeat the command to resume; report.md holds the tables.
+The studies lie in scripts/studies. One that names its networks, or a lower number of images, keeps them. Repeat the
+command to resume; report.md holds the tables.
 """
 
 import time
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +19,16 @@ from spicekit.files import write_atomically
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict
-from spicekit.report.study import pareto_picture, sensitivity_picture
-from spicekit.report.study_table import costs_table, layers_table, results_table
+from spicekit.report.study import accuracy_picture, pareto_picture, sensitivity_picture
+from spicekit.report.study_table import accuracy_table, costs_table, layers_table, results_table
 from spicekit.study.cluster import Cluster
 from spicekit.study.costs import estimates
 from spicekit.study.plan import Point, Study, read_study
 from spicekit.study.sweep import sweep
 
 STUDIES = Path(__file__).parent / "studies"
-QUICK_LAYER_IMAGES = 200  # a layer alone among ideal ones: a ResNet-18 has sixteen
+Done = list[tuple[Point, JsonDict]]
+"""Points that did not fail, with their results."""
 
 
 def main(
@@ -40,15 +42,15 @@ def main(
 ) -> None:
     """Run the studies and write their tables."""
     networks = network or ["vgg-small", "resnet18"]
-    report = [f"# BinSparX on {data}: {images} test images\n"]
+    run: JsonDict = {"data": data, "folder": str(folder) if folder else None}
+    report = [f"# BinSparX on {data}: up to {images} test images\n"]
     for path in sorted(STUDIES.glob("*.toml")):
         if study and not path.stem.startswith(tuple(study)):
             continue
         points = [
             changed
-            for name in networks
             for point in read_study(path).points
-            for changed in _points(point, name, data, folder, images)
+            for changed in _points(point, networks, run=run, images=images)
         ]
         began = time.monotonic()
         with jobs_bars() as bar:
@@ -60,37 +62,56 @@ def main(
                 report_tables=bar("I-V tables"),
             )
         took = time.monotonic() - began
+        spent = sum(row.get("seconds") or 0.0 for row in summary.rows)
+        report.append(
+            f"## {path.stem}\n\n{len(points)} points, {summary.made} jobs in {took / 60:.1f} min, {summary.kept} kept "
+            f"from before, {summary.failed} failed; all took {spent / 60:.1f} min of a worker.\n"
+        )
         pareto_picture(summary.rows, out / path.stem / "pareto.png")
         sensitivity_picture(summary.rows, out / path.stem / "sensitivity.png")
-        report.append(
-            f"## {path.stem}\n\n{len(points)} points, {summary.made} jobs in {took / 60:.1f} min, "
-            f"{summary.kept} kept from before, {summary.failed} failed.\n"
-        )
-        report.append(results_table(summary.rows))
+        accuracy_picture(summary.rows, out / path.stem / "accuracy.png")
         done = [(point, row) for point, row in zip(points, summary.rows, strict=True) if not row["fault"]]
-        for name in networks:
-            own = [row for _, row in done if row["run.network"] == name]
-            if Counter(row["run.mitigation"] for row in own)["static"]:
-                report.append(f"Change of the ON cells of a read, {name}:\n\n{layers_table(own)}")
-                whole = estimates([point for point, _ in done if point.run.network == name], own)
-                report.append(
-                    f"Energy, time and area of the whole circuit, {name}:\n\n{costs_table(own, whole)}"
-                )
+        report += _tables(summary.rows, done)
         write_atomically(out / "report.md", "\n".join(report))
     print(out / "report.md")
 
 
-def _points(point: Point, network: str, data: str, folder: Path | None, images: int) -> list[Point]:
-    """A study's point for one network; for each of its layers where the study asks for that."""
-    run: JsonDict = {"network": network, "data": data, "folder": str(folder) if folder else None}
-    changed = point.replace(run={**point.run.model_dump(), **run, "images": images})
-    if point.design.ablation.layer is None:
-        return [changed]
-    few = changed.run.replace(images=min(images, QUICK_LAYER_IMAGES))
-    return [
-        Point(design=changed.design.replace(ablation={"layer": layer}), run=few)
-        for layer in binary_layers(load_network(network, data=data))
-    ]
+def _points(point: Point, networks: Sequence[str], *, run: JsonDict, images: int) -> list[Point]:
+    """A study's point for each network; for each of its layers where the study asks for that."""
+    own = point.run.replace(**run, images=min(images, point.run.images or images))
+    points = []
+    for network in [own.network] if "network" in point.run.model_fields_set else networks:
+        changed = point.replace(run=own.replace(network=network))
+        if (ablation := point.design.ablation).layer is None:
+            points.append(changed)
+            continue
+        for layer in binary_layers(load_network(network, data=own.data)):
+            design = point.design.replace(ablation=ablation.replace(layer=layer))
+            points.append(changed.replace(design=design))
+    return points
+
+
+def _tables(rows: Sequence[JsonDict], done: Done) -> list[str]:
+    """All results, then what of them is better seen side by side."""
+    tables = [results_table(rows)]
+    for network in dict.fromkeys(row["run.network"] for _, row in done):
+        points, own = zip(
+            *((point, row) for point, row in done if row["run.network"] == network), strict=True
+        )
+        seeds, layers, flips = (
+            {row[name] for row in own} for name in ("variation.seed", "ablation.layer", "run.mitigation")
+        )
+        if len(layers) > 1:
+            tables.append(f"Accuracy in % with one layer on real tiles, {network}:\n")
+            tables.append(accuracy_table(own, across="ablation.layer"))
+        elif len(flips) > 1:
+            pooled = "variation.seed" if len(seeds) > 1 else None
+            tables += [f"Accuracy in %, {network}:\n", accuracy_table(own, pooled=pooled)]
+        if "static" in flips:
+            tables += [f"Change of the ON cells of a read, {network}:\n", layers_table(own)]
+            tables.append(f"Energy, time and area of the whole circuit, {network}:\n")
+            tables.append(costs_table(own, estimates(points, own)))
+    return tables
 
 
 if __name__ == "__main__":

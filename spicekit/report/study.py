@@ -1,4 +1,4 @@
-"""Pictures of a study: what accuracy costs, and which parameter matters."""
+"""Pictures of a study: what accuracy costs, what takes it, and which parameter matters."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,7 @@ def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     axes = figure.subplots()
     for network, mitigation in dict.fromkeys((row["run.network"], row["run.mitigation"]) for row in done):
         own = [row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)]
-        what = "plain" if mitigation == "none" else f"BinSparX {mitigation}"
-        axes.plot(*_coordinates(own), "o", alpha=0.7, label=f"{Path(network).stem}, {what}")
+        axes.plot(*_coordinates(own), "o", alpha=0.7, label=f"{Path(network).stem}, {_flips(mitigation)}")
     axes.plot(
         *_coordinates(pareto_front(done)),
         "o-",
@@ -55,6 +54,40 @@ def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
         if not front or row["accuracy"] > front[-1]["accuracy"]:
             front.append(row)
     return front
+
+
+def accuracy_picture(rows: Sequence[JsonDict], path: Path) -> bool:
+    """Draw accuracy over the non-ideality factor of every point, by network, cell, reference and mitigation.
+
+    Returns whether there was anything to draw: points that did not fail.
+    """
+    done = [row for row in rows if not row["fault"]]
+    if not done:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    axes = figure.subplots()
+    split = [name for name in _SPLIT if len({row[name] for row in done}) > 1]
+    kinds: dict[str, list[JsonDict]] = {}
+    for row in done:
+        what = [Path(str(row[name])).stem for name in split]
+        kinds.setdefault(", ".join([*what, _flips(row["run.mitigation"])]), []).append(row)
+    for place, (kind, own) in enumerate(kinds.items()):
+        own.sort(key=lambda row: row["nf"])
+        values = [100 * row["nf"] for row in own], [100 * row["accuracy"] for row in own]
+        axes.plot(*values, "osD^vP*X"[place % 8], alpha=0.7, label=kind)
+    axes.set(xlabel="non-ideality factor, %", ylabel="accuracy, %", xlim=(0, None), ylim=(0, 105))
+    figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize=8)
+    _save(figure, axes, path)
+    return True
+
+
+_SPLIT = ("run.network", "tile.cell", "converter.reference")
+
+
+def _flips(mitigation: str) -> str:
+    return "plain" if mitigation == "none" else f"BinSparX {mitigation}"
 
 
 def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:

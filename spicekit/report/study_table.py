@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 from spicekit.evaluate.energy import Estimate
@@ -31,6 +32,33 @@ def results_table(rows: Sequence[JsonDict]) -> str:
         )
         lines.append([*(_text(row[name]) for name in names), *results])
     return _markdown(lines)
+
+
+def accuracy_table(
+    rows: Sequence[JsonDict], *, across: str = "run.mitigation", pooled: str | None = None
+) -> str:
+    """Accuracy in %, a column for each value of one parameter, a line for each combination of the others.
+
+    Parameters
+    ----------
+    rows : sequence of rows that did not fail
+    across : str
+        The parameter that the columns are for.
+    pooled : str, optional
+        A parameter whose values are samples, such as a seed: their mean and standard deviation are shown.
+    """
+    columns = list(dict.fromkeys(_text(row[across]) for row in rows))
+    names = [name for name in varying(rows) if name not in (across, pooled)]
+    found: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for row in rows:
+        line = found.setdefault(tuple(_text(row[name]) for name in names), {})
+        line.setdefault(_text(row[across]), []).append(100 * row["accuracy"])
+    return _markdown(
+        [
+            [*names, *columns],
+            *([*place, *(_spread(line.get(name, [])) for name in columns)] for place, line in found.items()),
+        ]
+    )
 
 
 def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") -> str:
@@ -119,6 +147,12 @@ def _plain(rows: Sequence[JsonDict], names: Sequence[str], compared: str) -> dic
 
 def _place(row: Mapping[str, Any], names: Sequence[str]) -> str:
     return json.dumps([row[name] for name in names])
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return "".join(f"{value:.1f}" for value in values)
+    return f"{mean(values):.1f} +- {stdev(values):.1f} ({len(values)})"
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,7 @@
 import json
 
 from spicekit.evaluate.energy import Estimate
-from spicekit.report.study_table import costs_table, layers_table, results_table
+from spicekit.report.study_table import accuracy_table, costs_table, layers_table, results_table
 
 
 def row(rows_active: int, mitigation: str, ones: float):
@@ -30,6 +30,21 @@ def test_a_table_shows_what_varies_and_the_results():
     assert lines[0].startswith("| tile.rows_active | run.mitigation | software, % | tiles, % | ")
     assert lines[2] == "| 16 | none | 100.0 | 90.0 | 4.00 | 12.3 | 2.00 |"
     assert len(lines) == 6
+
+
+def test_accuracies_stand_side_by_side():
+    rows = [dict(each, accuracy=0.1 * place) for place, each in enumerate(ROWS)]
+    lines = accuracy_table(rows[:3]).splitlines()
+    assert lines[0] == "| tile.rows_active | none | both |"
+    assert lines[2:] == ["| 16 | 0.0 | 10.0 |", "| 64 | 20.0 |  |"]
+
+
+def test_dies_are_pooled():
+    dies = [dict(ROWS[0], accuracy=accuracy) for accuracy in (0.5, 0.6, 0.7)]
+    rows = [dict(die, **{"variation.seed": seed}) for seed, die in enumerate(dies)]
+    lines = accuracy_table([*rows, dict(rows[0], **{"tile.rows": 32})], pooled="variation.seed").splitlines()
+    assert lines[0] == "| tile.rows | none |"
+    assert lines[2:] == ["| 64 | 60.0 +- 10.0 (3) |", "| 32 | 50.0 |"]
 
 
 def test_a_failed_point_says_why():
