@@ -32,6 +32,7 @@ CODE_ENTRIES = 1 << 16
 _kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
+_LINES = 128  # of a cache, that numbers are taken from column by column
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
@@ -41,6 +42,25 @@ _1 = np.uint64(1)
 # constants of Stafford's 13th variant in its mixing function.
 _GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 14 bits: converter.NOISE_LEVELS
+
+
+@_parallel_kernel
+def lay_images_out(sums, step, column, pixel, images):  # type: ignore[no-untyped-def]
+    """(n, c_out, pixels of an image) float32: `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
+
+    `column` is (c_out,), `pixel` (p,), both float32.
+    """
+    area, columns = len(sums) // images, sums.shape[1]
+    laid_out = np.empty((images, columns, area), np.float32)
+    for image in numba.prange(images):
+        for first in range(0, area, _LINES):
+            pixels = slice(image * area + first, image * area + min(first + _LINES, area))
+            rows, add = sums[pixels], pixel[pixels]
+            for k in range(columns):
+                line = laid_out[image, k, first : first + _LINES]
+                for place in range(len(line)):
+                    line[place] = step * rows[place, k] + column[k] + add[place]
+    return laid_out
 
 
 @_parallel_kernel

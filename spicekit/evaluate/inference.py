@@ -93,7 +93,7 @@ def _product(
         if probe is not None:
             raise BadInput("reads on a GPU cannot be looked at; run the network on the processor.")
         on_device = products_on(packed, codes)
-        return lambda signs: _arranged(on_device(signs), signs)
+        return lambda signs: _arranged(on_device(signs).permute(0, 3, 1, 2), signs)
     subvectors = packed.mask.size / packed.mask.shape[2]
     # word, flip and count of each sub-vector, and four float32 that the correction makes of them
     bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
@@ -114,16 +114,15 @@ def _product(
         plane = (plane + 1) % planes
         seen += 0 if plane else len(bits)
         together = dots[0] if len(dots) == 1 else np.concatenate(dots)
-        return _arranged(torch.from_numpy(together).reshape(len(bits), height, width, -1), signs)
+        return _arranged(torch.from_numpy(together), signs)
 
     return product
 
 
 def _arranged(dots: Tensor, signs: Tensor) -> Tensor:
-    """Dot products (n, h, w, c) as (n, c, h, w), in memory as the software's own result of `signs` lies.
+    """Dot products (n, c, h, w), in memory as the software's own result of `signs` lies.
 
     What follows then adds in the same order, bit for bit.
     """
     channels_last = signs.is_contiguous(memory_format=torch.channels_last) and not signs.is_contiguous()
-    dots_nchw = dots.permute(0, 3, 1, 2)
-    return dots_nchw if channels_last else dots_nchw.contiguous()
+    return dots.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
