@@ -1,6 +1,8 @@
 """Data flows one way: a package imports only those to its left."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,12 +67,28 @@ def test_one_module_knows_each_tool(tool):
     assert users == ONLY_IN[tool]
 
 
+def loaded(code: str, names: tuple[str, ...]) -> list[str]:
+    """Which modules of `names` a process has that runs `code`."""
+    report = f"; import sys; print(*[name for name in {names} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
 def test_the_command_line_starts_without_heavy_libraries():
     """`spicekit --help` imports none of what only some verbs need."""
-    import subprocess
-    import sys
+    heavy = ("torch", "matplotlib", "PySpice", "numba", "scipy", "dask", "sklearn", "numpy", "rich")
+    assert loaded("import spicekit.cli.app", heavy) == []
 
-    heavy = "torch", "matplotlib", "PySpice", "numba", "scipy", "dask", "sklearn"
-    code = f"import sys, spicekit.cli.app; print([name for name in {heavy} if name in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
+
+def test_a_worker_does_not_import_the_verbs():
+    """The module that was started is imported by every process that is forked for ngspice."""
+    assert loaded("import spicekit.cli.main", ("typer", "numpy")) == []
+
+
+def test_the_server_of_workers_starts_before_numpy_is_there():
+    assert loaded("import spicekit.spice.server", ("numpy",)) == []
+
+
+def test_a_calibration_begins_without_what_only_its_end_needs():
+    late = ("h5py", "rich", "numba", "torch", "scipy")
+    assert loaded("import spicekit.tables.calibrate, spicekit.cli.display", late) == []
