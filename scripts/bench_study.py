@@ -1,12 +1,13 @@
 """Measure what a study costs (docs/studies.md); prints JSON.
 
 python scripts/bench_study.py points     # processor time of one point's parts: also right on a busy machine
-python scripts/bench_study.py wall       # docs/studies/200-points.toml on one and two workers: on an idle one
+python scripts/bench_study.py wall 2     # docs/studies/200-points.toml on two workers: on an idle one
 """
 
 import itertools
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from spicekit.provenance import provenance
 from spicekit.spice.simulator import available_cores
 from spicekit.study.jobs import run_job
 from spicekit.study.plan import Point, Run
+from spicekit.study.results import LOG_FILE
 from spicekit.study.sweep import checkpoint
 from spicekit.tables.store import find_table
 
@@ -46,10 +48,9 @@ def points() -> None:
 
 
 @app.command()
-def wall(repeats: int = 1) -> None:
-    """Seconds on the clock, from an empty cache."""
-    seconds = {workers: [_study(workers) for _ in range(repeats)] for workers in (1, 2)}
-    _print({"study": STUDY.name, "wall_s_by_workers": seconds})
+def wall(workers: int) -> None:
+    """A study from an empty cache: seconds on the clock, of processor time, and on the clock in its jobs."""
+    _print({"study": STUDY.name, "workers": workers, **_study(workers)})
 
 
 def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
@@ -83,13 +84,18 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     }
 
 
-def _study(workers: int) -> float:
+def _study(workers: int) -> dict[str, float]:
     spicekit = Path(sys.executable).with_name("spicekit")
     with tempfile.TemporaryDirectory() as folder:
         command = [str(spicekit), "sweep", str(STUDY), "--workers", str(workers), "--out", f"{folder}/out"]
+        environment = {**os.environ, "SPICEKIT_CACHE": f"{folder}/cache"}
         start = time.perf_counter()
-        subprocess.run(command, check=True, env={**os.environ, "SPICEKIT_CACHE": f"{folder}/cache"})
-        return time.perf_counter() - start
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+        wall = time.perf_counter() - start
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        jobs = Path(folder, "out", LOG_FILE).read_text().splitlines()
+    in_jobs = sum(json.loads(job)["result"]["seconds"] for job in jobs)
+    return {"wall_s": wall, "processor_s": used.ru_utime + used.ru_stime, "in_jobs_s": in_jobs}
 
 
 def _seconds(action: Callable[[], object]) -> float:
