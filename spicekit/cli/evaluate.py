@@ -110,6 +110,8 @@ def evaluate(
     doubt = not_signed_off(design.tile, table, store=store)
     if doubt:
         print(f"outside what was signed off: {doubt}; run: spicekit signoff --spec {spec}")
+    else:
+        print("inside what was signed off")
     if out is not None:
         origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
         record = {
