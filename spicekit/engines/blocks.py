@@ -30,7 +30,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import Bias, bias_of
 from spicekit.engines.block_kernels import TERMS, sum_block_codes, tally_blocks
 from spicekit.engines.cache import Arrays, cached
-from spicekit.engines.converter import Reference, convert
+from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.words import Applied, Stored, Tally
@@ -217,20 +217,17 @@ def _codes(
     head = np.tile([1 - share, even, middle], (len(coefficients), 1))
     coefficients = np.hstack([head, coefficients])
     coefficients[:, 3] = NOTHING
-    levels = reference.thresholds / lsb
-    gaps = np.diff(levels)
     scale = np.zeros((rows + 2, 2))
     scale[1:, 0] = zeros
     lookup = np.zeros(0)
-    if len(gaps) and gaps[0] > 0 and np.allclose(gaps, gaps[0], rtol=1e-9, atol=0):
-        gain = (len(levels) - 1) / (levels[-1] - levels[0])
-        scale[0] = gain, len(levels)
-        scale[1:, 1] = 1 - gain * (zeros + levels[0])
+    if line := line_of(reference, lsb):
+        scale[0] = line.gain, line.highest
+        scale[1:, 1] = line.offset - line.gain * zeros
     else:
         lookup = convert(reference, lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM)).astype(float)
     single = (np.ascontiguousarray(part, np.float32) for part in (coefficients, zeros, scale, lookup))
-    numbers, zero, line, table = single
-    return BlockCodes(numbers, np.float32(share), zero, line, table, reference.step, size)
+    numbers, zero, scales, table = single
+    return BlockCodes(numbers, np.float32(share), zero, scales, table, reference.step, size)
 
 
 def _fit(spec: TileSpec, table: IVTable) -> Arrays:

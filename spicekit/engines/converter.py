@@ -128,6 +128,26 @@ def set_reference(
     return Reference(np.maximum.accumulate(np.where(outside, parabola(middles), known)), step)
 
 
+@dataclass(frozen=True)
+class Line:
+    """A converter whose thresholds are equally spaced: floor(gain x + offset), from 0 to `highest`."""
+
+    gain: float
+    """Codes per LSB of an ON cell."""
+    offset: float
+    highest: int
+
+
+def line_of(reference: Reference, lsb: float) -> Line | None:
+    """The converter as a line over currents in units of `lsb` (A); None if its thresholds are not equally spaced."""
+    levels = reference.thresholds / lsb
+    gaps = np.diff(levels)
+    if len(gaps) == 0 or gaps[0] <= 0 or not np.allclose(gaps, gaps[0], rtol=1e-9, atol=0):
+        return None
+    gain = (len(levels) - 1) / (levels[-1] - levels[0])
+    return Line(gain, 1 - gain * levels[0], len(levels))
+
+
 def convert(reference: Reference, current: Array) -> NDArray[np.int64]:
     """Codes of currents of any shape, A; saturates at both ends of the scale."""
     return np.searchsorted(reference.thresholds, current, side="right")

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from spicekit.engines.blocks import BlockCodes
+from spicekit.engines.factored import FactoredCodes
 from spicekit.engines.fast import Codes
 from spicekit.engines.kernels import HEADROOM, UNIT
-from spicekit.engines.patterns import PatternCodes
+from spicekit.engines.patterns import PatternCodes, tabulated
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
 
@@ -173,6 +174,8 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int) -> DeviceCo
     BadInput
         If converters or cells are not all alike: only the compiled engine knows such dies.
     """
+    if isinstance(codes, FactoredCodes):
+        codes = tabulated(codes)
     if not isinstance(codes, PatternCodes | BlockCodes):
         raise BadInput(
             "mismatch, offset, INL and noise are in the processor's engine alone; evaluate on the processor."

@@ -75,7 +75,7 @@ class DieCodes:
 
     @cached_property
     def _reads(self) -> tuple[Any, tuple[Any, ...], tuple[int, ...]]:
-        """The kernel for this many rows, its tables of currents, and the length of a block where it reads blocks."""
+        """The kernel for this many rows, its tables of currents, and the bytes of a read where it goes by bytes."""
         model = self.model
         if not isinstance(model, PatternReads):
             codes = model.codes(self.reference)

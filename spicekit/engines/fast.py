@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 class Codes(Protocol):
-    """Converters' codes of every read: `PatternCodes` or `BlockCodes`."""
+    """Converters' codes of every read: `FactoredCodes`, `PatternCodes` or `BlockCodes`."""
 
     @property
     def step(self) -> float:

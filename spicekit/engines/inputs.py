@@ -18,6 +18,8 @@ from spicekit.engines.lanes import INT8, INT64, Lanes
 IMAGES = 64
 """Images side by side."""
 
+_READS = 8  # that fill a line of a cache
+
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
 
@@ -76,43 +78,45 @@ def pack_inputs(together, batch, offsets, used, mask, height, width, stride, dyn
     flat = together.reshape(together.size)
     groups, tiles, q = mask.shape
     rows = offsets.shape[2]
-    area = height * width
-    words = np.zeros((batch * area, groups, tiles, q), np.uint64)
-    inverted = np.zeros((batch * area, groups, tiles), np.uint8)
-    asserted = np.zeros((batch * area, groups, tiles), np.int32)
+    reads, area = groups * tiles, height * width
+    filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
+    limit, ones_of = used.reshape(reads), mask.reshape(reads, q)
+    words = np.empty((batch * area, reads, q), np.uint64)
+    inverted = np.zeros((batch * area, reads), np.uint8)
+    asserted = np.empty((batch * area, reads), np.int32)
     for task in numba.prange(blocks * area):
         block, pixel = task // area, task % area
         base = block * (together.size // blocks)
         base += (pixel // width * padded_width + pixel % width) * stride * IMAGES
         pieces = np.zeros((8, IMAGES), np.uint8)
-        # All reads of a pixel are set aside first: images lie far apart in memory, often in the same cache sets.
-        found = np.empty((groups * tiles * q, IMAGES), np.uint64)
-        ones = np.empty((groups * tiles * q, IMAGES), np.uint64)
-        for group in range(groups):
-            for tile in range(tiles):
-                read = group * tiles + tile
+        found = np.empty((_READS * q, IMAGES), np.uint64)
+        ones = np.empty((_READS * q, IMAGES), np.uint64)
+        # Images lie far apart in memory, often in the same sets of a cache: for each, a line is written at once.
+        for first in range(0, reads, _READS):
+            few = min(_READS, reads - first)
+            for k in range(few):
                 for part in range(q):
-                    for byte in range(min(8, (rows - 64 * part + 7) // 8)):
+                    for byte in range(filled):
                         start = 64 * part + 8 * byte
-                        count = max(min(used[group, tile] - start, 8), 0)
-                        _gather(flat, base, offsets, read * rows + start, count, pieces, byte)
-                    _join(pieces, found, ones, read * q + part)
-        for image in range(min(IMAGES, batch - block * IMAGES)):
-            place = (block * IMAGES + image) * area + pixel
-            for group in range(groups):
-                for tile in range(tiles):
-                    read = group * tiles + tile
+                        count = max(min(limit[first + k] - start, 8), 0)
+                        _gather(flat, base, offsets, (first + k) * rows + start, count, pieces, byte)
+                    _join(pieces, found, ones, k * q + part)
+            for image in range(min(IMAGES, batch - block * IMAGES)):
+                place = (block * IMAGES + image) * area + pixel
+                for k in range(few):
+                    read = first + k
                     count = np.int32(0)
                     for part in range(q):
-                        words[place, group, tile, part] = found[read * q + part, image]
-                        count += np.int32(ones[read * q + part, image])
-                    if dynamic and 2 * count > used[group, tile]:
-                        inverted[place, group, tile] = 1
-                        count = used[group, tile] - count
+                        words[place, read, part] = found[k * q + part, image]
+                        count += np.int32(ones[k * q + part, image])
+                    if dynamic and 2 * count > limit[read]:
+                        inverted[place, read] = 1
+                        count = limit[read] - count
                         for part in range(q):
-                            words[place, group, tile, part] ^= mask[group, tile, part]
-                    asserted[place, group, tile] = count
-    return words, inverted, asserted
+                            words[place, read, part] ^= ones_of[read, part]
+                    asserted[place, read] = count
+    shape = (batch * area, groups, tiles)
+    return words.reshape((*shape, q)), inverted.reshape(shape), asserted.reshape(shape)
 
 
 @intrinsic

@@ -72,8 +72,16 @@ class Lanes:
     def clamped(self, low: "Lanes", high: "Lanes") -> "Lanes":
         """Not below `low`, not above `high`."""
         b = self.builder
-        above = b.select(b.fcmp_ordered(">", self.value, low.value), self.value, low.value)
-        return Lanes(b, b.select(b.fcmp_ordered("<", above, high.value), above, high.value))
+        compare = b.fcmp_ordered if self._floating else b.icmp_signed
+        above = b.select(compare(">", self.value, low.value), self.value, low.value)
+        return Lanes(b, b.select(compare("<", above, high.value), above, high.value))
+
+    def upper_half(self, other: "Lanes") -> "Lanes":
+        """The upper 16 of the 32 bits of a product of signed 16-bit numbers."""
+        b, wide = self.builder, ir.VectorType(INT32, self.value.type.count)
+        product = b.mul(b.sext(self.value, wide), b.sext(other.value, wide))
+        half = b.ashr(product, ir.Constant(wide, [16] * wide.count))
+        return Lanes(b, b.trunc(half, self.value.type))
 
     def __xor__(self, other: "Lanes") -> "Lanes":
         return Lanes(self.builder, self.builder.xor(self.value, other.value))
@@ -96,6 +104,9 @@ class Lanes:
     def __lshift__(self, bits: int) -> "Lanes":
         places = ir.Constant(self.value.type, [bits] * self.value.type.count)
         return Lanes(self.builder, self.builder.shl(self.value, places))
+
+    def __rshift__(self, bits: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.ashr(self.value, bits.value))
 
     @property
     def _floating(self) -> bool:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import Bias, bias_of
 from spicekit.engines.cache import Arrays, cached
-from spicekit.engines.converter import Reference, convert
+from spicekit.engines.converter import Line, Reference, convert, line_of
+from spicekit.engines.factored import FactoredCodes, factored_codes
 from spicekit.engines.kernels import count_patterns, sum_pattern_codes
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.words import Applied, Stored, Tally
@@ -75,14 +76,20 @@ class PatternReads:
             + (asserted.sum(axis=1) - on.sum(axis=1, dtype=np.int64)) * self.leak[group, pattern]
         )
 
-    def codes(self, reference: Reference) -> PatternCodes:
-        """What a converter makes of every pattern."""
+    def codes(self, reference: Reference) -> PatternCodes | FactoredCodes:
+        """What a converter makes of every pattern: in factored form, where that is close enough."""
         bias = self.bias
         m = bias.spec.rows_active
         by_ones = bool(m * (bias.state[0, 1] - bias.state[0, 0]) > NEGLIGIBLE_LEAK * bias.lsb)
-        asserted = np.arange(m + 1 if by_ones else 1)[:, None]
-        others = np.maximum(asserted - np.bitwise_count(np.arange(2**m)), 0)
-        current = self.quiet[:, None] + others * self.leak[:, None] - bias.zeros(asserted)
+        zeros = bias.zeros(np.arange(m + 1)) if by_ones else np.tile(bias.zeros(np.zeros(1)), m + 1)
+        if line := line_of(reference, bias.lsb):
+            quiet, leak, zero = (part / bias.lsb for part in (self.quiet, self.leak, zeros))
+            factored = factored_codes(quiet, leak, zero, line, leaky=by_ones, step=reference.step)
+            if factored is not None:
+                return factored
+        asserted = np.arange(m + 1 if by_ones else 1)
+        others = np.maximum(asserted[:, None] - np.bitwise_count(np.arange(2**m)), 0)
+        current = self.quiet[:, None] + others * self.leak[:, None] - zeros[asserted][:, None]
         return _signed(convert(reference, current), by_ones=by_ones, step=reference.step, rows=m)
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
@@ -106,10 +113,21 @@ def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
     return PatternReads(bias_of(spec, table), **cached(key, lambda: _build(spec, table)))
 
 
-def ideal_pattern_codes(spec: TileSpec) -> PatternCodes:
+def ideal_pattern_codes(spec: TileSpec) -> FactoredCodes:
     """Codes that count ON cells exactly."""
-    counts = np.tile(np.bitwise_count(np.arange(2**spec.rows_active)), (spec.groups, 1, 1))
-    return _signed(counts, by_ones=False, step=1.0, rows=spec.rows_active)
+    m = spec.rows_active
+    counts = np.tile(np.bitwise_count(np.arange(2**m)).astype(float), (spec.groups, 1))
+    line = Line(1.0, 0.5, m)
+    codes = factored_codes(counts, np.zeros_like(counts), np.zeros(m + 1), line, leaky=False, step=1.0)
+    assert codes is not None
+    return codes
+
+
+def tabulated(codes: FactoredCodes) -> PatternCodes:
+    """The same codes as a table of all patterns."""
+    rows = len(codes.offset) - 1
+    asserted = np.arange(rows + 1 if codes.leaky else 1)
+    return _signed(codes.codes(asserted[:, None]), by_ones=codes.leaky, step=codes.step, rows=rows)
 
 
 def _build(spec: TileSpec, table: IVTable) -> Arrays:

@@ -23,7 +23,7 @@ def spec_of(rows: int = 64, rows_active: int = 16) -> TileSpec:
     channels=st.sampled_from([(1, 3), (5, 4), (16, 8), (23, 7)]),
     kernel=st.sampled_from([1, 3]),
     stride=st.sampled_from([1, 2]),
-    rows_active=st.sampled_from([4, 16, 32, 64, 128]),
+    rows_active=st.sampled_from([4, 12, 16, 32, 64, 96, 128]),
     static=st.booleans(),
     dynamic=st.booleans(),
     rule=st.sampled_from(["count", "position"]),
@@ -36,7 +36,7 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
     torch.manual_seed(seed)
     layer = BinaryConv2d(*channels, kernel_size=kernel, stride=stride, padding=kernel // 2).eval()
     values = torch.randn(2, channels[0], 7, 6) + 0.4  # more ones than zeros, so that flips occur
-    spec = spec_of(rows=max(64, rows_active), rows_active=rows_active)
+    spec = spec_of(rows=rows_active * max(1, 64 // rows_active), rows_active=rows_active)
     packed = pack_layer(
         map_layer(
             "layer",

@@ -1,0 +1,154 @@
+"""Reads of up to 16 rows in factored form: what both bytes of a pattern add, and what they take from each other.
+
+Cut a pattern of ON cells into a lower byte x and an upper byte y. Each alone delivers f(x) or g(y);
+together they deliver less by what either adds to the drop that the other sees: an effect with an effect, hence nearly a
+product. So
+
+    I(x, y) = f(x) + g(y) + sum_k u_k(x) v_k(y)
+
+which the singular value decomposition of the table of all currents gives, as close as so many products can come: one
+or two are enough. Everything is then scaled to whole numbers of 16 bits: a code with bits behind its point.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spicekit.engines.converter import Line
+from spicekit.engines.pattern_kernels import LEAK_PRODUCTS, LEAK_SHIFT, PRODUCTS, sum_factored_codes
+from spicekit.engines.words import Applied, Stored
+
+Array = NDArray[np.float64]
+Short = NDArray[np.int16]
+Whole = NDArray[np.int64]
+
+LARGEST = np.iinfo(np.int16).max
+MOST_SHIFT = 11
+"""Bits behind the point, at most: of 16 LSB and a sign 16 bits hold eleven."""
+RMS_LIMIT, WORST_LIMIT = 0.002, 0.02
+"""LSB of an ON cell, over all patterns: less than half of what FAST may be off, or the table is used unfactored."""
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredCodes:
+    """Converter codes of every pattern, as `pattern_kernels` computes them."""
+
+    factors: Short
+    """(groups, 2, fields, 256) of the lower and the upper byte: f or g, then u_k or v_k; if `leaky`, the same of what
+    each other asserted cell adds."""
+    offset: Short
+    """(m + 1,) by number of asserted rows."""
+    shift: int
+    """Bits behind the point."""
+    highest: int
+    """The highest code."""
+    products: int
+    """Products of u_k and v_k."""
+    leaky: bool
+    step: float
+    """Partial sum that one code stands for."""
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        """(p, c_out) signed codes of all reads of each dot product, added."""
+        return np.asarray(
+            sum_factored_codes(
+                self.factors,
+                self.offset,
+                self.shift,
+                self.highest,
+                self.products,
+                self.leaky,
+                stored.words,
+                -stored.inverted.astype(np.int32),
+                stored.tiles,
+                applied.words,
+                applied.inverted,
+                applied.asserted,
+            )
+        )
+
+    def positions(self, asserted: Whole) -> Whole:
+        """(groups, n, 2^m) codes with `shift` bits behind the point; asserted rows are (n, 1) or (n, 2^m)."""
+        patterns = np.arange(2 ** (len(self.offset) - 1))
+        low, high = (
+            self.factors[:, byte, :, patterns >> 8 * byte & 255].astype(np.int64) for byte in range(2)
+        )  # (2^m, groups, fields)
+        sums, products = low + high, low * high >> 16
+        alone = sums[..., 0] + products[..., 1 : 1 + self.products].sum(axis=2)
+        found = alone.T[:, None] + self.offset[asserted]
+        if self.leaky:
+            leak = sums[..., 1 + self.products] + products[..., 2 + self.products :].sum(axis=2)
+            found = found + (leak.T[:, None] * (asserted << LEAK_SHIFT) >> 16)
+        return np.asarray(found)
+
+    def codes(self, asserted: Whole) -> Whole:
+        """(groups, n, 2^m) for numbers of asserted rows (n, 1) or (n, 2^m)."""
+        return np.asarray(np.clip(self.positions(asserted) >> self.shift, 0, self.highest))
+
+
+def factored_codes(
+    quiet: Array, leak: Array, zeros: Array, line: Line, *, leaky: bool, step: float
+) -> FactoredCodes | None:
+    """Codes of every pattern in factored form, or None where that form is not close enough.
+
+    Parameters
+    ----------
+    quiet : (groups, 2^m) float64 array
+        LSB of an ON cell, current of each pattern with no other cell asserted.
+    leak : (groups, 2^m) float64 array
+        LSB, what each other asserted cell adds.
+    zeros : (m + 1,) float64 array
+        LSB, the reference column of zeros, by number of asserted rows.
+    line : Line
+        Of the converter.
+    leaky : bool
+        Whether leaks count.
+    step : float
+        Partial sum that one code stands for.
+    """
+    m = len(zeros) - 1
+    on = np.bitwise_count(np.arange(2**m))
+    leak = leak.copy() if leaky else np.zeros_like(leak)
+    leak[:, -1] = leak[:, on == m - 1].mean(axis=1)  # all are ON: no other is there, and any value will do
+    alone = quiet - on * leak
+    reach = line.gain * (np.abs(alone).max() + m * np.abs(leak).max() + np.abs(zeros).max()) + abs(
+        line.offset
+    )
+    shift = min(int(np.log2(LARGEST / reach)), MOST_SHIFT)
+    scale = line.gain * 2.0**shift
+    asserted = np.stack([on, np.full_like(on, m)] if leaky else [on]).astype(
+        np.int64
+    )  # no other row, and all
+    exact = alone[:, None] + asserted * leak[:, None] - zeros[asserted]
+    for products in PRODUCTS:
+        factors = np.array([_factor(scale * each, products=products) for each in alone])
+        if leaky:
+            finer = scale * 2.0 ** (16 - LEAK_SHIFT)
+            leaks = [_factor(finer * each, products=LEAK_PRODUCTS) for each in leak]
+            factors = np.concatenate([factors, leaks], axis=2)
+        if np.abs(factors).max() > LARGEST:
+            return None
+        # the upper half of a product is rounded down: half a unit too little on average
+        offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky)
+        whole, added = (np.round(part).astype(np.int16) for part in (factors, offset))
+        codes = FactoredCodes(whole, added, shift, line.highest, products, leaky, step)
+        error = (codes.positions(asserted) / 2.0**shift - line.offset) / line.gain - exact
+        if (error**2).mean(axis=(0, 2)).max() < RMS_LIMIT**2 and np.abs(error).max() < WORST_LIMIT:
+            return codes
+    return None
+
+
+def _factor(values: Array, *, products: int) -> Array:
+    """(2, 1 + products, 256) factors of the lower and the upper byte, for values (2^m,) in steps of a position."""
+    width = min(256, len(values))
+    square = values.reshape(-1, width)  # (upper, lower)
+    upper, lower = square.mean(axis=1) - square.mean(), square.mean(axis=0)
+    u, s, v = np.linalg.svd(square - upper[:, None] - lower)
+    factors = np.zeros((2, 1 + products, 256))
+    factors[0, 0, :width], factors[1, 0, : len(upper)] = lower, upper
+    for k in range(min(products, len(s))):
+        ratio = np.abs(u[:, k]).max() / np.abs(v[k]).max()  # so that both use their 16 bits alike
+        factors[0, 1 + k, :width] = v[k] * np.sqrt(65536 * s[k] * ratio)
+        factors[1, 1 + k, : len(upper)] = u[:, k] * np.sqrt(65536 * s[k] / ratio)
+    return factors

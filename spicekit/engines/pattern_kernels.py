@@ -1,0 +1,239 @@
+"""Compiled loops over reads of up to 16 rows in factored form; `factored` says what they compute.
+
+Lanes are columns, 64 at a time. For a tile and 64 columns, a table holds for each byte of a read, each of its 256
+values and each column the factors of the ON cells which that value leaves. They are whole numbers of 16 bits, on the
+scale of the converter: some additions, products of which the upper half counts, and a shift make a code. So results
+depend on neither batch nor threads nor processor.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+
+from spicekit.engines.lanes import INT16, INT32, INT64, Lanes
+
+COLUMNS = 64
+"""Columns that a table covers."""
+PRODUCTS = 1, 2
+"""Products that a current may have, of a factor of the lower and one of the upper byte."""
+LEAK_PRODUCTS = 1
+"""Products of a leak."""
+LEAK_SHIFT = 10
+"""The number of asserted rows is multiplied by 2^10: 16 of them fill 15 bits."""
+
+_ONES, _INVERTED = 16, 31  # bits of a read where these begin
+_LINE = 16  # reads that fill a line of a cache
+_LANES = 32  # of whole numbers at a time
+_PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
+
+_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
+_parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+
+
+@_parallel_kernel
+def sum_factored_codes(  # type: ignore[no-untyped-def]
+    factors, offset, shift, highest, products, leaky, stored, turned, tiles, words, inverted, asserted
+):
+    """Signed codes of all reads of each dot product, added.
+
+    Parameters
+    ----------
+    factors : (groups, 2, fields, 256) int16 array
+        Of each value of the ON cells in the lower and in the upper byte.
+    offset : (m + 1,) int16 array
+        Added, by number of asserted rows.
+    shift, highest : int
+        Bits behind the point of a code; the highest code.
+    products : int
+        Of a current.
+    leaky : bool
+        Whether the last fields are those of a leak.
+    stored : (groups, tiles, 1, c_out) uint64 array
+    turned : (groups, tiles, c_out) int32 array
+        -1 where a column is stored inverted, else 0.
+    tiles : (groups,) int64 array
+        Tiles in which the group is read.
+    words, inverted, asserted
+        As from `inputs.pack_inputs`.
+
+    Returns
+    -------
+    (p, c_out) float32 array
+    """
+    reads = _side_by_side(words, inverted, asserted)
+    pixels = words.shape[0]
+    groups, _, _, columns = stored.shape
+    chunks = (columns + COLUMNS - 1) // COLUMNS
+    blocks = (pixels + _PIXELS - 1) // _PIXELS
+    shift, highest = np.int16(shift), np.int16(highest)
+    sums = np.empty((pixels, columns), np.float32)
+    for task in numba.prange(blocks * chunks):
+        first = task // chunks * _PIXELS
+        column = task % chunks * COLUMNS
+        count = min(_PIXELS, pixels - first)
+        width = min(COLUMNS, columns - column)
+        table = np.empty((2, factors.shape[2], 256, COLUMNS), np.int16)
+        bits = np.zeros((8, COLUMNS), np.int16)
+        turn = np.zeros(COLUMNS, np.int32)
+        total = np.zeros((count, COLUMNS), np.int32)
+        for group in range(groups):
+            for tile in range(tiles[group]):
+                _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
+                turn[:width] = turned[group, tile, column : column + width]
+                # No array is cut in this loop: counting its users takes longer than a read.
+                for pixel in range(count):
+                    read = np.int64(reads[group, tile, first + pixel])
+                    low, high = read & 255, read >> 8 & 255
+                    ones, turns = read >> _ONES & 31, np.int32(-(read >> _INVERTED))
+                    scaled = np.int16(ones << LEAK_SHIFT)
+                    if leaky and products == 1:
+                        _add_leaky_1(
+                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
+                        )
+                    elif leaky:
+                        _add_leaky_2(
+                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
+                        )
+                    elif products == 1:
+                        _add_quiet_1(
+                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
+                        )
+                    else:
+                        _add_quiet_2(
+                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
+                        )
+        for pixel in range(count):
+            for lane in range(width):
+                sums[first + pixel, column + lane] = total[pixel, lane]
+    return sums
+
+
+@_parallel_kernel
+def _side_by_side(words, inverted, asserted):  # type: ignore[no-untyped-def]
+    """(groups, tiles, p) uint32: words with the number of their ones and whether they are inverted above them."""
+    pixels, groups, tiles, _ = words.shape
+    reads = np.empty((groups, tiles, pixels), np.uint32)
+    for block in numba.prange((pixels + _LINE - 1) // _LINE):
+        for group in range(groups):
+            for tile in range(tiles):
+                for pixel in range(block * _LINE, min((block + 1) * _LINE, pixels)):
+                    above = (np.int64(inverted[pixel, group, tile]) << _INVERTED) | (
+                        np.int64(asserted[pixel, group, tile]) << _ONES
+                    )
+                    reads[group, tile, pixel] = np.int64(words[pixel, group, tile, 0]) | above
+    return reads
+
+
+@_kernel
+def _fill(factors, stored, bits, table):  # type: ignore[no-untyped-def]
+    """Fill the table of the columns that store the words `stored`.
+
+    What is wanted of a value is its factor without the bits that a column does not store. They are taken away bit by
+    bit: where one is not stored, a value that has it takes what the value without it has.
+    """
+    for byte in range(2):
+        for bit in range(8):
+            for lane in range(len(stored)):
+                bits[bit, lane] = (stored[lane] >> np.uint64(8 * byte + bit)) & np.uint64(1)
+        for field in range(factors.shape[1]):
+            first = (byte * factors.shape[1] + field) * 256
+            for place in range(first, first + 256):
+                _spread(factors, table, place)
+            for bit in range(8):
+                step = 1 << bit
+                for place in range(first + step, first + 256, 2 * step):
+                    for value in range(step):
+                        _drop(bits, bit, table, place + value, step)
+
+
+@intrinsic
+def _spread(context, factors, table, place):  # type: ignore[no-untyped-def]
+    """Put the factor at a place into all columns."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        numbers, out = _data(context, builder, signature, arguments, 0, 1)
+        number = builder.load(builder.gep(numbers, [arguments[2]]))
+        row = builder.gep(out, [builder.mul(arguments[2], INT64(COLUMNS))])
+        Lanes.splat(builder, number, COLUMNS).store(row)
+        return context.get_dummy_value()
+
+    return types.void(factors, table, place), generate
+
+
+@intrinsic
+def _drop(context, bits, bit, table, place, step):  # type: ignore[no-untyped-def]
+    """Where a column's bit is 0, copy what stands `step` before a place."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        held, out = _data(context, builder, signature, arguments, 0, 2)
+        kind = ir.VectorType(INT16, COLUMNS)
+        held = builder.gep(held, [builder.mul(arguments[1], INT64(COLUMNS))])
+        row = builder.gep(out, [builder.mul(arguments[3], INT64(COLUMNS))])
+        other = builder.gep(out, [builder.mul(builder.sub(arguments[3], arguments[4]), INT64(COLUMNS))])
+        stored = builder.icmp_signed(
+            "!=", Lanes.load(builder, held, kind).value, ir.Constant(kind, [0] * COLUMNS)
+        )
+        chosen = builder.select(
+            stored, Lanes.load(builder, row, kind).value, Lanes.load(builder, other, kind).value
+        )
+        Lanes(builder, chosen).store(row)
+        return context.get_dummy_value()
+
+    return types.void(bits, bit, table, place, step), generate
+
+
+def _codes(products: int, *, leaky: bool) -> Any:
+    """Intrinsic that adds the signed codes of one read of 64 columns."""
+
+    def typed(context, table, low, high, offset, ones, shift, highest, turns, turn, total, pixel):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            entries, turned, totals = _data(context, builder, signature, arguments, 0, 8, 9)
+            shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
+            fields = builder.extract_value(shape, 1)
+            added, scaled, behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[3:7])
+            others = Lanes.splat(builder, arguments[7], _LANES)
+            nothing = Lanes(builder, ir.Constant(added.value.type, None))
+            row = builder.mul(arguments[10], INT64(COLUMNS))
+            whole = ir.VectorType(INT32, _LANES)
+
+            def factor(byte: int, field: int, column: int) -> Lanes:
+                block = builder.add(builder.mul(fields, INT64(byte)), INT64(field))
+                value = builder.add(builder.shl(block, INT64(8)), arguments[1 + byte])
+                place = builder.add(builder.mul(value, INT64(COLUMNS)), INT64(column))
+                return Lanes.load(builder, builder.gep(entries, [place]), added.value.type)
+
+            def combined(first: int, number: int, column: int) -> Lanes:
+                both = factor(0, first, column) + factor(1, first, column)
+                for field in range(first + 1, first + 1 + number):
+                    both = both + factor(0, field, column).upper_half(factor(1, field, column))
+                return both
+
+            for column in range(0, COLUMNS, _LANES):
+                x = combined(0, products, column) + added
+                if leaky:
+                    leak = combined(1 + products, LEAK_PRODUCTS, column)
+                    x = x + leak.upper_half(scaled)
+                code = (x >> behind).clamped(nothing, most).widen(INT32)  # not negative
+                place = builder.gep(turned, [INT64(column)])
+                mask = Lanes.load(builder, place, whole) ^ others
+                place = builder.gep(totals, [builder.add(row, INT64(column))])
+                (Lanes.load(builder, place, whole) + ((code ^ mask) - mask)).store(place)
+            return context.get_dummy_value()
+
+        kinds = (table, low, high, offset, ones, shift, highest, turns, turn, total, pixel)
+        return types.void(*kinds), generate
+
+    return intrinsic(typed)
+
+
+def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, *places: int) -> list[Any]:
+    """Where the data of some of the arguments begin."""
+    return [context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in places]
+
+
+_add_quiet_1, _add_quiet_2 = (_codes(products, leaky=False) for products in PRODUCTS)
+_add_leaky_1, _add_leaky_2 = (_codes(products, leaky=True) for products in PRODUCTS)

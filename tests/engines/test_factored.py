@@ -1,0 +1,84 @@
+"""Reads of up to 16 rows in factored form: as close to the table of all patterns as promised, or not used."""
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.converter import Converter, Line, Reference, convert, line_of
+from spicekit.engines.factored import FactoredCodes, factored_codes
+from spicekit.engines.fast import fit_reference, read_model
+from spicekit.engines.patterns import PatternCodes, tabulated
+from spicekit.engines.words import Applied, Stored, layout_of, pack
+
+
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+@pytest.mark.parametrize("ohm", [0.0, 3.2, 30.0])
+@pytest.mark.parametrize(("rows_active", "bits"), [(3, None), (12, 8), (16, None), (16, 8)])
+def test_factored_currents_are_those_of_the_table(tables, cell, ohm, rows_active, bits):
+    m = rows_active
+    spec = TileSpec(cell=cell, rows=48, rows_active=m, wires=Wires(r_bl=ohm, r_sl=ohm))
+    model = read_model(spec, tables[cell])
+    converter = Converter(bits=bits, full_scale=float(m) if bits else None)
+    reference = fit_reference(model, converter, None)
+    codes = model.codes(reference)
+    line = line_of(reference, model.bias.lsb)
+    assert isinstance(codes, FactoredCodes)
+    assert line is not None
+    on = np.bitwise_count(np.arange(2**m)).astype(np.int64)
+    for others in (0, 1, 3):
+        asserted = on + others
+        possible = asserted <= m
+        found = codes.positions(np.minimum(asserted, m)[None])[:, 0] / 2.0**codes.shift
+        current = model.quiet + others * model.leak - model.bias.zeros(asserted)
+        error = ((found - line.offset) / line.gain - current / model.bias.lsb)[:, possible]
+        assert np.sqrt((error**2).mean()) < 0.0015
+        assert np.abs(error).max() < 0.02
+
+
+def test_currents_that_are_not_nearly_factored_are_refused():
+    currents = np.random.default_rng(0).uniform(0, 16, (1, 2**16))
+    nothing = np.zeros_like(currents)
+    line = Line(1.0, 0.5, 16)
+    assert factored_codes(currents, nothing, np.zeros(17), line, leaky=False, step=1.0) is None
+    counts = np.bitwise_count(np.arange(2**16)).astype(float)[None]
+    assert factored_codes(counts, nothing, np.zeros(17), line, leaky=False, step=1.0) is not None
+
+
+def test_tabulated_codes_are_the_factored_ones(sram_table):
+    spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
+    model = read_model(spec, sram_table)
+    codes = model.codes(fit_reference(model, Converter(), None))
+    assert isinstance(codes, FactoredCodes)
+    rng = np.random.default_rng(1)
+    stored, applied = reads(rng)
+    np.testing.assert_array_equal(codes.sums(stored, applied), tabulated(codes).sums(stored, applied))
+
+
+def test_thresholds_that_are_not_equally_spaced_are_looked_up(sram_table):
+    spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
+    model = read_model(spec, sram_table)
+    thresholds = model.bias.lsb * np.array([0.4, 1.5, 2.4, 5.0])
+    codes = model.codes(Reference(thresholds, 1.0))
+    assert isinstance(codes, PatternCodes)
+    stored, applied = reads(np.random.default_rng(1))
+    patterns = (stored.words[:, :, 0, None, :] & applied.words.transpose(1, 2, 0, 3)).astype(
+        int
+    )  # (g, t, p, c)
+    zeros = model.bias.zeros(np.zeros(1))
+    read = convert(Reference(thresholds, 1.0), model.quiet - zeros)[
+        np.arange(4)[:, None, None, None], patterns
+    ]
+    turned = stored.inverted[:, :, None, :] ^ applied.inverted.transpose(1, 2, 0)[..., None].astype(bool)
+    expected = np.where(turned, -read, read).sum(axis=(0, 1))
+    np.testing.assert_array_equal(codes.sums(stored, applied), expected)
+
+
+def reads(rng: np.random.Generator) -> tuple[Stored, Applied]:
+    """Two tiles of 64 rows and 70 columns, and 90 vectors, flips among both."""
+    layout = layout_of(16)
+    weights, bits = rng.integers(0, 2, (4, 2, 70, 16)), rng.integers(0, 2, (90, 4, 2, 16))
+    words = np.ascontiguousarray(pack(weights.astype(np.uint8), layout).swapaxes(2, 3))
+    stored = Stored(words, rng.random((4, 2, 70)) < 0.5, np.full(4, 2))
+    inverted = rng.integers(0, 2, (90, 4, 2), dtype=np.uint8)
+    asserted = bits.sum(axis=3).astype(np.int32)
+    return stored, Applied(pack(bits.astype(np.uint8), layout), inverted, asserted, (90, 1))
