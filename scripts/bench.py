@@ -25,9 +25,11 @@ from spicekit.engines.bias import lsb
 from spicekit.engines.blocks import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.converter import Converter
 from spicekit.engines.deviation import passed
+from spicekit.engines.factored import FactoredCodes
 from spicekit.engines.fast import Codes, fit_reference, read_model
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.mesh_fast import RMS_LIMIT, correction
+from spicekit.engines.patterns import PatternReads
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation
@@ -177,9 +179,10 @@ def calibrate(repeats: int = 5) -> None:
 
 @app.command()
 def surrogate(patterns: int = 20_000) -> None:
-    """Forms of the surrogate that were tried: errors of each on patterns that it was not fitted to."""
+    """Errors of the factored form of 16 rows, and of forms tried for more on patterns that they were not fitted to."""
     whole = [tile for tile in TILES if tile[0] == tile[1]]
-    _print({"forms": [row for tile in whole for row in _forms_tried(*tile, patterns)]})
+    factored = [_factored(cell, ohm) for cell in CELLS for ohm in EXACT_OHMS]
+    _print({"factored": factored, "forms": [row for tile in whole for row in _forms_tried(*tile, patterns)]})
 
 
 @app.command(hidden=True)
@@ -444,6 +447,23 @@ def _harvested(spec: TileSpec, columns: int) -> Iterator[Case]:
             yield from network_cases(load_network(name), images, spec, vectors, binsparx=binsparx, rng=rng)
 
 
+def _factored(cell: CellName, ohm: float) -> dict[str, Any]:
+    """Products that 16 rows take, and what the codes' positions are off over all patterns, no other row asserted."""
+    spec = _spec(cell, 64, 16, ohm)
+    model = read_model(spec, find_table(spec))
+    assert isinstance(model, PatternReads)
+    codes = model.codes(fit_reference(model, Converter(), None))
+    assert isinstance(codes, FactoredCodes)
+    on = np.bitwise_count(np.arange(1 << 16)).astype(np.int64)
+    current = (model.quiet - model.bias.zeros(on)) / model.bias.lsb
+    error = codes.positions(on[None])[:, 0] / 2.0**codes.shift - 0.5 - current  # thresholds at 0.5, 1.5, ...
+    return {"cell": cell, "ohm": ohm, "products": codes.products, **_errors_of(error)}
+
+
+def _errors_of(error: NDArray[np.float64]) -> dict[str, float]:
+    return {"rms_lsb": float(np.sqrt((error**2).mean())), "worst_lsb": float(abs(error).max())}
+
+
 def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict[str, Any]]:
     """Errors with parts of the surrogate's polynomial (docs/surrogate.md), fitted to half of the patterns."""
     _say(f"forms: {rows} rows, {ohm} ohm")
@@ -462,8 +482,7 @@ def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict
         solution = np.linalg.lstsq((design * weight[:, None])[fitted], (target * weight)[fitted])[0]
         error = (sums[0] ** 2)[~fitted] / (design[~fitted] @ solution) - current[~fitted]
         what = {"rows": rows, "ohm": ohm, "form": form, "terms": design.shape[1]}
-        errors = {"rms_lsb": float(np.sqrt((error**2).mean())), "worst_lsb": float(abs(error).max())}
-        found.append({**what, **errors})
+        found.append({**what, **_errors_of(error)})
     return found
 
 
