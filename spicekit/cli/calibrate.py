@@ -1,5 +1,6 @@
 """`spicekit calibrate`: make I-V tables."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ def calibrate(
     """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
     from spicekit.spice.server import prepare
 
+    # Neither this process nor those that it starts multiply matrices, and numpy's threads begin by spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prepare()
     from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpiceFailed

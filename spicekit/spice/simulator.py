@@ -105,8 +105,8 @@ def simulate_all(
     with ThreadPoolExecutor(len(crew)) as threads:  # each waits for one worker
         try:
             for worker in crew:
+                worker.start()  # it gets ready while the first job is drawn
                 free.put(worker)
-                threads.submit(lent, _Worker.start)  # while the first job is drawn
             while True:
                 for index, job in itertools.islice(coming, _QUEUED * len(crew) - len(running)):
                     run = functools.partial(_Worker.run, job=job, timeout=timeout)
@@ -145,7 +145,7 @@ def _library() -> str:
 def _version(library: str) -> str:
     worker = _Worker(library)
     try:
-        return worker.start()
+        return worker.version()
     except (EOFError, ConnectionError):
         raise MissingTool(f"libngspice ({library}) crashes when it starts; re{INSTALL_HINT}") from None
     finally:
@@ -160,19 +160,12 @@ class _Worker:
         self._lock = threading.Lock()
         self._process: ForkServerProcess | None = None
         self._pipe: Connection[Any, Any]
+        self._ngspice = ""
         self._served = 0
         self._dismissed = False
 
-    def start(self) -> str:
-        """Start the process; returns its version of ngspice.
-
-        Raises
-        ------
-        MissingTool
-            If libngspice or PySpice is not there.
-        EOFError, ConnectionError
-            If the process dies.
-        """
+    def start(self) -> None:
+        """Start the process and return before it is ready."""
         with self._lock:
             if self._dismissed:
                 raise CancelledError
@@ -181,10 +174,26 @@ class _Worker:
             process = CONTEXT.Process(target=serve, args=(theirs, self._library), daemon=True)
             process.start()
             theirs.close()
-            self._process, self._pipe, self._served = process, pipe, 0
-        version = pipe.recv() if pipe.poll(_START) else TimeoutError("it takes too long")
+            self._process, self._pipe, self._ngspice, self._served = process, pipe, "", 0
+
+    def version(self) -> str:
+        """Version of its ngspice.
+
+        Raises
+        ------
+        MissingTool
+            If libngspice or PySpice is not there.
+        EOFError, ConnectionError
+            If the process died.
+        """
+        if self._process is None or not self._process.is_alive():
+            self.start()
+        if self._ngspice:
+            return self._ngspice
+        version = self._pipe.recv() if self._pipe.poll(_START) else TimeoutError("it takes too long")
         if not isinstance(version, Exception):
-            return str(version)
+            self._ngspice = str(version)
+            return self._ngspice
         self._end()
         if isinstance(version, ImportError):
             raise MissingTool(f"PySpice does not start ({version}); install it with: pip install PySpice")
@@ -194,8 +203,7 @@ class _Worker:
         """Run a job; what it does to the process, costs no other job."""
         for _ in range(_LIVES):
             try:
-                if self._process is None or not self._process.is_alive():
-                    self.start()
+                self.version()
                 self._pipe.send((job, timeout + _GRACE))
                 if not self._pipe.poll(timeout):
                     self._end()

@@ -64,7 +64,7 @@ def calibrate(
     force : bool
         Make every table, also those that are up to date.
     report : function
-        Called when a table is begun and when one is done.
+        Called after each table.
 
     Raises
     ------
@@ -84,9 +84,6 @@ def calibrate(
         became[name] = what
         if fault:
             faults[name] = fault
-        tell()
-
-    def tell() -> None:
         count = Counter(became.values())
         report(Progress(count["made"], count["kept"], count["failed"], len(by_name)))
 
@@ -103,7 +100,6 @@ def calibrate(
                 claims.drop(name)
             else:
                 yield by_name[name]
-                tell()
 
     if not force:
         for name, request in by_name.items():
