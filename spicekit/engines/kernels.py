@@ -45,6 +45,41 @@ _27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 1
 
 
 @_parallel_kernel
+def correction_factors(inverted, asserted, used, wanted):  # type: ignore[no-untyped-def]
+    """What the corrections of `mapping.binsparx` are multiplied with, from the outputs of `inputs.pack_inputs`.
+
+    Parameters
+    ----------
+    inverted, asserted : (p, groups, tiles) arrays
+    used : (groups, tiles) int64 array
+        Rows in use.
+    wanted : bool
+        Whether anything is to be corrected.
+
+    Returns
+    -------
+    factors : (p, 2, groups * tiles) float32 array
+        sum(u_a) - d n, which is +- the ones applied, minus where they are inverted; then d. Empty unless wanted.
+    ones : (p,) float32 array
+        sum(u_a), as it was before any inversion, over all reads.
+    """
+    pixels, groups, tiles = asserted.shape
+    factors = np.empty((pixels if wanted else 0, 2, groups * tiles), np.float32)
+    ones = np.empty(pixels, np.float32)
+    for pixel in numba.prange(pixels):
+        total = 0
+        for group in range(groups):
+            for tile in range(tiles):
+                d, applied = inverted[pixel, group, tile], asserted[pixel, group, tile]
+                total += used[group, tile] - applied if d else applied
+                if wanted:
+                    factors[pixel, 0, group * tiles + tile] = -applied if d else applied
+                    factors[pixel, 1, group * tiles + tile] = d
+        ones[pixel] = total
+    return factors, ones
+
+
+@_parallel_kernel
 def lay_images_out(sums, step, column, pixel, images):  # type: ignore[no-untyped-def]
     """(n, c_out, pixels of an image) float32: `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
 

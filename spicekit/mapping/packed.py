@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spicekit.engines.fast import Codes
 from spicekit.engines.inputs import pack_inputs, side_by_side
-from spicekit.engines.kernels import lay_images_out
+from spicekit.engines.kernels import correction_factors, lay_images_out
 from spicekit.engines.words import Applied, Layout, Stored, layout_of, pack
 from spicekit.mapping.layers import MappedLayer
 from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
@@ -81,24 +81,19 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0
 
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
     """(n, c_out, h, w) float32: dot products of signs as the converters' codes give them."""
-    layer = packed.layer
-    used = layer.used.T.astype(np.float32)
-    asserted = applied.asserted.astype(np.float32)
-    flipped = layer.binsparx.dynamic
+    layer, step = packed.layer, np.float32(codes.step)
+    used, corrected = layer.used.T, layer.binsparx.static or layer.binsparx.dynamic
     sums = codes.sums(packed.stored, applied)
-    step = np.float32(4 * codes.step)
-    if layer.binsparx.static or flipped:
-        # f (sum(u_a) - d n) + d sum(u_w); sum(u_a) - d n is +- the ones applied, minus where they are inverted
-        d = applied.inverted.astype(np.float32)
-        factors = np.stack([asserted * (1 - 2 * d), d], axis=1)
-        sums *= np.float32(codes.step)
+    factors, ones = correction_factors(applied.inverted, applied.asserted, used, corrected)
+    if corrected:
+        if step != 1:
+            sums *= step
+            step = np.float32(1)
         sums += factors.reshape(len(sums), -1) @ packed.corrections
-        step = np.float32(4)
-    # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n, with sum(u_a) as it was before any inversion
-    ones = np.where(applied.inverted, used - asserted, asserted) if flipped else asserted
-    column, pixel = used.sum() - 2 * packed.weight_ones, -2 * ones.sum(axis=(1, 2))
+    # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
+    column = np.float32(used.sum()) - 2 * packed.weight_ones
     images = len(sums) // (applied.shape[0] * applied.shape[1])
-    dots = lay_images_out(sums, step, column, pixel, images)
+    dots = lay_images_out(sums, 4 * step, column, -2 * ones, images)
     return np.asarray(dots).reshape(images, -1, *applied.shape)
 
 
