@@ -2,16 +2,16 @@
 
 A converter asks which code a current has, not for its seventh digit. The step starts from voltages that are nearly
 right for the number of ON cells in the column: those of a column whose cells all carry the same part of an ON cell's
-current. What it leaves is bounded, so that a code far enough from a threshold is the exact one; the others are for
-`ladder.solve`.
+current. Rows that a read does not assert are taken as wires alone. What all this leaves is bounded, so that a code far
+enough from a threshold is the exact one; the others are for `ladder.solve`.
 
 The bound. After the step the wires are satisfied exactly, and each cell misses its table current by what the tangent
 leaves: at most H (|db| + |ds|)^2 / 2, where db and ds are how far its terminals moved from the starting point, and H is
-the largest second derivative of the table's spline on the way. So the voltages are those of a column with as many small
-current sources beside its cells. As a cell's current rises with b and falls with s, the nodes' conductances, taken
-between both solutions, are an M-matrix whose columns add up to 0 or more: of the current that enters at a node, parts
-between 0 and 1 leave at driver and sink. A source that takes current from one node to another therefore changes the
-sensed current by no more than its own.
+the largest second derivative of the table's spline on the way; in a row that is not asserted, by its leak. So the
+voltages are those of a column with as many small current sources beside its cells. As a cell's current rises with b and
+falls with s, the nodes' conductances, taken between both solutions, are an M-matrix whose columns add up to 0 or more:
+of the current that enters at a node, parts between 0 and 1 leave at driver and sink. A source that takes current from
+one node to another therefore changes the sensed current by no more than its own.
 
 Derivatives of a B-spline lie between the smallest and the largest difference of its coefficients, of first or second
 order (de Boor, A Practical Guide to Splines, 1978). The first ones tell where currents rise with b and fall with s.
@@ -27,6 +27,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.engines.bias import bias_of
 from spicekit.engines.ladder import linearise, residual_limit
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable, interpolate
@@ -49,10 +50,12 @@ class Start:
     voltage: Array
     """(r, m + 1, 2) V of bit line and source line, by row and number of ON cells."""
     tangent: Array
-    """(r, m + 1, 4, 3) c, p, q of a cell's current c + p b + q s there, by its state 2 w + a."""
+    """(r, m + 1, 2, 3) c, p, q of an asserted cell's current c + p b + q s there, by stored bit."""
     curvature: Array
-    """(2, k - 1, k - 1) A/V^2, largest second derivative of ON cells, and of the others, from an interval of b on up to
-    `v_read` and up to an interval of s; infinite where currents do not rise with b and fall with s throughout."""
+    """(2, k - 1, k - 1) A/V^2, largest second derivative of an asserted cell by stored bit, from an interval of b on up
+    to `v_read` and up to an interval of s; infinite where currents do not rise with b and fall with s throughout."""
+    leak: float
+    """A, most that a cell carries whose row is not asserted."""
 
 
 def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
@@ -72,12 +75,13 @@ def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
 def _start(spec: TileSpec, table: IVTable, group: int) -> Start:
     b, s = _mean_voltages(spec, table, group)
     axis = (float(table.voltage[0]), table.step)
-    tangent = np.empty((4, b.size, 3))
-    for state in range(4):
-        alike = np.full(b.size, state), np.ones(b.size)
-        linearise(*alike, table.spline, axis, b.ravel(), s.ravel(), np.zeros(b.size), tangent[state])
-    by_row = np.ascontiguousarray(tangent.reshape(4, *b.shape, 3).transpose(2, 1, 0, 3))
-    return Start(spec, table, np.stack([b.T, s.T], axis=-1), by_row, _curvature(table, spec.v_read))
+    tangent = np.empty((2, b.size, 3))
+    for weight in (0, 1):
+        alike = np.full(b.size, 2 * weight + 1), np.ones(b.size)
+        linearise(*alike, table.spline, axis, b.ravel(), s.ravel(), np.zeros(b.size), tangent[weight])
+    by_row = np.ascontiguousarray(tangent.reshape(2, *b.shape, 3).transpose(2, 1, 0, 3))
+    leak = float(abs(bias_of(spec, table).state[:, 0]).max())
+    return Start(spec, table, np.stack([b.T, s.T], axis=-1), by_row, _curvature(table, spec.v_read), leak)
 
 
 def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
@@ -103,7 +107,8 @@ def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
     )
     last = len(table.voltage) - 2
     i, j = (np.clip(v / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
-    bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2 + spec.rows * residual_limit(table)
+    bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2
+    bound += spec.rows * (start.leak + residual_limit(table))
     outside = (lowest < table.voltage[0]) | (highest > table.voltage[-1])
     return current, np.where(outside, np.inf, bound)
 
@@ -128,20 +133,21 @@ def _mean_voltages(spec: TileSpec, table: IVTable, group: int) -> tuple[Array, A
 
 
 def _curvature(table: IVTable, v_read: float) -> Array:
-    spline, largest = table.spline, np.full((4, len(table.voltage) - 1, len(table.voltage) - 1), np.inf)
+    asserted = table.spline[1::2]
+    largest = np.full((2, len(table.voltage) - 1, len(table.voltage) - 1), np.inf)
     seconds = (
-        (np.diff(spline, 2, axis=1), (2, 4)),
-        (np.diff(spline, 2, axis=2), (4, 2)),
-        (np.diff(np.diff(spline, axis=1), axis=2), (3, 3)),
+        (np.diff(asserted, 2, axis=1), (2, 4)),
+        (np.diff(asserted, 2, axis=2), (4, 2)),
+        (np.diff(np.diff(asserted, axis=1), axis=2), (3, 3)),
     )
     per_interval = [sliding_window_view(abs(d), window, (1, 2)).max(axis=(3, 4)) for d, window in seconds]
-    rising = sliding_window_view(np.diff(spline, axis=1), (3, 4), (1, 2)).min(axis=(3, 4)) >= 0
-    falling = sliding_window_view(np.diff(spline, axis=2), (4, 3), (1, 2)).max(axis=(3, 4)) <= 0
+    rising = sliding_window_view(np.diff(asserted, axis=1), (3, 4), (1, 2)).min(axis=(3, 4)) >= 0
+    falling = sliding_window_view(np.diff(asserted, axis=2), (4, 3), (1, 2)).max(axis=(3, 4)) <= 0
     second = np.where(rising & falling, np.max(per_interval, axis=0) / table.step**2, np.inf)
     used = int(v_read / table.step) + 1  # intervals of b, the one that begins at `v_read` included
     from_b_on = np.maximum.accumulate(second[:, :used][:, ::-1], axis=1)[:, ::-1]
     largest[:, :used] = np.maximum.accumulate(from_b_on, axis=2)
-    return np.stack([largest[3], largest[:3].max(axis=0)])
+    return largest
 
 
 _parallel_kernel: Any = numba.njit(
@@ -157,7 +163,7 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
     -------
     current : (b, c) float64 array, A
     moved : (2, b, c) float64 array, V^2
-        (|db| + |ds|)^2 added over the ON cells, and over the others.
+        (|db| + |ds|)^2 added over the asserted cells, by stored bit.
     lowest, highest : (b, c) float64 arrays, V
         Of b and of s, before or after the step.
     """
@@ -172,24 +178,27 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
     for task in numba.prange(batch * blocks):
         vector, start = task // blocks, task % blocks * _LANES
         width = min(_LANES, columns - start)
-        state = np.zeros((rows, _LANES), np.int64)
+        asserted = np.flatnonzero(bits[vector])
+        stored = np.zeros((len(asserted), _LANES), np.int64)
         n = np.zeros(_LANES, np.int64)
-        for row in range(rows):
+        for place, row in enumerate(asserted):
             for k in range(width):
-                state[row, k] = 2 * weights[row, start + k] + bits[vector, row]
-                n[k] += state[row, k] == 3
+                stored[place, k] = weights[row, start + k]
+                n[k] += stored[place, k]
         # (.., lanes): a cell seen from (b, K), and f, g, h, f2, g2, h2 as in `ladder._solve_far`
-        cells = np.empty((rows, 3, _LANES))
-        below = np.empty((rows, 6, _LANES))
+        cells = np.empty((len(asserted), 3, _LANES))
+        below = np.empty((len(asserted), 6, _LANES))
         f, g, h = np.zeros(_LANES), np.zeros(_LANES), np.zeros(_LANES)
         f2, g2, h2 = np.zeros(_LANES), np.zeros(_LANES), np.full(_LANES, r_sink)
-        for row in range(rows - 1, -1, -1):
-            cell, part = cells[row], below[row]
+        next_row = rows - 1
+        for place in range(len(asserted) - 1, -1, -1):
+            row, cell, part = asserted[place], cells[place], below[place]
             for k in range(_LANES):
-                line = tangent[row, n[k], state[row, k]]
+                line = tangent[row, n[k], stored[place, k]]
                 cell[0, k], cell[1, k], cell[2, k] = line[0], line[1], line[2]
-            r_b = r_bl if row < rows - 1 else 0.0
-            r_s = r_sl if row < rows - 1 else 0.0
+            r_b = r_bl * (next_row - row)
+            r_s = r_sl * (next_row - row)
+            next_row = row
             for k in range(_LANES):
                 pivot = 1 / (1 + g[k] * r_b)
                 passed = g2[k] * r_b
@@ -211,8 +220,11 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
         all_moved, on_moved = np.zeros(_LANES), np.zeros(_LANES)
         b0, s0 = np.empty(_LANES), np.empty(_LANES)
         resistance = r_driver
-        for row in range(rows):
-            cell, part, which = cells[row], below[row], state[row]
+        last_row = 0
+        for place, row in enumerate(asserted):
+            cell, part, on = cells[place], below[place], stored[place]
+            resistance += r_bl * (row - last_row)
+            last_row = row
             for k in range(_LANES):
                 b0[k], s0[k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
             for k in range(_LANES):
@@ -222,14 +234,14 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
                 K[k] += cell[0, k] + cell[1, k] * b[k] + cell[2, k] * K[k]
                 way = abs(b[k] - b0[k]) + abs(s - s0[k])
                 all_moved[k] += way * way
-                on_moved[k] += way * way * (which[k] == 3)
+                on_moved[k] += way * way * on[k]
                 low[k] = min(low[k], min(b[k], b0[k]))
                 high[k] = max(high[k], max(s, s0[k]))
-            resistance = r_bl
+            resistance = 0.0
         for k in range(width):
             current[vector, start + k] = K[k]
-            moved[0, vector, start + k] = on_moved[k]
-            moved[1, vector, start + k] = all_moved[k] - on_moved[k]
+            moved[0, vector, start + k] = all_moved[k] - on_moved[k]
+            moved[1, vector, start + k] = on_moved[k]
             lowest[vector, start + k] = low[k]
             highest[vector, start + k] = high[k]
     return current, moved, lowest, highest
