@@ -190,15 +190,13 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
         below = np.empty((len(asserted), 6, _LANES))
         f, g, h = np.zeros(_LANES), np.zeros(_LANES), np.zeros(_LANES)
         f2, g2, h2 = np.zeros(_LANES), np.zeros(_LANES), np.full(_LANES, r_sink)
-        next_row = rows - 1
         for place in range(len(asserted) - 1, -1, -1):
             row, cell, part = asserted[place], cells[place], below[place]
             for k in range(_LANES):
                 line = tangent[row, n[k], stored[place, k]]
                 cell[0, k], cell[1, k], cell[2, k] = line[0], line[1], line[2]
-            r_b = r_bl * (next_row - row)
-            r_s = r_sl * (next_row - row)
-            next_row = row
+            segments = (asserted[place + 1] if place + 1 < len(asserted) else rows - 1) - row
+            r_b, r_s = segments * r_bl, segments * r_sl
             for k in range(_LANES):
                 pivot = 1 / (1 + g[k] * r_b)
                 passed = g2[k] * r_b
@@ -219,12 +217,9 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
         low, high = np.full(_LANES, v_read), np.zeros(_LANES)
         all_moved, on_moved = np.zeros(_LANES), np.zeros(_LANES)
         b0, s0 = np.empty(_LANES), np.empty(_LANES)
-        resistance = r_driver
-        last_row = 0
         for place, row in enumerate(asserted):
             cell, part, on = cells[place], below[place], stored[place]
-            resistance += r_bl * (row - last_row)
-            last_row = row
+            resistance = r_bl * (row - asserted[place - 1]) if place else r_driver + r_bl * row
             for k in range(_LANES):
                 b0[k], s0[k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
             for k in range(_LANES):
@@ -237,7 +232,6 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
                 on_moved[k] += way * way * on[k]
                 low[k] = min(low[k], min(b[k], b0[k]))
                 high[k] = max(high[k], max(s, s0[k]))
-            resistance = 0.0
         for k in range(width):
             current[vector, start + k] = K[k]
             moved[0, vector, start + k] = all_moved[k] - on_moved[k]
