@@ -1,11 +1,11 @@
 """Compiled loops over reads of more than 16 rows; `blocks` says what they compute.
 
-Lanes are columns, 64 at a time. What a byte of a read's word line bits adds in each column is looked up: for a tile and
-64 columns, a table holds for each byte, each of its 256 values and each column the three sums that `blocks` names.
-Filling it takes as long as reading some hundred vectors, so that loops take tile by tile, and all vectors for each. The
-tables of a tile fill half of a level-2 cache. Then come some products of whole numbers, in 16 bits up to 64 rows and in
-32 bits above, and a polynomial in single precision, whose operations come in one order, none of them fused. So results
-depend on neither batch nor threads nor processor.
+Lanes are columns, 64 at a time. What a byte of a read's word line bits adds in each column is looked up: for a tile
+and 64 columns, a table holds for each byte, each of its 256 values and each column two numbers, which make up all the
+sums that `blocks` names. Filling it takes as long as reading some hundred vectors, so that loops take tile by tile, and
+all vectors for each. The tables of a tile fill a quarter of a level-2 cache. Then come some products of whole numbers,
+in 16 bits up to 64 rows and in 32 bits above, and a polynomial in single precision, whose operations come in one order,
+none of them fused. So results depend on neither batch nor threads nor processor.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ from spicekit.engines.lanes import INT8, INT16, INT32, Lanes
 COLUMNS = 64
 """Columns that a table covers."""
 NARROW_ROWS = 64
-"""Rows up to which 16 bits hold every sum: the largest is 64,240."""
-TERMS = 19
+"""Rows up to which 16 bits hold every sum: the largest is 64,744."""
+TERMS = 17
 """Coefficients of the polynomial; before them come three numbers, see `BlockCodes`."""
 
 _LANES = 32  # of whole numbers at a time
@@ -78,7 +78,7 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
         column = task % chunks * COLUMNS
         count = min(_PIXELS, pixels - first)
         width = min(COLUMNS, columns - column)
-        table = np.zeros((size, 256, 3, COLUMNS), np.uint8)
+        table = np.zeros((size, 256, 2, COLUMNS), np.uint8)
         turn = np.zeros(COLUMNS, np.int32)
         total = np.zeros((count, COLUMNS), np.int32)
         current = np.empty(COLUMNS, np.float32)
@@ -159,7 +159,7 @@ def tally_blocks(coefficients, leak, stored, tiles, words, asserted, size, level
     for task in numba.prange(tasks):
         group, tile, chunk = task // (most * chunks), task // chunks % most, task % chunks
         if tile < tiles[group]:
-            table = np.zeros((size, 256, 3, COLUMNS), np.uint8)
+            table = np.zeros((size, 256, 2, COLUMNS), np.uint8)
             current = np.empty(COLUMNS, np.float32)
             on = np.empty(COLUMNS, np.uint16)
             _fill(stored[group, tile], chunk * COLUMNS, table)
@@ -214,7 +214,7 @@ def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
     for block in numba.prange((pixels + _PIXELS_OF_DIE - 1) // _PIXELS_OF_DIE):
         first = block * _PIXELS_OF_DIE
         count = min(_PIXELS_OF_DIE, pixels - first)
-        table = np.zeros((size, 256, 3, COLUMNS), np.uint8)
+        table = np.zeros((size, 256, 2, COLUMNS), np.uint8)
         single = np.empty((count, chunks * COLUMNS), np.float32)
         on = np.empty((count, chunks * COLUMNS), np.uint16)
         current = np.empty(columns, np.int32)
@@ -307,8 +307,7 @@ def _add_looked_up(current, lookup, zeros, turns, turn, total, pixel):  # type: 
 def _fill_value(context, table, bits, value, low, bit):  # type: ignore[no-untyped-def]
     """Set the entries of `value`, the largest bit of which is `bit`, from those of `low`, which lacks it.
 
-    Where a column stores that bit: one ON cell more; 8 - bit more for the sum of running counts; and for the sum of
-    their squares, 2 c + 1 more in each of these places, c the cells counted so far.
+    Where a column stores that bit: 8 more for eight times the ON cells, 8 - bit more for the running counts.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -320,18 +319,16 @@ def _fill_value(context, table, bits, value, low, bit):  # type: ignore[no-untyp
         kind = ir.VectorType(INT8, COLUMNS)
 
         def entry(value: Any, field: int) -> Any:
-            start = builder.mul(value, value.type(3 * COLUMNS))
+            start = builder.mul(value, value.type(2 * COLUMNS))
             return builder.gep(entries, [builder.add(start, value.type(field * COLUMNS))])
 
         place = Lanes.splat(builder, builder.trunc(bit, INT8), COLUMNS)
         one = Lanes(builder, ir.Constant(kind, [1] * COLUMNS))
         held = Lanes.load(builder, stored, kind)
         held = Lanes(builder, builder.and_(builder.lshr(held.value, place.value), one.value))
-        further = held * ((one << 3) - place)
-        count, running, squares = (Lanes.load(builder, entry(low, field), kind) for field in range(3))
-        (count + held).store(entry(value, 0))
-        (running + further).store(entry(value, 1))
-        (squares + further * (count + count + one)).store(entry(value, 2))
+        eightfold, running = (Lanes.load(builder, entry(low, field), kind) for field in range(2))
+        (eightfold + (held << 3)).store(entry(value, 0))
+        (running + held * ((one << 3) - place)).store(entry(value, 1))
         return context.get_dummy_value()
 
     return types.void(table, bits, value, low, bit), generate
@@ -449,27 +446,28 @@ def _sums(
     for each in sums:
         builder.store(ir.Constant(whole, None), each)
     with cgutils.for_range(builder, pairs) as loop:
-        n, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
+        before, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
         v, w = v + u, w + s
         for half in range(2):
             byte = builder.add(builder.shl(loop.index, size(1)), size(half))
             value = builder.zext(builder.load(builder.gep(first, [byte])), size)
-            entry = builder.mul(builder.add(builder.shl(byte, size(8)), value), size(3 * COLUMNS))
-            count, running, squares = (
+            entry = builder.mul(builder.add(builder.shl(byte, size(8)), value), size(2 * COLUMNS))
+            eightfold, running = (
                 Lanes.load(
                     builder,
                     builder.gep(table, [builder.add(entry, size(field * COLUMNS + column))]),
                     ir.VectorType(INT8, _LANES),
                 ).widen(kind)
-                for field in range(3)
+                for field in range(2)
             )
-            inside = (n << 3) + running
-            s = s + (n * (inside + running) + squares)
+            inside = before + running
             u = u + inside
-            n = n + count
-        for each, lanes in zip(sums, (n, u, s, v, w), strict=True):
+            s = s + inside.eighth_of_square()
+            before = before + eightfold
+        for each, lanes in zip(sums, (before, u, s, v, w), strict=True):
             builder.store(lanes.value, each)
-    n, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
+    before, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
+    n = before.shifted_right(3)
     d = n * u - s
     steps = builder.trunc(builder.sub(pairs, size(1)), kind)
     return n, u, d, Lanes.splat(builder, steps, _LANES) * d - (n * v - w)
@@ -489,9 +487,9 @@ def _polynomial(
     d, q = d - even * (n * n), q - middle * d
     n, u = keep * n + added, keep * u + moment
     p = c[0] + n * (c[1] + n * (c[2] + n * (c[3] + n * c[4])))
-    p = p + u * (c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * (c[9] + n * c[10]) + d * c[11] + q * c[12])
-    p = p + d * (c[13] + n * (c[14] + n * c[15]) + d * c[16])
-    p = p + q * (c[17] + n * c[18])
+    p = p + u * (c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * c[9] + d * c[10] + q * c[11])
+    p = p + d * (c[12] + n * c[13] + d * c[14])
+    p = p + q * (c[15] + n * c[16])
     return n * n / p
 
 

@@ -9,13 +9,15 @@ cells:
     D = sum_t F_t (n - F_t)          what the wires take: half the sum of all their distances from one another
     Q = sum_t h_t F_t (n - F_t)      towards which end they take it; h_t counts the 16-row steps before row t
 
+F_t^2 is taken as the square of its mean over the eight rows of a byte, so that all four come from what each byte of a
+read adds to n and U: two numbers, from a table of its 256 values. They are whole; an eighth of a square is cut off.
+
 U and D are what the drop of the wires is made of in the first order, so that a polynomial of few terms suffices:
 
     I = n^2 / P(n, U, D, Q)
 
 P / n is the reciprocal of the fraction of its ideal current that an ON cell delivers on average: nearly linear in the
-current of the others (docs/surrogate.md). The sums are whole numbers, and each byte of a read adds to them what a table
-of 256 entries holds.
+current of the others (docs/surrogate.md).
 
 Cells that are asserted but not ON conduct a share of what an ON cell does: they count with that share in n and in U;
 for D and Q they are taken to be spread evenly.
@@ -45,10 +47,10 @@ Single = NDArray[np.float32]
 POWERS = (
     *((power, 0, 0, 0) for power in range(5)),
     *((power, 1, 0, 0) for power in range(4)),
-    *((power, 2, 0, 0) for power in range(2)),
+    (0, 2, 0, 0),
     (0, 1, 1, 0),
     (0, 1, 0, 1),
-    *((power, 0, 1, 0) for power in range(3)),
+    *((power, 0, 1, 0) for power in range(2)),
     (0, 0, 2, 0),
     *((power, 0, 0, 1) for power in range(2)),
 )
@@ -146,7 +148,7 @@ class BlockReads:
 
 def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
     """The surrogate of a spec; fitted at the first call, then cached."""
-    key = content_hash(["blocks-3", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
+    key = content_hash(["blocks-4", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
     return BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
 
 
@@ -171,8 +173,9 @@ def features(on: Bits, asserted: Bits, *, share: float) -> Array:
         np.pad(bits, ((0, 0), (0, 8 * size - on.shape[1]))).cumsum(axis=1) for bits in (on, asserted)
     )
     count = running[:, -1]
-    apart = running * (count[:, None] - running)
-    before = np.arange(8 * size) // 16
+    inside = running.reshape(len(on), size, 8).sum(axis=2).astype(np.int64)
+    apart = count[:, None] * inside - (inside**2 >> 3)
+    before = np.arange(size) // 2
     _, even, middle = shape(size)
     d = apart.sum(axis=1) - even * count**2
     q = apart @ before - middle * apart.sum(axis=1)

@@ -1,10 +1,10 @@
 """FAST engine on a GPU, in torch: reads counted by matrix products, codes looked up as in the compiled engine.
 
 What the surrogate wants of a read is linear in the bits applied to it. For up to 16 rows it is the pattern of ON cells
-as a number, the bits times powers of two where the column stores a one; for more, the running numbers of ON cells. One
-matrix product gives it for all columns of a tile. All are whole numbers below 2^24, or in half precision below 2^11,
-hence exact in whatever order they are added; what follows are the operations of `block_kernels` in their order. So
-codes are the compiled engine's, bit for bit.
+as a number, the bits times powers of two where the column stores a one; for more, the number of ON cells and the sums
+of their running numbers over each byte. One matrix product gives it for all columns of a tile. All are whole numbers
+below 2^24, or in half precision up to 2^11, hence exact in whatever order they are added; what follows are the
+operations of `block_kernels` in their order. So codes are the compiled engine's, bit for bit.
 """
 
 from dataclasses import dataclass
@@ -119,18 +119,18 @@ class DeviceCodes:
         level = (UNIT * (current - line[1 + asserted, 0]) + 0.5).floor().to(torch.int64) + HEADROOM * UNIT
         return self._put(self.codes.lookup)[level.clamp(0, len(self.codes.lookup) - 1)].to(torch.int32)
 
-    def _block_current(self, running: Tensor, given: Tensor, group: int) -> Tensor:
-        """(p, c) float32 LSB, from running numbers of ON cells (p, rows, c) and bits applied (p, m).
+    def _block_current(self, features: Tensor, given: Tensor, group: int) -> Tensor:
+        """(p, c) float32 LSB, from sums of running numbers and numbers of ON cells (p, bytes + 1, c), and bits (p, m).
 
         The operations are those of `block_kernels`, in its order.
         """
         assert isinstance(self.codes, BlockCodes)
-        count = running[:, -1:]
-        apart = running * (count - running)
-        rows = running.shape[1]
-        before = self._put(np.arange(rows) // 16)[:, None]
-        sums = (count[:, 0], running.sum(dim=1), apart.sum(dim=1), (before * apart).sum(dim=1))
+        inside, count = features[:, :-1], features[:, -1:]
+        apart = count * inside - (inside * inside >> 3)
+        before = self._put(np.arange(self.codes.size) // 2)[:, None]
+        sums = (count[:, 0], inside.sum(dim=1), apart.sum(dim=1), (before * apart).sum(dim=1))
         n, u, d, q = (x.to(torch.float32) for x in sums)
+        rows = 8 * self.codes.size
         ones = given.to(torch.float32)
         below = (ones * self._put(rows - np.arange(self.rows))).sum(dim=1, keepdim=True)
         added, moment = (float(self.codes.leak) * part for part in (ones.sum(dim=1, keepdim=True), below))
@@ -138,11 +138,9 @@ class DeviceCodes:
         d, q = d - even * (n * n), q - middle * d
         n, u = keep * n + added, keep * u + moment
         p = c[0] + n * (c[1] + n * (c[2] + n * (c[3] + n * c[4])))
-        p = p + u * (
-            c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * (c[9] + n * c[10]) + d * c[11] + q * c[12]
-        )
-        p = p + d * (c[13] + n * (c[14] + n * c[15]) + d * c[16])
-        p = p + q * (c[17] + n * c[18])
+        p = p + u * (c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * c[9] + d * c[10] + q * c[11])
+        p = p + d * (c[12] + n * c[13] + d * c[14])
+        p = p + q * (c[15] + n * c[16])
         current: Tensor = n * n / p
         return current
 
@@ -152,7 +150,9 @@ class DeviceCodes:
         row = np.arange(self.rows)
         if isinstance(self.codes, PatternCodes):
             return (2.0**row)[:, None].astype(np.float32)
-        return (row[:, None] <= np.arange(8 * self.codes.size)).astype(np.float32)
+        end = 8 * np.arange(1, self.codes.size + 1)
+        inside = np.clip(end - row[:, None], 0, 8)  # rows of each byte that count the cell
+        return np.hstack([inside, np.ones((self.rows, 1))]).astype(np.float32)
 
     @cached_property
     def _pattern_table(self) -> Tensor:

@@ -56,6 +56,22 @@ class Lanes:
         kind = ir.VectorType(FLOAT, self.value.type.count)
         return Lanes(self.builder, self.builder.sitofp(wide.value, kind))
 
+    def eighth_of_square(self) -> "Lanes":
+        """x^2 / 8 of unsigned numbers, cut to a whole one: exact where it fits and, in 16 bits, x is below 512."""
+        b, kind = self.builder, self.value.type
+        if kind.element != INT16:
+            return (self * self).shifted_right(3)
+        wide = ir.VectorType(
+            INT32, kind.count
+        )  # 2^6 x times 2^7 x, of which the upper half: an instruction of most
+        square = b.mul(*(b.zext((self << bits).value, wide) for bits in (6, 7)))
+        return Lanes(b, b.trunc(b.lshr(square, ir.Constant(wide, [16] * kind.count)), kind))
+
+    def shifted_right(self, bits: int) -> "Lanes":
+        """Unsigned numbers over 2^bits, cut to whole ones."""
+        places = ir.Constant(self.value.type, [bits] * self.value.type.count)
+        return Lanes(self.builder, self.builder.lshr(self.value, places))
+
     def whole(self) -> "Lanes":
         """Single-precision numbers as whole ones, cut towards zero."""
         return Lanes(
