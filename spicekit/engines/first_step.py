@@ -35,7 +35,7 @@ from spicekit.tables.table import IVTable, interpolate
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
 
-_LANES = 8  # columns side by side in a processor's registers
+_LANES = 16  # columns side by side in a processor's registers
 # Fixed-point steps towards the starting voltages, each half of the way. Any voltages inside the table will do: nearer
 # ones leave fewer columns open.
 _STEPS = 30
@@ -150,6 +150,7 @@ def _curvature(table: IVTable, v_read: float) -> Array:
     return largest
 
 
+_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
 _parallel_kernel: Any = numba.njit(
     parallel=True, cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"}
 )
@@ -185,57 +186,84 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
             for k in range(width):
                 stored[place, k] = weights[row, start + k]
                 n[k] += stored[place, k]
-        # (.., lanes): a cell seen from (b, K), and f, g, h, f2, g2, h2 as in `ladder._solve_far`
-        cells = np.empty((len(asserted), 3, _LANES))
-        below = np.empty((len(asserted), 6, _LANES))
-        f, g, h = np.zeros(_LANES), np.zeros(_LANES), np.zeros(_LANES)
-        f2, g2, h2 = np.zeros(_LANES), np.zeros(_LANES), np.full(_LANES, r_sink)
+        # For each asserted row nine numbers, each for all lanes: c, p, q, f, g, h, f2, g2, h2.
+        lines = np.empty((len(asserted), 9 * _LANES))
+        now = np.zeros(6 * _LANES)  # f, g, h, f2, g2, h2
+        now[5 * _LANES :] = r_sink
         for place in range(len(asserted) - 1, -1, -1):
-            row, cell, part = asserted[place], cells[place], below[place]
+            row, line = asserted[place], lines[place]
             for k in range(_LANES):
-                line = tangent[row, n[k], stored[place, k]]
-                cell[0, k], cell[1, k], cell[2, k] = line[0], line[1], line[2]
+                cell = tangent[row, n[k], stored[place, k]]
+                line[k], line[_LANES + k], line[2 * _LANES + k] = cell[0], cell[1], cell[2]
             segments = (asserted[place + 1] if place + 1 < len(asserted) else rows - 1) - row
-            r_b, r_s = segments * r_bl, segments * r_sl
-            for k in range(_LANES):
-                pivot = 1 / (1 + g[k] * r_b)
-                passed = g2[k] * r_b
-                fk, gk, hk = f[k] * pivot, g[k] * pivot, h[k] * pivot
-                f2k = f2[k] - passed * fk
-                h2k = h2[k] + r_s - passed * hk
-                g2k = g2[k] - passed * gk
-                pivot = 1 / (1 - cell[2, k] * h2k)
-                c = (cell[0, k] + cell[2, k] * f2k) * pivot
-                p = (cell[1, k] + cell[2, k] * g2k) * pivot
-                q = cell[2, k] * h2k * pivot
-                cell[0, k], cell[1, k], cell[2, k] = c, p, q
-                f[k], g[k], h[k] = fk + hk * c + c, gk + hk * p + p, hk + hk * q + q
-                f2[k], g2[k], h2[k] = f2k + h2k * c, g2k + h2k * p, h2k + h2k * q
-                part[0, k], part[1, k], part[2, k] = f[k], g[k], h[k]
-                part[3, k], part[4, k], part[5, k] = f2[k], g2[k], h2[k]
-        b, K = np.full(_LANES, v_read), np.zeros(_LANES)
-        low, high = np.full(_LANES, v_read), np.zeros(_LANES)
-        all_moved, on_moved = np.zeros(_LANES), np.zeros(_LANES)
-        b0, s0 = np.empty(_LANES), np.empty(_LANES)
+            _up(line, now, segments * r_bl, segments * r_sl)
+        now[:] = 0.0  # b, K, lowest b, highest s, way^2 of all cells, of ON cells
+        for k in range(_LANES):
+            now[k] = now[2 * _LANES + k] = v_read
+        began = np.empty(3 * _LANES)  # b and s before the step, and the stored bit
         for place, row in enumerate(asserted):
-            cell, part, on = cells[place], below[place], stored[place]
+            for k in range(_LANES):
+                began[k], began[_LANES + k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
+                began[2 * _LANES + k] = stored[place, k]
             resistance = r_bl * (row - asserted[place - 1]) if place else r_driver + r_bl * row
-            for k in range(_LANES):
-                b0[k], s0[k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
-            for k in range(_LANES):
-                J = (part[0, k] + part[1, k] * b[k] + part[2, k] * K[k]) / (1 + part[1, k] * resistance)
-                b[k] -= resistance * J
-                s = part[3, k] + part[4, k] * b[k] + part[5, k] * K[k]
-                K[k] += cell[0, k] + cell[1, k] * b[k] + cell[2, k] * K[k]
-                way = abs(b[k] - b0[k]) + abs(s - s0[k])
-                all_moved[k] += way * way
-                on_moved[k] += way * way * on[k]
-                low[k] = min(low[k], min(b[k], b0[k]))
-                high[k] = max(high[k], max(s, s0[k]))
+            _down(lines[place], now, began, resistance)
         for k in range(width):
-            current[vector, start + k] = K[k]
-            moved[0, vector, start + k] = all_moved[k] - on_moved[k]
-            moved[1, vector, start + k] = on_moved[k]
-            lowest[vector, start + k] = low[k]
-            highest[vector, start + k] = high[k]
+            current[vector, start + k] = now[_LANES + k]
+            lowest[vector, start + k] = now[2 * _LANES + k]
+            highest[vector, start + k] = now[3 * _LANES + k]
+            moved[0, vector, start + k] = now[4 * _LANES + k] - now[5 * _LANES + k]
+            moved[1, vector, start + k] = now[5 * _LANES + k]
     return current, moved, lowest, highest
+
+
+# One loop over lanes to a function, over two or three arrays: a form in which Numba's compiler finds vector code.
+
+
+@_kernel
+def _up(line, now, r_b, r_s):  # type: ignore[no-untyped-def]
+    """Compose what hangs below a row with its wires and its cell, as `ladder._solve_far` does."""
+    n = _LANES
+    for k in range(n):
+        c, p, q = line[k], line[n + k], line[2 * n + k]
+        f, g, h, f2, g2, h2 = (
+            now[k],
+            now[n + k],
+            now[2 * n + k],
+            now[3 * n + k],
+            now[4 * n + k],
+            now[5 * n + k],
+        )
+        pivot = 1 / (1 + g * r_b)
+        passed = g2 * r_b
+        f, g, h = f * pivot, g * pivot, h * pivot
+        f2, g2, h2 = f2 - passed * f, g2 - passed * g, h2 + r_s - passed * h
+        pivot = 1 / (1 - q * h2)
+        c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
+        f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
+        f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
+        line[k], line[n + k], line[2 * n + k] = c, p, q
+        line[3 * n + k], line[4 * n + k], line[5 * n + k] = f, g, h
+        line[6 * n + k], line[7 * n + k], line[8 * n + k] = f2, g2, h2
+        now[k], now[n + k], now[2 * n + k] = f, g, h
+        now[3 * n + k], now[4 * n + k], now[5 * n + k] = f2, g2, h2
+
+
+@_kernel
+def _down(line, now, began, resistance):  # type: ignore[no-untyped-def]
+    """A row's voltages, from what arrives from above, and how far they moved."""
+    n = _LANES
+    for k in range(n):
+        b, K, low, high = now[k], now[n + k], now[2 * n + k], now[3 * n + k]
+        f, g, h = line[3 * n + k], line[4 * n + k], line[5 * n + k]
+        b -= resistance * (f + g * b + h * K) / (1 + g * resistance)
+        s = line[6 * n + k] + line[7 * n + k] * b + line[8 * n + k] * K
+        K += line[k] + line[n + k] * b + line[2 * n + k] * K
+        b0, s0 = began[k], began[n + k]
+        way = abs(b - b0) + abs(s - s0)
+        low = b if b < low else low
+        high = s if s > high else high
+        now[k], now[n + k] = b, K
+        now[2 * n + k] = b0 if b0 < low else low
+        now[3 * n + k] = s0 if s0 > high else high
+        now[4 * n + k] += way * way
+        now[5 * n + k] += way * way * began[2 * n + k]
