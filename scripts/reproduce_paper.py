@@ -3,8 +3,8 @@
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper                      # 1,000 test images
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper-full --images 10000
 
-The studies lie in scripts/studies. One that names its networks, or a lower number of images, keeps them. Repeat the
-command to resume; report.md holds the tables.
+The studies lie in scripts/studies. One that names its networks, its data or a lower number of images keeps them. Repeat
+the command to resume; report.md holds the tables.
 """
 
 import time
@@ -78,9 +78,12 @@ def main(
 
 def _points(point: Point, networks: Sequence[str], *, run: JsonDict, images: int) -> list[Point]:
     """A study's point for each network; for each of its layers where the study asks for that."""
-    own = point.run.replace(**run, images=min(images, point.run.images or images))
+    given = point.run.model_fields_set
+    own = point.run.replace(
+        **({} if "data" in given else run), images=min(images, point.run.images or images)
+    )
     points = []
-    for network in [own.network] if "network" in point.run.model_fields_set else networks:
+    for network in [own.network] if "network" in given else networks:
         changed = point.replace(run=own.replace(network=network))
         if (ablation := point.design.ablation).layer is None:
             points.append(changed)

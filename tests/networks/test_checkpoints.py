@@ -162,7 +162,12 @@ def test_shipped_cards_belong_to_their_files(path):
     card = load_network(path).card
     assert hashlib.sha256(path.read_bytes()).hexdigest() in text
     assert f"{card.accuracy:.2%}" in text
-    assert path == checkpoint_path(card.architecture.name, card.data)
+    name = path.stem.removesuffix(f"-{card.data}")
+    assert path == checkpoint_path(name, card.data)
+    assert name.startswith(card.architecture.name)
+    assert (name == card.architecture.name) == (
+        card.architecture == Architecture(name=card.architecture.name)
+    )
 
 
 def test_logits_do_not_depend_on_the_batch():
