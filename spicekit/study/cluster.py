@@ -69,8 +69,12 @@ def start(cluster: Cluster) -> Any:
     It keeps their number: one that dies, comes to its walltime or is given up by the scheduler is started anew.
     """
     if cluster.kind == "local":
+        import dask
         from distributed import LocalCluster
 
+        # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job
+        # takes twice the time (docs/studies.md).
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
         with _interrupts_held():
             local = LocalCluster(
                 n_workers=cluster.workers,

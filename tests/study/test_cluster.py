@@ -13,7 +13,7 @@ import pytest
 from distributed import Client
 
 from spicekit.errors import BadInput
-from spicekit.study.cluster import Cluster, read_cluster, start
+from spicekit.study.cluster import Cluster, connected, read_cluster, start
 from spicekit.study.plan import read_study
 from spicekit.study.results import RESULTS_FILE, read_rows
 from spicekit.study.sweep import sweep
@@ -128,3 +128,9 @@ def test_workers_here_leave_ctrl_c_to_the_study_also_those_that_take_the_place_o
         second = client.submit(os.getpid, pure=False).result()
         os.kill(second, signal.SIGINT)
         assert client.submit(os.getpid, pure=False).result() == second != first
+
+
+def test_local_workers_keep_the_memory_that_they_free():
+    with connected(Cluster(workers=1)) as client:
+        (threshold,) = client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()
+    assert threshold == os.getenv("MALLOC_TRIM_THRESHOLD_")
