@@ -99,38 +99,12 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
                         _add_looked_up(current, lookup, scale[1 + ones, 0], turns, turn, total, pixel)
                     else:
                         offset = scale[1 + ones, 1]
+                        line = gain, offset, highest
+                        read = table, flat, start, numbers, added, moment
                         if 8 * size <= NARROW_ROWS:
-                            _add_codes_narrow(
-                                table,
-                                flat,
-                                start,
-                                numbers,
-                                added,
-                                moment,
-                                gain,
-                                offset,
-                                highest,
-                                turns,
-                                turn,
-                                total,
-                                pixel,
-                            )
+                            _add_codes_narrow(*read, *line, turns, turn, total, pixel)
                         else:
-                            _add_codes_wide(
-                                table,
-                                flat,
-                                start,
-                                numbers,
-                                added,
-                                moment,
-                                gain,
-                                offset,
-                                highest,
-                                turns,
-                                turn,
-                                total,
-                                pixel,
-                            )
+                            _add_codes_wide(*read, *line, turns, turn, total, pixel)
         for pixel in range(count):
             for lane in range(width):
                 sums[first + pixel, column + lane] = total[pixel, lane]

@@ -1,8 +1,7 @@
 """Reads of up to 16 rows in factored form: what both bytes of a pattern add, and what they take from each other.
 
-Cut a pattern of ON cells into a lower byte x and an upper byte y. Each alone delivers f(x) or g(y);
-together they deliver less by what either adds to the drop that the other sees: an effect with an effect, hence nearly a
-product. So
+Cut a pattern of ON cells into a lower byte x and an upper byte y. Each alone delivers f(x) or g(y); together they
+deliver less by what either adds to the drop that the other sees: an effect with an effect, hence nearly a product. So
 
     I(x, y) = f(x) + g(y) + sum_k u_k(x) v_k(y)
 
@@ -10,6 +9,7 @@ which the singular value decomposition of the table of all currents gives, as cl
 or two are enough. Everything is then scaled to whole numbers of 16 bits: a code with bits behind its point.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,7 @@ class FactoredCodes:
 def factored_codes(
     quiet: Array, leak: Array, zeros: Array, line: Line, *, leaky: bool, step: float
 ) -> FactoredCodes | None:
-    """Codes of every pattern in factored form, or None where that form is not close enough.
+    """Codes of every pattern in factored form, or None where that form is not close enough or 16 bits do not hold it.
 
     Parameters
     ----------
@@ -112,14 +112,13 @@ def factored_codes(
     leak = leak.copy() if leaky else np.zeros_like(leak)
     leak[:, -1] = leak[:, on == m - 1].mean(axis=1)  # all are ON: no other is there, and any value will do
     alone = quiet - on * leak
-    reach = line.gain * (np.abs(alone).max() + m * np.abs(leak).max() + np.abs(zeros).max()) + abs(
-        line.offset
-    )
-    shift = min(int(np.log2(LARGEST / reach)), MOST_SHIFT)
+    currents = np.abs(alone).max() + m * np.abs(leak).max() + np.abs(zeros).max()
+    shift = min(math.floor(math.log2(LARGEST / (line.gain * currents + abs(line.offset)))), MOST_SHIFT)
+    if shift < 0:
+        return None
     scale = line.gain * 2.0**shift
-    asserted = np.stack([on, np.full_like(on, m)] if leaky else [on]).astype(
-        np.int64
-    )  # no other row, and all
+    others = (on, np.full_like(on, m)) if leaky else (on,)  # no other row is asserted, and all are
+    asserted = np.stack(others).astype(np.int64)
     exact = alone[:, None] + asserted * leak[:, None] - zeros[asserted]
     for products in PRODUCTS:
         factors = np.array([_factor(scale * each, products=products) for each in alone])
@@ -133,7 +132,10 @@ def factored_codes(
         offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky)
         whole, added = (np.round(part).astype(np.int16) for part in (factors, offset))
         codes = FactoredCodes(whole, added, shift, line.highest, products, leaky, step)
-        error = (codes.positions(asserted) / 2.0**shift - line.offset) / line.gain - exact
+        found = codes.positions(asserted)
+        if np.abs(found).max() > LARGEST:
+            return None
+        error = (found / 2.0**shift - line.offset) / line.gain - exact
         if (error**2).mean(axis=(0, 2)).max() < RMS_LIMIT**2 and np.abs(error).max() < WORST_LIMIT:
             return codes
     return None

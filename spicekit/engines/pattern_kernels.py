@@ -90,22 +90,15 @@ def sum_factored_codes(  # type: ignore[no-untyped-def]
                     low, high = read & 255, read >> 8 & 255
                     ones, turns = read >> _ONES & 31, np.int32(-(read >> _INVERTED))
                     scaled = np.int16(ones << LEAK_SHIFT)
+                    found = table, low, high, offset[ones], scaled
                     if leaky and products == 1:
-                        _add_leaky_1(
-                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
-                        )
+                        _add_leaky_1(*found, shift, highest, turns, turn, total, pixel)
                     elif leaky:
-                        _add_leaky_2(
-                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
-                        )
+                        _add_leaky_2(*found, shift, highest, turns, turn, total, pixel)
                     elif products == 1:
-                        _add_quiet_1(
-                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
-                        )
+                        _add_quiet_1(*found, shift, highest, turns, turn, total, pixel)
                     else:
-                        _add_quiet_2(
-                            table, low, high, offset[ones], scaled, shift, highest, turns, turn, total, pixel
-                        )
+                        _add_quiet_2(*found, shift, highest, turns, turn, total, pixel)
         for pixel in range(count):
             for lane in range(width):
                 sums[first + pixel, column + lane] = total[pixel, lane]

@@ -44,6 +44,19 @@ def test_currents_that_are_not_nearly_factored_are_refused():
     assert factored_codes(counts, nothing, np.zeros(17), line, leaky=False, step=1.0) is not None
 
 
+@pytest.mark.parametrize("full_scale", [0.05, 0.1, 0.2, 1.0])
+def test_a_scale_that_16_bits_do_not_hold_is_refused_not_wrapped(sram_table, full_scale):
+    spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
+    model = read_model(spec, sram_table)
+    reference = fit_reference(model, Converter(bits=8, full_scale=full_scale), None)
+    codes = model.codes(reference)
+    assert isinstance(codes, FactoredCodes) == (full_scale > 0.05)
+    stored, applied = reads(np.random.default_rng(1))
+    looked_up = tabulated(codes) if isinstance(codes, FactoredCodes) else codes
+    np.testing.assert_array_equal(codes.sums(stored, applied), looked_up.sums(stored, applied))
+    assert (codes.sums(stored, applied) != 0).any()
+
+
 def test_tabulated_codes_are_the_factored_ones(sram_table):
     spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
     model = read_model(spec, sram_table)
