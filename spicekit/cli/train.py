@@ -12,7 +12,9 @@ def train(
     data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
-    begin: Annotated[Path | None, typer.Option(help="Checkpoint whose weights the run begins with.")] = None,
+    begin: Annotated[
+        Path | None, typer.Option(help="Checkpoint, or another run's state, whose weights to begin with.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
     width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
     bits: Annotated[
@@ -21,6 +23,9 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
     growing_epochs: Annotated[int | None, typer.Option(help="Epochs at first with smaller images.")] = None,
+    warmup_epochs: Annotated[
+        float | None, typer.Option(help="Epochs at first in which the rate rises to its peak.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed).")] = None,
     seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
@@ -48,6 +53,7 @@ def train(
         "batch": batch,
         "learning_rate": learning_rate,
         "growing_epochs": growing_epochs,
+        "warmup_epochs": warmup_epochs,
         "precision": precision,
         "seed": seed,
     }

@@ -19,7 +19,8 @@ class Recipe(Config):
     width: float = Field(default=1.0, gt=0, le=4)
     bits: Literal[1, 4] = 1
     begin: str | None = None
-    """Checkpoint file whose weights the run begins with; by default they are random."""
+    """Checkpoint whose weights, or another run's `state.safetensors` whose latent weights, the run begins with; by
+    default they are random."""
     epochs: int = Field(ge=1)
     batch: int = Field(ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)

@@ -45,14 +45,7 @@ def save_state(
 
 def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe) -> State:
     """Fill network and optimizer; `BadInput` if the file is damaged or of another recipe."""
-    tensors, header = read_tensors(path)
-    try:
-        before = parse(Recipe, json.loads(header["recipe"]), source=str(path))
-        state = State(**json.loads(header["state"]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise BadInput(
-            f"{path}: is no readable state of a run ({error}); remove it to start again."
-        ) from error
+    before, state, tensors = read_state(path)
     then, now = before.model_dump(), recipe.model_dump()
     if changed := [f"{key} = {then[key]!r}, now {now[key]!r}" for key in now if then[key] != now[key]]:
         raise BadInput(
@@ -64,11 +57,26 @@ def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, r
         if name.startswith("optimizer."):
             _, index, slot = name.split(".")
             slots.setdefault(int(index), {})[slot] = value
-    network.load_state_dict(
-        {name[len("network.") :]: value for name, value in tensors.items() if name.startswith("network.")}
-    )
+    network.load_state_dict(network_tensors(tensors))
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
+
+
+def read_state(path: Path) -> tuple[Recipe, State, dict[str, Tensor]]:
+    """Recipe, standing and tensors of a run's state; `BadInput` if the file is damaged or something else."""
+    tensors, header = read_tensors(path)
+    try:
+        recipe = parse(Recipe, json.loads(header["recipe"]), source=str(path))
+        return recipe, State(**json.loads(header["state"])), tensors
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadInput(
+            f"{path}: is no readable state of a run ({error}); remove it to start again."
+        ) from error
+
+
+def network_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a state's tensors that are the network's, latent weights among them."""
+    return {name[len("network.") :]: value for name, value in tensors.items() if name.startswith("network.")}
 
 
 def write_log(history: list[JsonDict], out: Path) -> None:

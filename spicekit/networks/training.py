@@ -25,7 +25,7 @@ from spicekit.networks.inference import accuracy
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network, build
 from spicekit.networks.recipe import Recipe, image_side, learning_rate
-from spicekit.networks.runs import State, load_state, save_state, write_log
+from spicekit.networks.runs import State, load_state, network_tensors, read_state, save_state, write_log
 from spicekit.provenance import provenance
 
 CHECKPOINT = "network.safetensors"
@@ -157,13 +157,26 @@ def _begin(recipe: Recipe, train_set: Dataset) -> Network:
     network = build(kind, seed=recipe.seed)
     network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
     if recipe.begin is not None:
-        before = load_network(recipe.begin)
-        if before.architecture != kind:
-            raise BadInput(f"{recipe.begin}: is {before.architecture!r}; this run trains {kind!r}.")
-        network.load_state_dict(before.state_dict())
-        for layer in binary_layers(network).values():
-            layer.weight.data *= _INERTIA if layer.bits == 1 else 1.0
+        _fill(network, Path(recipe.begin))
     return network
+
+
+def _fill(network: Network, begin: Path) -> None:
+    """Give a network the weights of a checkpoint, or the latent weights of a run's state."""
+    if begin.name == STATE:
+        recipe, _, tensors = read_state(begin)
+        before = network.architecture.model_copy(
+            update={"name": recipe.network, "width": recipe.width, "bits": recipe.bits}
+        )
+        weights = network_tensors(tensors)
+    else:
+        trained = load_network(begin)
+        before, weights = trained.architecture, trained.state_dict()
+    if before != network.architecture:
+        raise BadInput(f"{begin}: is {before!r}; this run trains {network.architecture!r}.")
+    network.load_state_dict(weights)
+    for layer in binary_layers(network).values():
+        layer.weight.data *= _INERTIA if begin.name != STATE and layer.bits == 1 else 1.0
 
 
 def _card(network: Network, recipe: Recipe, train_set: Dataset, test_set: Dataset) -> Card:

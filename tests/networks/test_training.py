@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from spicekit.errors import BadInput, MissingTool
 from spicekit.networks.checkpoints import load_network
@@ -145,15 +146,27 @@ def test_kill_9_then_the_same_command_with_resume(tmp_path):
     assert torch.equal(weights(a), weights(b))
 
 
-def test_a_run_can_begin_with_the_weights_of_another(tmp_path):
+@pytest.mark.parametrize("file", [CHECKPOINT, STATE])
+def test_a_run_can_begin_with_the_weights_of_another(tmp_path, file):
     recipe = RECIPE.model_copy(update={"epochs": 1})
     first = run(tmp_path / "first", recipe)
-    begin = str(tmp_path / "first" / CHECKPOINT)
+    begin = str(tmp_path / "first" / file)
     still = recipe.model_copy(update={"begin": begin, "seed": 5, "learning_rate": 1e-9})
     again = run(tmp_path / "again", still)
     fresh = run(tmp_path / "fresh", still.model_copy(update={"begin": None}))
     assert torch.equal(again.conv4.weight_bits(), first.conv4.weight_bits())
     assert not torch.equal(fresh.conv4.weight_bits(), first.conv4.weight_bits())
     other = recipe.model_copy(update={"begin": begin, "width": 0.1})
-    with pytest.raises(BadInput, match=r"network.safetensors: is Architecture\(.*; this run trains "):
+    with pytest.raises(BadInput, match=file + r": is Architecture\(.*; this run trains "):
         run(tmp_path / "other", other)
+
+
+def test_a_run_that_begins_with_a_state_goes_on_with_its_latent_weights(tmp_path):
+    def latent(folder):
+        return load_file(folder / STATE)["network.conv4.weight"]
+
+    run(tmp_path / "first")
+    begin = str(tmp_path / "first" / STATE)
+    run(tmp_path / "again", RECIPE.replace(begin=begin, epochs=1, learning_rate=1e-9))
+    assert torch.allclose(latent(tmp_path / "again"), latent(tmp_path / "first"), atol=1e-6)
+    assert len(latent(tmp_path / "first").abs().unique()) > 1000  # no signs
