@@ -2,6 +2,7 @@
 
 import io
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from spicekit.errors import BadInput
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill, a crash or a full disk leaves the old one or the new one, never a part.
 
-    Temporary file `.NAME.PID.part` in the same folder, fsync, rename, fsync of the folder. `OSError` if the
-    disk refuses.
+    Temporary file `.NAME.RANDOM.part` in the same folder, fsync, rename, fsync of the folder; writers of one path,
+    threads or machines, each have their own. `OSError` if the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
