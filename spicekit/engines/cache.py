@@ -1,12 +1,14 @@
 """Arrays that are quick to read and slow to make, kept by the hash of what decides them.
 
-A cache entry is written whole or not at all, so concurrent builds of one entry are both right. An entry that cannot be
-read is made again.
+A cache entry is written whole or not at all, so concurrent builds of one entry are both right. An entry that is not as
+it was written is made again: its last 32 bytes are the SHA-256 of the .npz file before them.
 """
 
 import functools
+import hashlib
+import io
 import os
-import zipfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from spicekit.files import write_arrays
+from spicekit.errors import BadInput
+from spicekit.files import write_atomically
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -26,23 +29,53 @@ def cache_folder() -> Path:
 
 
 def cached(key: str, build: Callable[[], Arrays]) -> Arrays:
-    """The arrays of `key`, built at the first call."""
+    """The arrays of `key`, built at the first call.
+
+    Raises
+    ------
+    BadInput
+        If they are not there and the folder cannot be written: before they are built, except where a disk is full.
+    """
     return _remembered(key, cache_folder()) or _build(key, build)
 
 
 @functools.lru_cache(maxsize=16)
 def _remembered(key: str, folder: Path) -> Arrays | None:
     try:
-        with np.load(folder / f"{key}.npz", allow_pickle=False) as entry:
-            return {name: entry[name] for name in entry.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+        content = (folder / f"{key}.npz").read_bytes()
+    except OSError:
         return None
+    written, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if hashlib.sha256(written).digest() != digest:
+        return None
+    with np.load(io.BytesIO(written), allow_pickle=False) as entry:
+        return {name: entry[name] for name in entry.files}
 
 
 def _build(key: str, build: Callable[[], Arrays]) -> Arrays:
-    arrays = build()
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_arrays(folder / f"{key}.npz", **arrays)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    arrays = build()
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    content = buffer.getvalue()
+    try:
+        write_atomically(folder / f"{key}.npz", content + hashlib.sha256(content).digest())
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     _remembered.cache_clear()
     return arrays
+
+
+def _unwritable(folder: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"{folder}: surrogates cannot be kept there ({error.strerror}); set SPICEKIT_CACHE to a folder that can be "
+        f"written."
+    )
+
+
+_DIGEST = 32
