@@ -36,6 +36,7 @@ from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.words import Applied, Stored, Tally
+from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
@@ -58,8 +59,11 @@ POWERS = (
 assert len(POWERS) == TERMS
 NOTHING = 1e-30
 """The constant of P: so that a read without ON cells gives 0 / NOTHING = 0. No other P feels it in single precision."""
-# Tiles that the surrogate is fitted to, each of WEIGHTS columns and VECTORS vectors: some 600 reads a coefficient.
-TILES, WEIGHTS, VECTORS = 8, 40, 36
+RMS_LIMIT = 0.144
+"""LSB, in the worst group: half of the rms error that rounding to whole LSB makes anyway, 1 / sqrt(12)."""
+# Tiles that the surrogate is fitted to, each of WEIGHTS columns and VECTORS vectors: some 600 reads a coefficient; and
+# more that it has not seen.
+TILES, UNSEEN, WEIGHTS, VECTORS = 8, 2, 40, 36
 SEED = 20_241_203  # of the sampled patterns, so that a build is reproducible
 LEAST = 1e-3
 """LSB below which a read is not fitted to."""
@@ -113,6 +117,8 @@ class BlockReads:
     bias: Bias
     coefficients: Array
     """(groups, TERMS)."""
+    error: Array
+    """(2,) LSB, on tiles that the fit has not seen: rms in the worst group, and largest."""
 
     def currents(self, on: Bits, asserted: Bits, *, group: int) -> Array:
         """(n,) A, of reads with ON cells `on` (n, m) and asserted rows (n, m)."""
@@ -147,9 +153,22 @@ class BlockReads:
 
 
 def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
-    """The surrogate of a spec; fitted at the first call, then cached."""
-    key = content_hash(["blocks-4", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
-    return BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
+    """The surrogate of a spec; fitted at the first call, then cached.
+
+    Raises
+    ------
+    BadInput
+        If the error found is above `RMS_LIMIT`; names it.
+    """
+    key = content_hash(["blocks-5", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
+    model = BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
+    rms, worst = model.error
+    if not rms <= RMS_LIMIT:
+        raise BadInput(
+            f"the fast engine was built for this spec and found to be off by {rms:.3g} LSB rms ({worst:.2g} at most); "
+            f"its limit is {RMS_LIMIT}. Use the exact engine, lighter wires or fewer rows in a read."
+        )
+    return model
 
 
 def ideal_block_codes(spec: TileSpec) -> BlockCodes:
@@ -237,12 +256,14 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     rng = np.random.default_rng(SEED)
     m, bias = spec.rows_active, bias_of(spec, table)
     share = float(bias.state[0, 1] / bias.state[1, 1])
-    held = [_one_in_eight_full(fit_patterns(WEIGHTS, m, rng=rng)) for _ in range(TILES)]
-    given = [_one_in_eight_full(fit_patterns(VECTORS, m, rng=rng)) for _ in range(TILES)]
+    tiles = range(TILES + UNSEEN)
+    held = [_one_in_eight_full(fit_patterns(WEIGHTS, m, rng=rng)) for _ in tiles]
+    given = [_one_in_eight_full(fit_patterns(VECTORS, m, rng=rng)) for _ in tiles]
     on = np.concatenate([(a[:, None] & w[None]).reshape(-1, m) for w, a in zip(held, given, strict=True)])
     asserted = np.concatenate([np.repeat(a, len(w), axis=0) for w, a in zip(held, given, strict=True)])
     sums = features(on, asserted, share=share)
-    found = []
+    unseen = slice(TILES * WEIGHTS * VECTORS, None)
+    found, rms, worst = [], [], []
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)
         exact = np.concatenate(
@@ -250,6 +271,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
         )
         exact /= bias.lsb
         met = exact > LEAST
+        met[unseen] = False
         unit = np.array([m, m**2, m**3, m**3])  # so that terms are of one size
         small = sums[:, met] / unit[:, None]
         target = sums[0, met] ** 2 / exact[met]
@@ -257,7 +279,10 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
         design = terms(small)[:, 1:]
         solution = np.linalg.lstsq(design * weight[:, None], target * weight, rcond=None)[0]
         found.append([0, *(solution / np.prod(unit ** np.array(POWERS[1:]), axis=1))])
-    return {"coefficients": np.array(found)}
+        error = current(sums[:, unseen], np.array(found[-1])) - exact[unseen]
+        rms.append(np.sqrt((error**2).mean()))
+        worst.append(np.abs(error).max())
+    return {"coefficients": np.array(found), "error": np.array([max(rms), max(worst)])}
 
 
 def fit_patterns(count: int, rows: int, *, rng: np.random.Generator) -> Bits:

@@ -94,3 +94,27 @@ def test_networks_refuse_bitline_drive(tables):
     spec = TileSpec(cell="1t1r", drive="bitline", wires=wires)
     with pytest.raises(BadInput, match="word-line drive"):
         read_model(spec, tables["1t1r"])
+
+
+@pytest.mark.parametrize("end", ["far", "near"])
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+def test_the_error_that_a_surrogate_states_is_found_on_other_reads(tables, cell, end):
+    rows = 32
+    spec = spec_of(rows, ohm=30.0, cell=cell).replace(sense_end=end)
+    model = read_model(spec, tables[cell])
+    rng = np.random.default_rng(7)
+    stored, bits = sample_patterns(60, rows, rng=rng).T, sample_patterns(60, rows, rng=rng)
+    exact = solve(ladder_of(spec, tables[cell], stored), bits).current
+    on = (bits[:, None] & stored.T[None]).reshape(-1, rows)
+    found = model.currents(on, np.repeat(bits, 60, axis=0), group=0).reshape(exact.shape)
+    rms = np.sqrt(np.mean(((found - exact) / model.bias.lsb) ** 2))
+    assert 0.5 * model.error[0] < rms < 1.5 * model.error[0]
+
+
+def test_a_surrogate_that_is_too_far_off_is_refused_with_its_error(sram_table):
+    spec = spec_of(128, ohm=30.0)
+    read_model(spec, sram_table)
+    with pytest.raises(
+        BadInput, match=r"off by 0\.\d+ LSB rms .* its limit is 0\.144\. Use the exact engine"
+    ):
+        read_model(spec.replace(sense_end="near"), sram_table)
