@@ -53,7 +53,7 @@ def evaluate(
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.fidelity import fidelity as compare
-    from spicekit.evaluate.signoff import not_signed_off
+    from spicekit.evaluate.signoff import standing
     from spicekit.evaluate.tiled import calibration_images, check_mitigations
     from spicekit.files import write_atomically
     from spicekit.networks.checkpoints import load_network
@@ -107,18 +107,22 @@ def evaluate(
             f"{both.codes_differ:,} of {both.codes:,} codes differ ({both.codes_differ / both.codes:.3%}), "
             f"{both.predictions_differ} predictions; correlation of logits {both.correlation:.6f}"
         )
-    doubt = not_signed_off(design.tile, table, store=store)
-    if doubt:
-        print(f"outside what was signed off: {doubt}; run: spicekit signoff --spec {spec}")
-    else:
+    evidence = standing(design, table, store=store)
+    sign_it_off = f"run: spicekit signoff --spec {spec} --network {network} --data {data}"
+    if evidence.outside:
+        print(f"outside what was signed off: {evidence.outside}; {sign_it_off}")
+    elif evidence.network:
         print("inside what was signed off")
+    else:
+        print(f"inside what was signed off, though without vectors of a network; {sign_it_off}")
     if out is not None:
         origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
         record = {
             **result.record(),
             "fidelity": {kind: both.record() for kind, both in compared.items()},
             **({"costs": costs.record()} if costs is not None else {}),
-            "signed_off": not doubt,
+            "signed_off": not evidence.outside,
+            "signed_off_with_network": evidence.network,
             "provenance": {**origin, "table_origin": table.origin},
         }
         write_atomically(out, json.dumps(record, indent=1))

@@ -15,7 +15,7 @@ from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.evaluation import Report
-from spicekit.evaluate.vectors import ADVERSARIAL, Case
+from spicekit.evaluate.vectors import ADVERSARIAL, NETWORK, Case, adversarial_cases
 from spicekit.provenance import JsonDict
 from spicekit.spice.simulator import Failure, Outcome, simulate_all
 from spicekit.tables.characterise import Characterisation
@@ -25,6 +25,9 @@ from spicekit.tables.table import IVTable
 Array = NDArray[np.float64]
 
 ENGINES: tuple[EngineName, ...] = ("exact", "fast")
+MOVED = 1e-3
+"""LSB, by which the fast engine's reads may differ from those at sign-off: a fiftieth of the default `fast_rms`.
+Assumed: the same fit on another machine differs by rounding only."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class SignOff:
     """Reads of a whole tile that were asked of ngspice."""
     failures: tuple[str, ...]
     """One for each of them that it did not give, and why."""
+    fast_reads: tuple[float, ...]
+    """`fast_reads` of the tile, by which a change of the fast engine is found."""
 
     @property
     def faults(self) -> list[str]:
@@ -95,8 +100,19 @@ class SignOff:
             "faults": self.faults,
             "vectors": self.vectors,
             "failures": list(self.failures),
+            "fast_reads": list(self.fast_reads),
             "deviations": [asdict(deviation) for deviation in self.deviations],
         }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether results lie within what was signed off."""
+
+    outside: str
+    """Why they do not; empty if they do."""
+    network: bool = False
+    """Whether vectors of a network were among those compared."""
 
 
 def sign_off(
@@ -160,7 +176,8 @@ def sign_off(
             current = np.concatenate([found[engine][index] for index in chosen])
             sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
             deviations.append(_deviation(kind, engine, *sides, reference=reference, lsb=bias.lsb))
-    return SignOff(design, table.sha256, tuple(deviations), vectors, tuple(sorted(failures)))
+    failed = tuple(sorted(failures))
+    return SignOff(design, table.sha256, tuple(deviations), vectors, failed, fast_reads(spec, table))
 
 
 def evidence_path(folder: Path, spec: TileSpec) -> Path:
@@ -168,27 +185,53 @@ def evidence_path(folder: Path, spec: TileSpec) -> Path:
     return folder / f"{Characterisation(spec).name}-{spec.content_hash()[:10]}.signoff.json"
 
 
-def not_signed_off(spec: TileSpec, table: IVTable, *, store: Path | None = None) -> str:
-    """Why results on this tile lie outside what was signed off; empty if they lie within.
+def standing(design: Design, table: IVTable, *, store: Path | None = None) -> Standing:
+    """Whether results of a design lie within what was signed off.
+
+    What was found of the tile is held to the limits that the design has now, whatever they were then. It is void for
+    another tile, I-V table or converter scale, and if the fast engine reads otherwise by now.
 
     Parameters
     ----------
-    spec : TileSpec
+    design : Design
     table : IVTable
     store : Path, optional
         Look for evidence here only; by default in the user's store, then in the one that ships.
     """
+    spec = design.tile
     paths = [evidence_path(folder, spec) for folder in ([store] if store else stores())]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        return "no sign-off of this tile"
+        return Standing("no sign-off of this tile")
+    reads = fast_reads(spec, table)
     try:
         record = json.loads(path.read_text())
-        if record["table"] != table.sha256 or record["design"]["tile"] != spec.model_dump(mode="json"):
-            return f"{path} is the sign-off of another I-V table or tile"
-        return "" if record["passed"] else f"{path}: this tile failed its sign-off: {record['faults'][0]}"
+        deviations = tuple(Deviation(**deviation) for deviation in record["deviations"])
+        found = SignOff(
+            design, record["table"], deviations, record["vectors"], record["failures"], record["fast_reads"]
+        )
+        converter = record["design"]["converter"]
+        other = [name for name in _SCALE if converter[name] != getattr(design.converter, name)]
+        moved = float(np.abs(np.subtract(found.fast_reads, reads)).max())
+        faults = found.faults
+        if found.table != table.sha256 or record["design"]["tile"] != spec.model_dump(mode="json"):
+            return Standing(f"{path} is the sign-off of another I-V table or tile")
     except (OSError, ValueError, LookupError, TypeError) as error:
-        return f"{path} is not a readable sign-off ({error})"
+        return Standing(f"{path} is not a readable sign-off ({error!r})")
+    if other:
+        return Standing(f"{path} is the sign-off of another converter: {', '.join(other)}")
+    if not moved <= MOVED:
+        return Standing(f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB")
+    if faults:
+        return Standing(f"{path}: this tile failed its sign-off: {faults[0]}")
+    return Standing("", network=any(deviation.kind.startswith(NETWORK) for deviation in deviations))
+
+
+def fast_reads(spec: TileSpec, table: IVTable) -> tuple[float, ...]:
+    """What the fast engine reads of the adversarial tile, LSB: by vector, its reads added, the mean of its columns."""
+    case = adversarial_cases(spec)[-1]
+    current = read_currents(Tile(spec, table, case.weights), case.bits, engine="fast")
+    return tuple((current.sum(axis=1).mean(axis=1) / bias_of(spec, table).lsb).tolist())
 
 
 def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[Array, list[str]]:
@@ -234,3 +277,7 @@ def _reference(
         count=np.concatenate([part.ravel() for part in count]),
         weight=np.ones(sum(part.size for part in count)),
     )
+
+
+_SCALE = ("bits", "full_scale", "reference")
+"""What of a converter a sign-off depends on: it compares codes of converters without flaws."""

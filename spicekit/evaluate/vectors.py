@@ -20,6 +20,8 @@ from spicekit.networks.inference import predict_logits
 Bits = NDArray[np.uint8]
 
 ADVERSARIAL = "adversarial"
+NETWORK = "network"
+"""What kinds of vectors from networks begin with."""
 ON_FRACTIONS = (0.1, 0.5, 0.9)
 HARVEST_IMAGES = 16
 LAYERS = 3
@@ -113,7 +115,7 @@ def network_cases(
     """
     layers = map_network(network, spec, binsparx=binsparx)
     chosen = {list(layers)[int(place)] for place in np.linspace(0, len(layers) - 1, LAYERS)}
-    kind = "network, BinSparX" if binsparx.static or binsparx.dynamic else "network"
+    kind = f"{NETWORK}, BinSparX" if binsparx.static or binsparx.dynamic else NETWORK
     cases: dict[str, Case] = {}
 
     def probe(packed: PackedLayer, applied: Applied) -> None:

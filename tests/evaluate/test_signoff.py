@@ -1,14 +1,15 @@
 """Sign-off on small tiles, in ngspice."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.converter import Converter
 from spicekit.evaluate.design import Design, Limits
-from spicekit.evaluate.signoff import ENGINES, evidence_path, not_signed_off, sign_off
+from spicekit.evaluate.signoff import ENGINES, Standing, evidence_path, sign_off, standing
 from spicekit.evaluate.vectors import Case, cases_for, network_cases, read_shapes
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.checkpoints import load_network
@@ -85,13 +86,64 @@ def test_harvested_vectors_are_those_of_the_network_as_mapped():
     assert ones["network, BinSparX"] < ones["network"]
 
 
-def test_evidence_covers_one_tile_and_one_table(sram_table, tmp_path):
+@pytest.fixture
+def signed(sram_table, tmp_path):
+    """A store with the evidence of `Design(tile=SPEC)`; the function rewrites keys of it."""
     result = sign_off(Design(tile=SPEC), sram_table, cases()[:1], workers=1)
-    assert not_signed_off(SPEC, sram_table, store=tmp_path) == "no sign-off of this tile"
-    evidence_path(tmp_path, SPEC).write_text(json.dumps(result.record()))
-    assert not_signed_off(SPEC, sram_table, store=tmp_path) == ""
-    assert not_signed_off(SPEC.replace(columns=5), sram_table, store=tmp_path)
+
+    def keep(**changes):
+        evidence_path(tmp_path, SPEC).write_text(json.dumps({**result.record(), **changes}))
+        return result
+
+    keep()
+    return keep
+
+
+def outside(design, table, store):
+    return standing(design, table, store=store).outside
+
+
+def test_evidence_covers_one_tile_and_one_table(signed, sram_table, tmp_path):
+    design = Design(tile=SPEC)
+    assert outside(design, sram_table, tmp_path / "empty") == "no sign-off of this tile"
+    assert outside(design, sram_table, tmp_path) == ""
+    assert outside(Design(tile=SPEC.replace(columns=5)), sram_table, tmp_path)
     other = replace(sram_table, current=1.1 * sram_table.current)
-    assert "another I-V table" in not_signed_off(SPEC, other, store=tmp_path)
-    evidence_path(tmp_path, SPEC).write_text("{")
-    assert "not a readable sign-off" in not_signed_off(SPEC, sram_table, store=tmp_path)
+    assert "another I-V table" in outside(design, other, tmp_path)
+    for content in ("{", "[]", "{}"):
+        evidence_path(tmp_path, SPEC).write_text(content)
+        assert "not a readable sign-off" in outside(design, sram_table, tmp_path)
+
+
+def test_evidence_covers_one_scale_of_the_converters_and_any_flaws(signed, sram_table, tmp_path):
+    noisy = Design(tile=SPEC, converter=Converter(noise=0.5))
+    assert outside(noisy, sram_table, tmp_path) == ""
+    coarse = Design(tile=SPEC, converter=Converter(bits=3, reference="linear"))
+    assert outside(coarse, sram_table, tmp_path).endswith("of another converter: bits, reference")
+
+
+def test_evidence_is_held_to_the_limits_of_now(signed, sram_table, tmp_path):
+    """Tighter ones void it where it does not keep them, and are named; looser ones revive what had failed."""
+    worst = max(deviation.worst for deviation in signed().deviations if deviation.engine == "fast")
+    for factor, reason in ((1.01, ""), (0.99, f"fast: worst {worst:.3g}, limit {0.99 * worst:g}")):
+        design = Design(tile=SPEC, limits=Limits(fast_worst=factor * worst))
+        assert outside(design, sram_table, tmp_path)[-len(reason) :] == reason
+        assert bool(outside(design, sram_table, tmp_path)) == bool(reason)
+
+
+def test_evidence_is_void_once_the_fast_engine_reads_otherwise(signed, sram_table, tmp_path):
+    """Whatever moves its reads: another form of the surrogate, another fit."""
+    reads = signed().fast_reads
+    assert len(reads) == len(read_shapes(SPEC.rows_active))
+    signed(fast_reads=[reads[0] + 1e-9, *reads[1:]])
+    assert outside(Design(tile=SPEC), sram_table, tmp_path) == ""
+    signed(fast_reads=[*reads[:-1], reads[-1] + 0.02])
+    reason = outside(Design(tile=SPEC), sram_table, tmp_path)
+    assert reason.endswith("the fast engine has changed since: reads moved by up to 0.02 LSB")
+
+
+def test_evidence_says_whether_it_saw_a_network(signed, sram_table, tmp_path):
+    assert not standing(Design(tile=SPEC), sram_table, store=tmp_path).network
+    of_network = replace(signed().deviations[0], kind="network, BinSparX")
+    signed(deviations=[asdict(of_network)])
+    assert standing(Design(tile=SPEC), sram_table, store=tmp_path) == Standing("", network=True)
