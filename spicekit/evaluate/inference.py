@@ -39,7 +39,7 @@ def map_network(
         name: pack_layer(
             map_layer(
                 name,
-                layer.weight_bits().numpy(),
+                layer.weight_bits().cpu().numpy(),
                 Geometry(layer.in_channels, layer.kernel_size, layer.stride, layer.padding),
                 spec,
                 binsparx=binsparx,
@@ -101,7 +101,7 @@ def _product(
 
     def product(signs: Tensor) -> Tensor:
         nonlocal seen, plane
-        bits = (signs > 0).to(torch.uint8).numpy()
+        bits = (signs > 0).to(torch.uint8).cpu().numpy()
         height, width = output_shape(packed.layer, *bits.shape[2:])
         images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
         dots = []
@@ -114,7 +114,7 @@ def _product(
         plane = (plane + 1) % planes
         seen += 0 if plane else len(bits)
         together = dots[0] if len(dots) == 1 else np.concatenate(dots)
-        return _arranged(torch.from_numpy(together), signs)
+        return _arranged(torch.from_numpy(together).to(signs.device), signs)
 
     return product
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +38,8 @@ MITIGATIONS: dict[Mitigation, BinSparX] = {
 # Images whose reads are counted for currents, and on which fitted references are calibrated: a layer then shows
 # 10^6 reads and more, so that sampling changes a mean by far less than 1 %.
 PROBE_IMAGES = 16
+# Images that batch norms see at once when their statistics are taken anew: bounds memory.
+NORM_IMAGES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,16 +176,19 @@ def tallies(network: nn.Module, dataset: Dataset, layers: Layers, model: ReadMod
 
 @torch.no_grad()
 def _norms(network: nn.Module, tiled: TiledNetwork, images: Dataset) -> dict[str, Tensor]:
-    """Mean and variance of every batch norm's inputs on the tiles, over all images at once."""
+    """Mean and variance of every batch norm's inputs on the tiles: means over batches of like size."""
     norms = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    device = next(network.parameters()).device
     own = {name: value.clone() for name, value in network.state_dict().items()}
     momenta = {name: norm.momentum for name, norm in norms.items()}
     try:
         for norm in norms.values():
-            norm.momentum = 1.0
+            norm.momentum = None  # a plain mean over batches
+            norm.reset_running_stats()
             norm.train()
         with running(network, tiled):
-            network(network_inputs(images.images))
+            for batch in np.array_split(images.images, -(-len(images) // NORM_IMAGES)):
+                network(network_inputs(batch).to(device))
         return {
             f"{name}.{kind}": getattr(norm, kind).clone()
             for name, norm in norms.items()

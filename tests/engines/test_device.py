@@ -60,10 +60,10 @@ def test_a_network_has_the_logits_of_the_compiled_engine(sram_table, device, bui
     spec = spec_of(rows_active)
     model = read_model(spec, sram_table)
     codes = model.codes(fit_reference(model, Converter(), None))
-    layers = map_network(network, spec, binsparx=BinSparX(static=True, dynamic=True))
-    with on_tiles(network, layers, codes):
+    layers = map_network(network.to(device), spec, binsparx=BinSparX(static=True, dynamic=True))
+    with on_tiles(network, layers, codes):  # the compiled engine, of a network that may be on a GPU
         compiled = predict_logits(network, images)
-    with on_tiles(network.to(device), layers, codes_on(device, codes, rows=rows_active)):
+    with on_tiles(network, layers, codes_on(device, codes, rows=rows_active)):
         ours = predict_logits(network, images)
     if device == "cpu":
         assert torch.equal(ours, compiled)

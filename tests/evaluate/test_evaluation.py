@@ -154,6 +154,19 @@ def test_recalibrated_norms_see_on_tiles_what_they_saw_in_software(network, digi
         tile_network(network, asked, sram_table, mitigation="none", calibration=train)
 
 
+def test_recalibration_takes_images_in_batches(network, sram_table, monkeypatch):
+    """The first norms follow no other, so that their means do not depend on the cut."""
+    train = load_dataset("digits", "train").first(40)
+    design = design_of(10.0, terminal=100.0).replace(mapping={"recalibrate": 40})
+
+    def first_mean(batch):
+        monkeypatch.setattr("spicekit.evaluate.tiled.NORM_IMAGES", batch)
+        tiled = tile_network(network, design, sram_table, mitigation="none", calibration=train)
+        return tiled.norms["norm1.running_mean"]
+
+    assert torch.allclose(first_mean(10), first_mean(40), rtol=1e-5, atol=1e-5)
+
+
 def software_statistics(network, images):
     """Of the same network and images without tiles: batch statistics in every norm."""
     copy = deepcopy(network).train()
