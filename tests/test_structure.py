@@ -80,13 +80,8 @@ def test_the_command_line_starts_without_heavy_libraries():
     assert loaded("import spicekit.cli.app", heavy) == []
 
 
-def test_a_worker_does_not_import_the_verbs():
-    """The module that was started is imported by every process that is forked for ngspice."""
-    assert loaded("import spicekit.cli.main", ("typer", "numpy")) == []
-
-
-def test_the_server_of_workers_starts_before_numpy_is_there():
-    assert loaded("import spicekit.spice.server", ("numpy",)) == []
+def test_the_server_of_workers_starts_before_the_verbs_and_numpy_are_there():
+    assert loaded("import spicekit.cli.main, spicekit.spice.server", ("typer", "numpy")) == []
 
 
 def test_a_calibration_begins_without_what_only_its_end_needs():

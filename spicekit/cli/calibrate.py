@@ -17,11 +17,8 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Also make tables that are up to date.")] = False,
 ) -> None:
     """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
-    from spicekit.spice.server import prepare
-
-    # Neither this process nor those that it starts multiply matrices, and numpy's threads begin by spinning.
+    # This process multiplies no matrices, and numpy's threads begin by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    prepare()
     from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpiceFailed
     from spicekit.tables.calibrate import calibrate as run

@@ -1,30 +1,45 @@
-"""Entry point of the `spicekit` command, and how failures reach the user: one line on stderr, exit status 2.
+"""Entry point of the `spicekit` command, and how failures reach the user: one line on stderr, exit status 2."""
 
-It imports the verbs only when it runs: every process that is forked for ngspice imports it too.
-"""
-
+import atexit
 import gc
+import os
 import sys
 
 from spicekit.errors import SpicekitError
 
 
 def main() -> None:
-    """Run the verb that the command line names."""
+    """Run the verb that the command line names, and end the process."""
     # Modules are no garbage; to look through them as often as Python does takes a tenth of a short command.
-    gc.set_threshold(50_000)
+    gc.set_threshold(100_000)
+    if sys.argv[1:2] == ["calibrate"]:
+        from spicekit.spice.server import prepare
+
+        prepare()
+    # To look for plugins, of which spicekit has none, pydantic reads what every installed package says of itself.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    status = _run()
+    # Nor is it worth while to take modules and libraries down one by one, which Python would do now.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run() -> int:
     from spicekit.cli.app import app
 
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except SpicekitError as error:
         print(f"spicekit: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         print(f"spicekit: {error.filename}: {error.strerror}; pass another path.", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print("spicekit: interrupted", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        gc.freeze()  # nor is it worth while to look through them at the end
+        return 130
+    return 0

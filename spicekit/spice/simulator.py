@@ -4,22 +4,22 @@ Each worker has a pipe of its own, so that it is known which job a hang or a cra
 and, if its worker dies, a second one. Workers are replaced now and then, so that memory stays bounded.
 """
 
+import contextlib
 import ctypes.util
 import functools
 import itertools
 import os
+import pickle
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
-from typing import Any, TypeVar
+from typing import Any
 
 from spicekit.errors import MissingTool, SpiceFailed
 from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Step, Waves
-from spicekit.spice.server import CONTEXT, prepare
-from spicekit.spice.worker import serve
+from spicekit.spice.server import Process, fork
 
 __all__ = [
     "FALLBACKS",
@@ -34,8 +34,6 @@ __all__ = [
     "simulate",
     "simulate_all",
 ]
-
-T = TypeVar("T")
 
 INSTALL_HINT = "install it with: apt-get install ngspice libngspice0"
 
@@ -91,34 +89,46 @@ def simulate_all(
     """
     library = _library()
     crew = [_Worker(library) for _ in range(workers or available_cores())]
-    free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    todo: queue.SimpleQueue[tuple[int, Job] | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Outcome | Failure | Exception]] = queue.SimpleQueue()
 
-    def lent(action: Callable[[_Worker], T]) -> T:
-        worker = free.get()
-        try:
-            return action(worker)
-        finally:
-            free.put(worker)
+    def work(worker: _Worker) -> None:
+        with contextlib.suppress(Exception):  # the first job meets it again
+            worker.version()  # it gets ready while the first job is drawn
+        task = todo.get()
+        while task:
+            (index, job), task = task, None
+            if todo.qsize() >= len(crew):  # the last ones are for whoever is free first
+                with contextlib.suppress(queue.Empty):
+                    task = todo.get_nowait()
+            try:
+                done.put((index, worker.run(job, timeout, following=task[1] if task else None)))
+            except CancelledError:
+                return
+            except Exception as error:
+                done.put((index, error))
+            task = task or todo.get()
 
     coming = enumerate(jobs)
-    running: dict[Future[Outcome | Failure], int] = {}
-    with ThreadPoolExecutor(len(crew)) as threads:  # each waits for one worker
-        try:
-            for worker in crew:
-                worker.start()  # it gets ready while the first job is drawn
-                free.put(worker)
-            while True:
-                for index, job in itertools.islice(coming, _QUEUED * len(crew) - len(running)):
-                    run = functools.partial(_Worker.run, job=job, timeout=timeout)
-                    running[threads.submit(lent, run)] = index
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-            for worker in crew:
-                worker.dismiss()
+    pending = 0
+    try:
+        for worker in crew:
+            threading.Thread(target=work, args=(worker,), daemon=True).start()
+        while True:
+            for task in itertools.islice(coming, _QUEUED * len(crew) - pending):
+                todo.put(task)
+                pending += 1
+            if not pending:
+                return
+            index, outcome = done.get()
+            pending -= 1
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield index, outcome
+    finally:
+        for worker in crew:
+            worker.dismiss()
+            todo.put(None)
 
 
 def available_cores() -> int:
@@ -126,7 +136,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-_QUEUED = 3  # jobs per worker, one of them running, so that none waits for its next
+_QUEUED = 3  # jobs per worker: one runs, one is with its process, one waits for whoever is free first
+_AHEAD = 1 << 16  # bytes of a job that may be sent ahead; a pipe holds more, so that to send it never blocks
 _JOBS_PER_WORKER = 100  # bounds what ngspice leaks, about 50 kB a sweep
 _LIVES = 2  # workers that a job may cost
 _START = 60.0  # s that a worker may take to start, on a machine that has much else to do
@@ -158,10 +169,11 @@ class _Worker:
     def __init__(self, library: str) -> None:
         self._library = library
         self._lock = threading.Lock()
-        self._process: ForkServerProcess | None = None
+        self._process: Process | None = None
         self._pipe: Connection[Any, Any]
         self._ngspice = ""
         self._served = 0
+        self._sent = 0  # jobs that it has not answered
         self._dismissed = False
 
     def start(self) -> None:
@@ -169,12 +181,8 @@ class _Worker:
         with self._lock:
             if self._dismissed:
                 raise CancelledError
-            prepare()
-            pipe, theirs = CONTEXT.Pipe()
-            process = CONTEXT.Process(target=serve, args=(theirs, self._library), daemon=True)
-            process.start()
-            theirs.close()
-            self._process, self._pipe, self._ngspice, self._served = process, pipe, "", 0
+            self._process = fork(self._library)
+            self._pipe, self._ngspice, self._served = self._process.pipe, "", 0
 
     def version(self) -> str:
         """Version of its ngspice.
@@ -186,7 +194,7 @@ class _Worker:
         EOFError, ConnectionError
             If the process died.
         """
-        if self._process is None or not self._process.is_alive():
+        if self._process is None or self._process.ended():
             self.start()
         if self._ngspice:
             return self._ngspice
@@ -199,12 +207,21 @@ class _Worker:
             raise MissingTool(f"PySpice does not start ({version}); install it with: pip install PySpice")
         raise MissingTool(f"libngspice ({self._library}) does not start ({version}); {INSTALL_HINT}")
 
-    def run(self, job: Job, timeout: float) -> Outcome | Failure:
-        """Run a job; what it does to the process, costs no other job."""
+    def run(self, job: Job, timeout: float, *, following: Job | None) -> Outcome | Failure:
+        """Run a job; what it does to the process, costs no other job.
+
+        The one that will be `following` is sent ahead, so that the process need not wait for it.
+        """
+        limit = timeout + _GRACE
         for _ in range(_LIVES):
             try:
-                self.version()
-                self._pipe.send((job, timeout + _GRACE))
+                if not self._sent:
+                    self.version()
+                    self._pipe.send((job, limit))
+                    self._sent = 1
+                if following and len(message := pickle.dumps((following, limit))) <= _AHEAD:
+                    self._pipe.send_bytes(message)
+                    self._sent = 2
                 if not self._pipe.poll(timeout):
                     self._end()
                     return Failure(f"ngspice took longer than {timeout:g} s and was stopped")
@@ -213,6 +230,7 @@ class _Worker:
                 self._end()
                 continue
             self._served += 1
+            self._sent -= 1
             if not isinstance(answer, Outcome) or self._served == _JOBS_PER_WORKER:
                 self._end()
             if isinstance(answer, Exception):
@@ -229,5 +247,4 @@ class _Worker:
         with self._lock:
             if self._process:
                 self._process.kill()
-                self._process.join()
-                self._process = None
+                self._process, self._sent = None, 0

@@ -1,8 +1,6 @@
 """ngspice in worker processes: what converges, what does not, what crashes, what hangs."""
 
 import contextlib
-import multiprocessing.forkserver
-import operator
 import os
 import signal
 import subprocess
@@ -15,7 +13,7 @@ import numpy as np
 import pytest
 
 from spicekit.errors import MissingTool, SpiceFailed
-from spicekit.spice import simulator
+from spicekit.spice import server, simulator
 from spicekit.spice.simulator import (
     FALLBACKS,
     Failure,
@@ -82,8 +80,8 @@ def runs(deck: str, *steps: Step, fallbacks=FALLBACKS):
 
 def worker_pids() -> list[int]:
     """Children of the server that forks the workers."""
-    server = multiprocessing.forkserver._forkserver._forkserver_pid
-    return [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+    parent = server._server()[1]
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def test_a_divider_divides():
@@ -227,7 +225,12 @@ def test_workers_that_die_before_they_take_a_job_cost_none():
 
 
 def test_jobs_of_workers_that_always_die_fail_by_name(monkeypatch):
-    monkeypatch.setattr(simulator, "serve", operator.eq)  # ends at once
+    def stillborn(library):
+        process = server.fork(library)
+        signal.pidfd_send_signal(process.descriptor, signal.SIGKILL)
+        return process
+
+    monkeypatch.setattr(simulator, "fork", stillborn)
     outcomes = dict(simulate_all([Job(DIVIDER, (Step("op"),))] * 5, workers=1))
     assert len(outcomes) == 5
     assert all("died, twice" in outcome.reason for outcome in outcomes.values())
@@ -252,6 +255,41 @@ def test_a_deck_larger_than_a_pipe_goes_through():
     jobs = [Job(DIVIDER.replace("R1", comments + "R1", 1), (Step("op"),))] * 4
     outcomes = dict(simulate_all(jobs, workers=1))
     assert [float(outcomes[k].runs[0].waves["out"][0]) for k in range(4)] == pytest.approx([2.0] * 4)
+
+
+def test_jobs_are_sent_ahead_of_outcomes_larger_than_a_pipe():
+    """Neither side waits for the other to read: what is sent ahead is small, what is not waits for its turn."""
+    sweep = (Step("dc v1 0 3 0.0001"),)
+    for comments in (1, 2_000, 20_000):  # the deck has 40 bytes, 60 and 600 kB
+        deck = DIVIDER.replace("R1", "* nothing but a long comment\n" * comments + "R1", 1)
+        outcomes = dict(simulate_all([Job(deck, sweep)] * 4, workers=1))
+        assert len(outcomes) == 4
+        assert all(outcome.runs[0].waves["out"].nbytes > 1 << 17 for outcome in outcomes.values())
+
+
+def test_a_server_that_was_killed_is_started_again():
+    simulate(Job(DIVIDER, (Step("op"),)))
+    os.kill(server._server()[1], signal.SIGKILL)
+    (wave,) = simulate(Job(DIVIDER, (Step("op"),)))
+    assert wave["out"] == pytest.approx([2.0])
+
+
+@pytest.mark.parametrize("start", ["simulate()", "Process(target=simulate, daemon=True).start()"])
+def test_a_script_needs_no_main_guard_and_may_be_a_daemon(start, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from spicekit.spice import simulator\n"
+        "Process = multiprocessing.get_context('fork').Process\n"
+        "def simulate():\n"
+        f"    (wave,) = simulator.simulate(simulator.Job({DIVIDER!r}, (simulator.Step('op'),)))\n"
+        "    print(wave['out'], flush=True)\n"
+        f"{start}\n"
+        "for child in multiprocessing.active_children():\n"
+        "    child.join()\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[2.]\n", "")
 
 
 def test_an_outcome_says_which_ngspice_made_it():
