@@ -1,5 +1,6 @@
 """Configuration files: TOML, checked by pydantic, unknown keys refused, one readable line per fault."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -13,7 +14,7 @@ from spicekit.provenance import content_hash
 class Config(pydantic.BaseModel):
     """A frozen record that refuses unknown keys, wrong types and NaN, and knows its content hash."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     def content_hash(self) -> str:
         """SHA-256 of the record's canonical JSON."""
@@ -39,16 +40,25 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse(model: type[ConfigT], data: Any, *, source: str) -> ConfigT:
-    """Check plain data against a model; `BadInput` names the source, the key, and what was expected."""
+    """Check data from TOML or JSON against a model; `BadInput` names the source, the key, and what was expected.
+
+    A list stands for a tuple, and a whole number for a float; nothing else is taken for what it is not.
+    """
     try:
-        return model.model_validate(data)
+        return model.model_validate_json(json.dumps(data))
+    except TypeError as error:
+        raise BadInput(f"{source}: {error}; dates and times are no values here.") from error
     except pydantic.ValidationError as error:
         raise BadInput(f"{source}: {_one_line(model, error)}") from error
 
 
 def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError) -> str:
     faults = []
-    for fault in error.errors():
+    errors = error.errors()
+    for fault in errors:
+        depth = len(fault["loc"])
+        if any(len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in errors):
+            continue  # a list with a fault in it is said to be too short, too
         key = ".".join(str(part) for part in fault["loc"]) or model.__name__
         if fault["type"] == "extra_forbidden":
             faults.append(f"unknown key '{key}'; remove it or check its spelling")

@@ -9,6 +9,7 @@ from spicekit.circuits.spec import TileSpec, spec_from_tables
 from spicekit.config import Config, parse, read_toml
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
+from spicekit.errors import BadInput
 from spicekit.evaluate.costs import Costs
 from spicekit.mapping.binsparx import FlipRule
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling
@@ -86,9 +87,17 @@ def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
     parts = {
         name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]") for name, kind in _PARTS.items()
     }
-    return Design.model_validate({"tile": spec_from_tables(tables, source=source), **parts})
+    design = Design.model_validate({"tile": spec_from_tables(tables, source=source), **parts})
+    scale = design.converter.full_scale
+    if scale is not None and not 1 <= scale <= _MOST_ROWS:
+        raise BadInput(
+            f"{source} [converter]: full_scale = {scale:g}; pass 1 to {_MOST_ROWS} ON cells: one cell would saturate a "
+            f"smaller scale, and no tile fills a larger one."
+        )
+    return design
 
 
+_MOST_ROWS = 256  # of a `TileSpec`
 _PARTS: dict[str, type[Config]] = {
     name: type(field.default) for name, field in Design.model_fields.items() if name != "tile"
 }

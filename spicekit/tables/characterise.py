@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.render import cell_deck
-from spicekit.circuits.spec import CellName, TileSpec, Wires
+from spicekit.circuits.spec import CellName, TileSpec
 from spicekit.config import parse
 from spicekit.devices.cards import load_card
 from spicekit.devices.mismatch import sample_vt
@@ -61,7 +61,7 @@ class Characterisation:
         """The characterisation that has these `conditions`; `BadInput` if there is none."""
         fields = {key: value for key, value in conditions.items() if key not in ("v_max", "points", "seed")}
         # A table does not depend on wires.
-        spec = parse(TileSpec, {**fields, "wires": Wires(r_bl=0, r_sl=0)}, source="conditions of a table")
+        spec = parse(TileSpec, {**fields, "wires": {"r_bl": 0.0, "r_sl": 0.0}}, source="conditions of a table")
         return cls(spec, conditions.get("seed"))
 
     @cached_property

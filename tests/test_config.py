@@ -1,0 +1,82 @@
+"""What a configuration file may say, and what is said where it does not."""
+
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.config import Config, parse
+from spicekit.engines.converter import Converter
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design, design_from_tables
+from spicekit.tables.plan import Plan
+
+WIRES = {"r_bl": 3.2, "r_sl": 3.2}
+
+
+class Mixed(Config):
+    places: tuple[int, ...] = ()
+    name: str = ""
+    on: bool = False
+    volts: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("places", ["1"]),
+        ("places", [1.0]),
+        ("places", [True]),
+        ("name", 1),
+        ("on", 1),
+        ("on", "yes"),
+        ("volts", "0.7"),
+        ("volts", True),
+        ("volts", float("nan")),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_named(key, value):
+    with pytest.raises(BadInput, match=f"file: '{key}.*should be"):
+        parse(Mixed, {key: value}, source="file")
+
+
+def test_a_list_stands_for_a_tuple_and_a_whole_number_for_a_float():
+    record = parse(Mixed, {"places": [1, 2], "volts": 1}, source="file")
+    assert record == Mixed(places=(1, 2), volts=1.0)
+    assert isinstance(record.volts, float)
+
+
+def test_a_date_is_no_value():
+    import datetime
+
+    with pytest.raises(BadInput, match="dates and times are no values"):
+        parse(Mixed, {"name": datetime.date(2020, 1, 1)}, source="file")
+
+
+def test_a_design_comes_back_from_json():
+    design = Design(tile=TileSpec(wires=Wires(layer="M2", pitch_nm=108)), converter=Converter(full_scale=16))
+    assert parse(Design, design.model_dump(mode="json"), source="record") == design
+
+
+@pytest.mark.parametrize(("key", "value"), [("rows", "64"), ("rows_active", True), ("v_read", "0.35")])
+def test_a_tile_does_not_guess_numbers(key, value):
+    with pytest.raises(BadInput, match=f"'{key}' = {value!r}: Input should be a valid"):
+        design_from_tables({"tile": {key: value}, "wires": WIRES}, source="tile.toml")
+
+
+def test_one_fault_in_a_list_is_one_fault():
+    with pytest.raises(BadInput) as error:
+        parse(Plan, {"grid": [{"cell": ["9t"]}]}, source="plan.toml")
+    assert str(error.value) == "plan.toml: 'grid.0.cell.0' = '9t': Input should be '8t-sram' or '1t1r'"
+    with pytest.raises(BadInput, match=r"^plan.toml: 'grid.0.vdd' = \[\]: [^;]*$"):
+        parse(Plan, {"grid": [{"vdd": []}]}, source="plan.toml")
+
+
+@pytest.mark.parametrize("scale", [1e-9, 0.5, 257.0, 1e9])
+def test_a_full_scale_that_no_tile_has_is_refused_with_its_reason(scale):
+    with pytest.raises(BadInput, match=r"full_scale = .*pass 1 to 256 ON cells: one cell would saturate"):
+        design_from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
+
+
+@pytest.mark.parametrize("scale", [1.0, 16, 256])
+def test_any_scale_that_a_tile_can_have_is_taken(scale):
+    design = design_from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
+    assert design.converter.full_scale == scale
