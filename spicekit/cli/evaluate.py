@@ -39,7 +39,7 @@ def evaluate(
         int,
         typer.Option(min=0, help="Also run so many images through the exact engine: seconds for each."),
     ] = 0,
-    out: Annotated[Path | None, typer.Option(help="Result, JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result, JSON.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
     ] = None,
@@ -63,11 +63,15 @@ def evaluate(
     from spicekit.report.energy import energy_sheets
     from spicekit.tables.store import find_table
 
+    if settle and energy:
+        raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
+    if download and folder is None:
+        raise BadInput("evaluate: --download needs --folder, where to.")
+    if out is not None and not out.parent.is_dir():
+        raise BadInput(f"evaluate: there is no folder {out.parent} for --out {out}; make it first.")
     mitigations = check_mitigations(mitigation or ["none", "both"])
     design = read_design(spec)
     table = find_table(design.tile, store=store)
-    if settle and energy:
-        raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
     if energy:
         circuit = measure_read(design.tile)
         design = with_read_time(design, circuit)
@@ -81,6 +85,7 @@ def evaluate(
     dataset = load_dataset(data, "test", folder=folder)
     if images is not None:
         dataset = dataset.first(images)
+    few = dataset.first(fidelity) if fidelity else dataset
     calibration = load_dataset(data, "train", folder=folder).first(calibration_images(design))
     with stages(network) as report:
         result = evaluate_network(
@@ -89,7 +94,7 @@ def evaluate(
         compared = {
             kind: compare(
                 trained,
-                dataset.first(fidelity),
+                few,
                 design,
                 table,
                 mitigation=kind,

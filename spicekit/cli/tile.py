@@ -23,6 +23,7 @@ def tile(
 
     from spicekit.engines.bias import lsb
     from spicekit.engines.tile import Tile, check_engine, column_currents, partial_sums
+    from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array, write_arrays
     from spicekit.provenance import provenance
@@ -35,6 +36,8 @@ def tile(
     table = find_table(design, store=store)
     array = Tile(design, table, read_array(weights), point.variation)
     bits = read_array(inputs)
+    if bits.ndim != 2:
+        raise BadInput(f"inputs: expected bits shaped (vectors, {design.rows}), got {bits.shape}.")
     current = column_currents(array, bits, engine=name)
     step = lsb(design, table)
     origin = provenance(

@@ -8,7 +8,7 @@ import typer
 
 def train(
     network: Annotated[str, typer.Option(help="vgg-small or resnet18")],
-    out: Annotated[Path, typer.Option(help="Run folder: checkpoint, card, log, curve and state.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Run folder: checkpoint, card, log, curve and state.")],
     data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
@@ -29,21 +29,24 @@ def train(
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed).")] = None,
     seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Processor threads; default: all.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; default: all.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> None:
     """Train a binary network, or resume a run: repeat its command with --resume."""
     import torch
     from rich import progress as bars
 
+    from spicekit.errors import BadInput
     from spicekit.networks import training
     from spicekit.networks.cifar import download_cifar10
     from spicekit.networks.data import load_dataset
     from spicekit.networks.recipe import recipe_for
 
-    if threads:
+    if threads is not None:
         torch.set_num_threads(threads)
-    if download and folder:
+    if download:
+        if folder is None:
+            raise BadInput("train: --download needs --folder, where to.")
         download_cifar10(folder)
     options = {
         "begin": str(begin) if begin else None,

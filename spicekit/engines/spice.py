@@ -31,6 +31,8 @@ def solve(
     SpiceFailed
         If ngspice refuses the deck, does not converge, crashes or exceeds the time limit.
     """
+    if not len(bits):
+        return np.empty((0, spec.columns))
     waves = simulate(tile_job(spec, weights, bits), timeout=timeout)
     return np.array([sensed(wave, spec.columns) for wave in waves])
 

@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput, MissingTool
@@ -28,6 +28,13 @@ class Cluster(Config):
     """Worker processes (local; by default one a core) or jobs of the batch system."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of dask-jobqueue's class: queue, project, walltime, memory, job_script_prologue ..."""
+
+    @field_validator("options")
+    @classmethod
+    def _of_a_batch_system(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if options and info.data.get("kind") == "local":
+            raise ValueError("kind 'local' takes no options; they are for batch systems")
+        return options
 
 
 def read_cluster(path: Path) -> Cluster:
@@ -83,7 +90,6 @@ def start(cluster: Cluster) -> Any:
                 dashboard_address=_ANY_PORT,
                 silence_logs=logging.ERROR,
                 preload=[_PRELOAD],
-                **cluster.options,
             )
             local.adapt(minimum=len(local.worker_spec), maximum=len(local.worker_spec))
             return local

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from spicekit.evaluate.tiled import Mitigation
 from spicekit.networks.data import DataName
 
 Tables = dict[str, Any]
+_IMAGES_PER_JOB: Any = Field(default=256, ge=1)
+_FILLED = Field(min_length=1)
 
 
 class Run(Config):
@@ -42,14 +44,14 @@ class Study(Config):
     """The points of a study, each once, in the order of the file."""
 
     points: tuple[Point, ...]
-    images_per_job: int = Field(default=256, ge=1)
+    images_per_job: int = _IMAGES_PER_JOB
     """Images that one job classifies; a point with more has several jobs."""
 
 
 class _File(Config):
-    images_per_job: int = 256
+    images_per_job: int = _IMAGES_PER_JOB
     base: dict[str, Tables] = Field(default_factory=dict)
-    grid: tuple[dict[str, list[Any]], ...] = ()
+    grid: tuple[Annotated[dict[str, Annotated[list[Any], _FILLED]], _FILLED], ...] = ()
     point: tuple[Tables, ...] = ()
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import platformdirs
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.devices.cards import load_card
+from spicekit.devices.reram import load_reram
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.files import write_atomically
 from spicekit.provenance import content_hash
@@ -48,6 +50,8 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
         If nobody calibrated this cell, device, corner and word-line voltage.
     BadTable
         If the files that there are, are damaged, stale, incomplete or of a newer schema.
+    BadInput
+        If there is no such device.
     """
     request = Characterisation(spec)
     folders = [store] if store else [user_store(), shipped_folder("calibration")]
@@ -61,6 +65,9 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
             faults.append(error)
     if faults:
         raise faults[0]
+    load_card(spec.device.nmos, spec.corner.process)
+    if spec.cell == "1t1r":
+        load_reram(spec.device.reram)
     raise MissingTable(
         f"there is no I-V table {request.name}.h5 in {' or '.join(map(str, folders))}; "
         f"make it with: {_command(folders[0] / f'{request.name}.h5')}"

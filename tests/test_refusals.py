@@ -1,0 +1,115 @@
+"""What the verbs refuse, before they do any work: one line that says what to pass instead."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from spicekit.cli.app import app
+from spicekit.errors import SpicekitError
+
+WIRES = "[wires]\nr_bl = 3.2\nr_sl = 3.2\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "tile.toml").write_text(WIRES)
+    np.save(tmp_path / "w.npy", np.ones((64, 64), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(*arguments: str) -> str:
+    """Runs a command line; the text of its refusal."""
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, SpicekitError | SystemExit), done.exception
+    if isinstance(done.exception, SpicekitError):
+        return str(done.exception)
+    assert done.exit_code == 2
+    return " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--download",), "--download needs --folder"),
+        (("--out", "nowhere/e.json"), "there is no folder nowhere for --out nowhere/e.json"),
+        (("--out", "."), "is a directory"),
+        (("--images", "2", "--fidelity", "5"), "5"),
+        (("--settle", "--energy"), "pass one of them"),
+    ],
+)
+def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
+    def runs(*arguments: object, **options: object) -> None:
+        raise AssertionError("the network was evaluated")
+
+    monkeypatch.setattr("spicekit.evaluate.evaluation.evaluate", runs)
+    assert reason in refused("evaluate", "--network", "vgg-small", "--spec", "tile.toml", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--out", "run", "--threads", "-1"), "'--threads'"),
+        (("--out", "run", "--threads", "0"), "'--threads'"),
+        (("--out", "w.npy"), "is a file"),
+        (("--out", "run", "--download"), "--download needs --folder"),
+    ],
+)
+def test_train_refuses(folder, options, reason):
+    assert reason in refused("train", "--network", "vgg-small", *options)
+
+
+def test_inputs_without_vectors_are_told_what_is_missing(folder):
+    np.save(folder / "a.npy", np.ones(64, np.uint8))
+    files = ("--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
+    assert "expected bits shaped (vectors, 64), got (64,)" in refused("tile", "--spec", "tile.toml", *files)
+
+
+@pytest.mark.parametrize("engine", ["spice", "exact", "fast", "ideal"])
+def test_no_vectors_are_no_currents(folder, engine):
+    np.save(folder / "a.npy", np.empty((0, 64), np.uint8))
+    files = ("--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
+    done = CliRunner().invoke(app, ["tile", "--spec", "tile.toml", *files, "--engine", engine])
+    assert done.exit_code == 0, done.exception
+    with np.load(folder / "out.npz") as out:
+        assert out["current"].shape == out["partial_sum"].shape == (0, 64)
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ('nmos = "nope"', "device 'nope': is neither a shipped device (nmos-lvt"),
+        ('reram = "nope"', "no such preset; shipped presets: ['hfo2-100k'"),
+    ],
+)
+def test_a_device_that_there_is_not_is_told_from_a_table_that_there_is_not(folder, device, reason):
+    (folder / "tile.toml").write_text(f'[tile]\ncell = "1t1r"\n{WIRES}[device]\n{device}\n')
+    np.save(folder / "a.npy", np.ones((1, 64), np.uint8))
+    files = ("--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
+    assert reason in refused("tile", "--spec", "tile.toml", *files)
+
+
+@pytest.mark.parametrize(
+    ("study", "reason"),
+    [
+        ("images_per_job = 0\n", "'images_per_job' = 0: Input should be greater than or equal to 1"),
+        (
+            '[[grid]]\n"tile.rows_active" = []\n',
+            "'grid.0.tile.rows_active' = []: List should have at least 1",
+        ),
+        ("[[grid]]\n", "'grid.0' = {}: Dictionary should have at least 1"),
+    ],
+)
+def test_a_study_of_nothing_is_refused(folder, study, reason):
+    (folder / "study.toml").write_text(study)
+    assert reason in refused("sweep", "study.toml", "--out", "results")
+    assert not (folder / "results").exists()
+
+
+def test_local_workers_take_no_options(folder):
+    (folder / "study.toml").write_text("[base]\n" + WIRES.replace("wires", "base.wires"))
+    (folder / "cluster.toml").write_text('kind = "local"\n[options]\nbogus = 1\n')
+    reason = refused("sweep", "study.toml", "--out", "results", "--cluster", "cluster.toml")
+    assert "cluster.toml: 'options' = {'bogus': 1}: kind 'local' takes no options" in reason
