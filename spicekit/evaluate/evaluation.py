@@ -6,6 +6,7 @@ software's own activations cause, counted on some of the images: a network that 
 something else, and would compare with nothing.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -33,6 +34,7 @@ from spicekit.evaluate.tiled import (
 )
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
+from spicekit.networks.layers import BinaryConv2d, binary_layers
 from spicekit.provenance import JsonDict
 from spicekit.tables.table import IVTable
 
@@ -173,16 +175,15 @@ def software_and_ideal(
     Raises
     ------
     NotExact
-        If a logit on ideal tiles, with or without BinSparX, differs from the software's in a single bit.
+        If a logit on ideal tiles, with or without BinSparX, differs from the software's in a single bit; names the
+        first layer whose products do.
     """
     report("software")
     software = predict_logits(network, dataset)
     report("ideal tiles")
-    ideal = _ideal_logits(network, dataset, spec, mitigation="none")
-    _require_equal(ideal, software, "on ideal tiles")
+    ideal = _ideal_logits(network, dataset, software, spec, mitigation="none")
     few = dataset.first(min(PROBE_IMAGES, len(dataset)))
-    flipped = _ideal_logits(network, few, spec, mitigation="both")
-    _require_equal(flipped, predict_logits(network, few), "on ideal tiles with BinSparX")
+    _ideal_logits(network, few, predict_logits(network, few), spec, mitigation="both")
     return fraction_right(software, dataset), fraction_right(ideal, dataset)
 
 
@@ -243,17 +244,38 @@ def fraction_right(logits: Tensor, dataset: Dataset) -> float:
 
 
 def _ideal_logits(
-    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, mitigation: Mitigation
+    network: torch.nn.Module, dataset: Dataset, software: Tensor, spec: TileSpec, *, mitigation: Mitigation
 ) -> Tensor:
+    """The logits on ideal tiles; `NotExact` if they are not those of the software."""
     layers = map_network(network, spec, binsparx=MITIGATIONS[mitigation])
     with on_tiles(network, layers, ideal_codes(spec)):
-        return predict_logits(network, dataset)
+        logits = predict_logits(network, dataset)
+        if wrong := int((logits != software).any(dim=1).sum()):
+            raise NotExact(
+                f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "
+                f"software; layer {_first_wrong_layer(network, dataset)!r} is the first whose products differ."
+            )
+    return logits
 
 
-def _require_equal(logits: Tensor, software: Tensor, where: str) -> None:
-    wrong = int((logits != software).any(dim=1).sum())
-    if wrong:
-        raise NotExact(f"{wrong} of {len(logits)} images have other logits {where} than in software.")
+def _first_wrong_layer(network: torch.nn.Module, dataset: Dataset) -> str | None:
+    """The first layer whose products, of the inputs that it gets, are not those of the software; None if all are."""
+    wrong: list[str] = []
+
+    def compare(name: str, layer: BinaryConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
+        if not torch.equal(output, type(layer).product(layer, layer.input_levels(arguments[0]))):
+            wrong.append(name)
+
+    hooks = [
+        layer.register_forward_hook(functools.partial(compare, name))
+        for name, layer in binary_layers(network).items()
+    ]
+    try:
+        predict_logits(network, dataset)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return wrong[0] if wrong else None
 
 
 def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:
