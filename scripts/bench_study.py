@@ -23,7 +23,7 @@ import typer
 from spicekit.engines.fast import read_model
 from spicekit.evaluate.design import design_from_tables
 from spicekit.networks.data import Dataset, load_dataset
-from spicekit.provenance import provenance
+from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
 from spicekit.study.jobs import run_job
 from spicekit.study.plan import Point, Run
@@ -63,7 +63,7 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     calibration = load_dataset("digits", "train").first(FEW)
 
     def job(images: Dataset, start: int) -> float:
-        return _seconds(lambda: run_job(point, weights, table, images, calibration, 0, start=start))
+        return _seconds(lambda: run_job(point, weights, table, images, calibration, 0, start=start, code=code_hash()))
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["SPICEKIT_CACHE"] = cache

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,16 @@ def provenance(inputs: Mapping[str, Any] | None = None, /) -> JsonDict:
         **_platform(),
         **dict(inputs or {}),
     }
+
+
+@functools.cache
+def code_hash() -> str:
+    """SHA-256 of the sources that results follow from: of all packages but those that show them."""
+    package = Path(spicekit.__file__).parent
+    sources = {str(path.relative_to(package)): path.read_text("utf-8") for path in package.rglob("*.py")}
+    return content_hash(
+        {name: text for name, text in sources.items() if not name.startswith(("cli/", "report/"))}
+    )
 
 
 @functools.cache

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from spicekit.engines.variation import keep_sensitivity
+from spicekit.errors import BadInput
 from spicekit.evaluate.evaluation import read_statistics, total
 from spicekit.evaluate.tiled import TiledNetwork, running, tile_network
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.networks.models import Network
-from spicekit.provenance import JsonDict
+from spicekit.provenance import JsonDict, code_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
 
@@ -48,6 +49,7 @@ def run_job(
     software: int,
     *,
     start: int,
+    code: str,
     cell: NDArray[np.float64] | None = None,
 ) -> JsonDict:
     """Classify images on a point's tiles.
@@ -67,13 +69,25 @@ def run_job(
         Images of the share that the network itself classifies rightly.
     start : int
         Place of the first of them among the point's. The job that has the first also says what the reads carry.
+    code : str
+        `code_hash` of who planned the job.
     cell : array, optional
         `cell_sensitivity` of the point's cell, where its cells have mismatch.
 
     Returns
     -------
     JSON-ready counts; the same bits on any number of workers, because each computes on one thread.
+
+    Raises
+    ------
+    BadInput
+        If this worker has other code.
     """
+    if code != code_hash():
+        raise BadInput(
+            f"this worker's spicekit is not the study's (code {code_hash()[:10]}, not {code[:10]}); "
+            f"install the same on all and repeat the command."
+        )
     with _alone():
         began = time.perf_counter()
         network = _network(weights)

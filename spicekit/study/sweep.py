@@ -17,7 +17,7 @@ from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, Spice
 from spicekit.evaluate.tiled import calibration_images
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
-from spicekit.provenance import JsonDict, content_hash, provenance
+from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, connected
 from spicekit.study.jobs import Weights, run_job, software_right
 from spicekit.study.plan import Point, Study
@@ -65,7 +65,7 @@ class _Job:
     def key(self) -> str:
         return content_hash(
             {
-                "spicekit": spicekit.__version__,
+                "code": code_hash(),
                 "design": self.point.design.model_dump(mode="json", exclude={"limits", "costs"}),
                 "mitigation": self.point.run.mitigation,
                 "weights": self.weights.sha256,
@@ -236,6 +236,7 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
             start=job.start,
+            code=code_hash(),
             cell=job.cell,
             key=f"job-{job.key}",
         )
@@ -281,6 +282,7 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
         "ngspice": first.table.origin["ngspice"],
         "weights_sha256": first.weights.sha256,
         "spicekit": spicekit.__version__,
+        "code_sha256": code_hash(),
     }
 
 

@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -369,3 +370,17 @@ def test_workers_of_a_local_cluster_evaluate_dies_with_mismatch(network, tmp_pat
     path.write_text(STUDY.format(network=network).split("[[grid]]")[0].replace("[base]", "[base]\n" + die))
     summary = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1))
     assert [row["fault"] for row in summary.rows] == [""]
+
+
+def test_other_code_runs_everything_anew_and_a_worker_that_lacks_it_refuses(
+    study, address, finished, tmp_path, monkeypatch
+):
+    """The worker has the code that is there, the study another: after an update of one of them."""
+    out = tmp_path / "copy"
+    shutil.copytree(finished, out)
+    monkeypatch.setattr("spicekit.study.sweep.code_hash", lambda: "0123456789ab")
+    summary = sweep(study, out, scheduler=address)
+    assert (summary.made, summary.kept, summary.failed) == (0, 0, JOBS)
+    assert "this worker's spicekit is not the study's" in results(out)[0]["fault"]
+    monkeypatch.undo()
+    assert sweep(study, out, scheduler=address).kept == JOBS
