@@ -138,7 +138,7 @@ def available_cores() -> int:
 
 _QUEUED = 3  # jobs per worker: one runs, one is with its process, one waits for whoever is free first
 _AHEAD = 1 << 16  # bytes of a job that may be sent ahead; a pipe holds more, so that to send it never blocks
-_JOBS_PER_WORKER = 100  # bounds what ngspice leaks, about 50 kB a sweep
+_JOBS_PER_WORKER = 1000  # bounds what ngspice leaks, up to 10 kB a job (with fallbacks)
 _LIVES = 2  # workers that a job may cost
 _START = 60.0  # s that a worker may take to start, on a machine that has much else to do
 _GRACE = 5.0  # s, after which a worker that nobody stopped stops itself
