@@ -57,12 +57,12 @@ NETWORKS = ("vgg-small", "resnet18")
 BINSPARX: tuple[Mitigation, ...] = ("none", "both")
 TILES = ((32, 32, 3.2), (64, 64, 3.2), (128, 128, 3.2), (64, 64, 10.0), (64, 16, 3.2))
 """Rows, rows in a read, ohm a segment."""
-FORMS: dict[str, Callable[[int, int, int, int], bool]] = {
-    "n": lambda n, u, d, q: u + d + q == 0,
-    "n, U": lambda n, u, d, q: d + q == 0,
-    "n, U, D": lambda n, u, d, q: q == 0,
-    "n, U, D, Q, linear": lambda n, u, d, q: u + d + q < 2,
-    "n, U, D, Q": lambda n, u, d, q: True,
+FORMS: dict[str, Callable[[int, int, int, int, int], bool]] = {
+    "n": lambda n, u, f, b, e: u + f + b + e == 0,
+    "n, u": lambda n, u, f, b, e: f + b + e == 0,
+    "n, u, f, b, linear": lambda n, u, f, b, e: u + f + b < 2 and not e,
+    "n, u, f, b": lambda n, u, f, b, e: not e,
+    "n, u, f, b, e": lambda n, u, f, b, e: True,
 }
 """Which terms of the surrogate's polynomial are taken, by their powers."""
 PRESETS = ("hfo2-100k", "hfo2-10k", "hfo2-low")
@@ -473,7 +473,7 @@ def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict
     on = np.random.default_rng(SEED).permutation(on[on.any(axis=1)])
     current = solve(ladder_of(spec, table, np.ones((rows, 1), np.uint8)), on).current[:, 0] / lsb(spec, table)
     sums = features(on, on, share=0.0)
-    small = sums / np.array([rows, rows**2, rows**3, rows**3])[:, None]
+    small = sums / np.array([rows, rows**2, rows**3, rows**3, rows])[:, None]
     target, weight = sums[0] ** 2 / current, current**2 / sums[0] ** 2
     fitted = np.arange(len(on)) < patterns
     found = []

@@ -4,11 +4,15 @@ Lanes are columns, 64 at a time. What a byte of a read's word line bits adds in 
 and 64 columns, a table holds for each byte, each of its 256 values and each column two numbers, which make up all the
 sums that `blocks` names. Filling it takes as long as reading some hundred vectors, so that loops take tile by tile, and
 all vectors for each. The tables of a tile fill a quarter of a level-2 cache. Then come some products of whole numbers,
-in 16 bits up to 64 rows and in 32 bits above, and a polynomial in single precision, whose operations come in one order,
-none of them fused. So results depend on neither batch nor threads nor processor.
+in 16 bits up to 64 rows and in 32 bits above, and a polynomial in single precision, whose operations come in one order.
+So results depend on neither batch nor threads nor processor.
+
+Arrays of a batch's size are made by NumPy, which asks for large pages: to touch a small one for the first time takes as
+long as some thousand additions.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numba
@@ -17,19 +21,22 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from spicekit.engines.kernels import HEADROOM, UNIT, add_deviations, add_positions, place_on_scale
 from spicekit.engines.lanes import INT8, INT16, INT32, Lanes
 
+Single = NDArray[np.float32]
+
 COLUMNS = 64
 """Columns that a table covers."""
 NARROW_ROWS = 64
-"""Rows up to which 16 bits hold every sum: the largest is 64,744."""
-TERMS = 17
-"""Coefficients of the polynomial; before them come three numbers, see `BlockCodes`."""
+"""Rows up to which running numbers fit 8 bits and sums 16: they reach from -25,300 to 22,100."""
+TERMS = 18
+"""Coefficients of the polynomial; before them come two numbers, see `BlockCodes`."""
 
-_LANES = 32  # of whole numbers at a time
-_SINGLES = 16  # of single-precision numbers at a time
+_LINE = 8  # words that fill a line of a cache
+_SINGLES = 32  # of single-precision numbers at a time
 _PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
 _PIXELS_OF_DIE = 256
 
@@ -42,10 +49,19 @@ _kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
 
-@_parallel_kernel
-def sum_block_codes(  # type: ignore[no-untyped-def]
-    coefficients, leak, scale, lookup, stored, turned, tiles, words, inverted, asserted, size
-):
+def sum_block_codes(
+    coefficients: Single,
+    leak: np.float32,
+    scale: Single,
+    lookup: Single,
+    stored: NDArray[np.uint64],
+    turned: NDArray[np.int32],
+    tiles: NDArray[np.int64],
+    words: NDArray[np.uint64],
+    inverted: NDArray[np.uint8],
+    asserted: NDArray[np.int32],
+    size: int,
+) -> Single:
     """Signed codes of all reads of each dot product, added.
 
     Parameters
@@ -66,49 +82,93 @@ def sum_block_codes(  # type: ignore[no-untyped-def]
     -------
     (p, c_out) float32 array
     """
-    pixels = words.shape[0]
-    groups, _, _, columns = stored.shape
+    pixels, groups, most, q = words.shape
+    bits = np.empty((groups, most, pixels, q), np.uint64)
+    apart = np.empty((groups, most, pixels, 4), np.float32)
+    zeros = np.ascontiguousarray(scale[1:, 0 if len(lookup) else 1])
+    _lay_side_by_side(leak, zeros, words, inverted, asserted, size, bits.reshape(-1), apart.reshape(-1))
+    sums = np.empty((pixels, stored.shape[3]), np.float32)
+    _sum_codes(coefficients, scale[0], lookup, stored, turned, tiles, bits, apart, size, sums)
+    return sums
+
+
+@_parallel_kernel
+def _sum_codes(  # type: ignore[no-untyped-def]
+    coefficients, line, lookup, stored, turned, tiles, bits, apart, size, sums
+):
+    """`sum_block_codes`, of what `_lay_side_by_side` made; `line` is the converter's."""
+    flat = bits.reshape(bits.size).view(np.uint8)  # little-endian, as all processors that Numba knows
+    pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     blocks = (pixels + _PIXELS - 1) // _PIXELS
-    flat = words.reshape(words.size).view(np.uint8)  # little-endian, as all processors that Numba knows
-    gain, highest = scale[0, 0], scale[0, 1]
-    sums = np.empty((pixels, columns), np.float32)
     for task in numba.prange(blocks * chunks):
         first = task // chunks * _PIXELS
         column = task % chunks * COLUMNS
         count = min(_PIXELS, pixels - first)
         width = min(COLUMNS, columns - column)
-        table = np.zeros((size, 256, 2, COLUMNS), np.uint8)
+        table = _table(size)
         turn = np.zeros(COLUMNS, np.int32)
-        total = np.zeros((count, COLUMNS), np.int32)
+        total = _lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
         current = np.empty(COLUMNS, np.float32)
         on = np.empty(COLUMNS, np.uint16)
-        for group in range(groups):
+        for group in range(len(stored)):
             numbers = coefficients[group]
             for tile in range(tiles[group]):
                 _fill(stored[group, tile], column, table)
                 turn[:width] = turned[group, tile, column : column + width]
-                # No array is cut in this loop: counting its users takes longer than a read.
-                for pixel in range(count):
-                    ones = asserted[first + pixel, group, tile]
-                    turns = np.int32(-inverted[first + pixel, group, tile])
-                    start = _start(words, first + pixel, group, tile)
-                    added, moment = _leak_sums(flat, start, size, leak)
-                    if len(lookup):
+                given, more = (
+                    bits[group, tile, first : first + count],
+                    apart[group, tile, first : first + count],
+                )
+                if len(lookup):
+                    for pixel in range(count):
+                        start = _start(bits, group, tile, first + pixel)
+                        added, moment, zeros, turns = more[pixel]
                         _find_currents(table, flat, start, numbers, added, moment, current, on)
-                        _add_looked_up(current, lookup, scale[1 + ones, 0], turns, turn, total, pixel)
-                    else:
-                        offset = scale[1 + ones, 1]
-                        line = gain, offset, highest
-                        read = table, flat, start, numbers, added, moment
-                        if 8 * size <= NARROW_ROWS:
-                            _add_codes_narrow(*read, *line, turns, turn, total, pixel)
-                        else:
-                            _add_codes_wide(*read, *line, turns, turn, total, pixel)
+                        _add_looked_up(current, lookup, zeros, np.int32(turns), turn, total, pixel)
+                elif 8 * size <= NARROW_ROWS:
+                    _add_codes_narrow(table, given, more, numbers, line, turn, total)
+                else:
+                    _add_codes_wide(table, given, more, numbers, line, turn, total)
         for pixel in range(count):
             for lane in range(width):
                 sums[first + pixel, column + lane] = total[pixel, lane]
-    return sums
+
+
+@_parallel_kernel
+def _lay_side_by_side(leak, zeros, words, inverted, asserted, size, bits, apart):  # type: ignore[no-untyped-def]
+    """Set what a tile is given, side by side for all vectors; both arrays are flat, to reckon places in them once.
+
+    Parameters
+    ----------
+    zeros : (m + 1,) float32 array
+        By number of asserted rows, the reference column of zeros if codes are looked up, else the code of no current.
+    bits : (groups, tiles, p, q) uint64 array
+        The words.
+    apart : (groups, tiles, p, 4) float32 array
+        What asserted cells that are not ON add to n and u; their part of `zeros`; -1 where a sub-vector is inverted,
+        else 0.
+    """
+    pixels, groups, tiles, q = words.shape
+    reads = groups * tiles
+    flat, turns, ones = (
+        words.reshape(words.size),
+        inverted.reshape(pixels * reads),
+        asserted.reshape(pixels * reads),
+    )
+    each_byte = flat.view(np.uint8)
+    for block in numba.prange((pixels + _LINE - 1) // _LINE):
+        for read in range(reads):
+            for pixel in range(block * _LINE, min((block + 1) * _LINE, pixels)):
+                there, here = pixel * reads + read, read * pixels + pixel
+                for part in range(q):
+                    bits[here * q + part] = flat[there * q + part]
+                added = moment = np.float32(0)
+                if leak:  # a call takes longer than all else
+                    added, moment = _leak_sums(each_byte, there * q * 8, size, leak)
+                apart[4 * here], apart[4 * here + 1] = added, moment
+                apart[4 * here + 2] = zeros[ones[there]]
+                apart[4 * here + 3] = -np.float32(turns[there])
 
 
 @_parallel_kernel
@@ -133,7 +193,7 @@ def tally_blocks(coefficients, leak, stored, tiles, words, asserted, size, level
     for task in numba.prange(tasks):
         group, tile, chunk = task // (most * chunks), task // chunks % most, task % chunks
         if tile < tiles[group]:
-            table = np.zeros((size, 256, 2, COLUMNS), np.uint8)
+            table = _table(size)
             current = np.empty(COLUMNS, np.float32)
             on = np.empty(COLUMNS, np.uint16)
             _fill(stored[group, tile], chunk * COLUMNS, table)
@@ -188,7 +248,7 @@ def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
     for block in numba.prange((pixels + _PIXELS_OF_DIE - 1) // _PIXELS_OF_DIE):
         first = block * _PIXELS_OF_DIE
         count = min(_PIXELS_OF_DIE, pixels - first)
-        table = np.zeros((size, 256, 2, COLUMNS), np.uint8)
+        table = _table(size)
         single = np.empty((count, chunks * COLUMNS), np.float32)
         on = np.empty((count, chunks * COLUMNS), np.uint16)
         current = np.empty(columns, np.int32)
@@ -227,35 +287,56 @@ def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
 
 
 @_kernel
+def _lines(size):  # type: ignore[no-untyped-def]
+    """Zeros (size,) uint8 that begin at a line of a cache: no load of a line's length then takes two."""
+    raw = np.zeros(size + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + size]
+
+
+@_kernel
+def _table(size):  # type: ignore[no-untyped-def]
+    """An empty table."""
+    return _lines(size * 256 * 2 * COLUMNS).reshape((size, 256, 2, COLUMNS))
+
+
+@_kernel
 def _fill(stored, column, table):  # type: ignore[no-untyped-def]
-    """Fill the table of 64 columns from `column` on, of a tile's words (q, c_out)."""
-    bits = np.zeros(COLUMNS, np.uint8)
+    """Fill the table of 64 columns from `column` on, of a tile's words (q, c_out).
+
+    An ON cell adds eight to eight times the ON cells. To the running numbers of its byte it adds the rows that have it
+    behind them, counted from the nearer end of the column: itself and those after it, or those before it.
+    """
+    more = np.zeros((2, COLUMNS), np.uint8)
     for byte in range(len(table)):
-        for lane in range(min(COLUMNS, stored.shape[1] - column)):
-            bits[lane] = (stored[byte // 8, column + lane] >> np.uint64(8 * (byte % 8))) & np.uint64(255)
         for bit in range(8):
+            behind = 8 - bit if 2 * byte < len(table) else bit
+            for lane in range(min(COLUMNS, stored.shape[1] - column)):
+                held = np.uint8(
+                    (stored[byte // 8, column + lane] >> np.uint64(8 * (byte % 8) + bit)) & np.uint64(1)
+                )
+                more[0, lane], more[1, lane] = 8 * held, behind * held
             first = 1 << bit
             for low in range(first):
-                _fill_value(table[byte], bits, first + low, low, bit)
+                _fill_value(table[byte], more, first + low, low)
 
 
 @numba.njit(inline="always")
-def _start(words, pixel, group, tile):  # type: ignore[no-untyped-def]
-    """Place of the first byte of a read of `words` (p, groups, tiles, q) among all."""
-    return ((pixel * words.shape[1] + group) * words.shape[2] + tile) * words.shape[3] * 8
+def _start(words, i, j, k):  # type: ignore[no-untyped-def]
+    """Place of the first byte of a read of `words` (.., .., .., q) among all."""
+    return ((i * words.shape[1] + j) * words.shape[2] + k) * words.shape[3] * 8
 
 
 @_kernel
 def _leak_sums(flat, start, size, leak):  # type: ignore[no-untyped-def]
-    """What asserted cells that are not ON add to n and U: a share of these sums over all asserted cells."""
+    """What asserted cells that are not ON add to n and u: a share of these sums over all asserted cells."""
     before = 0
     below = 0
-    if leak:
-        for byte in range(size):
-            value = flat[start + byte]
-            below += 8 * before + _RUNNING[value]
-            before += _COUNT[value]
-    return leak * np.float32(before), leak * np.float32(below)
+    for byte in range(size):
+        value = flat[start + byte]
+        below += 8 * before + _RUNNING[value]
+        before += _COUNT[value]
+    return leak * np.float32(before), leak * np.float32(below - 4 * size * before)
 
 
 @_kernel
@@ -278,34 +359,24 @@ def _add_looked_up(current, lookup, zeros, turns, turn, total, pixel):  # type: 
 
 
 @intrinsic
-def _fill_value(context, table, bits, value, low, bit):  # type: ignore[no-untyped-def]
-    """Set the entries of `value`, the largest bit of which is `bit`, from those of `low`, which lacks it.
-
-    Where a column stores that bit: 8 more for eight times the ON cells, 8 - bit more for the running counts.
-    """
+def _fill_value(context, table, more, value, low):  # type: ignore[no-untyped-def]
+    """Set the entries of `value`: `more` than those of `low`, which lacks one of its bits."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, stored = (
+        entries, added = (
             context.make_array(kind)(context, builder, argument).data
             for kind, argument in zip(signature.args[:2], arguments[:2], strict=True)
         )
-        value, low, bit = arguments[2:]
-        kind = ir.VectorType(INT8, COLUMNS)
-
-        def entry(value: Any, field: int) -> Any:
-            start = builder.mul(value, value.type(2 * COLUMNS))
-            return builder.gep(entries, [builder.add(start, value.type(field * COLUMNS))])
-
-        place = Lanes.splat(builder, builder.trunc(bit, INT8), COLUMNS)
-        one = Lanes(builder, ir.Constant(kind, [1] * COLUMNS))
-        held = Lanes.load(builder, stored, kind)
-        held = Lanes(builder, builder.and_(builder.lshr(held.value, place.value), one.value))
-        eightfold, running = (Lanes.load(builder, entry(low, field), kind) for field in range(2))
-        (eightfold + (held << 3)).store(entry(value, 0))
-        (running + held * ((one << 3) - place)).store(entry(value, 1))
+        both = 2 * COLUMNS
+        kind = ir.VectorType(INT8, both)
+        there, here = (
+            builder.gep(entries, [builder.mul(place, place.type(both))])
+            for place in (arguments[3], arguments[2])
+        )
+        (Lanes.load(builder, there, kind) + Lanes.load(builder, added, kind)).store(here)
         return context.get_dummy_value()
 
-    return types.void(table, bits, value, low, bit), generate
+    return types.void(table, more, value, low), generate
 
 
 def _currents(kind: ir.IntType) -> Any:
@@ -313,10 +384,15 @@ def _currents(kind: ir.IntType) -> Any:
 
     def typed(context, table, flat, start, coefficients, added, moment, current, on):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            read, out, counts = _read(context, builder, signature.args, arguments, kind, (6, 7))
-            for column, count, found in read:
-                count.store(_at(builder, counts, column))
-                found.store(_at(builder, out, column))
+            entries, bits, numbers, out, counts = _arrays(
+                context, builder, signature, arguments, (0, 1, 3, 6, 7)
+            )
+            first = builder.gep(bits.data, [arguments[2]])
+            narrow = ir.VectorType(INT16, _SINGLES)
+            for column, twice, found in _read(builder, kind, entries, first, numbers.data, arguments[4:6]):
+                on_cells = builder.lshr(twice.value, twice.value.type([1] * _SINGLES))
+                Lanes(builder, builder.trunc(on_cells, narrow)).store(_at(builder, counts.data, column))
+                found.store(_at(builder, out.data, column))
             return context.get_dummy_value()
 
         return types.void(table, flat, start, coefficients, added, moment, current, on), generate
@@ -325,86 +401,62 @@ def _currents(kind: ir.IntType) -> Any:
 
 
 def _codes(kind: ir.IntType) -> Any:
-    """Intrinsic that adds the signed codes of 64 columns, of a converter whose thresholds are equally spaced."""
+    """Intrinsic that adds the signed codes of 64 columns, of a converter whose thresholds are equally spaced.
 
-    def typed(  # type: ignore[no-untyped-def]
-        context,
-        table,
-        flat,
-        start,
-        coefficients,
-        added,
-        moment,
-        gain,
-        offset,
-        highest,
-        turns,
-        turn,
-        total,
-        pixel,
-    ):
+    It takes all vectors that a tile is given: what they share then stays in registers.
+    """
+
+    def typed(context, table, given, apart, coefficients, line, turn, total):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            read, turned, totals = _read(context, builder, signature.args, arguments, kind, (10, 11))
-            slope, zero, most, others = (Lanes.splat(builder, x, _SINGLES) for x in arguments[6:10])
-            nothing = Lanes(builder, ir.Constant(zero.value.type, [0.0] * _SINGLES))
-            row = builder.mul(arguments[12], arguments[12].type(COLUMNS))
+            entries, bits, scalars, numbers, scale, turned, totals = _arrays(
+                context, builder, signature, arguments, range(7)
+            )
+            slope, most = (
+                Lanes.splat(builder, builder.load(_at(builder, scale.data, k)), _SINGLES) for k in range(2)
+            )
+            nothing = Lanes(builder, ir.Constant(slope.value.type, [0.0] * _SINGLES))
             whole = ir.VectorType(INT32, _SINGLES)
-            for column, _, found in read:
-                code = (found * slope + zero).clamped(nothing, most).whole()
-                mask = Lanes.load(builder, _at(builder, turned, column), whole) ^ others
-                place = builder.gep(totals, [builder.add(row, row.type(column))])
-                (Lanes.load(builder, place, whole) + ((code ^ mask) - mask)).store(place)
+            count, length = (builder.extract_value(bits.shape, k) for k in range(2))
+            with cgutils.for_range(builder, count) as loop:
+                word = builder.gep(bits.data, [builder.mul(loop.index, length)])
+                first = builder.bitcast(word, INT8.as_pointer())
+                place = builder.gep(scalars.data, [builder.shl(loop.index, loop.index.type(2))])
+                added, moment, zero, inverted = (builder.load(_at(builder, place, k)) for k in range(4))
+                zero = Lanes.splat(builder, zero, _SINGLES)
+                others = Lanes.splat(builder, builder.fptosi(inverted, INT32), _SINGLES)
+                row = builder.gep(totals.data, [builder.mul(loop.index, loop.index.type(COLUMNS))])
+                for column, _, found in _read(builder, kind, entries, first, numbers.data, (added, moment)):
+                    code = found.times_plus(slope, zero).clamped(nothing, most).whole()
+                    mask = Lanes.load(builder, _at(builder, turned.data, column), whole) ^ others
+                    there = _at(builder, row, column)
+                    (Lanes.load(builder, there, whole) + ((code ^ mask) - mask)).store(there)
             return context.get_dummy_value()
 
-        return (
-            types.void(
-                table,
-                flat,
-                start,
-                coefficients,
-                added,
-                moment,
-                gain,
-                offset,
-                highest,
-                turns,
-                turn,
-                total,
-                pixel,
-            ),
-            generate,
-        )
+        return types.void(table, given, apart, coefficients, line, turn, total), generate
 
     return intrinsic(typed)
 
 
+def _arrays(
+    context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, places: Iterable[int]
+) -> list[Any]:
+    """Some of the arguments."""
+    return [context.make_array(signature.args[k])(context, builder, arguments[k]) for k in places]
+
+
 def _read(
-    context: Any,
-    builder: ir.IRBuilder,
-    kinds: Any,
-    arguments: Any,
-    kind: ir.IntType,
-    further: tuple[int, int],
-) -> tuple[Iterator[tuple[int, Lanes, Lanes]], Any, Any]:
-    """Columns, their ON cells and their currents, 16 at a time; and where the data of two further arrays begin."""
-    table, flat, numbers, *others = (
-        context.make_array(kinds[k])(context, builder, arguments[k]) for k in (0, 1, 3, *further)
-    )
-    pairs = builder.lshr(builder.extract_value(table.shape, 0), arguments[2].type(1))
-    first = builder.gep(flat.data, [arguments[2]])
-    narrow = ir.VectorType(INT16, _SINGLES)
-
-    def read() -> Iterator[tuple[int, Lanes, Lanes]]:
-        for start in range(0, COLUMNS, _LANES):
-            sums = _sums(builder, kind, table.data, first, pairs, start)
-            for part in range(_LANES // _SINGLES):
-                n, u, d, q = (x.part(part, _SINGLES) for x in sums)
-                short = n if kind == INT16 else Lanes(builder, builder.trunc(n.value, narrow))
-                singles = (x.single() for x in (n, u, d, q))
-                found = _polynomial(builder, numbers.data, (arguments[4], arguments[5]), *singles)
-                yield start + part * _SINGLES, short, found
-
-    return read(), *(array.data for array in others)
+    builder: ir.IRBuilder, kind: ir.IntType, table: Any, first: Any, numbers: Any, leak: Any
+) -> Iterator[tuple[int, Lanes, Lanes]]:
+    """Columns, twice their ON cells and their currents, 16 at a time, of the read whose bytes begin at `first`."""
+    size = builder.extract_value(table.shape, 0)
+    half = builder.lshr(size, size.type(1))
+    lanes = COLUMNS if kind == INT16 else _SINGLES
+    for start in range(0, COLUMNS, lanes):
+        sums = _sums(builder, kind, table.data, first, half, start, lanes)
+        for part in range(lanes // _SINGLES):
+            n, *others = (x.part(part, _SINGLES) for x in sums)
+            found = _polynomial(builder, numbers, leak, *(x.single() for x in (n, *others)))
+            yield start + part * _SINGLES, n, found
 
 
 def _at(builder: ir.IRBuilder, pointer: Any, place: int) -> Any:
@@ -412,58 +464,76 @@ def _at(builder: ir.IRBuilder, pointer: Any, place: int) -> Any:
 
 
 def _sums(
-    builder: ir.IRBuilder, kind: ir.IntType, table: Any, first: Any, pairs: Any, column: int
-) -> tuple[Lanes, Lanes, Lanes, Lanes]:
-    """n, U, D and Q of 32 columns from `column` on, for `pairs` of bytes from `first` on."""
-    whole, size = ir.VectorType(kind, _LANES), pairs.type
-    sums = [cgutils.alloca_once(builder, whole) for _ in range(5)]
-    for each in sums:
-        builder.store(ir.Constant(whole, None), each)
-    with cgutils.for_range(builder, pairs) as loop:
-        before, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
-        v, w = v + u, w + s
-        for half in range(2):
-            byte = builder.add(builder.shl(loop.index, size(1)), size(half))
+    builder: ir.IRBuilder, kind: ir.IntType, table: Any, first: Any, half: Any, column: int, lanes: int
+) -> tuple[Lanes, ...]:
+    """2 n, u, f, b and e of columns from `column` on, for twice `half` bytes from `first` on.
+
+    Bytes are taken from both ends of a column inwards. What exceeds a sum's bits on the way falls away again.
+    """
+    whole = ir.VectorType(kind, lanes)
+    running = ir.VectorType(INT8 if kind == INT16 else kind, lanes)
+    size, last = half.type, builder.sub(builder.shl(half, half.type(1)), half.type(1))
+    ends = [[cgutils.alloca_once(builder, each) for each in (running, whole, whole)] for _ in range(2)]
+    for each in itertools.chain(*ends):
+        builder.store(ir.Constant(each.type.pointee, None), each)
+
+    def take(step: Any) -> list[Lanes]:
+        """Add the running numbers of a byte at each end; returns its ON cells, eightfold."""
+        counts = []
+        for byte, (before, linear, square) in zip((step, builder.sub(last, step)), ends, strict=True):
             value = builder.zext(builder.load(builder.gep(first, [byte])), size)
             entry = builder.mul(builder.add(builder.shl(byte, size(8)), value), size(2 * COLUMNS))
-            eightfold, running = (
+            eightfold, inside = (
                 Lanes.load(
                     builder,
                     builder.gep(table, [builder.add(entry, size(field * COLUMNS + column))]),
-                    ir.VectorType(INT8, _LANES),
-                ).widen(kind)
+                    ir.VectorType(INT8, lanes),
+                ).widen(running.element)
                 for field in range(2)
             )
-            inside = before + running
-            u = u + inside
-            s = s + inside.eighth_of_square()
-            before = before + eightfold
-        for each, lanes in zip(sums, (before, u, s, v, w), strict=True):
-            builder.store(lanes.value, each)
-    before, u, s, v, w = (Lanes(builder, builder.load(each)) for each in sums)
-    n = before.shifted_right(3)
-    d = n * u - s
-    steps = builder.trunc(builder.sub(pairs, size(1)), kind)
-    return n, u, d, Lanes.splat(builder, steps, _LANES) * d - (n * v - w)
+            x = (Lanes(builder, builder.load(before)) + inside).widen(kind)
+            for total, more in ((linear, x), (square, x * x)):
+                builder.store((Lanes(builder, builder.load(total)) + more).value, total)
+            counts.append(eightfold)
+        return counts
+
+    inner = builder.sub(half, size(1))
+    with cgutils.for_range(builder, inner) as loop:
+        for count, (before, _, _) in zip(take(loop.index), ends, strict=True):
+            builder.store((Lanes(builder, builder.load(before)) + count).value, before)
+    counts = take(inner)
+    most = [
+        count.mean(Lanes(builder, builder.load(before)))
+        for count, (before, _, _) in zip(counts, ends, strict=True)
+    ]
+    n = most[0].mean(most[1]).widen(kind)
+    (a, s), (c, t) = ((Lanes(builder, builder.load(each)) for each in end[1:]) for end in ends)
+    even = builder.trunc(builder.udiv(builder.shl(half, size(3)), size(3)), kind)
+    level = Lanes.splat(builder, even, lanes) * n * n
+    u = a - c
+    middle = (counts[0] + counts[1]).widen(kind)
+    return n, u, n * ((a << 2) - u) - s - level, n * ((c << 2) + u) - t - level, middle
 
 
 def _polynomial(
-    builder: ir.IRBuilder, numbers: Any, leak: Any, n: Lanes, u: Lanes, d: Lanes, q: Lanes
+    builder: ir.IRBuilder, numbers: Any, leak: Any, n: Lanes, u: Lanes, f: Lanes, b: Lanes, e: Lanes
 ) -> Lanes:
-    """Current in LSB of the sums of `blocks.features`; `blocks.current` is the same in numpy."""
+    """Current in LSB of the sums of `blocks.features`, n twice; `blocks.current` is the same in numpy."""
 
     def number(k: int) -> Lanes:
         return Lanes.splat(builder, builder.load(_at(builder, numbers, k)), _SINGLES)
 
     added, moment = (Lanes.splat(builder, scalar, _SINGLES) for scalar in leak)
-    keep, even, middle = (number(k) for k in range(3))
-    c = [number(3 + k) for k in range(TERMS)]
-    d, q = d - even * (n * n), q - middle * d
-    n, u = keep * n + added, keep * u + moment
-    p = c[0] + n * (c[1] + n * (c[2] + n * (c[3] + n * c[4])))
-    p = p + u * (c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * c[9] + d * c[10] + q * c[11])
-    p = p + d * (c[12] + n * c[13] + d * c[14])
-    p = p + q * (c[15] + n * c[16])
+    half, keep = (number(k) for k in range(2))
+    c = [number(2 + k) for k in range(TERMS)]
+    n, u = n.times_plus(half, added), u.times_plus(keep, moment)
+    p = n.times_plus(n.times_plus(n.times_plus(c[4], c[3]), c[2]), e.times_plus(c[16], c[1]))
+    p = n.times_plus(p, c[0])
+    q = n * n.times_plus(n.times_plus(c[7], c[6]), e.times_plus(c[17], c[5]))
+    q = b.times_plus(c[10], u.times_plus(n.times_plus(c[9], c[8]), q))
+    p = u.times_plus(q, p)
+    p = f.times_plus(b.times_plus(c[13], n.times_plus(c[12], c[11])), p)
+    p = b.times_plus(n.times_plus(c[15], c[14]), p)
     return n * n / p
 
 

@@ -1,26 +1,28 @@
 """FAST engine for reads of more than 16 rows: current as a function of what the wires carry.
 
 Number the rows from the driver on and let F_t be the number of ON cells among the first t. The source line carries
-about F_t from row t on, the bit line n - F_t. Four sums hold nearly all that a column does with the places of its ON
+about F_t from row t on, the bit line n - F_t. Five sums hold nearly all that a column does with the places of its ON
 cells:
 
-    n                                how many they are
-    U = sum_t F_t                    where they sit, on average
-    D = sum_t F_t (n - F_t)          what the wires take: half the sum of all their distances from one another
-    Q = sum_t h_t F_t (n - F_t)      towards which end they take it; h_t counts the 16-row steps before row t
+    n                                             how many they are
+    u = sum_near F_t - sum_far (n - F_t)          towards which end they sit
+    f = sum_near F_t (n - F_t)                    what the wires take in the half of the rows that is near the driver
+    b = sum_far F_t (n - F_t)                     and in the other half
+    e                                             how many of them sit in the middle sixteen rows
 
-F_t^2 is taken as the square of its mean over the eight rows of a byte, so that all four come from what each byte of a
-read adds to n and U: two numbers, from a table of its 256 values. They are whole; an eighth of a square is cut off.
+F_t^2 is taken as the square of its mean over the eight rows of a byte, so that all five come from what each byte of a
+read adds to n and u: two numbers, from a table of its 256 values. All are whole; f, b and e as their eightfold. From f
+and b is taken what they are where cells are spread evenly, and what goes with n u: 16 bits hold what is left.
 
-U and D are what the drop of the wires is made of in the first order, so that a polynomial of few terms suffices:
+u, f and b are what the drop of the wires is made of in the first order, so that a polynomial of few terms suffices:
 
-    I = n^2 / P(n, U, D, Q)
+    I = n^2 / P(n, u, f, b, e)
 
 P / n is the reciprocal of the fraction of its ideal current that an ON cell delivers on average: nearly linear in the
 current of the others (docs/surrogate.md).
 
-Cells that are asserted but not ON conduct a share of what an ON cell does: they count with that share in n and in U;
-for D and Q they are taken to be spread evenly.
+Cells that are asserted but not ON conduct a share of what an ON cell does: they count with that share in n and in u;
+for f and b they are taken to be spread evenly.
 """
 
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ from spicekit.engines.cache import Arrays, cached
 from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.ladder import ladder_of, solve
+from spicekit.engines.patterns import NEGLIGIBLE_LEAK
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
@@ -46,16 +49,16 @@ Wide = NDArray[np.int64]
 Single = NDArray[np.float32]
 
 POWERS = (
-    *((power, 0, 0, 0) for power in range(5)),
-    *((power, 1, 0, 0) for power in range(4)),
-    (0, 2, 0, 0),
-    (0, 1, 1, 0),
-    (0, 1, 0, 1),
-    *((power, 0, 1, 0) for power in range(2)),
-    (0, 0, 2, 0),
-    *((power, 0, 0, 1) for power in range(2)),
+    *((power, 0, 0, 0, 0) for power in range(5)),
+    *((power, 1, 0, 0, 0) for power in (1, 2, 3)),
+    *((power, 2, 0, 0, 0) for power in range(2)),
+    (0, 1, 0, 1, 0),
+    *((power, 0, 1, 0, 0) for power in range(2)),
+    (0, 0, 1, 1, 0),
+    *((power, 0, 0, 1, 0) for power in range(2)),
+    *((1, power, 0, 0, 1) for power in range(2)),
 )
-"""Of n, U, D and Q in each term of P, in the order of its coefficients: chosen in docs/surrogate.md."""
+"""Of n, u, f, b and e in each term of P, in the order of its coefficients: chosen in docs/surrogate.md."""
 assert len(POWERS) == TERMS
 NOTHING = 1e-30
 """The constant of P: so that a read without ON cells gives 0 / NOTHING = 0. No other P feels it in single precision."""
@@ -74,10 +77,10 @@ class BlockCodes:
     """A converter behind the surrogate, as the network kernel takes it."""
 
     coefficients: Single
-    """(groups, 3 + TERMS): what an ON cell counts beyond an asserted cell that is not ON; D / n^2 of cells that are
-    spread evenly; Q / D of these; the coefficients of P."""
+    """(groups, 2 + TERMS): half of what an ON cell counts beyond an asserted cell that is not ON; all of it; the
+    coefficients of P."""
     leak: np.float32
-    """What an asserted cell counts that is not ON."""
+    """What an asserted cell counts that is not ON; 0 where a whole read of them is negligible."""
     reference: Single
     """(m + 1,) LSB, the reference column of zeros, by number of asserted rows."""
     scale: Single
@@ -93,20 +96,18 @@ class BlockCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        return np.asarray(
-            sum_block_codes(
-                self.coefficients,
-                self.leak,
-                self.scale,
-                self.lookup,
-                stored.words,
-                -stored.inverted.astype(np.int32),
-                stored.tiles,
-                applied.words,
-                applied.inverted,
-                applied.asserted,
-                self.size,
-            )
+        return sum_block_codes(
+            self.coefficients,
+            self.leak,
+            self.scale,
+            self.lookup,
+            stored.words,
+            -stored.inverted.astype(np.int32),
+            stored.tiles,
+            applied.words,
+            applied.inverted,
+            applied.asserted,
+            self.size,
         )
 
 
@@ -160,7 +161,7 @@ def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
     BadInput
         If the error found is above `RMS_LIMIT`; names it.
     """
-    key = content_hash(["blocks-5", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
+    key = content_hash(["blocks-7", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
     model = BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
     rms, worst = model.error
     if not rms <= RMS_LIMIT:
@@ -175,43 +176,42 @@ def ideal_block_codes(spec: TileSpec) -> BlockCodes:
     """Codes that count ON cells exactly: P = n."""
     m = spec.rows_active
     count = np.zeros((spec.groups, TERMS))
-    count[:, POWERS.index((1, 0, 0, 0))] = 1
+    count[:, POWERS.index((1, 0, 0, 0, 0))] = 1
     middles = Reference(np.arange(m, dtype=np.float64) + 0.5, 1.0)
     return _codes(m, count, 0.0, np.zeros(m + 1), middles, 1.0)
 
 
 def features(on: Bits, asserted: Bits, *, share: float) -> Array:
-    """(4, n) the sums n, U, D and Q of patterns of ON cells (n, m), with a share of the other asserted cells.
+    """(5, n) the sums n, u, f, b and e of patterns of ON cells (n, m), with a share of the other asserted cells.
 
     >>> bits = np.eye(2, 32, dtype=np.uint8)  # one ON cell, in the first and in the second row
     >>> features(bits, bits, share=0.0)[:2].tolist()
-    [[1.0, 1.0], [32.0, 31.0]]
+    [[1.0, 1.0], [16.0, 15.0]]
     """
     size = read_bytes(on.shape[1])
-    running, other = (
-        np.pad(bits, ((0, 0), (0, 8 * size - on.shape[1]))).cumsum(axis=1) for bits in (on, asserted)
+    near = np.arange(size) < size // 2
+    padded = (np.pad(bits, ((0, 0), (0, 8 * size - on.shape[1]))) for bits in (on, asserted))
+    inside, other = (bits.cumsum(axis=1).reshape(len(on), size, 8).sum(axis=2) for bits in padded)
+    count, ones = (bits.sum(axis=1, dtype=np.int64) for bits in (on, asserted))
+    u, below = (x.sum(axis=1) - 4 * size * all_ for x, all_ in ((inside, count), (other, ones)))
+    taken = inside * (8 * count[:, None] - inside)
+    level = 4 * (4 * size // 3) * count**2
+    f, b = (
+        taken[:, near].sum(axis=1) - 2 * count * u - level,
+        taken[:, ~near].sum(axis=1) + 2 * count * u - level,
     )
-    count = running[:, -1]
-    inside = running.reshape(len(on), size, 8).sum(axis=2).astype(np.int64)
-    apart = count[:, None] * inside - (inside**2 >> 3)
-    before = np.arange(size) // 2
-    _, even, middle = shape(size)
-    d = apart.sum(axis=1) - even * count**2
-    q = apart @ before - middle * apart.sum(axis=1)
-    n, u = (
-        (1 - share) * line + share * rest
-        for line, rest in ((count, other[:, -1]), (running.sum(axis=1), other.sum(axis=1)))
-    )
-    return np.stack([n, u, d, q])
+    n, u = ((1 - share) * line + share * rest for line, rest in ((count, ones), (u, below)))
+    e = 8 * on[:, 4 * size - 8 : 4 * size + 8].sum(axis=1)
+    return np.stack([n, u, f, b, e])
 
 
 def current(sums: Array, coefficients: Array) -> Array:
-    """(n,) LSB, from features (4, n) and coefficients (TERMS,)."""
+    """(n,) LSB, from features (5, n) and coefficients (TERMS,)."""
     return np.asarray(sums[0] ** 2 / (terms(sums) @ coefficients + NOTHING))
 
 
 def terms(sums: Array) -> Array:
-    """(n, TERMS) the terms of P, without their coefficients, for features (4, n)."""
+    """(n, TERMS) the terms of P, without their coefficients, for features (5, n)."""
     return np.stack(
         [np.prod([x**power for x, power in zip(sums, powers, strict=True)], axis=0) for powers in POWERS], 1
     )
@@ -226,19 +226,13 @@ def read_bytes(rows: int) -> int:
     return 2 * -(-rows // 16)
 
 
-def shape(size: int) -> tuple[int, float, float]:
-    """Rows that fit a read, and of ON cells spread evenly over these: D / n^2, and Q / D."""
-    return 8 * size, 8 * size / 6, (size / 2 - 1) / 2
-
-
 def _codes(
     rows: int, coefficients: Array, share: float, zeros: Array, reference: Reference, lsb: float
 ) -> BlockCodes:
     size = read_bytes(rows)
-    _, even, middle = shape(size)
-    head = np.tile([1 - share, even, middle], (len(coefficients), 1))
+    head = np.tile([(1 - share) / 2, 1 - share], (len(coefficients), 1))
     coefficients = np.hstack([head, coefficients])
-    coefficients[:, 3] = NOTHING
+    coefficients[:, 2] = NOTHING
     scale = np.zeros((rows + 2, 2))
     scale[1:, 0] = zeros
     lookup = np.zeros(0)
@@ -249,7 +243,8 @@ def _codes(
         lookup = convert(reference, lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM)).astype(float)
     single = (np.ascontiguousarray(part, np.float32) for part in (coefficients, zeros, scale, lookup))
     numbers, zero, scales, table = single
-    return BlockCodes(numbers, np.float32(share), zero, scales, table, reference.step, size)
+    leak = np.float32(share if rows * share > NEGLIGIBLE_LEAK else 0)
+    return BlockCodes(numbers, leak, zero, scales, table, reference.step, size)
 
 
 def _fit(spec: TileSpec, table: IVTable) -> Arrays:
@@ -272,7 +267,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
         exact /= bias.lsb
         met = exact > LEAST
         met[unseen] = False
-        unit = np.array([m, m**2, m**3, m**3])  # so that terms are of one size
+        unit = np.array([m, m**2, m**3, m**3, m])  # so that terms are of one size
         small = sums[:, met] / unit[:, None]
         target = sums[0, met] ** 2 / exact[met]
         weight = exact[met] / target  # dI/dP, so that the error of I is what is squared

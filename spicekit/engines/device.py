@@ -114,33 +114,38 @@ class DeviceCodes:
         current = self._block_current(features, given, group)
         line = self._put(self.codes.scale)
         if not len(self.codes.lookup):
-            code = (current * line[0, 0] + line[1 + asserted, 1]).floor()
+            code = _times_plus(current, line[0, 0], line[1 + asserted, 1]).floor()
             return code.clamp(min=0).minimum(line[0, 1]).to(torch.int32)
         level = (UNIT * (current - line[1 + asserted, 0]) + 0.5).floor().to(torch.int64) + HEADROOM * UNIT
         return self._put(self.codes.lookup)[level.clamp(0, len(self.codes.lookup) - 1)].to(torch.int32)
 
     def _block_current(self, features: Tensor, given: Tensor, group: int) -> Tensor:
-        """(p, c) float32 LSB, from sums of running numbers and numbers of ON cells (p, bytes + 1, c), and bits (p, m).
+        """(p, c) float32 LSB, of features (p, bytes + 2, c) and bits (p, m).
 
-        The operations are those of `block_kernels`, in its order.
+        The features are sums of running numbers, numbers of ON cells and of those in the middle. The operations are
+        those of `block_kernels`, in its order.
         """
         assert isinstance(self.codes, BlockCodes)
-        inside, count = features[:, :-1], features[:, -1:]
-        apart = count * inside - (inside * inside >> 3)
-        before = self._put(np.arange(self.codes.size) // 2)[:, None]
-        sums = (count[:, 0], inside.sum(dim=1), apart.sum(dim=1), (before * apart).sum(dim=1))
-        n, u, d, q = (x.to(torch.float32) for x in sums)
+        inside, count, middle = features[:, :-2], features[:, -2:-1], features[:, -1]
+        half, twice = self.codes.size // 2, 2 * count[:, 0]
         rows = 8 * self.codes.size
+        taken = inside * (8 * count - inside)
+        level = 4 * (4 * self.codes.size // 3) * count[:, 0] ** 2
+        u = inside.sum(dim=1) - rows // 2 * count[:, 0]
+        f, b = taken[:, :half].sum(dim=1) - twice * u - level, taken[:, half:].sum(dim=1) + twice * u - level
+        n, u, f, b, e = (x.to(torch.float32) for x in (twice, u, f, b, 8 * middle))
         ones = given.to(torch.float32)
-        below = (ones * self._put(rows - np.arange(self.rows))).sum(dim=1, keepdim=True)
+        below = (ones * self._put(rows // 2 - np.arange(self.rows))).sum(dim=1, keepdim=True)
         added, moment = (float(self.codes.leak) * part for part in (ones.sum(dim=1, keepdim=True), below))
-        keep, even, middle, *c = self._put(self.codes.coefficients[group])
-        d, q = d - even * (n * n), q - middle * d
-        n, u = keep * n + added, keep * u + moment
-        p = c[0] + n * (c[1] + n * (c[2] + n * (c[3] + n * c[4])))
-        p = p + u * (c[5] + n * (c[6] + n * (c[7] + n * c[8])) + u * c[9] + d * c[10] + q * c[11])
-        p = p + d * (c[12] + n * c[13] + d * c[14])
-        p = p + q * (c[15] + n * c[16])
+        keep, whole, *c = self._put(self.codes.coefficients[group])
+        n, u = _times_plus(n, keep, added), _times_plus(u, whole, moment)
+        p = _times_plus(n, _times_plus(n, _times_plus(n, c[4], c[3]), c[2]), _times_plus(e, c[16], c[1]))
+        p = _times_plus(n, p, c[0])
+        q = n * _times_plus(n, _times_plus(n, c[7], c[6]), _times_plus(e, c[17], c[5]))
+        q = _times_plus(b, c[10], _times_plus(u, _times_plus(n, c[9], c[8]), q))
+        p = _times_plus(u, q, p)
+        p = _times_plus(f, _times_plus(b, c[13], _times_plus(n, c[12], c[11])), p)
+        p = _times_plus(b, _times_plus(n, c[15], c[14]), p)
         current: Tensor = n * n / p
         return current
 
@@ -152,7 +157,8 @@ class DeviceCodes:
             return (2.0**row)[:, None].astype(np.float32)
         end = 8 * np.arange(1, self.codes.size + 1)
         inside = np.clip(end - row[:, None], 0, 8)  # rows of each byte that count the cell
-        return np.hstack([inside, np.ones((self.rows, 1))]).astype(np.float32)
+        middle = np.abs(2 * row + 1 - 8 * self.codes.size) < 16
+        return np.hstack([inside, np.ones((self.rows, 1)), middle[:, None]]).astype(np.float32)
 
     @cached_property
     def _pattern_table(self) -> Tensor:
@@ -164,6 +170,11 @@ class DeviceCodes:
 
     def _put(self, array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def _times_plus(x: Tensor, factor: Tensor, added: Tensor) -> Tensor:
+    """Single-precision x `factor` + `added`, rounded once as in `lanes`; in double precision the product is exact."""
+    return (x.double() * factor + added).float()
 
 
 def codes_on(device: torch.device | str, codes: Codes, *, rows: int) -> DeviceCodes:

@@ -2,7 +2,8 @@
 
 Numba leaves it to its compiler to find vector code in a loop, and it finds none where a loop reads many arrays. `Lanes`
 writes the compiler's vector types down instead. They are of any width and for any processor: what its registers do not
-hold at once is cut into parts. No operation is fused with another, so that results are the same everywhere.
+hold at once is cut into parts. Operations are fused where it says so and nowhere else, so that results are the same
+everywhere.
 """
 
 from typing import Any
@@ -51,26 +52,25 @@ class Lanes:
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, nothing, mask))
 
     def single(self) -> "Lanes":
-        """Unsigned numbers in single precision."""
-        wide = self if self.value.type.element == INT32 else self.widen(INT32)
-        kind = ir.VectorType(FLOAT, self.value.type.count)
-        return Lanes(self.builder, self.builder.sitofp(wide.value, kind))
+        """Signed numbers in single precision."""
+        b, count = self.builder, self.value.type.count
+        wide = b.sext(self.value, ir.VectorType(INT32, count))
+        return Lanes(b, b.sitofp(wide, ir.VectorType(FLOAT, count)))
 
-    def eighth_of_square(self) -> "Lanes":
-        """x^2 / 8 of unsigned numbers, cut to a whole one: exact where it fits and, in 16 bits, x is below 512."""
+    def times_plus(self, factor: "Lanes", added: "Lanes") -> "Lanes":
+        """Single-precision `self` x `factor` + `added`, rounded once."""
+        kind = self.value.type
+        name = f"llvm.fma.v{kind.count}f32"
+        fused = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        return Lanes(self.builder, self.builder.call(fused, [self.value, factor.value, added.value]))
+
+    def mean(self, other: "Lanes") -> "Lanes":
+        """Half the sum of unsigned numbers, rounded up: an instruction of most processors."""
         b, kind = self.builder, self.value.type
-        if kind.element != INT16:
-            return (self * self).shifted_right(3)
-        wide = ir.VectorType(
-            INT32, kind.count
-        )  # 2^6 x times 2^7 x, of which the upper half: an instruction of most
-        square = b.mul(*(b.zext((self << bits).value, wide) for bits in (6, 7)))
-        return Lanes(b, b.trunc(b.lshr(square, ir.Constant(wide, [16] * kind.count)), kind))
-
-    def shifted_right(self, bits: int) -> "Lanes":
-        """Unsigned numbers over 2^bits, cut to whole ones."""
-        places = ir.Constant(self.value.type, [bits] * self.value.type.count)
-        return Lanes(self.builder, self.builder.lshr(self.value, places))
+        wide = ir.VectorType(ir.IntType(2 * kind.element.width), kind.count)
+        one = ir.Constant(wide, [1] * kind.count)
+        total = b.add(b.add(b.zext(self.value, wide), b.zext(other.value, wide)), one)
+        return Lanes(b, b.trunc(b.lshr(total, one), kind))
 
     def whole(self) -> "Lanes":
         """Single-precision numbers as whole ones, cut towards zero."""

@@ -5,7 +5,7 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.blocks import sample_patterns
-from spicekit.engines.converter import Converter
+from spicekit.engines.converter import Converter, convert
 from spicekit.engines.fast import fit_reference, ideal_codes, read_model
 from spicekit.engines.ladder import ladder_of, solve
 from spicekit.engines.words import Applied, Stored, layout_of, pack
@@ -82,6 +82,27 @@ def test_the_surrogate_keeps_its_limits_on_patterns_it_was_not_fitted_to(
     error = (model.currents(on, on, group=0) - exact) / model.bias.lsb
     assert np.sqrt((error**2).mean()) <= rms
     assert abs(error).max() <= worst
+
+
+@pytest.mark.parametrize("rows", [24, 32, 48, 64, 128])
+def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table, rows):
+    """They drive the kernel's sums to the ends of what 16 bits hold."""
+    model = read_model(spec_of(rows), sram_table)
+    row = np.arange(rows)
+    runs = np.array([(first <= row) & (row < last) for first in row for last in range(first + 1, rows + 1)])
+    bits = np.concatenate([runs, ~runs]).astype(np.uint8)
+    layout = layout_of(rows)
+    stored = Stored(
+        pack(np.ones((1, rows), np.uint8), layout).T[None, None], np.zeros((1, 1, 1), bool), np.ones(1, int)
+    )
+    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
+    shape = len(bits), 1
+    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((*shape, 1), np.uint8), asserted, shape)
+    fine = fit_reference(model, Converter(bits=8, full_scale=float(rows)), None)
+    codes = model.codes(fine).sums(stored, applied)[:, 0]
+    expected = convert(fine, model.currents(bits, bits, group=0) - model.bias.zeros(asserted[:, 0, 0]))
+    assert (codes == expected).mean() > 0.999
+    assert len(np.unique(codes)) > 30
 
 
 def test_reads_of_any_number_of_rows_are_counted():
