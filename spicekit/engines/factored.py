@@ -51,21 +51,19 @@ class FactoredCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        return np.asarray(
-            sum_factored_codes(
-                self.factors,
-                self.offset,
-                self.shift,
-                self.highest,
-                self.products,
-                self.leaky,
-                stored.words,
-                -stored.inverted.astype(np.int32),
-                stored.tiles,
-                applied.words,
-                applied.inverted,
-                applied.asserted,
-            )
+        return sum_factored_codes(
+            self.factors,
+            self.offset,
+            self.shift,
+            self.highest,
+            self.products,
+            self.leaky,
+            stored.words,
+            -stored.inverted.astype(np.int32),
+            stored.tiles,
+            applied.words,
+            applied.inverted,
+            applied.asserted,
         )
 
     def positions(self, asserted: Whole) -> Whole:

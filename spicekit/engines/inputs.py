@@ -2,6 +2,9 @@
 
 Lanes are images, 64 at a time: their bits for one input lie side by side, so that eight additions of 64 numbers make a
 byte of 64 words, whatever the kernel, stride and size of the image.
+
+Arrays of a batch's size are made by NumPy, which asks for large pages: to touch a small one for the first time takes as
+long as some thousand additions.
 """
 
 from typing import Any
@@ -12,6 +15,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from spicekit.engines.lanes import INT8, INT64, Lanes
 
@@ -23,20 +27,27 @@ _READS = 8  # that fill a line of a cache
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
 
-@_parallel_kernel
-def side_by_side(bits, padding):  # type: ignore[no-untyped-def]
+def side_by_side(bits: NDArray[np.uint8], padding: int) -> NDArray[np.uint8]:
     """Bits (n, c, h, w) uint8 of images in blocks of 64, with zeros around them and in place of absent images.
 
     Returns
     -------
     (blocks, c, h + 2 padding, w + 2 padding, 64) uint8 array
     """
+    batch, channels, *sides = bits.shape
+    padded = (side + 2 * padding for side in sides)
+    together = np.empty((-(-batch // IMAGES), channels, *padded, IMAGES), np.uint8)
+    _lay_side_by_side(bits, padding, together)
+    return together
+
+
+@_parallel_kernel
+def _lay_side_by_side(bits, padding, together):  # type: ignore[no-untyped-def]
     batch, channels, height, width = bits.shape
-    blocks = (batch + IMAGES - 1) // IMAGES
-    together = np.zeros((blocks, channels, height + 2 * padding, width + 2 * padding, IMAGES), np.uint8)
-    for task in numba.prange(blocks * channels):
+    for task in numba.prange(len(together) * channels):
         block, channel = task // channels, task % channels
         first = block * IMAGES
+        together[block, channel] = 0
         for y in range(height):
             for image in range(min(IMAGES, batch - first)):
                 for x in range(width):
@@ -46,8 +57,17 @@ def side_by_side(bits, padding):  # type: ignore[no-untyped-def]
     return together
 
 
-@_parallel_kernel
-def pack_inputs(together, batch, offsets, used, mask, height, width, stride, dynamic):  # type: ignore[no-untyped-def]
+def pack_inputs(
+    together: NDArray[np.uint8],
+    batch: int,
+    offsets: NDArray[np.int64],
+    used: NDArray[np.int64],
+    mask: NDArray[np.uint64],
+    shape: tuple[int, int],
+    *,
+    stride: int,
+    dynamic: bool,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int32]]:
     """Words applied for every output pixel of a batch.
 
     Parameters
@@ -62,8 +82,9 @@ def pack_inputs(together, batch, offsets, used, mask, height, width, stride, dyn
         Rows in use, the first ones.
     mask : (groups, tiles, q) uint64 array
         Words with ones in the rows in use.
-    height, width, stride : int
-        Of the output.
+    shape : (int, int)
+        Height and width of the output.
+    stride : int
     dynamic : bool
         Whether sub-vectors with more ones than zeros are inverted.
 
@@ -74,6 +95,20 @@ def pack_inputs(together, batch, offsets, used, mask, height, width, stride, dyn
     asserted : (n * height * width, groups, tiles) int32 array
         Ones after inversion.
     """
+    groups, tiles, q = mask.shape
+    height, width = shape
+    pixels = batch * height * width
+    words = np.empty((pixels, groups * tiles, q), np.uint64)
+    inverted, asserted = (np.empty((pixels, groups * tiles), kind) for kind in (np.uint8, np.int32))
+    _pack(together, batch, offsets, used, mask, height, width, stride, dynamic, words, inverted, asserted)
+    reads = pixels, groups, tiles
+    return words.reshape(*reads, q), inverted.reshape(reads), asserted.reshape(reads)
+
+
+@_parallel_kernel
+def _pack(  # type: ignore[no-untyped-def]
+    together, batch, offsets, used, mask, height, width, stride, dynamic, words, inverted, asserted
+):
     blocks, _, _, padded_width, _ = together.shape
     flat = together.reshape(together.size)
     groups, tiles, q = mask.shape
@@ -81,9 +116,6 @@ def pack_inputs(together, batch, offsets, used, mask, height, width, stride, dyn
     reads, area = groups * tiles, height * width
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
     limit, ones_of = used.reshape(reads), mask.reshape(reads, q)
-    words = np.empty((batch * area, reads, q), np.uint64)
-    inverted = np.zeros((batch * area, reads), np.uint8)
-    asserted = np.empty((batch * area, reads), np.int32)
     for task in numba.prange(blocks * area):
         block, pixel = task // area, task % area
         base = block * (together.size // blocks)
@@ -109,14 +141,12 @@ def pack_inputs(together, batch, offsets, used, mask, height, width, stride, dyn
                     for part in range(q):
                         words[place, read, part] = found[k * q + part, image]
                         count += np.int32(ones[k * q + part, image])
-                    if dynamic and 2 * count > limit[read]:
-                        inverted[place, read] = 1
+                    inverted[place, read] = dynamic and 2 * count > limit[read]
+                    if inverted[place, read]:
                         count = limit[read] - count
                         for part in range(q):
                             words[place, read, part] ^= ones_of[read, part]
                     asserted[place, read] = count
-    shape = (batch * area, groups, tiles)
-    return words.reshape((*shape, q)), inverted.reshape(shape), asserted.reshape(shape)
 
 
 @intrinsic

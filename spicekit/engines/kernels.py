@@ -80,13 +80,12 @@ def correction_factors(inverted, asserted, used, wanted):  # type: ignore[no-unt
 
 
 @_parallel_kernel
-def lay_images_out(sums, step, column, pixel, images):  # type: ignore[no-untyped-def]
-    """(n, c_out, pixels of an image) float32: `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
+def lay_images_out(sums, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+    """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
 
-    `column` is (c_out,), `pixel` (p,), both float32.
+    `column` is (c_out,), `pixel` (p,), all float32.
     """
-    area, columns = len(sums) // images, sums.shape[1]
-    laid_out = np.empty((images, columns, area), np.float32)
+    images, columns, area = laid_out.shape
     for image in numba.prange(images):
         for first in range(0, area, _LINES):
             pixels = slice(image * area + first, image * area + min(first + _LINES, area))
@@ -95,7 +94,6 @@ def lay_images_out(sums, step, column, pixel, images):  # type: ignore[no-untype
                 line = laid_out[image, k, first : first + _LINES]
                 for place in range(len(line)):
                     line[place] = step * rows[place, k] + column[k] + add[place]
-    return laid_out
 
 
 @_parallel_kernel

@@ -13,8 +13,11 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from spicekit.engines.lanes import INT16, INT32, INT64, Lanes
+
+Short = NDArray[np.int16]
 
 COLUMNS = 64
 """Columns that a table covers."""
@@ -34,10 +37,20 @@ _kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 
 
-@_parallel_kernel
-def sum_factored_codes(  # type: ignore[no-untyped-def]
-    factors, offset, shift, highest, products, leaky, stored, turned, tiles, words, inverted, asserted
-):
+def sum_factored_codes(
+    factors: Short,
+    offset: Short,
+    shift: int,
+    highest: int,
+    products: int,
+    leaky: bool,
+    stored: NDArray[np.uint64],
+    turned: NDArray[np.int32],
+    tiles: NDArray[np.int64],
+    words: NDArray[np.uint64],
+    inverted: NDArray[np.uint8],
+    asserted: NDArray[np.int32],
+) -> NDArray[np.float32]:
     """Signed codes of all reads of each dot product, added.
 
     Parameters
@@ -64,13 +77,23 @@ def sum_factored_codes(  # type: ignore[no-untyped-def]
     -------
     (p, c_out) float32 array
     """
-    reads = _side_by_side(words, inverted, asserted)
-    pixels = words.shape[0]
-    groups, _, _, columns = stored.shape
+    pixels, groups, most, _ = words.shape
+    reads = np.empty((groups, most, pixels), np.uint32)
+    _lay_side_by_side(words, inverted, asserted, reads)
+    sums = np.empty((pixels, stored.shape[3]), np.float32)
+    _sum_codes(factors, offset, shift, highest, products, leaky, stored, turned, tiles, reads, sums)
+    return sums
+
+
+@_parallel_kernel
+def _sum_codes(  # type: ignore[no-untyped-def]
+    factors, offset, shift, highest, products, leaky, stored, turned, tiles, reads, sums
+):
+    """`sum_factored_codes`, of what `_lay_side_by_side` made."""
+    pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     blocks = (pixels + _PIXELS - 1) // _PIXELS
     shift, highest = np.int16(shift), np.int16(highest)
-    sums = np.empty((pixels, columns), np.float32)
     for task in numba.prange(blocks * chunks):
         first = task // chunks * _PIXELS
         column = task % chunks * COLUMNS
@@ -80,7 +103,7 @@ def sum_factored_codes(  # type: ignore[no-untyped-def]
         bits = np.zeros((8, COLUMNS), np.int16)
         turn = np.zeros(COLUMNS, np.int32)
         total = np.zeros((count, COLUMNS), np.int32)
-        for group in range(groups):
+        for group in range(len(stored)):
             for tile in range(tiles[group]):
                 _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
                 turn[:width] = turned[group, tile, column : column + width]
@@ -102,14 +125,12 @@ def sum_factored_codes(  # type: ignore[no-untyped-def]
         for pixel in range(count):
             for lane in range(width):
                 sums[first + pixel, column + lane] = total[pixel, lane]
-    return sums
 
 
 @_parallel_kernel
-def _side_by_side(words, inverted, asserted):  # type: ignore[no-untyped-def]
-    """(groups, tiles, p) uint32: words with the number of their ones and whether they are inverted above them."""
+def _lay_side_by_side(words, inverted, asserted, reads):  # type: ignore[no-untyped-def]
+    """Set `reads` (groups, tiles, p) uint32: words, above them the number of ones and whether they are inverted."""
     pixels, groups, tiles, _ = words.shape
-    reads = np.empty((groups, tiles, pixels), np.uint32)
     for block in numba.prange((pixels + _LINE - 1) // _LINE):
         for group in range(groups):
             for tile in range(tiles):
@@ -118,7 +139,6 @@ def _side_by_side(words, inverted, asserted):  # type: ignore[no-untyped-def]
                         np.int64(asserted[pixel, group, tile]) << _ONES
                     )
                     reads[group, tile, pixel] = np.int64(words[pixel, group, tile, 0]) | above
-    return reads
 
 
 @_kernel

@@ -71,9 +71,9 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0
         _offsets(layer, together.shape[2:4]),
         used,
         packed.mask,
-        *shape,
-        layer.geometry.stride,
-        layer.binsparx.dynamic and packed.scores is None,
+        shape,
+        stride=layer.geometry.stride,
+        dynamic=layer.binsparx.dynamic and packed.scores is None,
     )
     if packed.scores is not None:
         inverted = invert_by_score(words, asserted, packed.mask, used, packed.scores)
@@ -96,8 +96,9 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
     images = len(sums) // (applied.shape[0] * applied.shape[1])
-    dots = lay_images_out(sums, 4 * step, column, -2 * ones, images)
-    return np.asarray(dots).reshape(images, -1, *applied.shape)
+    dots = np.empty((images, sums.shape[1], *applied.shape), np.float32)
+    lay_images_out(sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1))
+    return dots
 
 
 def _scores(layer: MappedLayer, layout: Layout) -> NDArray[np.float32]:
