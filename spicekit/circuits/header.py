@@ -5,11 +5,13 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spicekit.circuits.parse import Deck
 from spicekit.circuits.spec import TileSpec, spec_from_tables
 from spicekit.errors import BadInput
+
+if TYPE_CHECKING:
+    from spicekit.circuits.parse import Deck
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ def header_lines(facts: Mapping[str, Any], spec: TileSpec) -> list[str]:
     return _toml({"deck": facts, "tile": tile, **parts})
 
 
-def read_header(deck: Deck) -> Header:
+def read_header(deck: "Deck") -> Header:
     """Header of a deck that spicekit rendered.
 
     Raises
