@@ -1,5 +1,6 @@
 """What the verbs refuse, before they do any work: one line that says what to pass instead."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.errors import SpicekitError
+from spicekit.resources import shipped_folder
+from spicekit.tables.store import read_sweep, write_sweep
 
 WIRES = "[wires]\nr_bl = 3.2\nr_sl = 3.2\n"
 
@@ -113,3 +116,25 @@ def test_local_workers_take_no_options(folder):
     (folder / "cluster.toml").write_text('kind = "local"\n[options]\nbogus = 1\n')
     reason = refused("sweep", "study.toml", "--out", "results", "--cluster", "cluster.toml")
     assert "cluster.toml: 'options' = {'bogus': 1}: kind 'local' takes no options" in reason
+
+
+@pytest.mark.parametrize("verb", [("list",), ("verify",), ("show", "8t"), ("plot", "8t")])
+def test_a_store_that_is_not_there_has_no_tables_to_be_right(folder, verb):
+    assert "'nowhere' does not exist" in refused("tables", *verb, "--store", "nowhere")
+
+
+def test_a_picture_is_not_given_the_name_of_another_format(folder):
+    table = next(shipped_folder("calibration").glob("*.h5"))
+    assert "x.pdf: pictures are PNG" in refused("tables", "plot", str(table), "--out", "x.pdf")
+    assert not (folder / "x.pdf").exists()
+
+
+def test_a_table_of_conditions_that_there_are_not_is_listed_as_unusable(folder):
+    table = next(shipped_folder("calibration").glob("8t-*.h5"))
+    sweep = read_sweep(table)
+    for name, conditions in (("other", {"phase": "moon"}), ("none", ["moon"])):
+        write_sweep(replace(sweep, origin={**sweep.origin, "conditions": conditions}), folder / f"{name}.h5")
+    done = CliRunner().invoke(app, ["tables", "list", "--store", "."])
+    assert done.exit_code == 0, done.exception
+    assert done.output.count("unusable") == 2
+    assert "2 faults" in refused("tables", "verify", "--store", ".")

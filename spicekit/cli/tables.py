@@ -9,7 +9,10 @@ import typer
 tables = typer.Typer(help="List, show, verify and plot I-V tables.", no_args_is_help=True)
 
 Store = Annotated[
-    Path | None, typer.Option(help="Folder of tables; default: the user's and those that ship.")
+    Path | None,
+    typer.Option(
+        exists=True, file_okay=False, help="Folder of tables; default: the user's and those that ship."
+    ),
 ]
 Name = Annotated[str, typer.Argument(help="Name, beginning of a name, or path of a table.")]
 
@@ -78,10 +81,13 @@ def plot(
     store: Store = None,
 ) -> None:
     """Draw a table."""
+    from spicekit.errors import BadInput
     from spicekit.report.tables import table_picture
     from spicekit.tables.inventory import locate, stores
     from spicekit.tables.store import read_sweep
 
+    if out.suffix != ".png":
+        raise BadInput(f"--out {out}: pictures are PNG; pass a name that ends in .png.")
     path = locate(name, [store] if store else stores())
     table_picture(read_sweep(path), out, title=path.stem)
     print(out)

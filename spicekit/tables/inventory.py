@@ -30,7 +30,7 @@ class Entry:
     @property
     def devices(self) -> str:
         """Models of the cell, as far as they are known."""
-        device = self.sweep.origin["conditions"]["device"] if self.sweep else {}
+        device = self.sweep.origin["conditions"].get("device", {}) if self.sweep else {}
         return ", ".join(f"{device[key]}" for key in ("nmos", "reram") if key in device)
 
     @property

@@ -216,7 +216,7 @@ def _read(file: Any, schema: int) -> tuple[Sweep, str]:
         decks=tuple(file["deck"].asstr()[:].tolist()) if schema > 1 else (),
         origin=json.loads(str(file.attrs["origin"])),
     )
-    if "conditions" not in sweep.origin:
+    if not isinstance(sweep.origin.get("conditions"), dict):
         raise ValueError("it does not say under which conditions it was swept")
     if schema > 1 and not np.array_equal(np.asarray(file["converged"], bool), sweep.converged):
         raise ValueError("its mask and its currents disagree about which points converged")
