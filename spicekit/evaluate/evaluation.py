@@ -263,7 +263,7 @@ def _first_wrong_layer(network: torch.nn.Module, dataset: Dataset) -> str | None
     wrong: list[str] = []
 
     def compare(name: str, layer: BinaryConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
-        if not torch.equal(output, type(layer).product(layer, layer.input_levels(arguments[0]))):
+        if not torch.equal(output, type(layer).product(layer, type(layer).input_levels(layer, arguments[0]))):
             wrong.append(name)
 
     hooks = [

@@ -16,7 +16,7 @@ from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.device import products_on
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
-from spicekit.networks.layers import binary_layers, on_sign_products
+from spicekit.networks.layers import BinaryConv2d, binary_layers, on_sign_products
 
 Layers = dict[str, PackedLayer]
 Probe = Callable[[PackedLayer, Applied], None]
@@ -78,17 +78,23 @@ def on_tiles(
     for name, module in modules.items():
         product = _product(layers[name], by_layer[name], probe, first_image, planes=module.bits)
         module.product = on_sign_products(module, product)  # type: ignore[assignment,method-assign]
+        if type(module).input_levels is BinaryConv2d.input_levels:  # what a sign is made of, in one pass
+            module.input_levels = _not_negative  # type: ignore[method-assign]
     try:
         yield
     finally:
         for module in modules.values():
             del module.product
+            vars(module).pop("input_levels", None)
 
 
 def _product(
     packed: PackedLayer, codes: Codes, probe: Probe | None, first_image: int, *, planes: int
 ) -> Callable[[Tensor], Tensor]:
-    """The dot products of a layer, which is given the `planes` of each batch one after the other."""
+    """The dot products of a layer, which is given the `planes` of each batch one after the other.
+
+    It takes their signs, or their bits.
+    """
     if isinstance(codes, DeviceCodes):
         if probe is not None:
             raise BadInput("reads on a GPU cannot be looked at; run the network on the processor.")
@@ -101,7 +107,8 @@ def _product(
 
     def product(signs: Tensor) -> Tensor:
         nonlocal seen, plane
-        bits = (signs > 0).to(torch.uint8).cpu().numpy()
+        ones = signs if signs.dtype == torch.bool else signs > 0
+        bits = ones.view(torch.uint8).cpu().numpy()
         height, width = output_shape(packed.layer, *bits.shape[2:])
         images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
         dots = []
@@ -117,6 +124,11 @@ def _product(
         return _arranged(torch.from_numpy(together).to(signs.device), signs)
 
     return product
+
+
+def _not_negative(values: Tensor) -> Tensor:
+    """The bits of the signs of real values of any shape."""
+    return values >= 0
 
 
 def _arranged(dots: Tensor, signs: Tensor) -> Tensor:
