@@ -23,7 +23,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.engines.kernels import HEADROOM, UNIT, add_deviations, add_positions, place_on_scale
+from spicekit.engines.kernels import (
+    HEADROOM,
+    UNIT,
+    add_deviations,
+    add_positions,
+    place_on_scale,
+    zeros_in_lines,
+)
 from spicekit.engines.lanes import INT8, INT16, INT32, Lanes
 
 Single = NDArray[np.float32]
@@ -108,7 +115,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
         width = min(COLUMNS, columns - column)
         table = _table(size)
         turn = np.zeros(COLUMNS, np.int32)
-        total = _lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
+        total = zeros_in_lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
         current = np.empty(COLUMNS, np.float32)
         on = np.empty(COLUMNS, np.uint16)
         for group in range(len(stored)):
@@ -287,17 +294,9 @@ def sum_block_codes_of_die(  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _lines(size):  # type: ignore[no-untyped-def]
-    """Zeros (size,) uint8 that begin at a line of a cache: no load of a line's length then takes two."""
-    raw = np.zeros(size + 64, np.uint8)
-    first = -raw.ctypes.data % 64
-    return raw[first : first + size]
-
-
-@_kernel
 def _table(size):  # type: ignore[no-untyped-def]
     """An empty table."""
-    return _lines(size * 256 * 2 * COLUMNS).reshape((size, 256, 2, COLUMNS))
+    return zeros_in_lines(size * 256 * 2 * COLUMNS).reshape((size, 256, 2, COLUMNS))
 
 
 @_kernel

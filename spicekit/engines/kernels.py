@@ -227,6 +227,14 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
 
 
 @_kernel
+def zeros_in_lines(size):  # type: ignore[no-untyped-def]
+    """Zeros (size,) uint8 that begin at a line of a cache: no load of a line's length then takes two."""
+    raw = np.zeros(size + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + size]
+
+
+@_kernel
 def add_deviations(cells, group, tile, words, on, moved, current):  # type: ignore[no-untyped-def]
     """Shift currents by the deviations of the asserted cells, times what a column passes on; clamp to the scale."""
     deviation, passed, word, bit = cells

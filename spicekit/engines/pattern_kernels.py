@@ -15,6 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spicekit.engines.kernels import zeros_in_lines
 from spicekit.engines.lanes import INT16, INT32, INT64, Lanes
 
 Short = NDArray[np.int16]
@@ -99,10 +100,11 @@ def _sum_codes(  # type: ignore[no-untyped-def]
         column = task % chunks * COLUMNS
         count = min(_PIXELS, pixels - first)
         width = min(COLUMNS, columns - column)
-        table = np.empty((2, factors.shape[2], 256, COLUMNS), np.int16)
+        fields = factors.shape[2]
+        table = zeros_in_lines(4 * fields * 256 * COLUMNS).view(np.int16).reshape((2, fields, 256, COLUMNS))
         bits = np.zeros((8, COLUMNS), np.int16)
         turn = np.zeros(COLUMNS, np.int32)
-        total = np.zeros((count, COLUMNS), np.int32)
+        total = zeros_in_lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
         for group in range(len(stored)):
             for tile in range(tiles[group]):
                 _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
