@@ -63,7 +63,9 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     calibration = load_dataset("digits", "train").first(FEW)
 
     def job(images: Dataset, start: int) -> float:
-        return _seconds(lambda: run_job(point, weights, table, images, calibration, 0, start=start, code=code_hash()))
+        return _seconds(
+            lambda: run_job(point, weights, table, images, calibration, 0, start=start, code=code_hash())
+        )
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["SPICEKIT_CACHE"] = cache

@@ -8,7 +8,9 @@ import typer
 
 def train(
     network: Annotated[str, typer.Option(help="vgg-small or resnet18")],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Run folder: checkpoint, card, log, curve and state.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Run folder: checkpoint, card, log, curve and state.")
+    ],
     data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
