@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from spicekit.errors import MissingTool, SpiceFailed
@@ -182,10 +183,11 @@ def test_a_job_whose_worker_dies_gets_one_more(kills, survives):
     def kill():
         while len(killed) < kills and not over.is_set():
             for pid in set(worker_pids()) - killed:
-                time.sleep(0.3)  # let it take the job
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                    if psutil.Process(pid).cpu_times().user < 0.3:
+                        continue  # it has not begun the job: to start takes less
                     os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
+                    killed.add(pid)
             time.sleep(0.02)
 
     simulate(Job(DIVIDER, (Step("op"),)))  # the server runs
