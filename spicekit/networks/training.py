@@ -168,15 +168,16 @@ def _fill(network: Network, begin: Path) -> None:
         before = network.architecture.model_copy(
             update={"name": recipe.network, "width": recipe.width, "bits": recipe.bits}
         )
-        weights = network_tensors(tensors)
+        weights, inertia = network_tensors(tensors), 1.0
     else:
         trained = load_network(begin)
         before, weights = trained.architecture, trained.state_dict()
+        inertia = _INERTIA if before.bits == 1 else 1.0
     if before != network.architecture:
         raise BadInput(f"{begin}: is {before!r}; this run trains {network.architecture!r}.")
     network.load_state_dict(weights)
     for layer in binary_layers(network).values():
-        layer.weight.data *= _INERTIA if begin.name != STATE and layer.bits == 1 else 1.0
+        layer.weight.data *= inertia
 
 
 def _card(network: Network, recipe: Recipe, train_set: Dataset, test_set: Dataset) -> Card:
