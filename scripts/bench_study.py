@@ -4,6 +4,7 @@ python scripts/bench_study.py points     # processor time of one point's parts: 
 python scripts/bench_study.py wall 2     # docs/studies/200-points.toml on two workers: on an idle one
 """
 
+import functools
 import itertools
 import json
 import os
@@ -22,10 +23,11 @@ import typer
 
 from spicekit.engines.fast import read_model
 from spicekit.evaluate.design import design_from_tables
+from spicekit.evaluate.tiled import probed
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
-from spicekit.study.jobs import run_job
+from spicekit.study.jobs import met_by, run_job
 from spicekit.study.plan import Point, Run
 from spicekit.study.results import LOG_FILE
 from spicekit.study.sweep import checkpoint
@@ -62,9 +64,19 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     weights, test = checkpoint(network, "digits"), load_dataset("digits", "test")
     calibration = load_dataset("digits", "train").first(FEW)
 
-    def job(images: Dataset, start: int) -> float:
-        return _seconds(
-            lambda: run_job(point, weights, table, images, calibration, 0, start=start, code=code_hash())
+    def job(images: Dataset, start: int) -> None:
+        met = met_by(point, weights, table, probed(images)) if start == 0 else None
+        run_job(
+            point,
+            weights,
+            table,
+            images,
+            calibration,
+            0,
+            calibration_met=None,
+            images_met=met,
+            start=start,
+            code=code_hash(),
         )
 
     with tempfile.TemporaryDirectory() as cache:
@@ -73,8 +85,10 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
         job(test.first(1), 0)  # compiles
         # another point of the same tile: nothing of it is prepared
         point = point.replace(design={**design.model_dump(), "read": {"time": 2e-9}})
-        first = job(test.first(FEW), 0)
-        few, many = job(test.first(FEW), FEW), job(test.first(MANY), FEW)
+        first, few, many = (
+            _seconds(functools.partial(job, test.first(images), start))
+            for images, start in ((FEW, 0), (FEW, FEW), (MANY, FEW))
+        )
     image = (many - few) / (MANY - FEW)
     return {
         "network": network,

@@ -3,8 +3,8 @@
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper                      # 1,000 test images
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper-full --images 10000
 
-The studies lie in scripts/studies. One that names its networks, its data or a lower number of images keeps them. Repeat
-the command to resume; report.md holds the tables.
+The studies lie in scripts/studies; a point that several share runs once. A study that names its networks, its data
+or a lower number of images keeps them. Repeat the command to resume; report.md holds the tables.
 """
 
 import time
@@ -43,37 +43,49 @@ def main(
     """Run the studies and write their tables."""
     networks = network or ["vgg-small", "resnet18"]
     run: JsonDict = {"data": data, "folder": str(folder) if folder else None}
-    report = [f"# BinSparX on {data}: up to {images} test images\n"]
-    for path in sorted(STUDIES.glob("*.toml")):
-        if study and not path.stem.startswith(tuple(study)):
-            continue
-        points = [
+    studies = {
+        path.stem: [
             changed
             for point in read_study(path).points
             for changed in _points(point, networks, run=run, images=images)
         ]
-        began = time.monotonic()
-        with jobs_bars() as bar:
-            summary = sweep(
-                Study(points=tuple(points)),
-                out / path.stem,
-                cluster=Cluster(workers=workers),
-                report=bar(path.stem),
-                report_tables=bar("I-V tables"),
-            )
-        took = time.monotonic() - began
-        spent = sum(row.get("seconds") or 0.0 for row in summary.rows)
-        report.append(
-            f"## {path.stem}\n\n{len(points)} points, {summary.made} jobs in {took / 60:.1f} min, {summary.kept} kept "
-            f"from before, {summary.failed} failed; all took {spent / 60:.1f} min of a worker.\n"
+        for path in sorted(STUDIES.glob("*.toml"))
+        if not study or path.stem.startswith(tuple(study))
+    }
+    shared = tuple(dict.fromkeys(point for points in studies.values() for point in points))
+    began = time.monotonic()
+    with jobs_bars() as bar:
+        summary = sweep(
+            Study(points=shared),
+            out,
+            cluster=Cluster(workers=workers),
+            report=bar("studies"),
+            report_tables=bar("I-V tables"),
         )
-        pareto_picture(summary.rows, out / path.stem / "pareto.png")
-        sensitivity_picture(summary.rows, out / path.stem / "sensitivity.png")
-        accuracy_picture(summary.rows, out / path.stem / "accuracy.png")
-        done = [(point, row) for point, row in zip(points, summary.rows, strict=True) if not row["fault"]]
-        report += _tables(summary.rows, done)
-        write_atomically(out / "report.md", "\n".join(report))
+    took = time.monotonic() - began
+    report = [
+        f"# BinSparX on {data}: up to {images} test images\n\n{len(shared)} points, {summary.made} jobs in "
+        f"{took / 60:.1f} min, {summary.kept} kept from before, {summary.failed} failed.\n"
+    ]
+    results = dict(zip(shared, summary.rows, strict=True))
+    for name, points in studies.items():
+        report += _section(out / name, points, [results[point] for point in points])
+    write_atomically(out / "report.md", "\n".join(report))
     print(out / "report.md")
+
+
+def _section(folder: Path, points: Sequence[Point], rows: Sequence[JsonDict]) -> list[str]:
+    """A study's part of the report, and its pictures."""
+    folder.mkdir(exist_ok=True)
+    pareto_picture(rows, folder / "pareto.png")
+    sensitivity_picture(rows, folder / "sensitivity.png")
+    accuracy_picture(rows, folder / "accuracy.png")
+    spent = sum(row.get("seconds") or 0.0 for row in rows)
+    done = [(point, row) for point, row in zip(points, rows, strict=True) if not row["fault"]]
+    return [
+        f"## {folder.name}\n\n{len(points)} points, {spent / 60:.1f} min of a worker.\n",
+        *_tables(rows, done),
+    ]
 
 
 def _points(point: Point, networks: Sequence[str], *, run: JsonDict, images: int) -> list[Point]:

@@ -23,7 +23,7 @@ from spicekit.evaluate.energy import (
 )
 from spicekit.evaluate.evaluation import Evaluation
 from spicekit.evaluate.inference import Layers, on_tiles
-from spicekit.evaluate.tiled import PROBE_IMAGES, Mitigation, lay_out
+from spicekit.evaluate.tiled import PROBE_IMAGES, Mitigation, lay_out, probed
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
@@ -167,7 +167,7 @@ def account(
         Brings each layer's mean current.
     circuit : ReadCircuit
     """
-    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
+    few = probed(dataset)
     events = {}
     for run in evaluation.runs:
         layers = lay_out(network, evaluation.design, mitigation=run.mitigation)

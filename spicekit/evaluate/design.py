@@ -69,6 +69,14 @@ class Design(Config):
     limits: Limits = Limits()
     costs: Costs = Costs()
 
+    def as_read(self) -> "Design":
+        """This design, but for what does not decide what its tiles read: designs of which this is equal share that."""
+        return Design(
+            tile=self.tile,
+            mapping=self.mapping.replace(recalibrate=0),
+            ablation=self.ablation.replace(layer=None),
+        )
+
 
 def read_design(path: Path) -> Design:
     """Design from a TOML file: a tile spec with, optionally, a table for each other field of `Design`.

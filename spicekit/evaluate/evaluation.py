@@ -17,7 +17,7 @@ from torch import Tensor
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.bias import Bias
 from spicekit.engines.deviation import RMS_LIMIT
-from spicekit.engines.fast import ideal_codes
+from spicekit.engines.fast import ReadModel, ideal_codes
 from spicekit.engines.variation import Variation
 from spicekit.engines.words import Tally
 from spicekit.errors import SpicekitError
@@ -27,7 +27,7 @@ from spicekit.evaluate.tiled import (
     MITIGATIONS,
     PROBE_IMAGES,
     Mitigation,
-    TiledNetwork,
+    probed,
     running,
     tallies,
     tile_network,
@@ -182,7 +182,7 @@ def software_and_ideal(
     software = predict_logits(network, dataset)
     report("ideal tiles")
     ideal = _ideal_logits(network, dataset, software, spec, mitigation="none")
-    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
+    few = probed(dataset)
     _ideal_logits(network, few, predict_logits(network, few), spec, mitigation="both")
     return fraction_right(software, dataset), fraction_right(ideal, dataset)
 
@@ -211,19 +211,18 @@ def run_on_tiles(
         As in `tile_network`.
     """
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
-    statistics = read_statistics(network, dataset, tiled)
+    few = probed(dataset)
+    statistics = read_statistics(
+        tallies(network, few, tiled.layers, tiled.model), tiled.model, images=len(few)
+    )
     with running(network, tiled):
         accuracy = fraction_right(predict_logits(network, dataset), dataset)
     return TileRun(mitigation, accuracy, statistics)
 
 
-def read_statistics(
-    network: torch.nn.Module, dataset: Dataset, tiled: TiledNetwork
-) -> dict[str, ReadStatistics]:
-    """What each layer reads of the first images, on ideal tiles."""
-    few = dataset.first(min(PROBE_IMAGES, len(dataset)))
-    met = tallies(network, few, tiled.layers, tiled.model)
-    return {name: _statistics(tiled.model.bias, tally, len(few)) for name, tally in met.items()}
+def read_statistics(met: Mapping[str, Tally], model: ReadModel, *, images: int) -> dict[str, ReadStatistics]:
+    """What each layer's reads carry, of the `tallies` of some images."""
+    return {name: _statistics(model.bias, tally, images) for name, tally in met.items()}
 
 
 def total(layers: Mapping[str, ReadStatistics]) -> ReadStatistics:

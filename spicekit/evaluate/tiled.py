@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -72,8 +72,19 @@ def calibration_images(design: Design) -> int:
     return max(PROBE_IMAGES, design.mapping.recalibrate)
 
 
+def probed(dataset: Dataset) -> Dataset:
+    """The images of which reads are counted."""
+    return dataset.first(min(PROBE_IMAGES, len(dataset)))
+
+
 def tile_network(
-    network: nn.Module, design: Design, table: IVTable, *, mitigation: Mitigation, calibration: Dataset
+    network: nn.Module,
+    design: Design,
+    table: IVTable,
+    *,
+    mitigation: Mitigation,
+    calibration: Dataset,
+    met: Tally | None = None,
 ) -> TiledNetwork:
     """Lay a network out on a design point.
 
@@ -87,6 +98,8 @@ def tile_network(
     mitigation : {"none", "static", "dynamic", "both"}
     calibration : Dataset
         On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
+    met : Tally, optional
+        What the `probed` of them read, in all layers, where another design point has found it.
 
     Raises
     ------
@@ -94,8 +107,7 @@ def tile_network(
         If `ablation.layer` names no layer, or there are too few calibration images.
     """
     mapping, only = design.mapping, design.ablation.layer
-    if design.ablation.linear_cells:
-        table = linear(table, design.tile.v_read)
+    table = cells_read(design, table)
     layers = lay_out(network, design, mitigation=mitigation)
     if only is not None and only not in layers:
         raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(layers)}.")
@@ -104,7 +116,9 @@ def tile_network(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration)} images are there."
         )
     model = read_model(design.tile, table)
-    reference = calibrated_reference(network, layers, design, model, calibration=calibration)
+    if met is None and design.converter.reference != "unit":
+        met = added(tallies(network, probed(calibration), layers, model))
+    reference = fit_reference(model, design.converter, met)
     passed = mismatch_passed(design.tile, table, design.variation)
     real = codes_of_die(model, reference, design.converter, passed=passed)
     codes: dict[str, Codes] = {
@@ -125,21 +139,15 @@ def tile_network(
     return tiled
 
 
+def cells_read(design: Design, table: IVTable) -> IVTable:
+    """The cells' I-V table; of linear ones where the design asks for these."""
+    return linear(table, design.tile.v_read) if design.ablation.linear_cells else table
+
+
 def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
     """The layers as designed: no cell differs from its nominal value."""
     binsparx = MITIGATIONS[mitigation].replace(rule=design.mapping.flips)
     return map_network(network, design.tile, binsparx=binsparx, unrolling=design.mapping.unrolling)
-
-
-def calibrated_reference(
-    network: nn.Module, layers: Layers, design: Design, model: ReadModel, *, calibration: Dataset
-) -> Reference:
-    """Thresholds of a design's converters, fitted to what the network reads of `calibration` on ideal tiles."""
-    met = None
-    if design.converter.reference != "unit":
-        few = calibration.first(min(PROBE_IMAGES, len(calibration)))
-        met = functools.reduce(operator.add, tallies(network, few, layers, model).values())
-    return fit_reference(model, design.converter, met)
 
 
 @contextmanager
@@ -172,6 +180,11 @@ def tallies(network: nn.Module, dataset: Dataset, layers: Layers, model: ReadMod
     with on_tiles(network, layers, ideal_codes(model.bias.spec), probe=probe):
         predict_logits(network, dataset)
     return met
+
+
+def added(met: Mapping[str, Tally]) -> Tally:
+    """What all layers read."""
+    return functools.reduce(operator.add, met.values())
 
 
 @torch.no_grad()

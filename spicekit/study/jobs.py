@@ -4,7 +4,7 @@ import functools
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spicekit.engines.fast import read_model
 from spicekit.engines.variation import keep_sensitivity
+from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
 from spicekit.evaluate.evaluation import read_statistics, total
-from spicekit.evaluate.tiled import TiledNetwork, running, tile_network
+from spicekit.evaluate.tiled import TiledNetwork, cells_read, lay_out, probed, running, tallies, tile_network
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
@@ -40,6 +42,14 @@ def software_right(weights: Weights, images: Dataset) -> int:
         return _right(_network(weights), images)
 
 
+def met_by(point: Point, weights: Weights, table: IVTable, images: Dataset) -> dict[str, Tally]:
+    """What the software's activations of some images read of a point's tiles, by layer; arguments as of `run_job`."""
+    with _alone():
+        network, design = _network(weights), point.design
+        layers = lay_out(network, design, mitigation=point.run.mitigation)
+        return tallies(network, images, layers, read_model(design.tile, cells_read(design, table)))
+
+
 def run_job(
     point: Point,
     weights: Weights,
@@ -48,6 +58,8 @@ def run_job(
     calibration: Dataset,
     software: int,
     *,
+    calibration_met: Tally | None,
+    images_met: Mapping[str, Tally] | None,
     start: int,
     code: str,
     cell: NDArray[np.float64] | None = None,
@@ -67,8 +79,12 @@ def run_job(
         For fitted converter references.
     software : int
         Images of the share that the network itself classifies rightly.
+    calibration_met : Tally, optional
+        `met_by` the calibration images, in all layers: where the point's converters are fitted.
+    images_met : mapping, optional
+        From `met_by`, of the first images: for the point's job that says what the reads carry.
     start : int
-        Place of the first of them among the point's. The job that has the first also says what the reads carry.
+        Place of the first image among the point's.
     code : str
         `code_hash` of who planned the job.
     cell : array, optional
@@ -93,12 +109,12 @@ def run_job(
         network = _network(weights)
         if cell is not None:
             keep_sensitivity(point.design.tile, table, cell)
-        tiled = _tiled(point, weights, table, calibration)
+        tiled = _tiled(point, weights, table, calibration, calibration_met)
         with running(network, tiled, first_image=start):
             right = _right(network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
-        if start == 0:
-            layers = read_statistics(network, images, tiled)
+        if images_met is not None:
+            layers = read_statistics(images_met, tiled.model, images=len(probed(images)))
             reads = total(layers)
             result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
             result["layers"] = {name: {**asdict(layer), "nf": layer.nf} for name, layer in layers.items()}
@@ -132,8 +148,15 @@ def _network(weights: Weights) -> Network:
 
 
 @functools.lru_cache(maxsize=2)
-def _tiled(point: Point, weights: Weights, table: IVTable, calibration: Dataset) -> TiledNetwork:
+def _tiled(
+    point: Point, weights: Weights, table: IVTable, calibration: Dataset, met: Tally | None
+) -> TiledNetwork:
     """What the jobs of one point share; a worker that has one of them probably gets the next."""
     return tile_network(
-        _network(weights), point.design, table, mitigation=point.run.mitigation, calibration=calibration
+        _network(weights),
+        point.design,
+        table,
+        mitigation=point.run.mitigation,
+        calibration=calibration,
+        met=met,
     )

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 import spicekit
 from spicekit.engines.variation import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
-from spicekit.evaluate.tiled import calibration_images
+from spicekit.evaluate.tiled import added, calibration_images, probed
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, connected
-from spicekit.study.jobs import Weights, run_job, software_right
+from spicekit.study.jobs import Weights, met_by, run_job, software_right
 from spicekit.study.plan import Point, Study
 from spicekit.study.results import RESULTS_FILE, Log, require_pyarrow, write_rows
 from spicekit.tables.calibrate import Progress, calibrate
@@ -73,6 +73,18 @@ class _Job:
                 "images": self.images.sha256,
                 "calibration": self.calibration.sha256,
                 "start": self.start,
+            }
+        )
+
+    def met_key(self, images: Dataset) -> str:
+        """Of what the point's tiles read of some images: points that differ in converters or dies share it."""
+        return content_hash(
+            {
+                "design": self.point.design.as_read().model_dump(mode="json"),
+                "mitigation": self.point.run.mitigation,
+                "weights": self.weights.sha256,
+                "table": self.table.sha256,
+                "images": images.sha256,
             }
         )
 
@@ -226,15 +238,26 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
 
     def task(job: _Job) -> "Future":
         weights = send(f"weights-{job.weights.sha256}", _itself, job.weights)
+        table = send(f"table-{job.table.sha256}", _itself, job.table)
         images = send(f"images-{job.images.sha256}", _itself, job.images)
+
+        def met(images: Dataset) -> "Future":
+            return send(f"met-{job.met_key(images)}", met_by, job.point, weights, table, images)
+
+        calibration_met = None
+        if job.point.design.converter.reference != "unit":
+            by_layer = met(probed(job.calibration))
+            calibration_met = send(f"added-{by_layer.key}", added, by_layer)
         return client.submit(
             run_job,
             job.point,
             weights,
-            send(f"table-{job.table.sha256}", _itself, job.table),
+            table,
             images,
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
+            calibration_met=calibration_met,
+            images_met=met(probed(job.images)) if job.start == 0 else None,
             start=job.start,
             code=code_hash(),
             cell=job.cell,
