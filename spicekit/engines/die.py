@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spicekit.engines.block_kernels import sum_block_codes_of_die
 from spicekit.engines.converter import Converter, Reference, flaws_of, noise_levels, positions
 from spicekit.engines.deviation import Passed
+from spicekit.engines.factored import FactoredCodes
 from spicekit.engines.fast import Codes, ReadModel
 from spicekit.engines.kernels import (
     CODE_ENTRIES,
@@ -43,6 +44,8 @@ class DieCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
+        if self._factored is not None and self._factored.holds(stored):
+            return self._factored.sums(stored, applied)
         kernel, tables, length = self._reads
         _, tiles, _, columns = stored.words.shape
         flaws = flaws_of(self.converter, layer=stored.layer, tiles=tiles, columns=columns)
@@ -72,6 +75,13 @@ class DieCodes:
             (height * width, applied.first),
         )
         return np.asarray(sums)
+
+    @cached_property
+    def _factored(self) -> FactoredCodes | None:
+        """The codes in factored form, where the converters are alike and it is close enough."""
+        if self.converter.flawed or self.passed is None or not isinstance(self.model, PatternReads):
+            return None
+        return self.model.factored_codes(self.reference, passed=self.passed.count)
 
     @cached_property
     def _reads(self) -> tuple[Any, tuple[Any, ...], tuple[int, ...]]:

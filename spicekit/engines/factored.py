@@ -6,7 +6,9 @@ deliver less by what either adds to the drop that the other sees: an effect with
     I(x, y) = f(x) + g(y) + sum_k u_k(x) v_k(y)
 
 which the singular value decomposition of the table of all currents gives, as close as so many products can come: one
-or two are enough. Everything is then scaled to whole numbers of 16 bits: a code with bits behind its point.
+or two are enough. Everything is then scaled to whole numbers of 16 bits: a code with bits behind its point. What a
+column passes on of its cells' deviations follows from the number of ON cells, which either byte adds to, and is
+factored alike.
 """
 
 import math
@@ -16,8 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.engines.converter import Line
-from spicekit.engines.pattern_kernels import LEAK_PRODUCTS, LEAK_SHIFT, PRODUCTS, sum_factored_codes
-from spicekit.engines.words import Applied, Stored
+from spicekit.engines.pattern_kernels import (
+    LEAK_PRODUCTS,
+    LEAK_SHIFT,
+    PASSED_PRODUCTS,
+    PRODUCTS,
+    sum_factored_codes,
+)
+from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored
 
 Array = NDArray[np.float64]
 Short = NDArray[np.int16]
@@ -28,6 +36,10 @@ MOST_SHIFT = 11
 """Bits behind the point, at most: of 16 LSB and a sign 16 bits hold eleven."""
 RMS_LIMIT, WORST_LIMIT = 0.002, 0.02
 """LSB of an ON cell, over all patterns: less than half of what FAST may be off, or the table is used unfactored."""
+PASSED_LIMIT = 0.005
+"""Steps of a current for a step of deviation: of deviations as wide as an ON cell's current, again `RMS_LIMIT`s."""
+MOST_DEVIATION = LARGEST / DEVIATION_UNIT
+"""LSB that the cells of a read deviate by, together, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +48,7 @@ class FactoredCodes:
 
     factors: Short
     """(groups, 2, fields, 256) of the lower and the upper byte: f or g, then u_k or v_k; if `leaky`, the same of what
-    each other asserted cell adds."""
+    each other asserted cell adds; if `passing`, the same of what is passed on of deviations."""
     offset: Short
     """(m + 1,) by number of asserted rows."""
     shift: int
@@ -46,8 +58,14 @@ class FactoredCodes:
     products: int
     """Products of u_k and v_k."""
     leaky: bool
+    passing: bool
+    """Whether they are of a die whose cells are not all alike."""
     step: float
     """Partial sum that one code stands for."""
+
+    def holds(self, stored: Stored) -> bool:
+        """Whether these are the codes for cells that are not all alike, and 16 bits hold what they deviate by."""
+        return self.passing and stored.deviation is not None and stored.most_deviation <= LARGEST
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
@@ -60,6 +78,7 @@ class FactoredCodes:
             self.leaky,
             stored.words,
             -stored.inverted.astype(np.int32),
+            _ALIKE if stored.deviation is None else stored.deviation,
             stored.tiles,
             applied.words,
             applied.inverted,
@@ -76,7 +95,8 @@ class FactoredCodes:
         alone = sums[..., 0] + products[..., 1 : 1 + self.products].sum(axis=2)
         found = alone.T[:, None] + self.offset[asserted]
         if self.leaky:
-            leak = sums[..., 1 + self.products] + products[..., 2 + self.products :].sum(axis=2)
+            first = 1 + self.products
+            leak = sums[..., first] + products[..., first + 1 : first + 1 + LEAK_PRODUCTS].sum(axis=2)
             found = found + (leak.T[:, None] * (asserted << LEAK_SHIFT) >> 16)
         return np.asarray(found)
 
@@ -85,8 +105,21 @@ class FactoredCodes:
         return np.asarray(np.clip(self.positions(asserted) >> self.shift, 0, self.highest))
 
 
+_PASSED_SCALE = (
+    65536 / DEVIATION_UNIT
+)  # the upper half of a product with a deviation is then in steps of a position
+_ALIKE = np.zeros((1, 1, 0, 1), np.int16)
+
+
 def factored_codes(
-    quiet: Array, leak: Array, zeros: Array, line: Line, *, leaky: bool, step: float
+    quiet: Array,
+    leak: Array,
+    zeros: Array,
+    line: Line,
+    *,
+    leaky: bool,
+    step: float,
+    passed: Array | None = None,
 ) -> FactoredCodes | None:
     """Codes of every pattern in factored form, or None where that form is not close enough or 16 bits do not hold it.
 
@@ -104,6 +137,8 @@ def factored_codes(
         Whether leaks count.
     step : float
         Partial sum that one code stands for.
+    passed : (groups, m + 1) float64 array, optional
+        Steps of a current for a step of deviation, by number of ON cells; of a die whose cells are not all alike.
     """
     m = len(zeros) - 1
     on = np.bitwise_count(np.arange(2**m))
@@ -111,7 +146,11 @@ def factored_codes(
     leak[:, -1] = leak[:, on == m - 1].mean(axis=1)  # all are ON: no other is there, and any value will do
     alone = quiet - on * leak
     currents = np.abs(alone).max() + m * np.abs(leak).max() + np.abs(zeros).max()
-    shift = min(math.floor(math.log2(LARGEST / (line.gain * currents + abs(line.offset)))), MOST_SHIFT)
+    share = 0.0 if passed is None else np.abs(passed).max()
+    most = max(
+        line.gain * (currents + MOST_DEVIATION * share) + abs(line.offset), _PASSED_SCALE * line.gain * share
+    )
+    shift = min(math.floor(math.log2(LARGEST / most)), MOST_SHIFT)
     if shift < 0:
         return None
     scale = line.gain * 2.0**shift
@@ -124,12 +163,17 @@ def factored_codes(
             finer = scale * 2.0 ** (16 - LEAK_SHIFT)
             leaks = [_factor(finer * each, products=LEAK_PRODUCTS) for each in leak]
             factors = np.concatenate([factors, leaks], axis=2)
+        if passed is not None:
+            passing = _passed_factors(_PASSED_SCALE * scale, passed[:, on])
+            if passing is None:
+                return None
+            factors = np.concatenate([factors, passing], axis=2)
         if np.abs(factors).max() > LARGEST:
             return None
         # the upper half of a product is rounded down: half a unit too little on average
-        offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky)
+        offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky + (passed is not None))
         whole, added = (np.round(part).astype(np.int16) for part in (factors, offset))
-        codes = FactoredCodes(whole, added, shift, line.highest, products, leaky, step)
+        codes = FactoredCodes(whole, added, shift, line.highest, products, leaky, passed is not None, step)
         found = codes.positions(asserted)
         if np.abs(found).max() > LARGEST:
             return None
@@ -137,6 +181,18 @@ def factored_codes(
         if (error**2).mean(axis=(0, 2)).max() < RMS_LIMIT**2 and np.abs(error).max() < WORST_LIMIT:
             return codes
     return None
+
+
+def _passed_factors(scale: float, passed: Array) -> Array | None:
+    """Factors of `scale` x what is passed on of deviations, (groups, 2^m); None where they are not close enough."""
+    factors = np.array([_factor(scale * each, products=PASSED_PRODUCTS) for each in passed]).round()
+    patterns = np.arange(passed.shape[1])
+    low, high = (
+        factors[:, byte, :, patterns >> 8 * byte & 255] for byte in range(2)
+    )  # (2^m, groups, fields)
+    found = low[..., 0] + high[..., 0] + (low * high // 65536)[..., 1:].sum(axis=2)
+    close = np.abs(found.T / scale - passed).max() < PASSED_LIMIT
+    return factors if close and np.abs(found).max() <= LARGEST else None
 
 
 def _factor(values: Array, *, products: int) -> Array:

@@ -3,7 +3,8 @@
 Lanes are columns, 64 at a time. For a tile and 64 columns, a table holds for each byte of a read, each of its 256
 values and each column the factors of the ON cells which that value leaves. They are whole numbers of 16 bits, on the
 scale of the converter: some additions, products of which the upper half counts, and a shift make a code. So results
-depend on neither batch nor threads nor processor.
+depend on neither batch nor threads nor processor. Where cells are not all alike, another table holds what the asserted
+ones of each byte deviate by.
 """
 
 from typing import Any
@@ -24,8 +25,8 @@ COLUMNS = 64
 """Columns that a table covers."""
 PRODUCTS = 1, 2
 """Products that a current may have, of a factor of the lower and one of the upper byte."""
-LEAK_PRODUCTS = 1
-"""Products of a leak."""
+LEAK_PRODUCTS = PASSED_PRODUCTS = 1
+"""Products of a leak, and of what a column passes on of deviations."""
 LEAK_SHIFT = 10
 """The number of asserted rows is multiplied by 2^10: 16 of them fill 15 bits."""
 
@@ -47,6 +48,7 @@ def sum_factored_codes(
     leaky: bool,
     stored: NDArray[np.uint64],
     turned: NDArray[np.int32],
+    deviation: Short,
     tiles: NDArray[np.int64],
     words: NDArray[np.uint64],
     inverted: NDArray[np.uint8],
@@ -65,10 +67,13 @@ def sum_factored_codes(
     products : int
         Of a current.
     leaky : bool
-        Whether the last fields are those of a leak.
+        Whether the next fields are those of a leak.
     stored : (groups, tiles, 1, c_out) uint64 array
     turned : (groups, tiles, c_out) int32 array
         -1 where a column is stored inverted, else 0.
+    deviation : (groups, tiles, m, c_out) int16 array
+        Of each cell; those of a read add up to 16 bits. No rows if all cells are alike; else the last fields are those
+        of what a column passes on.
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words, inverted, asserted
@@ -82,13 +87,15 @@ def sum_factored_codes(
     reads = np.empty((groups, most, pixels), np.uint32)
     _lay_side_by_side(words, inverted, asserted, reads)
     sums = np.empty((pixels, stored.shape[3]), np.float32)
-    _sum_codes(factors, offset, shift, highest, products, leaky, stored, turned, tiles, reads, sums)
+    _sum_codes(
+        factors, offset, shift, highest, products, leaky, stored, turned, deviation, tiles, reads, sums
+    )
     return sums
 
 
 @_parallel_kernel
 def _sum_codes(  # type: ignore[no-untyped-def]
-    factors, offset, shift, highest, products, leaky, stored, turned, tiles, reads, sums
+    factors, offset, shift, highest, products, leaky, stored, turned, deviation, tiles, reads, sums
 ):
     """`sum_factored_codes`, of what `_lay_side_by_side` made."""
     pixels, columns = sums.shape
@@ -103,11 +110,15 @@ def _sum_codes(  # type: ignore[no-untyped-def]
         fields = factors.shape[2]
         table = zeros_in_lines(4 * fields * 256 * COLUMNS).view(np.int16).reshape((2, fields, 256, COLUMNS))
         bits = np.zeros((8, COLUMNS), np.int16)
+        alike = deviation.shape[2] == 0
+        moved = zeros_in_lines(0 if alike else 4 * 256 * COLUMNS).view(np.int16).reshape((-1, 256, COLUMNS))
         turn = np.zeros(COLUMNS, np.int32)
         total = zeros_in_lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
         for group in range(len(stored)):
             for tile in range(tiles[group]):
                 _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
+                if not alike:
+                    _add_up(deviation[group, tile, :, column : column + width], moved)
                 turn[:width] = turned[group, tile, column : column + width]
                 # No array is cut in this loop: counting its users takes longer than a read.
                 for pixel in range(count):
@@ -115,15 +126,25 @@ def _sum_codes(  # type: ignore[no-untyped-def]
                     low, high = read & 255, read >> 8 & 255
                     ones, turns = read >> _ONES & 31, np.int32(-(read >> _INVERTED))
                     scaled = np.int16(ones << LEAK_SHIFT)
-                    found = table, low, high, offset[ones], scaled
-                    if leaky and products == 1:
-                        _add_leaky_1(*found, shift, highest, turns, turn, total, pixel)
+                    found = table, moved, low, high, offset[ones], scaled
+                    added = shift, highest, turns, turn, total, pixel
+                    if alike:
+                        if leaky and products == 1:
+                            _add_leaky_1(*found, *added)
+                        elif leaky:
+                            _add_leaky_2(*found, *added)
+                        elif products == 1:
+                            _add_quiet_1(*found, *added)
+                        else:
+                            _add_quiet_2(*found, *added)
+                    elif leaky and products == 1:
+                        _add_moved_leaky_1(*found, *added)
                     elif leaky:
-                        _add_leaky_2(*found, shift, highest, turns, turn, total, pixel)
+                        _add_moved_leaky_2(*found, *added)
                     elif products == 1:
-                        _add_quiet_1(*found, shift, highest, turns, turn, total, pixel)
+                        _add_moved_quiet_1(*found, *added)
                     else:
-                        _add_quiet_2(*found, shift, highest, turns, turn, total, pixel)
+                        _add_moved_quiet_2(*found, *added)
         for pixel in range(count):
             for lane in range(width):
                 sums[first + pixel, column + lane] = total[pixel, lane]
@@ -165,6 +186,17 @@ def _fill(factors, stored, bits, table):  # type: ignore[no-untyped-def]
                         _drop(bits, bit, table, place + value, step)
 
 
+@_kernel
+def _add_up(deviation, moved):  # type: ignore[no-untyped-def]
+    """Fill (2, 256, COLUMNS) sums of the deviations (m, columns) of the rows that each value of a byte asserts."""
+    rows, columns = deviation.shape
+    for row in range(rows):
+        byte, first = row >> 3, 1 << (row & 7)
+        for value in range(first):
+            for lane in range(columns):
+                moved[byte, first + value, lane] = moved[byte, value, lane] + deviation[row, lane]
+
+
 @intrinsic
 def _spread(context, factors, table, place):  # type: ignore[no-untyped-def]
     """Put the factor at a place into all columns."""
@@ -201,25 +233,29 @@ def _drop(context, bits, bit, table, place, step):  # type: ignore[no-untyped-de
     return types.void(bits, bit, table, place, step), generate
 
 
-def _codes(products: int, *, leaky: bool) -> Any:
+def _codes(products: int, *, leaky: bool, alike: bool) -> Any:
     """Intrinsic that adds the signed codes of one read of 64 columns."""
 
-    def typed(context, table, low, high, offset, ones, shift, highest, turns, turn, total, pixel):  # type: ignore[no-untyped-def]
+    def typed(context, table, moved, low, high, offset, ones, shift, highest, turns, turn, total, pixel):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            entries, turned, totals = _data(context, builder, signature, arguments, 0, 8, 9)
+            entries, deviations, turned, totals = _data(context, builder, signature, arguments, 0, 1, 9, 10)
             shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
             fields = builder.extract_value(shape, 1)
-            added, scaled, behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[3:7])
-            others = Lanes.splat(builder, arguments[7], _LANES)
+            added, scaled, behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[4:8])
+            others = Lanes.splat(builder, arguments[8], _LANES)
             nothing = Lanes(builder, ir.Constant(added.value.type, None))
-            row = builder.mul(arguments[10], INT64(COLUMNS))
+            row = builder.mul(arguments[11], INT64(COLUMNS))
             whole = ir.VectorType(INT32, _LANES)
 
             def factor(byte: int, field: int, column: int) -> Lanes:
-                block = builder.add(builder.mul(fields, INT64(byte)), INT64(field))
-                value = builder.add(builder.shl(block, INT64(8)), arguments[1 + byte])
+                return entry(
+                    entries, builder.add(builder.mul(fields, INT64(byte)), INT64(field)), byte, column
+                )
+
+            def entry(numbers: Any, block: Any, byte: int, column: int) -> Lanes:
+                value = builder.add(builder.shl(block, INT64(8)), arguments[2 + byte])
                 place = builder.add(builder.mul(value, INT64(COLUMNS)), INT64(column))
-                return Lanes.load(builder, builder.gep(entries, [place]), added.value.type)
+                return Lanes.load(builder, builder.gep(numbers, [place]), added.value.type)
 
             def combined(first: int, number: int, column: int) -> Lanes:
                 both = factor(0, first, column) + factor(1, first, column)
@@ -232,6 +268,10 @@ def _codes(products: int, *, leaky: bool) -> Any:
                 if leaky:
                     leak = combined(1 + products, LEAK_PRODUCTS, column)
                     x = x + leak.upper_half(scaled)
+                if not alike:
+                    last = 1 + products + (1 + LEAK_PRODUCTS if leaky else 0)
+                    low, high = (entry(deviations, INT64(byte), byte, column) for byte in range(2))
+                    x = x + combined(last, PASSED_PRODUCTS, column).upper_half(low + high)
                 code = (x >> behind).clamped(nothing, most).widen(INT32)  # not negative
                 place = builder.gep(turned, [INT64(column)])
                 mask = Lanes.load(builder, place, whole) ^ others
@@ -239,7 +279,7 @@ def _codes(products: int, *, leaky: bool) -> Any:
                 (Lanes.load(builder, place, whole) + ((code ^ mask) - mask)).store(place)
             return context.get_dummy_value()
 
-        kinds = (table, low, high, offset, ones, shift, highest, turns, turn, total, pixel)
+        kinds = (table, moved, low, high, offset, ones, shift, highest, turns, turn, total, pixel)
         return types.void(*kinds), generate
 
     return intrinsic(typed)
@@ -250,5 +290,7 @@ def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, *
     return [context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in places]
 
 
-_add_quiet_1, _add_quiet_2 = (_codes(products, leaky=False) for products in PRODUCTS)
-_add_leaky_1, _add_leaky_2 = (_codes(products, leaky=True) for products in PRODUCTS)
+_add_quiet_1, _add_quiet_2 = (_codes(products, leaky=False, alike=True) for products in PRODUCTS)
+_add_leaky_1, _add_leaky_2 = (_codes(products, leaky=True, alike=True) for products in PRODUCTS)
+_add_moved_quiet_1, _add_moved_quiet_2 = (_codes(products, leaky=False, alike=False) for products in PRODUCTS)
+_add_moved_leaky_1, _add_moved_leaky_2 = (_codes(products, leaky=True, alike=False) for products in PRODUCTS)

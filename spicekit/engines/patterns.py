@@ -78,19 +78,35 @@ class PatternReads:
 
     def codes(self, reference: Reference) -> PatternCodes | FactoredCodes:
         """What a converter makes of every pattern: in factored form, where that is close enough."""
-        bias = self.bias
-        m = bias.spec.rows_active
-        by_ones = bool(m * (bias.state[0, 1] - bias.state[0, 0]) > NEGLIGIBLE_LEAK * bias.lsb)
-        zeros = bias.zeros(np.arange(m + 1)) if by_ones else np.tile(bias.zeros(np.zeros(1)), m + 1)
-        if line := line_of(reference, bias.lsb):
-            quiet, leak, zero = (part / bias.lsb for part in (self.quiet, self.leak, zeros))
-            factored = factored_codes(quiet, leak, zero, line, leaky=by_ones, step=reference.step)
-            if factored is not None:
-                return factored
+        if factored := self.factored_codes(reference):
+            return factored
+        m, by_ones, zeros = self.bias.spec.rows_active, self._leaky, self._zeros
         asserted = np.arange(m + 1 if by_ones else 1)
         others = np.maximum(asserted[:, None] - np.bitwise_count(np.arange(2**m)), 0)
         current = self.quiet[:, None] + others * self.leak[:, None] - zeros[asserted][:, None]
         return _signed(convert(reference, current), by_ones=by_ones, step=reference.step, rows=m)
+
+    def factored_codes(self, reference: Reference, *, passed: Array | None = None) -> FactoredCodes | None:
+        """Those in factored form, where that is close enough and a code is as wide as another; `passed` as there."""
+        lsb = self.bias.lsb
+        if (line := line_of(reference, lsb)) is None:
+            return None
+        quiet, leak, zeros = (part / lsb for part in (self.quiet, self.leak, self._zeros))
+        return factored_codes(quiet, leak, zeros, line, leaky=self._leaky, step=reference.step, passed=passed)
+
+    @property
+    def _leaky(self) -> bool:
+        """Whether reads are to be told apart by their number of ones."""
+        bias = self.bias
+        return bool(
+            bias.spec.rows_active * (bias.state[0, 1] - bias.state[0, 0]) > NEGLIGIBLE_LEAK * bias.lsb
+        )
+
+    @property
+    def _zeros(self) -> Array:
+        """(m + 1,) A, the reference column of zeros by number of asserted rows."""
+        rows = self.bias.spec.rows_active
+        return self.bias.zeros(np.arange(rows + 1) if self._leaky else np.zeros(rows + 1))
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""

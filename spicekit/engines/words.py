@@ -4,6 +4,7 @@ A read asserts m rows. They fill words of 64 bits, the first row at the lowest b
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,14 @@ class Stored:
     deviation: NDArray[np.int16] | None = None
     """(groups, tiles, m, c_out) by how much more than nominal an asserted cell delivers, in 1 / DEVIATION_UNIT LSB; for
     an ON cell, weighted with its place in the column. None if all cells are alike."""
+
+    @cached_property
+    def most_deviation(self) -> int:
+        """How far the cells of a read deviate together, at most, either way."""
+        if self.deviation is None:
+            return 0
+        sides = (part(self.deviation, 0).sum(axis=2, dtype=np.int32) for part in (np.maximum, np.minimum))
+        return max(int(abs(side).max(initial=0)) for side in sides)
 
 
 @dataclass(frozen=True, eq=False)

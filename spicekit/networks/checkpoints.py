@@ -6,6 +6,7 @@ beside it as Markdown.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,24 @@ def pack(network: Network) -> dict[str, Tensor]:
 
 def unpack(network: Network, tensors: dict[str, Tensor], *, source: str) -> None:
     """Fill a network from packed tensors; `BadInput` names the tensor that is missing or does not fit."""
-    expected = pack(network)
+    _check(tensors, pack(network), source)
+    state = {name: value for name, value in tensors.items() if not name.endswith(_BITS)}
+    network.load_state_dict(
+        state, strict=False
+    )  # the rest: packed weights, and counts of batches that norms have seen
+    for name, layer in binary_layers(network).items():
+        shape = layer.weight_bits().shape
+        bits = np.unpackbits(tensors[name + _BITS].numpy(), count=shape.numel())
+        layer.set_weight_bits(torch.from_numpy(bits).reshape(shape))
+
+
+def fill(network: Network, tensors: dict[str, Tensor], *, source: str) -> None:
+    """Give a network its whole state, latent weights too; `BadInput` names a tensor that is missing or does not fit."""
+    _check(tensors, network.state_dict(), source)
+    network.load_state_dict(tensors)
+
+
+def _check(tensors: dict[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
     if fault := expected.keys() ^ tensors.keys():
         raise BadInput(f"{source}: missing, or unknown to this architecture: {', '.join(sorted(fault))}.")
     for name, value in tensors.items():
@@ -110,14 +128,6 @@ def unpack(network: Network, tensors: dict[str, Tensor], *, source: str) -> None
                 f"{source}: {name} is {value.dtype} shaped {tuple(value.shape)}; "
                 f"expected finite {want.dtype} shaped {tuple(want.shape)}."
             )
-    state = {name: value for name, value in tensors.items() if not name.endswith(_BITS)}
-    network.load_state_dict(
-        state, strict=False
-    )  # the rest: packed weights, and counts of batches that norms have seen
-    for name, layer in binary_layers(network).items():
-        shape = layer.weight_bits().shape
-        bits = np.unpackbits(tensors[name + _BITS].numpy(), count=shape.numel())
-        layer.set_weight_bits(torch.from_numpy(bits).reshape(shape))
 
 
 def content_digest(tensors: dict[str, Tensor]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from spicekit.config import parse
 from spicekit.errors import BadInput
 from spicekit.files import write_atomically
-from spicekit.networks.checkpoints import read_tensors
+from spicekit.networks.checkpoints import fill, read_tensors
 from spicekit.networks.models import Network
 from spicekit.networks.recipe import Recipe
 from spicekit.provenance import JsonDict
@@ -57,7 +57,7 @@ def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, r
         if name.startswith("optimizer."):
             _, index, slot = name.split(".")
             slots.setdefault(int(index), {})[slot] = value
-    network.load_state_dict(network_tensors(tensors))
+    fill(network, network_tensors(tensors), source=str(path))
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
 

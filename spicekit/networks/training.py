@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from spicekit.errors import BadInput, MissingTool
 from spicekit.networks.card import Architecture, Card
-from spicekit.networks.checkpoints import load_network, save_checkpoint
+from spicekit.networks.checkpoints import fill, load_network, save_checkpoint
 from spicekit.networks.cifar import Images
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import accuracy
@@ -175,7 +175,7 @@ def _fill(network: Network, begin: Path) -> None:
         inertia = _INERTIA if before.bits == 1 else 1.0
     if before != network.architecture:
         raise BadInput(f"{begin}: is {before!r}; this run trains {network.architecture!r}.")
-    network.load_state_dict(weights)
+    fill(network, weights, source=str(begin))
     for layer in binary_layers(network).values():
         layer.weight.data *= inertia
 

@@ -255,6 +255,59 @@ def test_mismatched_cells_give_the_codes_of_their_exact_currents_but_at_a_thresh
         assert differ < 0.4 * (nominal != exact).mean()
 
 
+def die_of(spec, table, *, columns: int, tiles: int, mismatch: float = 2.0):
+    """Stored words of many groups and tiles of a die, reads of them, and the codes."""
+    rng = np.random.default_rng(columns)
+    m, groups, count = spec.rows_active, spec.groups, 90
+    held = (rng.random((groups, tiles, m, columns)) < 0.5).astype(np.uint8)
+    variation = Variation(seed=7, mismatch=mismatch)
+    factor = factors(
+        held.transpose(1, 0, 2, 3), variation, cell_sensitivity(spec, table), place="conv"
+    ).transpose(1, 0, 2, 3)
+    found = passed(spec, table, variation)
+    layout = layout_of(m)
+    stored = Stored(
+        np.ascontiguousarray(pack(held.swapaxes(2, 3), layout).swapaxes(2, 3)),
+        rng.random((groups, tiles, columns)) < 0.5,
+        np.array([tiles - group % 2 for group in range(groups)]),  # the last tile may be filled in part
+        "conv",
+        np.ascontiguousarray(deviations(found, bias_of(spec, table), held, factor)),
+    )
+    bits = (rng.random((count, groups, tiles, m)) < 0.6).astype(np.uint8)
+    flips = (rng.random((count, groups, tiles)) < 0.5).astype(np.uint8)
+    applied = Applied(pack(bits, layout), flips, bits.sum(axis=3, dtype=np.int32), (count, 1))
+    model = read_model(spec, table)
+    reference = fit_reference(model, Converter(), None)
+    return stored, applied, DieCodes(model, reference, Converter(), found)
+
+
+@pytest.mark.parametrize(("cell", "m"), [("8t-sram", 16), ("1t1r", 16), ("8t-sram", 8), ("1t1r", 8)])
+def test_factored_codes_of_a_die_are_those_of_the_general_kernel_but_at_a_threshold(
+    tables, cell, m, monkeypatch
+):
+    spec = spec_of(32, cell).replace(rows_active=m)
+    stored, applied, codes = die_of(spec, tables[cell], columns=70, tiles=3)
+    assert codes._factored is not None
+    fast = codes.sums(stored, applied)
+    nominal = codes.sums(dataclasses.replace(stored, deviation=np.zeros_like(stored.deviation)), applied)
+    monkeypatch.setattr(DieCodes, "_factored", None)
+    general = codes.sums(stored, applied)
+    reads = stored.tiles.sum()
+    assert abs(fast - general).max() <= 2
+    assert abs(fast - general).mean() < 0.01 * reads
+    assert abs(nominal - general).mean() > 10 * abs(fast - general).mean()
+
+
+def test_deviations_that_16_bits_do_not_hold_take_the_general_kernel(sram_table, monkeypatch):
+    spec = spec_of(16)
+    stored, applied, codes = die_of(spec, sram_table, columns=8, tiles=1)
+    wide = dataclasses.replace(stored, deviation=np.full_like(stored.deviation, 3000))  # 16 x 3000 > 32767
+    fast, most = codes.sums(wide, applied), wide.most_deviation
+    assert most == 48000
+    monkeypatch.setattr(DieCodes, "_factored", None)
+    assert np.array_equal(fast, codes.sums(wide, applied))
+
+
 def test_too_heavy_a_tile_for_the_first_order_is_refused(sram_table, monkeypatch):
     monkeypatch.setattr(deviation, "RMS_LIMIT", 1e-6)
     with pytest.raises(BadInput, match="first-order mismatch was found to be off by"):

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from spicekit.errors import BadInput, MissingTool
 from spicekit.networks.checkpoints import load_network
@@ -92,6 +93,31 @@ def test_a_damaged_state_is_refused(tmp_path, damage):
     (tmp_path / STATE).write_bytes(damage((tmp_path / STATE).read_bytes()))
     with pytest.raises(BadInput, match=r"state\.safetensors"):
         run(tmp_path, RECIPE.replace(epochs=1), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("network.conv4.weight"), "missing.* conv4.weight"),
+        (
+            lambda tensors: tensors["network.conv4.weight"].fill_(float("nan")),
+            "conv4.weight.* expected finite",
+        ),
+    ],
+)
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_state_whose_weights_do_not_fit_is_refused_by_name(tmp_path, change, message, resume):
+    recipe = RECIPE.replace(epochs=1)
+    run(tmp_path / "first", recipe)
+    path = tmp_path / "first" / STATE
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, header)
+    again = (tmp_path / "first", recipe) if resume else (tmp_path / "again", recipe.replace(begin=str(path)))
+    with pytest.raises(BadInput, match=message):
+        run(*again, resume=resume)
 
 
 def test_wrong_requests_are_refused_before_anything_is_written(tmp_path):
