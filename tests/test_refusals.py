@@ -103,6 +103,11 @@ def test_a_device_that_there_is_not_is_told_from_a_table_that_there_is_not(folde
             "'grid.0.tile.rows_active' = []: List should have at least 1",
         ),
         ("[[grid]]\n", "'grid.0' = {}: Dictionary should have at least 1"),
+        (
+            '[[grid]]\n"costs.sensing" = [1e-15, 2e-15]\n',
+            "'costs.sensing': no result of a study depends on it",
+        ),
+        ("[[point]]\nlimits = {fast_rms = 0.1}\n", "'limits': no result of a study depends on it"),
     ],
 )
 def test_a_study_of_nothing_is_refused(folder, study, reason):

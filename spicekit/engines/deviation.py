@@ -25,6 +25,7 @@ from spicekit.engines.variation import Variation, cell_sensitivity, factors, req
 from spicekit.engines.words import DEVIATION_UNIT
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
+from spicekit.tables.spread import standard_deviations
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -61,7 +62,8 @@ def passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed:
     """
     require_wordline(spec)
     decides = spec.model_dump(mode="json", exclude={"columns"})
-    key = content_hash(["deviation-1", decides, variation.mismatch, table.sha256])
+    spread = standard_deviations(spec)
+    key = content_hash(["deviation-2", decides, variation.mismatch, spread, table.sha256])
     found = Passed(**cached(key, lambda: _fit(spec, table, variation)))
     rms, worst = found.error
     if rms > RMS_LIMIT:

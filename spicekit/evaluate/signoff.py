@@ -189,7 +189,8 @@ def standing(design: Design, table: IVTable, *, store: Path | None = None) -> St
     """Whether results of a design lie within what was signed off.
 
     What was found of the tile is held to the limits that the design has now, whatever they were then. It is void for
-    another tile, I-V table or converter scale, and if the fast engine reads otherwise by now.
+    another tile, I-V table or converter scale, for cells that are not nominal, and if the fast engine reads otherwise
+    by now.
 
     Parameters
     ----------
@@ -199,6 +200,8 @@ def standing(design: Design, table: IVTable, *, store: Path | None = None) -> St
         Look for evidence here only; by default in the user's store, then in the one that ships.
     """
     spec = design.tile
+    if design.variation.mismatch or design.ablation.linear_cells:
+        return Standing("a sign-off is of nominal cells: it covers neither mismatch nor linear cells")
     paths = [evidence_path(folder, spec) for folder in ([store] if store else stores())]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:

@@ -48,6 +48,10 @@ class Study(Config):
     """Images that one job classifies; a point with more has several jobs."""
 
 
+_DECIDE_NOTHING = "costs", "limits"
+"""Tables of a design that what a study finds does not depend on."""
+
+
 class _File(Config):
     images_per_job: int = _IMAGES_PER_JOB
     base: dict[str, Tables] = Field(default_factory=dict)
@@ -87,6 +91,10 @@ def _point(base: Tables, change: Tables, *, source: str) -> Point:
             raise BadInput(
                 f"{source}: {key!r} = {value!r}; expected a value for a key such as 'tile.rows_active', "
                 f"or a table for 'tile'."
+            )
+        if name in _DECIDE_NOTHING:
+            raise BadInput(
+                f"{source}: {key!r}: no result of a study depends on it, so that points would be alike; give it in [base]."
             )
         tables.setdefault(name, {}).update({field: value} if field else value)
     run = parse(Run, tables.pop("run", {}), source=f"{source} [run]")

@@ -70,6 +70,7 @@ class _Job:
                 "mitigation": self.point.run.mitigation,
                 "weights": self.weights.sha256,
                 "table": self.table.sha256,
+                "cell": None if self.cell is None else self.cell.tolist(),
                 "images": self.images.sha256,
                 "calibration": self.calibration.sha256,
                 "start": self.start,

@@ -65,6 +65,15 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     return Spread(currents[0], np.array(currents[1:]))
 
 
+def standard_deviations(spec: TileSpec) -> tuple[float, ...]:
+    """Of a transistor's threshold, V; then, for 1T-1ReRAM, relative of the LRS current and of ln of the HRS current."""
+    threshold = sigma_vt(load_card(spec.device.nmos, spec.corner.process), spec.device.fins)
+    if spec.cell != "1t1r":
+        return (threshold,)
+    preset = load_reram(spec.device.reram)
+    return threshold, preset.sigma_lrs, preset.sigma_hrs
+
+
 def sensitivity(spec: TileSpec) -> Array:
     """By how much each source of spread moves a cell's read current, word line asserted.
 
@@ -83,13 +92,13 @@ def sensitivity(spec: TileSpec) -> Array:
     """
     names = TRANSISTORS[spec.cell]
     card = load_card(spec.device.nmos, spec.corner.process)
-    sigma = sigma_vt(card, spec.device.fins)
+    sigma, *of_state = standard_deviations(spec)
     shifts = sigma * np.concatenate([[signed * row for signed in (1, -1)] for row in np.eye(len(names))])
     steps = (Step("op"), *(Step("op", alters(card, names, "xcell", shift)) for shift in shifts))
     jobs = [Job(cell_deck(spec, weight=weight), steps, _KEEP) for weight in (0, 1)]
-    if spec.cell == "1t1r":
+    if of_state:
         preset = load_reram(spec.device.reram)
-        low, high = np.array([1, -1]) * preset.sigma_lrs, np.array([1, -1]) * preset.sigma_hrs
+        low, high = np.outer(of_state, (1, -1))
         gaps = preset.gap_hrs - preset.g0 * high, preset.gap_lrs - preset.g0 * np.log1p(low)
         jobs += [
             Job(cell_deck(spec, weight=weight, gap=gap), (Step("op"),), _KEEP)
@@ -103,7 +112,7 @@ def sensitivity(spec: TileSpec) -> Array:
         by_job[place] = np.array([_current(run) for run in outcome.runs])
     nominal = np.array([[by_job[0][0]], [by_job[1][0]]])
     moved = np.stack([by_job[0][1:], by_job[1][1:]])
-    if spec.cell == "1t1r":
+    if of_state:
         moved = np.hstack([moved, np.concatenate([by_job[place] for place in range(2, 6)]).reshape(2, 2)])
     up, down = np.log(moved / nominal).reshape(2, -1, 2).transpose(2, 0, 1)
     return np.stack([(up - down) / 2, (up + down) / 2], axis=-1)

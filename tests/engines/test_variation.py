@@ -7,9 +7,10 @@ from pydantic import ValidationError
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import load_card
-from spicekit.devices.mismatch import sigma_vt
+from spicekit.devices.mismatch import AVT, sigma_vt
 from spicekit.devices.reram import load_reram
 from spicekit.engines.bias import bias_of
+from spicekit.engines.deviation import passed
 from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.errors import BadInput
@@ -91,6 +92,18 @@ def test_spread_of_the_read_current_is_that_of_the_devices(tables):
     assert one == pytest.approx(0.06, abs=0.01)
     assert two == pytest.approx(2 * one, rel=0.05)
     assert (factors(bits, Variation(), sensitivity, place="conv") == 1).all()
+
+
+def test_another_standard_deviation_is_not_taken_from_the_cache(tables, monkeypatch):
+    for cell in ("8t-sram", "1t1r"):
+        spec = spec_of(cell)
+        before = cell_sensitivity(spec, tables[cell])
+        kept = passed(spec, tables[cell], Variation(mismatch=1.0)).place
+        with monkeypatch.context() as patch:
+            patch.setattr("spicekit.devices.mismatch.AVT", 2 * AVT)
+            after = cell_sensitivity(spec, tables[cell])
+            assert after[1, 0, 0] == pytest.approx(2 * before[1, 0, 0], rel=0.2)
+            assert not np.array_equal(passed(spec, tables[cell], Variation(mismatch=1.0)).place, kept)
 
 
 @pytest.mark.parametrize("drive", ["wordline", "bitline"])

@@ -8,7 +8,8 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
-from spicekit.evaluate.design import Design, Limits
+from spicekit.engines.variation import Variation
+from spicekit.evaluate.design import Ablation, Design, Limits
 from spicekit.evaluate.signoff import ENGINES, Standing, evidence_path, sign_off, standing
 from spicekit.evaluate.vectors import Case, cases_for, network_cases, read_shapes
 from spicekit.mapping.binsparx import BinSparX
@@ -120,6 +121,15 @@ def test_evidence_covers_one_scale_of_the_converters_and_any_flaws(signed, sram_
     assert outside(noisy, sram_table, tmp_path) == ""
     coarse = Design(tile=SPEC, converter=Converter(bits=3, reference="linear"))
     assert outside(coarse, sram_table, tmp_path).endswith("of another converter: bits, reference")
+
+
+def test_evidence_covers_nominal_cells_alone(signed, sram_table, tmp_path):
+    stuck = Design(tile=SPEC, variation=Variation(stuck_at_0=0.1))  # cells like any other, with other bits
+    assert outside(stuck, sram_table, tmp_path) == ""
+    for change in ({"variation": Variation(mismatch=1.0)}, {"ablation": Ablation(linear_cells=True)}):
+        assert "neither mismatch nor linear cells" in outside(
+            Design(tile=SPEC, **change), sram_table, tmp_path
+        )
 
 
 def test_evidence_is_held_to_the_limits_of_now(signed, sram_table, tmp_path):
