@@ -94,7 +94,7 @@ def _point(base: Tables, change: Tables, *, source: str) -> Point:
             )
         if name in _DECIDE_NOTHING:
             raise BadInput(
-                f"{source}: {key!r}: no result of a study depends on it, so that points would be alike; give it in [base]."
+                f"{source}: {key!r}: no result of a study depends on it, so points would be alike; give it in [base]."
             )
         tables.setdefault(name, {}).update({field: value} if field else value)
     run = parse(Run, tables.pop("run", {}), source=f"{source} [run]")
