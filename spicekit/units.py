@@ -5,7 +5,6 @@ ZERO_CELSIUS = 273.15  # K, by definition of the Celsius scale
 MICRO = 1e-6
 NANO = 1e-9
 PICO = 1e-12
-FEMTO = 1e-15
 
 
 def to_celsius(kelvin: float) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spicekit.evaluate.design import read_design
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 
@@ -117,9 +118,7 @@ def test_an_unknown_network_is_refused(folder):
 
 
 def test_a_calibrated_store_serves_a_tile(folder):
-    from spicekit.circuits.spec import read_spec
-
-    calibrate([Characterisation(read_spec(folder / "tile.toml"))], folder / "store")
+    calibrate([Characterisation(read_design(folder / "tile.toml").tile)], folder / "store")
     assert tile(folder, "--store", "store").returncode == 0
 
 

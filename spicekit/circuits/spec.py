@@ -1,11 +1,10 @@
 """What a tile is: cell, size, drive, wires, bias and corner, as one frozen record read from TOML."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spicekit.config import Config, parse, read_toml
+from spicekit.config import Config, parse
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
 from spicekit.units import NANO
@@ -121,17 +120,6 @@ class TileSpec(Config):
     def groups(self) -> int:
         """Reads that one activation vector takes."""
         return self.rows // self.rows_active
-
-
-def read_spec(path: Path) -> TileSpec:
-    """Tile spec from a TOML file with the tables [tile], [wires], [corner] and [device].
-
-    Raises
-    ------
-    BadInput
-        If the file cannot be read, a key is unknown, or a value is out of range.
-    """
-    return spec_from_tables(read_toml(path), source=str(path))
 
 
 def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:

@@ -45,7 +45,6 @@ from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
-Wide = NDArray[np.int64]
 Single = NDArray[np.float32]
 
 POWERS = (

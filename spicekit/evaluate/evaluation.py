@@ -33,7 +33,7 @@ from spicekit.evaluate.tiled import (
     tile_network,
 )
 from spicekit.networks.data import Dataset
-from spicekit.networks.inference import predict_logits
+from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.layers import BinaryConv2d, binary_layers
 from spicekit.provenance import JsonDict
 from spicekit.tables.table import IVTable
@@ -184,7 +184,7 @@ def software_and_ideal(
     ideal = _ideal_logits(network, dataset, software, spec, mitigation="none")
     few = probed(dataset)
     _ideal_logits(network, few, predict_logits(network, few), spec, mitigation="both")
-    return fraction_right(software, dataset), fraction_right(ideal, dataset)
+    return accuracy(software, dataset), accuracy(ideal, dataset)
 
 
 def run_on_tiles(
@@ -216,8 +216,8 @@ def run_on_tiles(
         tallies(network, few, tiled.layers, tiled.model), tiled.model, images=len(few)
     )
     with running(network, tiled):
-        accuracy = fraction_right(predict_logits(network, dataset), dataset)
-    return TileRun(mitigation, accuracy, statistics)
+        logits = predict_logits(network, dataset)
+    return TileRun(mitigation, accuracy(logits, dataset), statistics)
 
 
 def read_statistics(met: Mapping[str, Tally], model: ReadModel, *, images: int) -> dict[str, ReadStatistics]:
@@ -235,11 +235,6 @@ def total(layers: Mapping[str, ReadStatistics]) -> ReadStatistics:
             for key in ("partial_sum", "current", "ideal_current")
         ),
     )
-
-
-def fraction_right(logits: Tensor, dataset: Dataset) -> float:
-    """Fraction of the images whose largest logit is the one of their label."""
-    return float((logits.argmax(1) == torch.from_numpy(dataset.labels)).double().mean())
 
 
 def _ideal_logits(

@@ -16,11 +16,11 @@ from spicekit.engines.fast import Codes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.tiled import Mitigation, running, tile_network
+from spicekit.evaluate.tiled import Mitigation, cells_read, running, tile_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import JsonDict
-from spicekit.tables.table import IVTable, linear
+from spicekit.tables.table import IVTable
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,13 @@ def fidelity(
     Raises
     ------
     BadInput
-        If the design's converters have faults, or its cells are not all alike.
+        As `check_comparable`.
     """
-    if design.converter.flawed:
-        raise BadInput(
-            "fidelity: the exact engine's converters have no faults; leave out offset, inl and noise."
-        )
-    if design.variation.mismatch:
-        raise BadInput(
-            "fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0."
-        )
+    check_comparable(design)
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
-    if design.ablation.linear_cells:
-        table = linear(table, design.tile.v_read)
+    exact_codes = ExactCodes(design.tile, cells_read(design, table), tiled.reference)
     compared = {
-        name: _Compared(ExactCodes(design.tile, table, tiled.reference), codes)
+        name: _Compared(exact_codes, codes)
         for name, codes in tiled.codes.items()
         if design.ablation.layer in (None, name)
     }
@@ -89,6 +81,18 @@ def fidelity(
         codes=sum(both.codes for both in compared.values()),
         codes_differ=sum(both.differ for both in compared.values()),
     )
+
+
+def check_comparable(design: Design) -> None:
+    """`BadInput` if the design's converters have faults, or its cells are not all alike."""
+    if design.converter.flawed:
+        raise BadInput(
+            "fidelity: the exact engine's converters have no faults; leave out offset, inl and noise."
+        )
+    if design.variation.mismatch:
+        raise BadInput(
+            "fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0."
+        )
 
 
 @dataclass(eq=False)

@@ -21,7 +21,7 @@ from spicekit.networks.card import Architecture, Card
 from spicekit.networks.checkpoints import fill, load_network, save_checkpoint
 from spicekit.networks.cifar import Images
 from spicekit.networks.data import Dataset, network_inputs
-from spicekit.networks.inference import accuracy
+from spicekit.networks.inference import accuracy, count_right, predict_logits
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network, build
 from spicekit.networks.recipe import Recipe, image_side, learning_rate
@@ -133,7 +133,7 @@ def train(
                     "learning_rate": rate,
                     "loss": progress.loss,
                     "accuracy": progress.accuracy,
-                    "test_accuracy": accuracy(network, glance),
+                    "test_accuracy": accuracy(predict_logits(network, glance), glance),
                     "seconds": round(state.seconds, 1),
                 }
             )
@@ -190,7 +190,7 @@ def _card(network: Network, recipe: Recipe, train_set: Dataset, test_set: Datase
         train_sha256=train_set.sha256,
         test_images=len(test_set),
         test_sha256=test_set.sha256,
-        accuracy=accuracy(network, test_set),
+        accuracy=accuracy(predict_logits(network, test_set), test_set),
         recipe=recipe.model_dump(mode="json"),
         made_by=provenance({"torch": torch.__version__, "device": next(network.parameters()).device.type}),
     )
@@ -245,7 +245,7 @@ def _step(
     optimizer.step()
     for layer in binary_layers(network).values():
         layer.clip_latent()
-    return loss.item(), int((logits.argmax(1) == labels).sum())
+    return loss.item(), count_right(logits, labels)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from spicekit.evaluate.evaluation import read_statistics, total
 from spicekit.evaluate.tiled import TiledNetwork, cells_read, lay_out, probed, running, tallies, tile_network
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
-from spicekit.networks.inference import predict_logits
+from spicekit.networks.inference import count_right, predict_logits
 from spicekit.networks.models import Network
 from spicekit.provenance import JsonDict, code_hash
 from spicekit.study.plan import Point
@@ -135,8 +135,7 @@ _LOCK = threading.Lock()
 
 
 def _right(network: Network, images: Dataset) -> int:
-    predicted = predict_logits(network, images).argmax(1)
-    return int((predicted == torch.from_numpy(images.labels)).sum())
+    return count_right(predict_logits(network, images), torch.from_numpy(images.labels))
 
 
 @functools.lru_cache(maxsize=4)

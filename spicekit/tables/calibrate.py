@@ -24,8 +24,6 @@ class CalibrationSummary:
     """Those among both that ngspice did not converge for everywhere, and where."""
     failed: Mapping[str, str]
     """Not made, and why."""
-    ngspice_seconds: float
-    """That ngspice took for the tables made."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,6 @@ def calibrate(
     by_name = {request.name: request for request in requests}
     became: dict[str, str] = {}
     faults: dict[str, str] = {}
-    seconds = 0.0
 
     def record(name: str, what: Literal["made", "kept", "failed"], fault: str) -> None:
         became[name] = what
@@ -119,7 +116,6 @@ def calibrate(
                         record(request.name, "failed", outcome.reason)
                     else:
                         write_sweep(outcome, store / f"{request.name}.h5")
-                        seconds += outcome.origin["ngspice_seconds"]
                         record(request.name, "made", _fault(outcome))
                     claims.drop(request.name)
     return CalibrationSummary(
@@ -127,7 +123,6 @@ def calibrate(
         kept=tuple(name for name, what in became.items() if what == "kept"),
         incomplete={name: fault for name, fault in faults.items() if became[name] != "failed"},
         failed={name: fault for name, fault in faults.items() if became[name] == "failed"},
-        ngspice_seconds=seconds,
     )
 
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from spicekit.circuits.spec import read_spec
 from spicekit.cli.app import app
+from spicekit.evaluate.design import read_design
 from spicekit.evaluate.signoff import ENGINES, evidence_path
 
 SPEC = """
@@ -64,7 +64,10 @@ def test_a_tile_that_keeps_its_limits_is_signed_off(folder):
     assert all(0 < deviation["worst"] < 0.25 for deviation in record["deviations"])
     assert record["provenance"]["seed"] == 0
     assert record["provenance"]["ngspice"]
-    assert json.loads(evidence_path(folder / "store", read_spec(folder / "tile.toml")).read_text()) == record
+    assert (
+        json.loads(evidence_path(folder / "store", read_design(folder / "tile.toml").tile).read_text())
+        == record
+    )
 
 
 def test_a_tile_that_does_not_is_not_and_is_told_why(folder):
@@ -94,7 +97,7 @@ def test_the_picture_of_a_sign_off_shows_what_was_found(folder):
 
 
 def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
-    evidence = evidence_path(folder / "store", read_spec(folder / "tile.toml"))
+    evidence = evidence_path(folder / "store", read_design(folder / "tile.toml").tile)
     evidence.unlink(missing_ok=True)
     again = f"run: spicekit signoff --spec {folder / 'tile.toml'} --network vgg-small --data digits"
     plain = ("--mitigation", "none")
