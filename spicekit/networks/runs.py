@@ -62,6 +62,12 @@ def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, r
     return state
 
 
+def is_state(path: Path) -> bool:
+    """Whether a safetensors file is a run's state, by its header; `BadInput` if it is damaged or something else."""
+    _, header = read_tensors(path)
+    return "state" in header
+
+
 def read_state(path: Path) -> tuple[Recipe, State, dict[str, Tensor]]:
     """Recipe, standing and tensors of a run's state; `BadInput` if the file is damaged or something else."""
     tensors, header = read_tensors(path)

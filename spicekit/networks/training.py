@@ -25,7 +25,15 @@ from spicekit.networks.inference import accuracy, count_right, predict_logits
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network, build
 from spicekit.networks.recipe import Recipe, image_side, learning_rate
-from spicekit.networks.runs import State, load_state, network_tensors, read_state, save_state, write_log
+from spicekit.networks.runs import (
+    State,
+    is_state,
+    load_state,
+    network_tensors,
+    read_state,
+    save_state,
+    write_log,
+)
 from spicekit.provenance import provenance
 
 CHECKPOINT = "network.safetensors"
@@ -93,16 +101,21 @@ def train(
     if len(train_set) < recipe.batch:
         raise BadInput(f"train: {len(train_set)} images do not fill a batch of {recipe.batch}.")
     processor = _processor(device)
+    begun = (out / STATE).exists()
+    if begun and not resume:
+        raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
+    kind = Architecture(
+        name=recipe.network, classes=len(train_set.classes), width=recipe.width, bits=recipe.bits
+    )
+    network = build(kind, seed=recipe.seed)
+    if not begun:
+        _begin(network, recipe, train_set)
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".*.part"):  # of a run that was killed while writing
         leftover.unlink()
-    network = _begin(recipe, train_set).to(processor, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(processor, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters())
-    state = State()
-    if (out / STATE).exists():
-        if not resume:
-            raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
-        state = load_state(out / STATE, network, optimizer, recipe)
+    state = load_state(out / STATE, network, optimizer, recipe) if begun else State()
 
     per_epoch = len(train_set) // recipe.batch
     glance = test_set.first(min(len(test_set), _GLANCE))
@@ -149,21 +162,16 @@ def train(
     return card
 
 
-def _begin(recipe: Recipe, train_set: Dataset) -> Network:
-    """A fresh network, the normalisation of its inputs fitted."""
-    kind = Architecture(
-        name=recipe.network, classes=len(train_set.classes), width=recipe.width, bits=recipe.bits
-    )
-    network = build(kind, seed=recipe.seed)
+def _begin(network: Network, recipe: Recipe, train_set: Dataset) -> None:
+    """Fit the normalisation of a fresh network's inputs; give it the weights that the run begins with."""
     network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
     if recipe.begin is not None:
         _fill(network, Path(recipe.begin))
-    return network
 
 
 def _fill(network: Network, begin: Path) -> None:
     """Give a network the weights of a checkpoint, or the latent weights of a run's state."""
-    if begin.name == STATE:
+    if begin.is_file() and is_state(begin):
         recipe, _, tensors = read_state(begin)
         before = network.architecture.model_copy(
             update={"name": recipe.network, "width": recipe.width, "bits": recipe.bits}

@@ -172,18 +172,21 @@ def test_kill_9_then_the_same_command_with_resume(tmp_path):
     assert torch.equal(weights(a), weights(b))
 
 
-@pytest.mark.parametrize("file", [CHECKPOINT, STATE])
-def test_a_run_can_begin_with_the_weights_of_another(tmp_path, file):
+@pytest.mark.parametrize(
+    ("file", "renamed"),
+    [(CHECKPOINT, CHECKPOINT), (CHECKPOINT, STATE), (STATE, STATE), (STATE, "good.state")],
+)
+def test_a_run_can_begin_with_the_weights_of_another(tmp_path, file, renamed):
     recipe = RECIPE.model_copy(update={"epochs": 1})
     first = run(tmp_path / "first", recipe)
-    begin = str(tmp_path / "first" / file)
+    begin = str((tmp_path / "first" / file).rename(tmp_path / renamed))
     still = recipe.model_copy(update={"begin": begin, "seed": 5, "learning_rate": 1e-9})
     again = run(tmp_path / "again", still)
     fresh = run(tmp_path / "fresh", still.model_copy(update={"begin": None}))
     assert torch.equal(again.conv4.weight_bits(), first.conv4.weight_bits())
     assert not torch.equal(fresh.conv4.weight_bits(), first.conv4.weight_bits())
     other = recipe.model_copy(update={"begin": begin, "width": 0.1})
-    with pytest.raises(BadInput, match=file + r": is Architecture\(.*; this run trains "):
+    with pytest.raises(BadInput, match=renamed + r": is Architecture\(.*; this run trains "):
         run(tmp_path / "other", other)
 
 
@@ -196,3 +199,22 @@ def test_a_run_that_begins_with_a_state_goes_on_with_its_latent_weights(tmp_path
     run(tmp_path / "again", RECIPE.replace(begin=begin, epochs=1, learning_rate=1e-9))
     assert torch.allclose(latent(tmp_path / "again"), latent(tmp_path / "first"), atol=1e-6)
     assert len(latent(tmp_path / "first").abs().unique()) > 1000  # no signs
+
+
+def test_a_run_goes_on_where_the_weights_that_it_began_with_are_gone(tmp_path):
+    run(tmp_path / "first", RECIPE.replace(epochs=1))
+    begin = tmp_path / "first" / CHECKPOINT
+    recipe = RECIPE.replace(begin=str(begin))
+    whole = run(tmp_path / "whole", recipe)
+
+    def kill(progress):
+        if progress.step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", recipe, save_every=0, report=kill)
+    begin.unlink()
+    assert torch.equal(weights(run(tmp_path / "killed", recipe, resume=True)), weights(whole))
+    with pytest.raises(BadInput, match="no such checkpoint"):
+        run(tmp_path / "again", recipe)
+    assert not (tmp_path / "again").exists()
