@@ -1,0 +1,25 @@
+"""What ships lies in the wheel where spicekit looks for it."""
+
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import spicekit
+from spicekit import resources
+
+CHECKOUT = Path(spicekit.__file__).parent.parent
+
+
+def test_an_installed_package_finds_every_folder_that_the_wheel_takes_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    for source, target in build["targets"]["wheel"]["force-include"].items():
+        place = tmp_path / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(CHECKOUT / source)
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "spicekit")
+    for name in get_args(resources.Shipped):
+        assert resources.shipped_folder(name).samefile(CHECKOUT / name)
