@@ -8,7 +8,13 @@ import typer
 
 def evaluate(
     network: Annotated[str, typer.Option(help="vgg-small, resnet18, or a checkpoint file (.safetensors).")],
-    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [read], [costs].")],
+    spec: Annotated[
+        Path,
+        typer.Option(
+            help="Design, TOML: wires; if need be tile, corner, device, converter, variation, read, mapping, ablation, "
+            "limits, costs. docs/design.md has every field."
+        ),
+    ],
     data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[
