@@ -62,9 +62,10 @@ class _File(Config):
 def read_study(path: Path) -> Study:
     """Study from a TOML file.
 
-    `[base]` holds the tables of a design (`tile`, `wires`, `corner`, `device`, `converter`, `read`) and `run`;
-    each `[[grid]]` lists values by key, `"tile.rows_active" = [16, 64]`, or of whole tables,
-    `wires = [{layer = "M2"}, {layer = "M6"}]`, and every combination is a point; each `[[point]]` is one.
+    `[base]` holds the tables of a design (`tile`, `wires`, `corner`, `device`, `converter`, `variation`, `read`,
+    `mapping`, `ablation`, `limits`, `costs`; docs/design.md has their fields) and `run`; each `[[grid]]` lists values
+    by key, `"tile.rows_active" = [16, 64]`, or of whole tables, `wires = [{layer = "M2"}, {layer = "M6"}]`, and every
+    combination is a point; each `[[point]]` is one.
 
     Raises
     ------
