@@ -27,6 +27,7 @@ from spicekit.study.plan import Point, Study, read_study
 from spicekit.study.sweep import sweep
 
 STUDIES = Path(__file__).parent / "studies"
+IMAGES_PER_JOB = 500  # two jobs to a point of the quick run: what a job prepares is then a few percent of it
 Done = list[tuple[Point, JsonDict]]
 """Points that did not fail, with their results."""
 
@@ -56,7 +57,7 @@ def main(
     began = time.monotonic()
     with jobs_bars() as bar:
         summary = sweep(
-            Study(points=shared),
+            Study(points=shared, images_per_job=IMAGES_PER_JOB),
             out,
             cluster=Cluster(workers=workers),
             report=bar("studies"),
