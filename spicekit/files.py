@@ -16,12 +16,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill, a crash or a full disk leaves the old one or the new one, never a part.
 
     Temporary file `.NAME.RANDOM.part` in the same folder, fsync, rename, fsync of the folder; writers of one path,
-    threads or machines, each have their own. `OSError` if the disk refuses.
+    threads or machines, each have their own. `OSError` that names `path` if the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        _replace(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
     try:
         with open(temporary, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

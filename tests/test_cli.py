@@ -1,5 +1,6 @@
 """The command as a user meets it: what it writes, and what it says to bad input."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spicekit.cli.main import _run
 from spicekit.evaluate.design import read_design
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
@@ -122,9 +124,33 @@ def test_a_calibrated_store_serves_a_tile(folder):
     assert tile(folder, "--store", "store").returncode == 0
 
 
-def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [("nowhere/deck.cir", "No such file or directory"), ("w.npy/deck.cir", "Not a directory")],
+)
+def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, out: str, reason: str) -> None:
     tile = ["netlist", "tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy"]
-    done = run(folder, *tile, "--out", "nowhere/deck.cir")
-    assert done.returncode == 2
-    assert "nowhere" in done.stderr
-    assert "Traceback" not in done.stderr
+    refused(run(folder, *tile, "--out", out), folder, f"spicekit: {out}: {reason}; pass another path.")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out.npz"),
+            "out.npz: No space left on device; pass another path.",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "out"),
+            "out: Read-only file system; pass another path.",
+        ),
+        (OSError("cannot load library"), "cannot load library"),
+    ],
+)
+def test_any_error_of_the_system_is_one_line(monkeypatch, capsys, error, line):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("spicekit.cli.app.app", fail)
+    assert _run() == 2
+    assert capsys.readouterr().err == f"spicekit: {line}\n"

@@ -27,6 +27,19 @@ def test_threads_that_write_one_file_all_succeed_and_leave_one_of_their_contents
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["folder", ".", "nowhere/result.json", "file/result.json"])
+def test_a_place_that_takes_no_file_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    with pytest.raises(OSError) as failure:  # noqa: PT011 (which one, the system says)
+        write_atomically(Path(name), "new")
+    assert failure.value.filename == name
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "file"}
+
+
 def test_a_write_that_fails_leaves_the_old_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,8 +52,9 @@ def test_a_write_that_fails_leaves_the_old_file_alone(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as failure:
         write_atomically(path, "new")
+    assert failure.value.filename == str(path)
     assert len(during) == 1  # by the name that those who tidy up look for
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -33,10 +33,23 @@ def refused(*arguments: str) -> str:
     return " ".join(done.output.replace("│", " ").split())
 
 
+def forbid(monkeypatch: pytest.MonkeyPatch, *functions: str) -> None:
+    """Makes the test fail if one of them is called."""
+
+    def called(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"one of {functions} was called")
+
+    for function in functions:
+        monkeypatch.setattr(f"spicekit.{function}", called)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--download",), "--download needs --folder"),
+        (("--download",), "--download fetches CIFAR-10, got --data digits and no --folder"),
+        (("--download", "--folder", "x"), "--download fetches CIFAR-10, got --data digits and --folder x"),
+        (("--spec", "noisy.toml", "--fidelity", "1"), "leave out offset, inl and noise"),
+        (("--spec", "mismatched.toml", "--fidelity", "1"), "set mismatch = 0"),
         (("--out", "nowhere/e.json"), "there is no folder nowhere for --out nowhere/e.json"),
         (("--out", "."), "is a directory"),
         (("--images", "2", "--fidelity", "5"), "5"),
@@ -44,10 +57,14 @@ def refused(*arguments: str) -> str:
     ],
 )
 def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
-    def runs(*arguments: object, **options: object) -> None:
-        raise AssertionError("the network was evaluated")
-
-    monkeypatch.setattr("spicekit.evaluate.evaluation.evaluate", runs)
+    (folder / "noisy.toml").write_text(WIRES + "[converter]\nnoise = 0.5\n")
+    (folder / "mismatched.toml").write_text(WIRES + "[variation]\nmismatch = 1.0\n")
+    forbid(
+        monkeypatch,
+        "evaluate.evaluation.evaluate",
+        "evaluate.account.measure_read",
+        "networks.data.download_cifar10",
+    )
     assert reason in refused("evaluate", "--network", "vgg-small", "--spec", "tile.toml", *options)
 
 
@@ -57,11 +74,35 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
         (("--out", "run", "--threads", "-1"), "'--threads'"),
         (("--out", "run", "--threads", "0"), "'--threads'"),
         (("--out", "w.npy"), "is a file"),
-        (("--out", "run", "--download"), "--download needs --folder"),
+        (("--out", "run", "--download", "--data", "cifar10"), "got --data cifar10 and no --folder"),
+        (("--out", "run", "--download", "--folder", "x"), "got --data digits and --folder x"),
+        (
+            ("--out", "run", "--download", "--folder", "x", "--data", "cifar10", "--epochs", "0"),
+            "'epochs' = 0",
+        ),
     ],
 )
-def test_train_refuses(folder, options, reason):
+def test_train_refuses(folder, monkeypatch, options, reason):
+    forbid(monkeypatch, "networks.data.download_cifar10")
     assert reason in refused("train", "--network", "vgg-small", *options)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ("tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "."),
+            "is a directory",
+        ),
+        (("demo", "--out", "w.npy"), "is a file"),
+        (("netlist", "cell", "--spec", "tile.toml", "--out", "."), "is a directory"),
+        (("netlist", "cell", "--spec", "tile.toml", "--report", "w.npy"), "is a file"),
+        (("netlist", "settle", "--spec", "tile.toml", "--picture", "."), "is a directory"),
+        (("netlist", "run", "deck.cir", "--out", "w.npy"), "is a file"),
+    ],
+)
+def test_a_folder_is_no_file_and_a_file_no_folder(folder, words, reason):
+    assert reason in refused(*words)
 
 
 def test_inputs_without_vectors_are_told_what_is_missing(folder):

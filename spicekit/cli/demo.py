@@ -8,7 +8,8 @@ import typer
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for the tables, the results (JSON) and the picture.")
+        Path,
+        typer.Option(file_okay=False, help="Folder for the tables, the results (JSON) and the picture."),
     ] = Path("spicekit-demo"),
 ) -> None:
     """Calibrate the 8T-SRAM cell in ngspice, then run both networks at two design points."""

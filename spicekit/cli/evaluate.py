@@ -52,32 +52,41 @@ def evaluate(
 ) -> None:
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
     import json
+    import shlex
 
     from spicekit.cli.display import evaluations_table, print_sheets, stages
     from spicekit.errors import BadInput
     from spicekit.evaluate.account import account, measure_read, with_read_time
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
+    from spicekit.evaluate.fidelity import check_comparable
     from spicekit.evaluate.fidelity import fidelity as compare
     from spicekit.evaluate.signoff import standing
     from spicekit.evaluate.tiled import calibration_images, check_mitigations
     from spicekit.files import write_atomically
     from spicekit.networks.checkpoints import load_network
-    from spicekit.networks.cifar import download_cifar10
-    from spicekit.networks.data import load_dataset
+    from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.provenance import provenance
     from spicekit.report.energy import energy_sheets
     from spicekit.tables.store import find_table
 
     if settle and energy:
         raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
-    if download and folder is None:
-        raise BadInput("evaluate: --download needs --folder, where to.")
     if out is not None and not out.parent.is_dir():
         raise BadInput(f"evaluate: there is no folder {out.parent} for --out {out}; make it first.")
     mitigations = check_mitigations(mitigation or ["none", "both"])
     design = read_design(spec)
+    if fidelity:
+        check_comparable(design)
     table = find_table(design.tile, store=store)
+    trained = load_network(network, data=data)
+    if download:
+        fetch_dataset(data, folder)
+    dataset = load_dataset(data, "test", folder=folder)
+    if images is not None:
+        dataset = dataset.first(images)
+    few = dataset.first(fidelity) if fidelity else dataset
+    calibration = load_dataset(data, "train", folder=folder).first(calibration_images(design))
     if energy:
         circuit = measure_read(design.tile)
         design = with_read_time(design, circuit)
@@ -85,14 +94,6 @@ def evaluate(
         from spicekit.tables.settling import settling
 
         design = design.replace(read={"time": settling(design.tile, "worst").time})
-    trained = load_network(network, data=data)
-    if download and folder:
-        download_cifar10(folder)
-    dataset = load_dataset(data, "test", folder=folder)
-    if images is not None:
-        dataset = dataset.first(images)
-    few = dataset.first(fidelity) if fidelity else dataset
-    calibration = load_dataset(data, "train", folder=folder).first(calibration_images(design))
     with stages(network) as report:
         result = evaluate_network(
             trained, dataset, design, table, calibration=calibration, mitigations=mitigations, report=report
@@ -119,7 +120,9 @@ def evaluate(
             f"{both.predictions_differ} predictions; correlation of logits {both.correlation:.6f}"
         )
     evidence = standing(design, table, store=store)
-    sign_it_off = f"run: spicekit signoff --spec {spec} --network {network} --data {data}"
+    options = {"spec": spec, "network": network, "data": data, "folder": folder, "store": store}
+    given = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]
+    sign_it_off = f"run: {shlex.join(['spicekit', 'signoff', *given])}"
     if evidence.outside:
         print(f"outside what was signed off: {evidence.outside}; {sign_it_off}")
     elif evidence.network:

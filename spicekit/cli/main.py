@@ -36,8 +36,9 @@ def _run() -> int:
     except SpicekitError as error:
         print(f"spicekit: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        print(f"spicekit: {error.filename}: {error.strerror}; pass another path.", file=sys.stderr)
+    except OSError as error:
+        place = f"{error.filename}: {error.strerror}; pass another path." if error.filename else error
+        print(f"spicekit: {place}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("spicekit: interrupted", file=sys.stderr)

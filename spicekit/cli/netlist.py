@@ -10,7 +10,7 @@ netlist = typer.Typer(
 )
 
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Deck to write.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")]
 DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
 Compiled = Annotated[
     list[Path] | None,
@@ -25,7 +25,8 @@ def cell(
     weight: Annotated[int, typer.Option(min=0, max=1, help="Stored bit.")] = 1,
     activation: Annotated[int, typer.Option(min=0, max=1, help="Applied bit.")] = 1,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for plots: characterise the cell and print its figures.")
+        Path | None,
+        typer.Option(file_okay=False, help="Folder for plots: characterise the cell and print its figures."),
     ] = None,
 ) -> None:
     """Render one cell between two sources; with --report, measure it as a designer would."""
@@ -59,7 +60,10 @@ def export(
     spec: Spec,
     layer: Annotated[str, typer.Option(help="Binary layer, for instance conv3.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for weights.npy, inputs.npy and a deck a read.")
+        Path,
+        typer.Option(
+            "--out", "-o", file_okay=False, help="Folder for weights.npy, inputs.npy and a deck a read."
+        ),
     ],
     data: Annotated[str, typer.Option(help="digits or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies.")] = None,
@@ -111,7 +115,7 @@ def tile(
     spec: Spec,
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Deck to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")],
     vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
     detail: Annotated[
         str, typer.Option(help="read-port, or full: with the 6T core of every cell.")
@@ -132,9 +136,12 @@ def tile(
     """Render a tile for `ngspice -b`; it leaves its column currents in currents.txt."""
     from spicekit.circuits.render import Transient, check_detail, one_vector, tile_deck
     from spicekit.engines.expected import expected_currents
+    from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array, write_atomically
 
+    if tolerance is not None and expect is None:
+        raise BadInput(f"netlist tile: --tolerance {tolerance:g} needs --expect, the engine to agree with.")
     tile_spec = read_design(spec).tile
     stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
     deck = tile_deck(
@@ -156,7 +163,9 @@ def tile(
 @netlist.command()
 def settle(
     spec: Spec,
-    picture: Annotated[Path | None, typer.Option(help="PNG of the column currents over time.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="PNG of the column currents over time.")
+    ] = None,
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
     from spicekit.cli.display import print_sheets
@@ -191,7 +200,8 @@ def check(deck: DeckFile, osdi: Compiled = None) -> None:
 def run(
     deck: DeckFile,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the files that it writes.")
+        Path | None,
+        typer.Option("--out", "-o", file_okay=False, help="Folder for the files that it writes."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
     osdi: Compiled = None,

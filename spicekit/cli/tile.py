@@ -10,7 +10,9 @@ def tile(
     spec: Annotated[Path, typer.Option(help="Tile spec, TOML; its cells may have [variation].")],
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (vectors, rows) uint8.")],
-    out: Annotated[Path, typer.Option(help="Result, .npz: current (A), lsb (A), partial_sum.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="Result, .npz: current (A), lsb (A), partial_sum.")
+    ],
     engine: Annotated[str, typer.Option(help="spice, exact, fast or ideal")] = "exact",
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")

@@ -38,18 +38,12 @@ def train(
     import torch
     from rich import progress as bars
 
-    from spicekit.errors import BadInput
     from spicekit.networks import training
-    from spicekit.networks.cifar import download_cifar10
-    from spicekit.networks.data import load_dataset
+    from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.networks.recipe import recipe_for
 
     if threads is not None:
         torch.set_num_threads(threads)
-    if download:
-        if folder is None:
-            raise BadInput("train: --download needs --folder, where to.")
-        download_cifar10(folder)
     options = {
         "begin": str(begin) if begin else None,
         "epochs": epochs,
@@ -64,6 +58,8 @@ def train(
     }
     given = {name: value for name, value in options.items() if value is not None}
     recipe = recipe_for(network, data, changes=given)
+    if download:
+        fetch_dataset(data, folder)
     train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
     columns = (
         bars.TextColumn("{task.description}"),

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from spicekit.errors import BadInput
-from spicekit.networks.cifar import CIFAR10_CLASSES, CIFAR10_SOURCE, read_cifar10
+from spicekit.networks.cifar import CIFAR10_CLASSES, CIFAR10_SOURCE, download_cifar10, read_cifar10
 
 DataName = Literal["digits", "cifar10"]
 Split = Literal["train", "test"]
@@ -85,6 +85,16 @@ def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> 
     if folder is None:
         raise BadInput("load_dataset('cifar10'): name the folder that holds CIFAR-10 (--folder).")
     return cifar10(Path(folder), "train" if split == "train" else "test")
+
+
+def fetch_dataset(name: str, folder: Path | None) -> None:
+    """Fetch a data set into a folder unless it is there; `BadInput` where there is none to fetch, or no folder."""
+    if name != "cifar10" or folder is None:
+        raise BadInput(
+            f"--download fetches CIFAR-10, got --data {name} and {f'--folder {folder}' if folder else 'no --folder'}; "
+            f"pass --data cifar10 and --folder, where to."
+        )
+    download_cifar10(folder)
 
 
 def digits(split: Split) -> Dataset:

@@ -89,6 +89,12 @@ def test_a_vector_that_is_not_there_is_refused_and_nothing_is_written(folder: Pa
     assert not (folder / "deck.cir").exists()
 
 
+def test_a_tolerance_is_of_an_engine_to_agree_with(folder: Path) -> None:
+    with pytest.raises(BadInput, match="--tolerance 1e-09 needs --expect"):
+        netlist(*TILE, "--tolerance", "1e-9", "-o", "deck.cir")
+    assert not (folder / "deck.cir").exists()
+
+
 def test_pickled_arrays_are_not_opened(folder: Path) -> None:
     np.save("w.npy", np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(BadInput, match=r"w\.npy"):

@@ -1,6 +1,7 @@
 """`spicekit signoff` and `spicekit evaluate` as a user meets them."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from spicekit.cli.app import app
 from spicekit.evaluate.design import read_design
 from spicekit.evaluate.signoff import ENGINES, evidence_path
+from spicekit.networks.data import Dataset, load_dataset
 
 SPEC = """
 [tile]
@@ -99,7 +101,10 @@ def test_the_picture_of_a_sign_off_shows_what_was_found(folder):
 def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
     evidence = evidence_path(folder / "store", read_design(folder / "tile.toml").tile)
     evidence.unlink(missing_ok=True)
-    again = f"run: spicekit signoff --spec {folder / 'tile.toml'} --network vgg-small --data digits"
+    again = (
+        f"run: spicekit signoff --spec {folder / 'tile.toml'} --network vgg-small --data digits "
+        f"--store {folder / 'store'}"
+    )
     plain = ("--mitigation", "none")
     assert (
         f"outside what was signed off: no sign-off of this tile; {again}" in evaluate(folder, *plain).output
@@ -111,6 +116,23 @@ def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
     assert "inside what was signed off\n" in evaluate(folder, *plain).output
     evidence.write_text(evidence.read_text().replace('"table": "', '"table": "0'))
     assert "the sign-off of another I-V table" in evaluate(folder, *plain).output
+
+
+def test_the_sign_off_that_evaluate_asks_for_runs_as_it_is_printed(folder, monkeypatch):
+    """With the folder that holds CIFAR-10; here the digits stand for it."""
+
+    def images(name: str, split: str, *, folder: Path | None) -> Dataset:
+        assert (name, folder) == ("cifar10", Path("my pictures"))
+        return load_dataset("digits", split)
+
+    monkeypatch.setattr("spicekit.networks.data.load_dataset", images)
+    evidence_path(folder / "store", read_design(folder / "tile.toml").tile).unlink(missing_ok=True)
+    plain = ("--mitigation", "none", "--data", "cifar10", "--folder", "my pictures")
+    (line,) = (line for line in evaluate(folder, *plain).output.splitlines() if "; run: " in line)
+    program, *words = shlex.split(line.partition("; run: ")[2])
+    assert program == "spicekit"
+    assert run(*words, "--vectors", 2, "--jobs", 1).output.endswith("signed off\n")
+    assert "inside what was signed off\n" in evaluate(folder, *plain).output
 
 
 def test_evaluate_keeps_its_result_with_its_cost_and_fidelity(folder):
