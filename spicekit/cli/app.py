@@ -8,6 +8,7 @@ from spicekit.cli.devices import devices
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.netlist import netlist
+from spicekit.cli.report import report
 from spicekit.cli.signoff import signoff
 from spicekit.cli.sweep import sweep
 from spicekit.cli.tables import tables
@@ -28,7 +29,7 @@ def _root() -> None:
     """Keep verbs as sub-commands even while there is one only."""
 
 
-for verb in (doctor, calibrate, tile, signoff, train, evaluate, sweep, demo):
+for verb in (doctor, calibrate, tile, signoff, train, evaluate, sweep, report, demo):
     app.command()(verb)
 app.add_typer(devices, name="devices")
 app.add_typer(netlist, name="netlist")

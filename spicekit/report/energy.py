@@ -1,8 +1,8 @@
 """Energy, time and area of a network as tables of text."""
 
-from spicekit.evaluate.account import ASSUMPTIONS, NOT_COUNTED, Account
-from spicekit.evaluate.energy import Estimate, conduction_time, conversion_time, resolution
-from spicekit.provenance import JsonDict
+from spicekit.config import parse
+from spicekit.evaluate.account import Account
+from spicekit.report.records import Change, Constant, Costs, Figures
 from spicekit.report.sheets import Sheet
 from spicekit.units import engineering
 
@@ -13,97 +13,105 @@ SHOWN = 0.005  # of an energy, time or area: below it a constant's effect is not
 
 def energy_sheets(account: Account) -> list[Sheet]:
     """Totals against the first run, their parts, the layers, what each constant does, and what is assumed."""
-    return [_totals(account), _parts(account), *_layers(account), _response(account), _assumptions(account)]
+    return cost_sheets(parse(Costs, account.record(), source="energy_sheets"))
 
 
-def _totals(account: Account) -> Sheet:
-    design, circuit = account.design, account.circuit
-    rows = []
-    for mitigation, whole in account.totals.items():
-        change, even = account.changes[mitigation], account.break_even(mitigation)
-        rows.append(
-            (
-                mitigation,
-                engineering(whole.total_energy, "J"),
-                _change(change["energy"]),
-                engineering(whole.overhead, "J"),
-                "-" if even is None else f"x {even:.2f}",
-                engineering(whole.time, "s"),
-                _change(change["time"]),
-                _area(whole.total_area),
-                _change(change["area"]),
-            )
+def cost_sheets(costs: Costs) -> list[Sheet]:
+    """The same of a result that was kept."""
+    return [_totals(costs), _parts(costs), *_layers(costs), _response(costs), _assumptions(costs)]
+
+
+def _totals(costs: Costs) -> Sheet:
+    rows = tuple(
+        (
+            run.mitigation,
+            engineering(run.energy, "J"),
+            _change(run.change.energy),
+            engineering(run.overhead, "J"),
+            "-" if run.break_even is None else f"x {run.break_even:.2f}",
+            engineering(run.time, "s"),
+            _change(run.change.time),
+            _area(run.area),
+            _change(run.change.area),
         )
+        for run in costs.runs
+    )
     title = (
-        f"energy, time and area for one image\na column settles in {engineering(circuit.settling, 's')}, "
-        f"{resolution(design)} bits take {engineering(conversion_time(design), 's')}, "
-        f"it conducts for {engineering(conduction_time(circuit, design), 's')}\n"
+        f"energy, time and area for one image\na column settles in {engineering(costs.settling, 's')}, "
+        f"{costs.converter_bits} bits take {engineering(costs.conversion_time, 's')}, "
+        f"it conducts for {engineering(costs.conduction_time, 's')}\n"
         "even at: times which the bit lines would have to take what they do, for BinSparX to save nothing"
     )
     head = ("BinSparX", "energy", "", "of it BinSparX", "even at", "time", "", "area", "")
-    return Sheet(title, head, tuple(rows))
+    return Sheet(title, head, rows)
 
 
-def _parts(account: Account) -> Sheet:
+def _parts(costs: Costs) -> Sheet:
     """Shares are also what a total moves by, relative to a part's own move."""
-    runs = account.totals
-    names = dict.fromkeys(name for whole in runs.values() for name in (*whole.energy, *whole.area))
+    names = dict.fromkeys(name for run in costs.runs for name in (*run.energy_parts, *run.area_parts))
     rows = tuple(
         (
             name,
-            *(_share(whole.energy.get(name), whole.total_energy) for whole in runs.values()),
-            *(_share(whole.area.get(name), whole.total_area) for whole in runs.values()),
+            *(_share(run.energy_parts.get(name), run.energy) for run in costs.runs),
+            *(_share(run.area_parts.get(name), run.area) for run in costs.runs),
         )
         for name in names
     )
+    runs = [run.mitigation for run in costs.runs]
     head = ("part of", *(f"energy, {run}" for run in runs), *(f"area, {run}" for run in runs))
     return Sheet("where it goes: a part that doubles raises the total by its share", head, rows)
 
 
-def _layers(account: Account) -> list[Sheet]:
-    sheets = []
-    for mitigation in account.events:
-        rows = tuple(
-            (name, *_figures(layer), engineering(layer.energy.get("bit lines", 0.0), "J"))
-            for name, layer in account.layers(mitigation).items()
+def _layers(costs: Costs) -> list[Sheet]:
+    head = ("layer", "energy", "time", "area", "bit lines' energy")
+    return [
+        Sheet(
+            f"layers, BinSparX {run.mitigation}",
+            head,
+            tuple((name, *_figures(layer)) for name, layer in run.layers.items()),
         )
-        head = ("layer", "energy", "time", "area", "bit lines' energy")
-        sheets.append(Sheet(f"layers, BinSparX {mitigation}", head, rows))
-    return sheets
+        for run in costs.runs
+    ]
 
 
-def _response(account: Account) -> Sheet:
-    runs = list(account.events)
-    first, last = runs[0], runs[-1]
-    usual = account.changes[last]
+def _response(costs: Costs) -> Sheet:
+    first, last = costs.runs[0].mitigation, costs.runs[-1].mitigation
+    usual, none = costs.runs[-1].change, Change(energy=0, time=0, area=0)
     rows = []
-    for what, effect in account.response().items():
-        alone, compared = effect["first_run"], effect["runs"][last]
-        if _differ(alone, dict.fromkeys(KINDS, 0.0)) or _differ(compared, usual):
-            rows.append((what, *(_change(changes[kind]) for changes in (alone, compared) for kind in KINDS)))
+    for what, effect in costs.response.items():
+        alone, compared = effect.first_run, effect.runs[last]
+        if _differ(alone, none) or _differ(compared, usual):
+            changes = (*_values(alone), *_values(compared))
+            rows.append((what, *map(_change, changes)))
     head = ("if", *(f"{kind}, {run}" for run in (first, last) for kind in KINDS))
     title = (
         f"what each constant does: to {first}, and to {last} against {first} "
-        f"({', '.join(_change(usual[kind]) for kind in KINDS)} as it is); effects below {SHOWN:.1%} are not shown"
+        f"({', '.join(map(_change, _values(usual)))} as it is); effects below {SHOWN:.1%} are not shown"
     )
     return Sheet(title, head, tuple(rows))
 
 
-def _assumptions(account: Account) -> Sheet:
-    sheet = account.design.costs.sheet()
-    rows = [(name, _value(entry["value"]), str(entry["source"])) for name, entry in sheet.items()]
-    rows += [("always", "", text) for text in ASSUMPTIONS]
-    rows += [("not counted", "", text) for text in NOT_COUNTED]
+def _assumptions(costs: Costs) -> Sheet:
+    rows = [(name, _value(constant), str(constant.source)) for name, constant in costs.constants.items()]
+    rows += [("always", "", text) for text in costs.assumptions]
+    rows += [("not counted", "", text) for text in costs.not_counted]
     return Sheet("constants and assumptions", ("constant", "value", "source"), tuple(rows))
 
 
-def _differ(changes: JsonDict, others: JsonDict) -> bool:
-    pairs = ((changes[kind], others[kind]) for kind in KINDS)
-    return any(None not in pair and abs(pair[0] - pair[1]) >= SHOWN for pair in pairs)
+def _values(change: Change) -> tuple[float | None, ...]:
+    return change.energy, change.time, change.area
 
 
-def _figures(whole: Estimate) -> tuple[str, str, str]:
-    return engineering(whole.total_energy, "J"), engineering(whole.time, "s"), _area(whole.total_area)
+def _differ(changes: Change, others: Change) -> bool:
+    return any(
+        one is not None and other is not None and abs(one - other) >= SHOWN
+        for one, other in zip(_values(changes), _values(others), strict=True)
+    )
+
+
+def _figures(whole: Figures) -> tuple[str, ...]:
+    bit_lines = engineering(whole.energy_parts.get("bit lines", 0.0), "J")
+    return engineering(whole.energy, "J"), engineering(whole.time, "s"), _area(whole.area), bit_lines
 
 
 def _area(value: float) -> str:
@@ -118,7 +126,8 @@ def _share(part: float | None, whole: float) -> str:
     return "" if part is None or not whole else f"{part / whole:.1%}"
 
 
-def _value(value: object) -> str:
+def _value(constant: Constant) -> str:
+    value = constant.value
     return (
         f"{value:.4g}"
         if isinstance(value, float)

@@ -1,16 +1,44 @@
 """Pictures of evaluations; the only module of reports that knows matplotlib."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from spicekit.evaluate.evaluation import Evaluation
+from spicekit.evaluate.tiled import Mitigation
 from spicekit.files import write_atomically
 
 
-def accuracy_picture(evaluations: Mapping[tuple[str, str], Evaluation], path: Path) -> None:
+class Carried(Protocol):
+    """What reads carry, as far as the picture shows it."""
+
+    @property
+    def current(self) -> float: ...
+
+
+class Ran(Protocol):
+    """A network on tiles, with one mitigation."""
+
+    @property
+    def mitigation(self) -> Mitigation: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def total(self) -> Carried: ...
+
+
+class Evaluated(Protocol):
+    """A network at a design point, evaluated now or read from a file."""
+
+    @property
+    def software(self) -> float: ...
+    @property
+    def runs(self) -> Sequence[Ran]: ...
+
+
+def accuracy_picture(evaluations: Mapping[tuple[str, str], Evaluated], path: Path) -> None:
     """A PNG with the accuracy of every run beside the software's, and the current that its reads carry.
 
     `evaluations` are keyed by network and design point.
@@ -41,10 +69,15 @@ def accuracy_picture(evaluations: Mapping[tuple[str, str], Evaluation], path: Pa
     accuracy.set(ylabel="accuracy, %", ylim=(0, 108))
     accuracy.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=2, frameon=False)
     current.set(ylabel="mean current of a read, uA")
-    current.set_xticks(places, [f"{network}\n{point}" for network, point in evaluations])
+    current.set_xticks(places, [literal(f"{network}\n{point}") for network, point in evaluations])
     for axes in (accuracy, current):
         axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_atomically(path, buffer.getvalue())
+
+
+def literal(text: str) -> str:
+    """Text that matplotlib shows as it is, whatever is in it."""
+    return text.replace("$", r"\$")

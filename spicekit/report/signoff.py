@@ -1,16 +1,38 @@
 """Sign-offs on the terminal and as pictures."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from spicekit.evaluate.signoff import SignOff
+from spicekit.evaluate.design import Limits
+from spicekit.evaluate.signoff import Deviation
 from spicekit.files import write_atomically
+from spicekit.report.pictures import literal
 from spicekit.report.sheets import Sheet
 
 FLOOR = 1e-7  # LSB, left edge of the picture; errors below it are drawn there
 
 
-def sign_off_sheet(result: SignOff) -> Sheet:
+class Limited(Protocol):
+    """A design, as far as a sign-off shows it."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+
+class Found(Protocol):
+    """A sign-off, made or read."""
+
+    @property
+    def design(self) -> Limited: ...
+    @property
+    def passed(self) -> bool: ...
+    @property
+    def deviations(self) -> Sequence[Deviation]: ...
+
+
+def sign_off_sheet(result: Found) -> Sheet:
     """Errors against ngspice, a row for each kind of vector and engine."""
     head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
     rows = tuple(
@@ -30,7 +52,7 @@ def sign_off_sheet(result: SignOff) -> Sheet:
     )
 
 
-def sign_off_picture(result: SignOff, path: Path) -> None:
+def sign_off_picture(result: Found, path: Path) -> None:
     """A PNG: rms, 99 % and worst error of each engine for every kind of vector, beside the limits."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -51,7 +73,7 @@ def sign_off_picture(result: SignOff, path: Path) -> None:
                 label = f"limit of {figure_of_merit}"
                 axes.axvline(bound[figure_of_merit], color=f"C{color}", linestyle="--", label=label)
         axes.set(title=engine, xlabel="error, LSB", xscale="log", xlim=(FLOOR / 2, 2))
-        axes.set_yticks(range(len(kinds)), kinds)
+        axes.set_yticks(range(len(kinds)), list(map(literal, kinds)))
         axes.set_ylim(len(kinds) - 0.5, -0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)

@@ -9,6 +9,7 @@ import numpy as np
 
 from spicekit.files import write_atomically
 from spicekit.provenance import JsonDict
+from spicekit.report.pictures import literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +29,9 @@ def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     axes = figure.subplots()
     for network, mitigation in dict.fromkeys((row["run.network"], row["run.mitigation"]) for row in done):
         own = [row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)]
-        axes.plot(*_coordinates(own), "o", alpha=0.7, label=f"{Path(network).stem}, {_flips(mitigation)}")
+        axes.plot(
+            *_coordinates(own), "o", alpha=0.7, label=literal(f"{Path(network).stem}, {_flips(mitigation)}")
+        )
     axes.plot(
         *_coordinates(pareto_front(done)),
         "o-",
@@ -68,19 +71,24 @@ def accuracy_picture(rows: Sequence[JsonDict], path: Path) -> bool:
 
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     axes = figure.subplots()
-    split = [name for name in _SPLIT if len({row[name] for row in done}) > 1]
-    kinds: dict[str, list[JsonDict]] = {}
-    for row in done:
-        what = [Path(str(row[name])).stem for name in split]
-        kinds.setdefault(", ".join([*what, _flips(row["run.mitigation"])]), []).append(row)
-    for place, (kind, own) in enumerate(kinds.items()):
-        own.sort(key=lambda row: row["nf"])
+    for place, (kind, found) in enumerate(by_kind(done).items()):
+        own = sorted(found, key=lambda row: row["nf"])
         values = [100 * row["nf"] for row in own], [100 * row["accuracy"] for row in own]
-        axes.plot(*values, "osD^vP*X"[place % 8], alpha=0.7, label=kind)
+        axes.plot(*values, "osD^vP*X"[place % 8], alpha=0.7, label=literal(kind))
     axes.set(xlabel="non-ideality factor, %", ylabel="accuracy, %", xlim=(0, None), ylim=(0, 105))
     figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize=8)
     _save(figure, axes, path)
     return True
+
+
+def by_kind(rows: Sequence[JsonDict]) -> dict[str, list[JsonDict]]:
+    """Rows by mitigation and, where they differ in it, network, cell and converter reference."""
+    split = [name for name in _SPLIT if len({row[name] for row in rows}) > 1]
+    kinds: dict[str, list[JsonDict]] = {}
+    for row in rows:
+        what = [Path(str(row[name])).stem for name in split]
+        kinds.setdefault(", ".join([*what, _flips(row["run.mitigation"])]), []).append(row)
+    return kinds
 
 
 _SPLIT = ("run.network", "tile.cell", "converter.reference")
@@ -107,11 +115,11 @@ def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     for place, effect in enumerate(reversed(effects.values())):
         axes.plot([100 * mean for mean in effect.values()], [place] * len(effect), "o-", color="C0")
         for index, (mean, values) in enumerate(_close_together(effect, 0.08 * span)):
-            text, offset = ", ".join(map(_label, values)), (0, -14 if index % 2 else 6)
+            text, offset = literal(", ".join(map(label, values))), (0, -14 if index % 2 else 6)
             axes.annotate(
                 text, (100 * mean, place), offset, textcoords="offset points", ha="center", fontsize=8
             )
-    axes.set_yticks(range(len(effects)), [name.replace(", ", "\n") for name in reversed(effects)])
+    axes.set_yticks(range(len(effects)), [literal(name.replace(", ", "\n")) for name in reversed(effects)])
     mean = 100 * float(np.mean([row["accuracy"] for row in done]))
     axes.axvline(mean, color="0.8", zorder=0)
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
@@ -133,9 +141,10 @@ def _close_together(effect: Mapping[Any, float], distance: float) -> list[tuple[
     return [((effect[group[0]] + effect[group[-1]]) / 2, group) for group in groups]
 
 
-def _label(value: Any) -> str:
+def label(value: Any) -> str:
+    """A parameter's value, or those of parameters that change together."""
     if isinstance(value, tuple):
-        return " / ".join(map(_label, value))
+        return " / ".join(map(label, value))
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

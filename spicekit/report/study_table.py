@@ -1,4 +1,4 @@
-"""A study's rows as a Markdown table: what varies, and what came of it."""
+"""A study's rows as tables, for reports and as Markdown: what varies, and what came of it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,36 +7,50 @@ from typing import Any
 
 from spicekit.evaluate.energy import Estimate
 from spicekit.provenance import JsonDict
+from spicekit.report.sheets import Sheet
 
-_RESULTS = {
+RESULTS = {
     "software, %": ("software_accuracy", 100, ".1f"),
     "tiles, %": ("accuracy", 100, ".1f"),
     "ON cells of a read": ("partial_sum", 1, ".2f"),
     "NF, %": ("nf", 100, ".1f"),
     "bit lines, uJ": ("energy", 1e6, ".2f"),
 }
+"""Heads of columns; what of a row they show, in which unit."""
 
 
 def results_table(rows: Sequence[JsonDict]) -> str:
+    """`results_sheet` as Markdown."""
+    return _markdown(results_sheet(rows))
+
+
+def results_sheet(rows: Sequence[JsonDict]) -> Sheet:
     """One line for each point: the parameters that differ between points, then the results.
 
     A point that failed says so in place of its results.
     """
     names = varying(rows)
-    lines = [[*names, *_RESULTS]]
+    lines = []
     for row in rows:
         results = (
-            [row["fault"]] + [""] * (len(_RESULTS) - 1)
+            [row["fault"]] + [""] * (len(RESULTS) - 1)
             if row["fault"]
-            else [format(scale * row[key], form) for key, scale, form in _RESULTS.values()]
+            else [format(scale * row[key], form) for key, scale, form in RESULTS.values()]
         )
-        lines.append([*(_text(row[name]) for name in names), *results])
-    return _markdown(lines)
+        lines.append((*(shown(row[name]) for name in names), *results))
+    return Sheet("results", (*names, *RESULTS), tuple(lines))
 
 
 def accuracy_table(
     rows: Sequence[JsonDict], *, across: str = "run.mitigation", pooled: str | None = None
 ) -> str:
+    """`accuracy_sheet` as Markdown."""
+    return _markdown(accuracy_sheet(rows, across=across, pooled=pooled))
+
+
+def accuracy_sheet(
+    rows: Sequence[JsonDict], *, across: str = "run.mitigation", pooled: str | None = None
+) -> Sheet:
     """Accuracy in %, a column for each value of one parameter, a line for each combination of the others.
 
     Parameters
@@ -47,18 +61,14 @@ def accuracy_table(
     pooled : str, optional
         A parameter whose values are samples, such as a seed: their mean and standard deviation are shown.
     """
-    columns = list(dict.fromkeys(_text(row[across]) for row in rows))
+    columns = list(dict.fromkeys(shown(row[across]) for row in rows))
     names = [name for name in varying(rows) if name not in (across, pooled)]
     found: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for row in rows:
-        line = found.setdefault(tuple(_text(row[name]) for name in names), {})
-        line.setdefault(_text(row[across]), []).append(100 * row["accuracy"])
-    return _markdown(
-        [
-            [*names, *columns],
-            *([*place, *(_spread(line.get(name, [])) for name in columns)] for place, line in found.items()),
-        ]
-    )
+        line = found.setdefault(tuple(shown(row[name]) for name in names), {})
+        line.setdefault(shown(row[across]), []).append(100 * row["accuracy"])
+    lines = ((*place, *(_spread(line.get(name, [])) for name in columns)) for place, line in found.items())
+    return Sheet("accuracy in %", (*names, *columns), tuple(lines))
 
 
 def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") -> str:
@@ -74,7 +84,7 @@ def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") 
     names = [name for name in varying(rows) if name != compared]
     plain = _plain(rows, names, compared)
     layers = list(json.loads(rows[0]["layers"]))
-    lines = [[*names, compared, *layers, "all"]]
+    lines = []
     for row in rows:
         before = plain.get(_place(row, names))
         if before is None or row is before:
@@ -82,9 +92,9 @@ def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") 
         own, other = json.loads(row["layers"]), json.loads(before["layers"])
         changes = [own[name]["partial_sum"] / other[name]["partial_sum"] - 1 for name in layers]
         changes.append(row["partial_sum"] / before["partial_sum"] - 1)
-        place = [_text(row[name]) for name in (*names, compared)]
-        lines.append([*place, *(f"{100 * change:+.1f} %" for change in changes)])
-    return _markdown(lines)
+        place = [shown(row[name]) for name in (*names, compared)]
+        lines.append((*place, *(f"{100 * change:+.1f} %" for change in changes)))
+    return _markdown(Sheet("", (*names, compared, *layers, "all"), tuple(lines)))
 
 
 def costs_table(
@@ -114,7 +124,7 @@ def costs_table(
         "area, mm2",
         "change",
     )
-    lines = [[*names, compared, *head]]
+    lines = []
     for row in rows:
         before = plain.get(_place(row, names), row)
         own, other = found[id(row)], found[id(before)]
@@ -126,8 +136,8 @@ def costs_table(
         parts = [own.energy.get("bit lines", 0.0), own.overhead]
         figures = [f"{1e6 * energy:.3g}", *(f"{100 * part / energy:.1f} %" for part in parts), changes[0]]
         figures += [f"{1e6 * time:.3g}", changes[1], f"{1e6 * area:.3g}", changes[2]]
-        lines.append([*(_text(row[name]) for name in (*names, compared)), *figures])
-    return _markdown(lines)
+        lines.append((*(shown(row[name]) for name in (*names, compared)), *figures))
+    return _markdown(Sheet("", (*names, compared, *head), tuple(lines)))
 
 
 def varying(rows: Sequence[JsonDict]) -> list[str]:
@@ -155,10 +165,11 @@ def _spread(values: Sequence[float]) -> str:
     return f"{mean(values):.1f} +- {stdev(values):.1f} ({len(values)})"
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for people."""
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)) + "\n"
+def _markdown(sheet: Sheet) -> str:
+    lines = (sheet.head, ["---"] * len(sheet.head), *sheet.rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,0 +1,396 @@
+"""`spicekit report` as a user meets it: a page of each kind of result, and what is none."""
+
+import base64
+import csv
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from spicekit.cli.app import app
+from spicekit.errors import BadInput, BadTable
+from spicekit.provenance import JsonDict
+from spicekit.resources import shipped_folder
+from spicekit.study.results import write_rows
+
+HOSTILE = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&$\\frac$"
+FIGURES = {
+    "reads": 10.0,
+    "partial_sum": 4.0,
+    "current": 2e-4,
+    "ideal_current": 3e-4,
+    "nf": 0.25,
+    "energy": 1e-9,
+}
+FAULT = "SpiceFailed: no"
+
+
+def made(result: Path, out: Path) -> None:
+    """Runs the verb; its failure is raised."""
+    done = CliRunner().invoke(app, ["report", str(result), "--out", str(out)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    written = [Path(line) for line in done.output.splitlines()]
+    assert written[:2] == [out, out.with_suffix(".csv")]
+    assert {path.name for path in out.parent.glob(f"{out.stem}*")} == {path.name for path in written}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text as a browser would find them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(path.read_text("ascii"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def check_self_contained(page: Page) -> None:
+    """One script and one style, which the policy knows by their hashes; nothing else runs or is fetched."""
+    assert [len(page.all(tag)) for tag in ("script", "style", "link", "iframe", "object", "base")] == [
+        1,
+        1,
+        0,
+        0,
+        0,
+        0,
+    ]
+    (policy,) = [str(tag["content"]) for tag in page.all("meta") if "http-equiv" in tag]
+    assert policy.startswith("default-src 'none'; ")
+    hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in page.texts}
+    assert set(re.findall(r"sha256-([^']+)", policy)) <= hashes
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert all(str(tag["src"]).startswith("data:image/png;base64,") for tag in page.all("img"))
+    assert all(str(tag["href"]).startswith("#row-") for tag in page.all("a"))
+
+
+def point(active: int, mitigation: str, accuracy: float, **other: object) -> JsonDict:
+    row = {"tile.rows": 64, "tile.rows_active": active, "tile.cell": "8t-sram", "converter.reference": "unit"}
+    row |= {"run.network": "vgg-small", "run.mitigation": mitigation}
+    row |= {
+        **FIGURES,
+        "images": 10,
+        "accuracy": accuracy,
+        "software_accuracy": 1.0,
+        "layers": "{}",
+        "seconds": 1.0,
+    }
+    row |= {
+        "fault": "",
+        "key": "0",
+        "table": "8t",
+        "table_sha256": "aa",
+        "ngspice": "39",
+        "weights_sha256": "bb",
+    }
+    return {**row, "spicekit": "0.1.0", "code_sha256": "cc", **other}
+
+
+ROWS = [
+    point(16, "none", 0.5, energy=2e-6),
+    point(16, "both", 0.9, energy=1e-6),
+    point(64, "none", 0.1, energy=3e-6),
+]
+FAILED = {**point(64, "both", 0.0), **dict.fromkeys((*FIGURES, "images", "accuracy", "software_accuracy"))}
+
+
+def study(folder: Path, rows: list[JsonDict]) -> Path:
+    write_rows(rows, folder / "results.parquet", origin={})
+    return folder
+
+
+def evaluation() -> JsonDict:
+    runs = [
+        {
+            "mitigation": mitigation,
+            "accuracy": accuracy,
+            **FIGURES,
+            "partial_sum_reduction": 0.0,
+            "energy_change": 0.0,
+            "layers": {"conv2": FIGURES},
+        }
+        for mitigation, accuracy in (("none", 0.5), ("both", 0.875))
+    ]
+    return {
+        "design": {"tile": {"rows": 64}},
+        "images": 8,
+        "accuracy_software": 1.0,
+        "accuracy_ideal": 1.0,
+        "runs": runs,
+        "assumptions": ["a read takes 1 ns"],
+        "provenance": {"spicekit": "0.1.0", "network": "vgg-small", "table_origin": {"ngspice": "39"}},
+    }
+
+
+def costs() -> JsonDict:
+    figures = {"energy": 4e-9, "time": 1e-6, "area": 1e-9}
+    parts = {"energy_parts": {"bit lines": 3e-9, "converter": 1e-9}, "area_parts": {"cells": 1e-9}}
+    change = {"energy": 0.0, "time": 0.0, "area": 0.0}
+    run = {**figures, **parts, "change": change, "overhead": 0.0, "break_even": None}
+    return {
+        "settling": 2e-11,
+        "conversion_time": 8e-10,
+        "conduction_time": 8e-10,
+        "converter_bits": 7,
+        "constants": {"flips": {"value": "pipelined", "source": "Assumed."}},
+        "assumptions": [],
+        "not_counted": [],
+        "runs": [
+            {**run, "mitigation": name, "layers": {"conv2": {**figures, **parts}}}
+            for name in ("none", "both")
+        ],
+        "response": {"flips = x": {"first_run": change, "runs": {"none": change, "both": change}}},
+    }
+
+
+def sign_off() -> JsonDict:
+    errors = {"reads": 512, "worst": 0.01234, "p99": 0.005, "rms": 0.002, "codes_differ": 0.0}
+    return {
+        "design": {"tile": {"rows": 64}, "limits": {"exact_worst": 0.01}},
+        "table": "aa",
+        "passed": False,
+        "faults": ["adversarial, exact: worst 0.01234, limit 0.01"],
+        "vectors": 16,
+        "failures": [],
+        "deviations": [{"kind": "adversarial", "engine": engine, **errors} for engine in ("exact", "fast")],
+        "provenance": {"ngspice": "39"},
+    }
+
+
+COMPARISON = {
+    "device": "nmos-rvt",
+    "process": "tt",
+    "figure": "idsat",
+    "measured": 4.5e-5,
+    "target": 4.0e-5,
+    "deviation": 0.125,
+    "within": False,
+}
+
+
+def kept(folder: Path, record: object) -> Path:
+    path = folder / "some-result"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_study_has_its_points_in_a_chart_and_a_table(tmp_path):
+    made(study(tmp_path, [*ROWS, {**FAILED, "fault": FAULT}]), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    marks = {(float(tag["data-x"]), float(tag["data-y"])) for tag in page.all("circle")}
+    assert marks == {(2.0, 50.0), (1.0, 90.0), (3.0, 10.0)}
+    (line,) = page.all("polyline")
+    assert line["data-corners"] == "1.0,90.0"  # which beats the others in both
+    links = [tag["href"] for tag in page.all("a")]
+    assert set(links) == {"#row-0", "#row-1", "#row-2"} <= {f"#{tag.get('id')}" for tag in page.all("tr")}
+    assert {"tile.rows_active", "50.0", FAULT, "vgg-small", "aa", "bb", "cc", "39"} <= set(page.texts)
+    assert (tmp_path / "page-sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    table = rows_of(tmp_path / "page.csv")
+    assert [row["accuracy"] for row in table] == ["0.5", "0.9", "0.1", ""]
+    assert {row["weights_sha256"] for row in table} == {"bb"}
+
+
+def test_a_study_whose_points_all_failed_says_why(tmp_path):
+    made(study(tmp_path, [{**FAILED, "fault": FAULT}]), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    assert FAULT in page.texts
+    assert not page.all("circle")
+
+
+def test_a_study_may_have_one_point(tmp_path):
+    made(study(tmp_path, ROWS[:1]), tmp_path / "page.html")
+    assert len(Page(tmp_path / "page.html").all("circle")) == 1
+
+
+def test_a_study_that_runs_has_no_page_yet(tmp_path):
+    (tmp_path / "jobs.jsonl").write_text("{}\n{}\n")
+    with pytest.raises(BadInput, match="not finished: 2 jobs are"):
+        made(tmp_path, tmp_path / "page.html")
+
+
+def test_an_evaluation_shows_its_runs_layers_cost_and_fidelity(tmp_path):
+    compared = {"images": 1, "correlation": 0.999, "worst_logit": 0.1, "predictions_differ": 0}
+    compared |= {"codes": 1000, "codes_differ": 3}
+    record = {**evaluation(), "signed_off": True, "costs": costs(), "fidelity": {"both": compared}}
+    made(kept(tmp_path, record), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    assert {"50.0%", "87.5%", "conv2", "4 nJ", "75.0%", "0.999000", "a read takes 1 ns"} <= set(page.texts)
+    assert {"tile.rows", "table_origin.ngspice"} <= set(page.texts)
+    assert [row["accuracy"] for row in rows_of(tmp_path / "page.csv")] == ["0.5", "0.875"]
+
+
+def test_a_demo_shows_every_evaluation(tmp_path):
+    both = [{**evaluation(), "network": name, "point": "heavy"} for name in ("vgg-small", "resnet18")]
+    made(kept(tmp_path, {"evaluations": both, "provenance": {}}), tmp_path / "page.html")
+    assert [row["network"] for row in rows_of(tmp_path / "page.csv")] == ["vgg-small"] * 2 + ["resnet18"] * 2
+
+
+def test_a_sign_off_shows_its_verdict_and_its_limits(tmp_path):
+    made(kept(tmp_path, sign_off()), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    assert {"NOT signed off", "adversarial, exact: worst 0.01234, limit 0.01", "0.012"} <= set(page.texts)
+    assert [row["worst"] for row in rows_of(tmp_path / "page.csv")] == ["0.01234"] * 2
+    assert (tmp_path / "page-signoff.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_cards_are_shown_against_their_targets(tmp_path):
+    made(kept(tmp_path, [COMPARISON]), tmp_path / "page.html")
+    assert {"nmos-rvt", "idsat, uA", "45", "40", "+12.5%", "NO"} <= set(Page(tmp_path / "page.html").texts)
+
+
+def test_a_table_is_drawn_and_listed(tmp_path):
+    table = next(shipped_folder("calibration").glob("8t-sram-tt*.h5"))
+    made(table, tmp_path / "page.html")
+    check_self_contained(Page(tmp_path / "page.html"))
+    with h5py.File(table) as file:
+        points = max(np.prod(data.shape, dtype=int) for data in file.values())
+    assert len(rows_of(tmp_path / "page.csv")) == points
+
+
+def test_a_damaged_table_is_refused(tmp_path):
+    table = tmp_path / "table.h5"
+    table.write_bytes(next(shipped_folder("calibration").glob("8t-sram-tt*.h5")).read_bytes()[:2000])
+    with pytest.raises(BadTable, match="not a readable"):
+        made(table, tmp_path / "page.html")
+
+
+def tile(folder: Path, **other: object) -> Path:
+    origin = json.dumps({"engine": "exact", "spec": {"rows": 64}, "table": "aa"})
+    arrays = {"current": [[1e-6, 3e-6], [3e-6, 3e-6]], "partial_sum": np.ones((2, 2)), "lsb": 1e-6}
+    with open(folder / "some-result", "wb") as file:
+        np.savez(file, **{**arrays, "provenance": origin, **other})
+    return folder / "some-result"
+
+
+def test_currents_of_a_tile_are_shown_by_column(tmp_path):
+    made(tile(tmp_path), tmp_path / "page.html")
+    assert {"exact", "1 uA", "2 uA", "3 uA"} <= set(Page(tmp_path / "page.html").texts)
+    assert [float(row["current"]) for row in rows_of(tmp_path / "page.csv")] == [1e-6, 3e-6, 3e-6, 3e-6]
+
+
+@pytest.mark.parametrize("kind", ["study", "evaluation", "sign-off", "cards", "tile"])
+def test_hostile_text_is_shown_and_never_markup(tmp_path, kind):
+    if kind == "study":
+        names = {"run.network": HOSTILE, "tile.cell": HOSTILE, f"tile.{HOSTILE}": 1, "table": HOSTILE}
+        path = study(tmp_path, [{**row, **names} for row in (*ROWS, {**FAILED, "fault": HOSTILE})])
+    elif kind == "evaluation":
+        record = {
+            **evaluation(),
+            "assumptions": [HOSTILE],
+            "provenance": {"network": HOSTILE, HOSTILE: [HOSTILE]},
+        }
+        record["runs"][0]["layers"] = {HOSTILE: FIGURES}
+        path = kept(tmp_path, record)
+    elif kind == "sign-off":
+        record = {**sign_off(), "faults": [HOSTILE], "provenance": {HOSTILE: HOSTILE}}
+        record["deviations"][0]["kind"] = HOSTILE
+        path = kept(tmp_path, record)
+    elif kind == "cards":
+        path = kept(tmp_path, [{**COMPARISON, "device": HOSTILE}])
+    else:
+        origin = {"engine": HOSTILE, "spec": {}, "table": HOSTILE}
+        path = tile(tmp_path, provenance=json.dumps(origin))
+    made(path, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    assert any(HOSTILE in text for text in page.texts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "not JSON",
+        "[" * 100_000,
+        "{}",
+        "[]",
+        "[1]",
+        '{"runs": []}',
+        '\ufeff{"runs": []}',
+        json.dumps({**evaluation(), "runs": []}),
+        json.dumps({**evaluation(), "images": "8"}),
+        json.dumps({**evaluation(), "costs": {**costs(), "response": {"x": {"first_run": {}, "runs": {}}}}}),
+        json.dumps({**sign_off(), "deviations": [{"kind": "x"}]}),
+        json.dumps({**evaluation(), "provenance": {"x": "\ud800"}}),
+        json.dumps([{**COMPARISON, "figure": "colour"}]),
+    ],
+)
+def test_what_is_no_result_is_refused_and_leaves_nothing(tmp_path, content):
+    path = tmp_path / "some-result"
+    path.write_text(content)
+    with pytest.raises(BadInput, match="some-result"):
+        made(path, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"a": 1}],
+        [{**ROWS[0], "accuracy": "high"}],
+        [{**ROWS[0], "accuracy": None}],
+        [{**ROWS[0], "energy": float("nan")}],
+        [{**ROWS[0], "run.network": None}],
+        [{**ROWS[0], "tile.rows": [1, 2]}],
+        [{**ROWS[0], "tile.cell": b"\xff"}],
+    ],
+)
+def test_a_parquet_file_that_is_no_study_is_refused(tmp_path, rows):
+    path = study(tmp_path, rows) / "results.parquet"
+    with pytest.raises(BadInput, match=r"results\.parquet"):
+        made(path, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"PAR1 and more", b"PK and more"])
+def test_a_torn_file_is_refused(tmp_path, content):
+    (tmp_path / "torn").write_bytes(content)
+    with pytest.raises(BadInput, match="torn"):
+        made(tmp_path / "torn", tmp_path / "page.html")
+
+
+@pytest.mark.parametrize(
+    "other", [{"current": np.zeros(3)}, {"lsb": np.zeros(2)}, {"provenance": "{"}, {"provenance": "{}"}]
+)
+def test_an_archive_that_holds_no_currents_is_refused(tmp_path, other):
+    with pytest.raises(BadInput, match="some-result"):
+        made(tile(tmp_path, **other), tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("out", ["page", "page.pdf", "nowhere/page.html"])
+def test_a_page_that_cannot_be_written_is_refused_first(tmp_path, out):
+    with pytest.raises(BadInput, match="--out"):
+        made(tmp_path / "missing", tmp_path / out)
+
+
+def test_a_folder_without_a_result_or_with_several_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="got one without"):
+        made(tmp_path, tmp_path / "page.html")
+    for name in ("signoff.json", "demo.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(BadInput, match="several results"):
+        made(tmp_path, tmp_path / "page.html")
