@@ -1,10 +1,11 @@
-"""FAST engine on a GPU, in torch: reads counted by matrix products, codes looked up as in the compiled engine.
+"""FAST engine on a GPU, in torch: reads counted by matrix products, the compiled engine's codes made of them.
 
 What the surrogate wants of a read is linear in the bits applied to it. For up to 16 rows it is the pattern of ON cells
 as a number, the bits times powers of two where the column stores a one; for more, the number of ON cells and the sums
 of their running numbers over each byte. One matrix product gives it for all columns of a tile. All are whole numbers
-below 2^24, or in half precision up to 2^11, hence exact in whatever order they are added; what follows are the
-operations of `block_kernels` in their order. So codes are the compiled engine's, bit for bit.
+below 2^24, or in half precision up to 2^11, hence exact in whatever order they are added. A pattern's code stands in a
+table, which the factored form has filled where it is in use; for more rows, what follows are the operations of
+`block_kernels` in their order. So codes are the compiled engine's, bit for bit.
 """
 
 from dataclasses import dataclass

@@ -3,16 +3,17 @@
 Words are ordered [.., group, tile]: the reads of one group of rows share a table and are neighbours. `words` says which
 bit is which row.
 
-Up to 16 rows, a read is looked up by its pattern. One index holds all that decides its signed code: bits 0..m-1 the
-pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied where
-leakage makes it matter.
+Up to 16 rows, most reads are in `pattern_kernels`, in factored form. Where that is not close enough, or thresholds are
+not equally spaced, a read is looked up here by its pattern. One index holds all that decides its signed code: bits
+0..m-1 the pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied
+where leakage makes it matter.
 
 More rows are in `block_kernels`.
 
-Where cells or converters are not all alike, the codes cannot be looked up: the current is shifted by the deviations of
-the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise is a hash of what
-it belongs to. These are single-precision numbers, each computed alone and added in one order, so that again results do
-not depend on the order of work.
+Where converters are not all alike, or cells are not and the factored form does not hold, a read's current is shifted by
+the deviations of the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise
+is a hash of what it belongs to. These are single-precision numbers, each computed alone and added in one order, so that
+again results do not depend on the order of work.
 """
 
 from typing import Any

@@ -45,8 +45,8 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
     spec : TileSpec
         In word-line drive one column is simulated, with the word lines loaded by all of the tile's columns.
     pattern : str
-        "worst": the slowest of three, found by trying ten: every asserted cell ON; a 1 stored in the half of the
-        rows far from the driver; inputs on in the half near it. "typical": every second bit stored and every
+        "worst": the slowest of three (docs/decisions/read-time.md): every asserted cell ON; a 1 stored in the half of
+        the rows far from the driver; inputs on in the half near it. "typical": every second bit stored and every
         second pair of rows on, so that a quarter of the cells is ON.
     timeout : float
         Seconds for each transient; a 64 x 64 tile in bit-line drive takes a minute or two.
