@@ -65,7 +65,7 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     calibration = load_dataset("digits", "train").first(FEW)
 
     def job(images: Dataset, start: int) -> None:
-        met = met_by(point, weights, table, probed(images)) if start == 0 else None
+        met = met_by(point, weights, table, probed(images), code=code_hash()) if start == 0 else None
         run_job(
             point,
             weights,

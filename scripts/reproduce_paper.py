@@ -81,10 +81,9 @@ def _section(folder: Path, points: Sequence[Point], rows: Sequence[JsonDict]) ->
     pareto_picture(rows, folder / "pareto.png")
     sensitivity_picture(rows, folder / "sensitivity.png")
     accuracy_picture(rows, folder / "accuracy.png")
-    spent = sum(row.get("seconds") or 0.0 for row in rows)
     done = [(point, row) for point, row in zip(points, rows, strict=True) if not row["fault"]]
     return [
-        f"## {folder.name}\n\n{len(points)} points, {spent / 60:.1f} min of a worker.\n",
+        f"## {folder.name}\n\n{len(points)} points.\n",
         *_tables(rows, done),
     ]
 
@@ -125,6 +124,7 @@ def _tables(rows: Sequence[JsonDict], done: Done) -> list[str]:
             tables += [f"Accuracy in %, {network}:\n", accuracy_table(own, pooled=pooled)]
         if "static" in flips:
             tables += [f"Change of the ON cells of a read, {network}:\n", layers_table(own)]
+        if len(flips) > 1 and len(seeds) == len(layers) == 1:
             tables.append(f"Energy, time and area of the whole circuit, {network}:\n")
             tables.append(costs_table(own, estimates(points, own)))
     return tables

@@ -71,10 +71,14 @@ class Design(Config):
 
     def as_read(self) -> "Design":
         """This design, but for what does not decide what its tiles read: designs of which this is equal share that."""
-        return Design(
-            tile=self.tile,
+        return self.replace(
+            converter=Converter(),
+            variation=Variation(),
+            read=Read(),
             mapping=self.mapping.replace(recalibrate=0),
             ablation=self.ablation.replace(layer=None),
+            limits=Limits(),
+            costs=Costs(),
         )
 
 

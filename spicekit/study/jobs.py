@@ -42,8 +42,9 @@ def software_right(weights: Weights, images: Dataset) -> int:
         return _right(_network(weights), images)
 
 
-def met_by(point: Point, weights: Weights, table: IVTable, images: Dataset) -> dict[str, Tally]:
+def met_by(point: Point, weights: Weights, table: IVTable, images: Dataset, *, code: str) -> dict[str, Tally]:
     """What the software's activations of some images read of a point's tiles, by layer; arguments as of `run_job`."""
+    _require(code)
     with _alone():
         network, design = _network(weights), point.design
         layers = lay_out(network, design, mitigation=point.run.mitigation)
@@ -99,11 +100,7 @@ def run_job(
     BadInput
         If this worker has other code.
     """
-    if code != code_hash():
-        raise BadInput(
-            f"this worker's spicekit is not the study's (code {code_hash()[:10]}, not {code[:10]}); "
-            f"install the same on all and repeat the command."
-        )
+    _require(code)
     with _alone():
         began = time.perf_counter()
         network = _network(weights)
@@ -115,10 +112,19 @@ def run_job(
         result: JsonDict = {"images": len(images), "right": right, "software": software}
         if images_met is not None:
             layers = read_statistics(images_met, tiled.model, images=len(probed(images)))
-            reads = total(layers)
+            only = point.design.ablation.layer
+            reads = total({name: layer for name, layer in layers.items() if only in (None, name)})
             result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
             result["layers"] = {name: {**asdict(layer), "nf": layer.nf} for name, layer in layers.items()}
         return {**result, "seconds": round(time.perf_counter() - began, 3)}
+
+
+def _require(code: str) -> None:
+    if code != code_hash():
+        raise BadInput(
+            f"this worker's spicekit is not the study's (code {code_hash()[:10]}, not {code[:10]}); "
+            f"install the same on all and repeat the command."
+        )
 
 
 @contextmanager

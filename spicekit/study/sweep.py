@@ -81,6 +81,7 @@ class _Job:
         """Of what the point's tiles read of some images: points that differ in converters or dies share it."""
         return content_hash(
             {
+                "code": code_hash(),
                 "design": self.point.design.as_read().model_dump(mode="json"),
                 "mitigation": self.point.run.mitigation,
                 "weights": self.weights.sha256,
@@ -232,9 +233,9 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
 
     sent: dict[str, Future] = {}
 
-    def send(key: str, function: Callable[..., Any], *arguments: Any) -> "Future":
+    def send(key: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> "Future":
         if key not in sent:
-            sent[key] = client.submit(function, *arguments, key=key)
+            sent[key] = client.submit(function, *arguments, key=key, **options)
         return sent[key]
 
     def task(job: _Job) -> "Future":
@@ -243,7 +244,8 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
         images = send(f"images-{job.images.sha256}", _itself, job.images)
 
         def met(images: Dataset) -> "Future":
-            return send(f"met-{job.met_key(images)}", met_by, job.point, weights, table, images)
+            key = f"met-{job.met_key(images)}"
+            return send(key, met_by, job.point, weights, table, images, code=code_hash())
 
         calibration_met = None
         if job.point.design.converter.reference != "unit":

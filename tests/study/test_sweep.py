@@ -23,7 +23,7 @@ from distributed.utils import json_load_robust
 
 from spicekit.errors import BadInput, SpiceFailed, SpicekitError
 from spicekit.study.cluster import Cluster
-from spicekit.study.jobs import run_job
+from spicekit.study.jobs import met_by, run_job
 from spicekit.study.plan import Study, read_study
 from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_rows
 from spicekit.study.sweep import sweep
@@ -384,3 +384,15 @@ def test_other_code_runs_everything_anew_and_a_worker_that_lacks_it_refuses(
     assert "this worker's spicekit is not the study's" in results(out)[0]["fault"]
     monkeypatch.undo()
     assert sweep(study, out, scheduler=address).kept == JOBS
+    with pytest.raises(BadInput, match="this worker's spicekit is not the study's"):
+        met_by(study.points[0], None, None, None, code="0123456789ab")
+
+
+def test_a_row_with_one_layer_on_real_tiles_says_what_that_layer_reads(network, tmp_path):
+    path = tmp_path / "study.toml"
+    base = STUDY.format(network=network).split("[[grid]]")[0]
+    path.write_text(base.replace("[base]", '[base]\nablation = {layer = "conv4"}\n'))
+    (row,) = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1)).rows
+    layers = json.loads(row["layers"])
+    assert row["nf"] == layers["conv4"]["nf"] != layers["conv2"]["nf"]
+    assert row["partial_sum"] == layers["conv4"]["partial_sum"]
