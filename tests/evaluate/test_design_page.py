@@ -92,7 +92,7 @@ def test_the_example_is_what_its_comments_say(tmp_path):
     assert design.converter.full_scale == 2**design.converter.bits - 1 == design.tile.rows_active - 1
     assert f"one cell in {1 / design.variation.stuck_at_0:,.0f}" in said["stuck_at_0"]
     assert design.limits.fast_rms == 2 * Limits().fast_rms
-    assert f"{design.converter.bits * design.costs.converter_bit_time:.1e} " == "1.0e-09 "
+    assert design.converter.bits * design.costs.converter_bit_time == pytest.approx(1e-9)
     assert "1.0 ns for five bits" in said["converter_bit_time"]
 
 
