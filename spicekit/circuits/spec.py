@@ -89,7 +89,7 @@ class TileSpec(Config):
     drive: Literal["wordline", "bitline"] = "wordline"
     sense_end: Literal["far", "near"] = "far"
     v_read: float = Field(default=0.35, gt=0, le=0.70)
-    """V, on the bit lines. Half the supply keeps both transistors in their linear region."""
+    """V, on the bit lines. Assumed: half the supply (docs/decisions/read-bias.md)."""
     v_wl: float = Field(default=0.70, gt=0, le=1.2)
     """V, on an asserted word line."""
     wires: Wires = Wires()

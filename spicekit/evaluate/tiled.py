@@ -35,8 +35,9 @@ MITIGATIONS: dict[Mitigation, BinSparX] = {
     "both": BinSparX(static=True, dynamic=True),
 }
 
-# Images whose reads are counted for currents, and on which fitted references are calibrated: a layer then shows
-# 10^6 reads and more, so that sampling changes a mean by far less than 1 %.
+# Images whose reads are counted for currents, and on which fitted references are calibrated. Reads of one image are
+# alike: in VGG-small for CIFAR-10 a layer's means differ by 9 to 15 % between images, so that their standard error over
+# 16 is 2 to 4 %, and 0.5 % over all layers.
 PROBE_IMAGES = 16
 # Images that batch norms see at once when their statistics are taken anew: bounds memory.
 NORM_IMAGES = 256
