@@ -1,6 +1,6 @@
 """What a network is and where it comes from: plain records, without weights."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,7 +8,6 @@ from spicekit.config import Config
 from spicekit.provenance import JsonDict
 
 NetworkName = Literal["vgg-small", "resnet18"]
-NETWORK_NAMES: tuple[NetworkName, ...] = get_args(NetworkName)
 
 
 class Architecture(Config):

@@ -5,7 +5,6 @@ caller can get that wrong. Names of layers appear in reports and checkpoints: th
 """
 
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -144,15 +143,3 @@ def build(architecture: Architecture, *, seed: int = 0) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return VggSmall(architecture) if architecture.name == "vgg-small" else ResNet18(architecture)
-
-
-def vgg_small(
-    *, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0, seed: int = 0
-) -> Network:
-    """Binary VGG-small: 128-128-256-256-512-512 convolutions (times `width`), five of them binary."""
-    return build(Architecture(name="vgg-small", classes=classes, channels=channels, width=width), seed=seed)
-
-
-def resnet18(*, classes: int = 10, channels: Literal[1, 3] = 3, width: float = 1.0, seed: int = 0) -> Network:
-    """Binary ResNet-18 for 32 x 32 images: widths 64 to 512 (times `width`), 16 binary convolutions."""
-    return build(Architecture(name="resnet18", classes=classes, channels=channels, width=width), seed=seed)

@@ -1,5 +1,7 @@
 """The engine in torch against the compiled one: the same codes, on the processor and, where there is one, on a GPU."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +17,10 @@ from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.device import products_on
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, pack_layer
+from spicekit.networks.card import Architecture, NetworkName
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.models import resnet18, vgg_small
+from spicekit.networks.models import build
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
@@ -51,12 +54,13 @@ def test_sums_of_codes_are_those_of_the_compiled_engine(tables, device, cell, ro
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("build", [vgg_small, resnet18])
+@pytest.mark.parametrize("name", get_args(NetworkName))
 @pytest.mark.parametrize("rows_active", [16, 64])
-def test_a_network_has_the_logits_of_the_compiled_engine(sram_table, device, build, rows_active):
+def test_a_network_has_the_logits_of_the_compiled_engine(sram_table, device, name, rows_active):
     """On the processor bit for bit; a GPU's own first layer and classifier round differently."""
     torch.manual_seed(0)
-    network, images = build(width=0.125).eval(), load_dataset("digits", "test").first(5)
+    network = build(Architecture(name=name, width=0.125)).eval()
+    images = load_dataset("digits", "test").first(5)
     spec = spec_of(rows_active)
     model = read_model(spec, sram_table)
     codes = model.codes(fit_reference(model, Converter(), None))

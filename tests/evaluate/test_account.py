@@ -10,8 +10,9 @@ from spicekit.evaluate.account import Account, account, measure_read, with_read_
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.energy import ReadCircuit, conduction_time
 from spicekit.evaluate.evaluation import Evaluation, evaluate
+from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
-from spicekit.networks.models import vgg_small
+from spicekit.networks.models import build
 from spicekit.report.energy import energy_sheets
 
 CIRCUIT = ReadCircuit(settling=24e-12, word_line_charge=6e-15)
@@ -21,7 +22,7 @@ MITIGATIONS = ("none", "static", "dynamic", "both")
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return vgg_small(width=0.125).eval()
+    return build(Architecture(name="vgg-small", width=0.125)).eval()
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,15 @@ from spicekit.evaluate.design import Design
 from spicekit.evaluate.fidelity import fidelity
 from spicekit.evaluate.inference import on_tiles
 from spicekit.evaluate.tiled import tile_network
+from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.models import vgg_small
+from spicekit.networks.models import build
 
 
 @pytest.fixture(scope="module")
 def network():
-    return vgg_small(width=0.05).eval()
+    return build(Architecture(name="vgg-small", width=0.05)).eval()
 
 
 @pytest.fixture(scope="module")

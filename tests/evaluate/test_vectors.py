@@ -8,8 +8,9 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput
 from spicekit.evaluate.vectors import network_case
 from spicekit.mapping.binsparx import BinSparX
+from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
-from spicekit.networks.models import vgg_small
+from spicekit.networks.models import build
 
 SPEC = TileSpec(rows_active=16, wires=Wires(r_bl=1, r_sl=1))
 LAST_TILE = {"layer": "conv2", "tile": 2, "block": 0, "position": (3, 4)}
@@ -18,7 +19,7 @@ LAST_TILE = {"layer": "conv2", "tile": 2, "block": 0, "position": (3, 4)}
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return vgg_small(width=0.125).eval()
+    return build(Architecture(name="vgg-small", width=0.125)).eval()
 
 
 @pytest.fixture(scope="module")

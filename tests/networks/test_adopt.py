@@ -6,8 +6,9 @@ from torch import nn
 
 from spicekit.errors import BadInput
 from spicekit.networks.adopt import adopt, check_binary
+from spicekit.networks.card import Architecture
 from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of
-from spicekit.networks.models import vgg_small
+from spicekit.networks.models import build
 
 
 class Sign(nn.Module):
@@ -50,7 +51,7 @@ def test_scales_and_bias_stay_digital():
 
 
 def test_a_network_of_the_projects_layers_is_taken_as_it_is():
-    network = vgg_small(width=1 / 16).eval()
+    network = build(Architecture(name="vgg-small", width=1 / 16)).eval()
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(adopt(network, images)(images), network(images))
 

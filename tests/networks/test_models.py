@@ -1,15 +1,18 @@
 """Both architectures: shapes, names, and what is binary."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
+from spicekit.networks.card import Architecture, NetworkName
 from spicekit.networks.layers import BinaryConv2d, binary_layers
-from spicekit.networks.models import resnet18, vgg_small
+from spicekit.networks.models import build
 
 
 def test_vgg_small_has_five_binary_convolutions_and_one_classifier():
-    network = vgg_small()
+    network = build(Architecture(name="vgg-small"))
     layers = binary_layers(network)
     assert list(layers) == ["conv2", "conv3", "conv4", "conv5", "conv6"]
     assert [network.conv1.out_channels, *(layer.out_channels for layer in layers.values())] == [
@@ -19,7 +22,7 @@ def test_vgg_small_has_five_binary_convolutions_and_one_classifier():
 
 
 def test_resnet18_has_sixteen_binary_convolutions_from_64_to_512_channels():
-    layers = binary_layers(resnet18())
+    layers = binary_layers(build(Architecture(name="resnet18")))
     assert list(layers) == [
         f"layer{stage}.{block}.conv{number}"
         for stage in (1, 2, 3, 4)
@@ -33,7 +36,7 @@ def test_resnet18_has_sixteen_binary_convolutions_from_64_to_512_channels():
 def test_resnet18_hides_no_product_in_its_shortcuts():
     digital = [
         module
-        for module in resnet18().modules()
+        for module in build(Architecture(name="resnet18")).modules()
         if next(module.parameters(recurse=False), None) is not None
         and not isinstance(module, BinaryConv2d | nn.BatchNorm2d)
     ]
@@ -41,7 +44,7 @@ def test_resnet18_hides_no_product_in_its_shortcuts():
 
 
 def test_a_shortcut_averages_down_and_repeats_the_channels():
-    block = resnet18(width=1 / 16).layer2[0].eval()
+    block = build(Architecture(name="resnet18", width=1 / 16)).layer2[0].eval()
     for norm in (block.norm1, block.norm2):
         nn.init.zeros_(norm.weight)  # silences the convolutions
     x = torch.arange(4 * 4 * 4.0).reshape(1, 4, 4, 4)
@@ -49,23 +52,23 @@ def test_a_shortcut_averages_down_and_repeats_the_channels():
     assert torch.equal(block(x), torch.cat([mean, mean], dim=1))
 
 
-@pytest.mark.parametrize("build", [vgg_small, resnet18])
+@pytest.mark.parametrize("name", get_args(NetworkName))
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("width", [0.12, 1 / 16])
-def test_any_width_and_both_kinds_of_image_give_logits(build, channels, width):
-    network = build(classes=7, channels=channels, width=width).eval()
+def test_any_width_and_both_kinds_of_image_give_logits(name, channels, width):
+    network = build(Architecture(name=name, classes=7, channels=channels, width=width)).eval()
     assert network(torch.rand(2, channels, 32, 32)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("build", [vgg_small, resnet18])
-def test_every_parameter_learns(build):
-    network = build(width=1 / 16)
+@pytest.mark.parametrize("name", get_args(NetworkName))
+def test_every_parameter_learns(name):
+    network = build(Architecture(name=name, width=1 / 16))
     network(torch.rand(4, 3, 32, 32)).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
 
 def test_a_network_normalises_its_inputs_itself():
-    network = vgg_small(width=1 / 16).eval()
+    network = build(Architecture(name="vgg-small", width=1 / 16)).eval()
     pixels = torch.rand(8, 3, 32, 32)
     network.normalise.fit(pixels)
     inside = network.normalise(pixels)

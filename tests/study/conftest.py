@@ -7,9 +7,9 @@ import dask
 import pytest
 import torch
 
-from spicekit.networks.card import Card
+from spicekit.networks.card import Architecture, Card
 from spicekit.networks.checkpoints import save_checkpoint
-from spicekit.networks.models import vgg_small
+from spicekit.networks.models import build
 
 PATIENCE = (
     "900s"  # on a machine that has much else to do; by default Dask gives connecting, and a deaf peer, 30 s
@@ -29,7 +29,7 @@ def _patience() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    built = vgg_small(width=0.0625).eval()
+    built = build(Architecture(name="vgg-small", width=0.0625)).eval()
     card = Card(
         architecture=built.architecture,
         data="digits",

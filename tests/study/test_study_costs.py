@@ -7,7 +7,8 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.energy import ReadCircuit
-from spicekit.networks.models import vgg_small
+from spicekit.networks.card import Architecture
+from spicekit.networks.models import build
 from spicekit.study import costs
 from spicekit.study.plan import Point, Run
 
@@ -31,7 +32,7 @@ def counts(monkeypatch) -> list[str]:
         counted.append(f"{len(images)} images, {tile.wires.r_bl} ohm")
         return genuine(network, images, layers, tile, currents=currents)
 
-    network = vgg_small(width=0.125).eval()
+    network = build(Architecture(name="vgg-small", width=0.125)).eval()
     monkeypatch.setattr(costs, "count_events", count)
     monkeypatch.setattr(costs, "load_network", lambda name, *, data: network)
     monkeypatch.setattr(costs, "measure_read", lambda tile: ReadCircuit(20e-12, 5e-15))
