@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def _study(path: Path) -> _Content:
     facts = {
         "points": f"{len(rows)}, of which {len(rows) - len(done)} failed",
         "images each": " or ".join(str(count) for count in sorted({row["images"] for row in done})),
-        "processor time": f"{sum(row.get('seconds') or 0 for row in done) / 3600:.2f} h",
+        "time in jobs": f"{sum(row.get('seconds') or 0 for row in done) / 3600:.2f} h",
     }
     results = results_sheet(rows)
     changing = set(varying(rows))
@@ -272,7 +273,9 @@ def _evaluations(results: Mapping[tuple[str, str], EvaluationRecord]) -> tuple[l
         for row in rows
     )
     parts: list[Part] = [
-        Sheet("accuracy and reads\nof one image; changes against the first run", (*head, *reads), lines)
+        Sheet(
+            "accuracy and reads\nenergy for one image; changes against the first run", (*head, *reads), lines
+        )
     ]
     png = _drawn(lambda path: accuracy_picture(results, path))
     parts.append(Picture("accuracy", "accuracy, and the current of a read", png))
@@ -354,7 +357,7 @@ def _check(record: list[JsonDict], path: Path) -> _Content:
     for row in rows:
         figure = FIGURES[row.figure]
         values = figure.show(row.measured), figure.show(row.target), figure.show_deviation(row.deviation)
-        within = "" if row.target is None else "yes" if row.within else "NO"
+        within = "" if row.target is None or figure.reach is None else "yes" if row.within else "NO"
         lines.append((row.device, row.process, f"{row.figure}, {figure.unit}", *values, within))
     head = ("device", "process", "figure", "measured", "target", "off by", "within reach")
     return (
@@ -394,7 +397,7 @@ def _tile(path: Path) -> _Content:
                 np.asarray(file[name], np.float64) for name in ("current", "lsb", "partial_sum")
             )
             origin = json.loads(str(file["provenance"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: expected the currents of a tile, got another archive ({error}).") from error
     if current.ndim != 2 or partial_sum.shape != current.shape or lsb.shape or not current.size:
         raise BadInput(

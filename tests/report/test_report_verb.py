@@ -366,7 +366,7 @@ def test_a_parquet_file_that_is_no_study_is_refused(tmp_path, rows):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("content", [b"PAR1 and more", b"PK and more"])
+@pytest.mark.parametrize("content", [b"PAR1 and more", b"PK and more", b"PK\x03\x04 and more"])
 def test_a_torn_file_is_refused(tmp_path, content):
     (tmp_path / "torn").write_bytes(content)
     with pytest.raises(BadInput, match="torn"):
