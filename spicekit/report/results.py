@@ -392,7 +392,7 @@ def _table(path: Path) -> _Content:
 
 def _tile(path: Path) -> _Content:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             current, lsb, partial_sum = (
                 np.asarray(file[name], np.float64) for name in ("current", "lsb", "partial_sum")
             )
