@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
-    """Draw accuracy over read energy of every point, with the points that no other beats in both joined.
+    """Draw accuracy over read energy of every point, with those of a network that no other beats in both joined.
 
     Returns whether there was anything to draw: points that did not fail.
     """
@@ -32,16 +32,17 @@ def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
         axes.plot(
             *_coordinates(own), "o", alpha=0.7, label=literal(f"{Path(network).stem}, {_flips(mitigation)}")
         )
-    axes.plot(
-        *_coordinates(pareto_front(done)),
-        "o-",
-        color="0.3",
-        linewidth=1,
-        drawstyle="steps-post",
-        markerfacecolor="none",
-        markersize=10,
-        label="no other is as good for less",
-    )
+    for place, network in enumerate(dict.fromkeys(row["run.network"] for row in done)):
+        axes.plot(
+            *_coordinates(pareto_front([row for row in done if row["run.network"] == network])),
+            "o-",
+            color="0.3",
+            linewidth=1,
+            drawstyle="steps-post",
+            markerfacecolor="none",
+            markersize=10,
+            label="_" if place else "no other of the network is as good for less",
+        )
     axes.set(xlabel="energy of the bit lines for an image, uJ", ylabel="accuracy, %", ylim=(0, 105))
     images = sorted({row["images"] for row in done})
     axes.set_title(f"{len(done)} points, {' or '.join(map(str, images))} images each", fontsize=10)
@@ -99,9 +100,9 @@ def _flips(mitigation: str) -> str:
 
 
 def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
-    """Draw, for each parameter that the study varies, the mean accuracy at each of its values.
+    """Draw the `main_effects` of the parameters that the study varies.
 
-    The parameter that moves it most comes first. Returns whether there was anything to draw.
+    The one that moves accuracy most comes first. Returns whether there was anything to draw.
     """
     done = [row for row in rows if not row["fault"]]
     effects = main_effects(done)
@@ -124,7 +125,7 @@ def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     axes.axvline(mean, color="0.8", zorder=0)
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.annotate("all points", (mean, len(effects) - 0.4), ha="center", fontsize=8, color="0.5", bbox=white)
-    axes.set(xlabel="mean accuracy over all other parameters, %", ylim=(-0.5, len(effects) - 0.2))
+    axes.set(xlabel="mean accuracy of points that differ in nothing else, %", ylim=(-0.5, len(effects) - 0.2))
     _save(figure, axes, path)
     return True
 
@@ -151,7 +152,9 @@ def label(value: Any) -> str:
 def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
     """Mean accuracy by value, for each parameter with several, the widest range first.
 
-    Parameters that change together are one; where their values differ, these are tuples.
+    Over the settings of all others at which the study has every value of the parameter: means of unlike points would
+    compare what else differs. A parameter without such a setting is left out. Parameters that change together are one;
+    where their values differ, these are tuples.
     """
     together: dict[tuple[int, ...], list[str]] = {}
     for name in [
@@ -162,11 +165,18 @@ def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
             together.setdefault(tuple(values.index(row[name]) for row in rows), []).append(name)
     effects = {}
     for names in together.values():
-        by_value: dict[Any, list[float]] = {}
+        others = [group[0] for group in together.values() if group is not names]
+        at: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
         for row in rows:
             values = list(dict.fromkeys(row[name] for name in names))
-            by_value.setdefault(values[0] if len(values) == 1 else tuple(values), []).append(row["accuracy"])
-        effects[", ".join(names)] = {value: float(np.mean(own)) for value, own in by_value.items()}
+            value = values[0] if len(values) == 1 else tuple(values)
+            setting = at.setdefault(tuple(row[name] for name in others), {})
+            setting.setdefault(value, []).append(row["accuracy"])
+        every = list(dict.fromkeys(value for setting in at.values() for value in setting))
+        if matched := [setting for setting in at.values() if len(setting) == len(every)]:
+            effects[", ".join(names)] = {
+                value: float(np.mean([np.mean(setting[value]) for setting in matched])) for value in every
+            }
     return dict(sorted(effects.items(), key=lambda item: -np.ptp(list(item[1].values()))))
 
 

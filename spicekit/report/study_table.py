@@ -71,18 +71,15 @@ def accuracy_sheet(
     return Sheet("accuracy in %", (*names, *columns), tuple(lines))
 
 
-def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") -> str:
-    """Change of the mean number of ON cells, layer by layer, of every point against the first that differs in one
-    parameter alone.
+def layers_table(rows: Sequence[JsonDict]) -> str:
+    """Change of the mean number of ON cells, layer by layer, of every point with flips against the one without.
 
     Parameters
     ----------
     rows : sequence of rows that did not fail
-    compared : str
-        The parameter; rows that have its first value are what the others are held against.
     """
-    names = [name for name in varying(rows) if name != compared]
-    plain = _plain(rows, names, compared)
+    names = [name for name in varying(rows) if name != _FLIPS]
+    plain = _plain(rows, names)
     layers = list(json.loads(rows[0]["layers"]))
     lines = []
     for row in rows:
@@ -92,27 +89,22 @@ def layers_table(rows: Sequence[JsonDict], *, compared: str = "run.mitigation") 
         own, other = json.loads(row["layers"]), json.loads(before["layers"])
         changes = [own[name]["partial_sum"] / other[name]["partial_sum"] - 1 for name in layers]
         changes.append(row["partial_sum"] / before["partial_sum"] - 1)
-        place = [shown(row[name]) for name in (*names, compared)]
+        place = [shown(row[name]) for name in (*names, _FLIPS)]
         lines.append((*place, *(f"{100 * change:+.1f} %" for change in changes)))
-    return _markdown(Sheet("", (*names, compared, *layers, "all"), tuple(lines)))
+    return _markdown(Sheet("", (*names, _FLIPS, *layers, "all"), tuple(lines)))
 
 
-def costs_table(
-    rows: Sequence[JsonDict], estimates: Sequence[Estimate], *, compared: str = "run.mitigation"
-) -> str:
-    """Energy, time and area for one image, and their changes against the first point that differs in one parameter
-    alone.
+def costs_table(rows: Sequence[JsonDict], estimates: Sequence[Estimate]) -> str:
+    """Energy, time and area for one image, and their changes against the point that differs in having no flips.
 
     Parameters
     ----------
     rows : sequence of rows that did not fail
     estimates : sequence of Estimate
         Of the same points.
-    compared : str
-        The parameter; rows that have its first value are what the others are held against.
     """
-    names = [name for name in varying(rows) if name != compared]
-    plain = _plain(rows, names, compared)
+    names = [name for name in varying(rows) if name != _FLIPS]
+    plain = _plain(rows, names)
     found = {id(row): estimate for row, estimate in zip(rows, estimates, strict=True)}
     head = (
         "energy, uJ",
@@ -126,18 +118,18 @@ def costs_table(
     )
     lines = []
     for row in rows:
-        before = plain.get(_place(row, names), row)
-        own, other = found[id(row)], found[id(before)]
+        before = plain.get(_place(row, names))
+        own = found[id(row)]
         changes = ["", "", ""]
-        if row is not before:
-            pairs = zip(_totals(own), _totals(other), strict=True)
+        if before is not None and row is not before:
+            pairs = zip(_totals(own), _totals(found[id(before)]), strict=True)
             changes = [f"{100 * (value / base - 1):+.1f} %" for value, base in pairs]
         energy, time, area = _totals(own)
         parts = [own.energy.get("bit lines", 0.0), own.overhead]
         figures = [f"{1e6 * energy:.3g}", *(f"{100 * part / energy:.1f} %" for part in parts), changes[0]]
         figures += [f"{1e6 * time:.3g}", changes[1], f"{1e6 * area:.3g}", changes[2]]
-        lines.append((*(shown(row[name]) for name in (*names, compared)), *figures))
-    return _markdown(Sheet("", (*names, compared, *head), tuple(lines)))
+        lines.append((*(shown(row[name]) for name in (*names, _FLIPS)), *figures))
+    return _markdown(Sheet("", (*names, _FLIPS, *head), tuple(lines)))
 
 
 def varying(rows: Sequence[JsonDict]) -> list[str]:
@@ -150,9 +142,12 @@ def _totals(whole: Estimate) -> tuple[float, float, float]:
     return whole.total_energy, whole.time, whole.total_area
 
 
-def _plain(rows: Sequence[JsonDict], names: Sequence[str], compared: str) -> dict[str, JsonDict]:
-    """By what else varies, the first row that has the compared parameter's first value."""
-    return {_place(row, names): row for row in reversed(rows) if row[compared] == rows[0][compared]}
+_FLIPS = "run.mitigation"
+
+
+def _plain(rows: Sequence[JsonDict], names: Sequence[str]) -> dict[str, JsonDict]:
+    """By what else varies, the first row without flips."""
+    return {_place(row, names): row for row in reversed(rows) if row[_FLIPS] == "none"}
 
 
 def _place(row: Mapping[str, Any], names: Sequence[str]) -> str:

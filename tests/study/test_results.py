@@ -86,6 +86,20 @@ def test_the_parameter_that_matters_most_comes_first():
     assert effects["wires.r_bl, wires.r_sl"] == pytest.approx({1.0: 0.65, 3.2: 0.6})
 
 
+def test_points_that_differ_in_more_are_not_compared():
+    """One heavy point more at M2 alone: M2 and M6 are compared where both are, rows where both are."""
+    rows = [
+        row(accuracy, 1.0, **{"wires.layer": layer, "tile.rows": tall})
+        for layer, tall, accuracy in (("M2", 64, 0.5), ("M6", 64, 0.8), ("M2", 128, 0.1))
+    ]
+    assert main_effects(rows) == {
+        "tile.rows": pytest.approx({64: 0.5, 128: 0.1}),
+        "wires.layer": pytest.approx({"M2": 0.5, "M6": 0.8}),
+    }
+    rows[2] = row(0.1, 1.0, **{"wires.layer": "M4", "tile.rows": 128})
+    assert main_effects(rows) == {}
+
+
 def test_what_changes_together_is_one_parameter_with_both_values():
     rows = [row(0.5, 1.0, **{"wires.layer": "M2", "wires.r_driver": 100.0, "mapping.later": 1})]
     rows += [row(0.7, 1.0, **{"wires.layer": "M6", "wires.r_driver": 10.0, "mapping.later": 2})]
