@@ -4,13 +4,20 @@ import errno
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+import typer
+from rich.text import Text
 
+from spicekit.cli.app import app
+from spicekit.cli.display import print_sheets
 from spicekit.cli.main import _run
 from spicekit.evaluate.design import read_design
+from spicekit.report.sheets import Sheet
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 
@@ -23,6 +30,31 @@ rows_active = 16
 r_bl = 3.2
 r_sl = 3.2
 """
+
+
+def helps() -> list[str]:
+    """Every help text of every verb, its arguments and options."""
+
+    def of(command: click.Command) -> Iterator[str]:
+        yield command.help or ""
+        yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+        for verb in getattr(command, "commands", {}).values():
+            yield from of(verb)
+
+    return list(of(typer.main.get_command(app)))
+
+
+def test_no_help_loses_its_brackets():
+    """Rich takes `[converter]` for markup and leaves it out."""
+    assert any("[converter]" in text for text in helps())
+    for text in helps():
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")
+
+
+def test_tables_print_brackets_as_they_are(capsys):
+    print_sheets([Sheet("of [a]", ("[b]", "c"), (("[/d]", "[converter]"),))])
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("of [a]", "[b]", "[/d]", "[converter]"))
 
 
 @pytest.fixture

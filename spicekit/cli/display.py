@@ -74,6 +74,7 @@ def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
     Reduction and change are those of the last run against the first.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="accuracy and reads", caption="partial sum, energy: last mitigation against none")
@@ -94,8 +95,8 @@ def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
         plain, last = evaluation.runs[0].total, evaluation.runs[-1].total
         energy = last.energy(evaluation.design) / plain.energy(evaluation.design) - 1
         table.add_row(
-            network,
-            point,
+            escape(network),
+            escape(point),
             f"{evaluation.software:.1%}",
             f"{evaluation.ideal:.1%}",
             *(f"{run.accuracy:.1%}" for run in evaluation.runs),
@@ -109,15 +110,16 @@ def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
 
 
 def print_sheets(sheets: Sequence["Sheet"]) -> None:
-    """Print tables of text, each under its title."""
+    """Print tables of text, each under its title: text as it is, no markup."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     console = console if console.is_terminal else Console(width=120)
     for sheet in sheets:
-        table = Table(*sheet.head)
+        table = Table(*map(escape, sheet.head))
         table.columns[0].no_wrap = True
         for row in sheet.rows:
-            table.add_row(*row)
-        console.print(f"\n{sheet.title}", table)
+            table.add_row(*map(escape, row))
+        console.print(f"\n{escape(sheet.title)}", table)

@@ -7,7 +7,7 @@ import typer
 
 
 def signoff(
-    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [limits].")],
+    spec: Annotated[Path, typer.Option(help=r"Design, TOML: tile spec, \[converter], \[limits].")],
     network: Annotated[
         str | None, typer.Option(help="Also tiles and vectors of this network: a name or a checkpoint file.")
     ] = None,

@@ -8,14 +8,14 @@ import typer
 
 
 def sweep(
-    study: Annotated[Path, typer.Argument(help="Study, TOML: [base], [[grid]], [[point]].")],
+    study: Annotated[Path, typer.Argument(help=r"Study, TOML: \[base], \[\[grid]], \[\[point]].")],
     out: Annotated[Path, typer.Option(help="Folder of the results; repeat the command to resume.")],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Local worker processes; default: all cores.")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler that runs: tcp://host:8786.")] = None,
     cluster: Annotated[
-        Path | None, typer.Option(help="Batch system, TOML: kind, workers, [options].")
+        Path | None, typer.Option(help=r"Batch system, TOML: kind, workers, \[options].")
     ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")

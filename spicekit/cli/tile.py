@@ -7,7 +7,7 @@ import typer
 
 
 def tile(
-    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; its cells may have [variation].")],
+    spec: Annotated[Path, typer.Option(help=r"Tile spec, TOML; its cells may have \[variation].")],
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (vectors, rows) uint8.")],
     out: Annotated[
