@@ -1,13 +1,14 @@
 """Web pages that need nothing but themselves.
 
 A page is a tree of elements, never pasted text, so that nothing a result holds can become markup. Besides, its content
-security policy has browsers fetch nothing, and run no script but the one of this folder.
+security policy has browsers fetch nothing, and run no script but, for charts, Plotly's and the one of this folder.
 """
 
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
@@ -43,8 +44,8 @@ class Chart:
     x_label: str
     y_label: str
     series: Mapping[str, Sequence[Mark]]
-    line: Sequence[tuple[float, float]]
-    """Joined by steps."""
+    lines: Sequence[Sequence[tuple[float, float]]]
+    """Of points joined by steps."""
     to: Sheet
     """That has a row for each mark."""
 
@@ -55,16 +56,18 @@ Part = Sheet | Picture | Chart
 def page(title: str, parts: Iterable[Part], *, made_by: str) -> bytes:
     """An HTML file."""
     parts = list(parts)
-    style, script = (Path(__file__).with_name(f"page.{kind}").read_text("ascii") for kind in ("css", "js"))
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
     targets = [part.to for part in parts if isinstance(part, Chart)]
+    style, scripts = _kept("page.css"), _scripts() if targets else []
+    # Plotly writes styles of its own.
+    styles = "'unsafe-inline'" if targets else _hash(style)
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {styles}; "
+        f"script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
+    )
     head = _element(
         "head",
         {},
-        _element("meta", {"charset": "ascii"}),
+        _element("meta", {"charset": "utf-8"}),
         _element("meta", {"http-equiv": "Content-Security-Policy", "content": policy}),
         _element("meta", {"name": "viewport", "content": "width=device-width"}),
         _element("title", {}, title),
@@ -77,9 +80,9 @@ def page(title: str, parts: Iterable[Part], *, made_by: str) -> bytes:
         else:
             body.append(_chart(part) if isinstance(part, Chart) else _picture(part))
     body.append(_element("footer", {}, made_by))
-    body.append(_element("script", {}, script))
+    body.extend(_element("script", {}, script) for script in scripts)
     tree = _element("html", {"lang": "en"}, head, body)
-    text: bytes = tostring(tree, encoding="us-ascii", method="html")
+    text: bytes = tostring(tree, encoding="utf-8", method="html")
     return b"<!doctype html>\n" + text
 
 
@@ -116,38 +119,56 @@ def _picture(picture: Picture) -> Element:
 
 
 def _chart(chart: Chart) -> Element:
-    """Marks with their values; `page.js` gives them their places."""
-    groups, keys = [], []
+    """What Plotly draws of it, for `page.js` to hand over."""
+    from plotly import graph_objects
+
+    figure = graph_objects.Figure()
     for place, (name, marks) in enumerate(chart.series.items()):
-        colour = f"colour-{place % 8} ring-{place // 8 % 2}"
-        groups.append(_element("g", {"class": colour}, *map(_mark, marks)))
-        keys.append(_element("button", {"class": colour, "title": "show or hide"}, name))
-    corners = " ".join(f"{x!r},{y!r}" for x, y in chart.line)
-    drawing = _element(
-        "svg",
-        {"class": "chart", "viewBox": "0 0 900 470", "data-x": chart.x_label, "data-y": chart.y_label},
-        _element("g", {"class": "axes"}),
-        _element(
-            "svg",
-            {},
-            _element("rect", {"class": "ground"}),
-            _element("polyline", {"data-corners": corners}),
-            *groups,
-        ),
+        figure.add_scatter(
+            x=[mark.x for mark in marks],
+            y=[mark.y for mark in marks],
+            customdata=[mark.row for mark in marks],
+            hovertext=[_literal(mark.text) for mark in marks],
+            hoverinfo="text",
+            mode="markers",
+            marker={"size": 9, "opacity": 0.75, "symbol": _SYMBOLS[place // _COLOURS % len(_SYMBOLS)]},
+            name=_literal(name),
+            showlegend=True,
+        )
+    style = {"shape": "hv", "color": "#666", "width": 1}
+    for line in chart.lines:
+        x, y = zip(*line, strict=True)
+        figure.add_scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip", showlegend=False)
+    figure.update_layout(
+        template="plotly_white",
+        height=600,
+        margin={"t": 30},
+        xaxis_title=_literal(chart.x_label),
+        yaxis_title=_literal(chart.y_label),
+        hoverlabel_align="left",
     )
-    return _titled(
-        chart.title,
-        _element("p", {"class": "keys"}, *keys),
-        drawing,
-        _element("p", {"class": "said"}),
-    )
+    return _titled(chart.title, _element("div", {"class": "chart", "data-figure": figure.to_json()}))
 
 
-def _mark(mark: Mark) -> Element:
-    values = {"r": "4.5", "data-x": repr(mark.x), "data-y": repr(mark.y)}
-    circle = _element("circle", values, _element("title", {}, mark.text))
-    return _element("a", {"href": f"#row-{mark.row}"}, circle)
+_COLOURS = 10
+"""Of Plotly, before it begins anew."""
+_SYMBOLS = ("circle", "circle-open", "diamond", "diamond-open")
+
+
+def _literal(text: str) -> str:
+    """Text that Plotly, which knows some markup, shows as it is."""
+    return escape(text, quote=False).replace("\n", "<br>")
+
+
+def _scripts() -> list[str]:
+    from plotly.offline import get_plotlyjs
+
+    return [get_plotlyjs(), _kept("page.js")]
+
+
+def _kept(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("ascii")
 
 
 def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -142,16 +142,22 @@ def _accuracy_over_energy(rows: Sequence[JsonDict], results: Sheet) -> Chart:
 
     def mark(row: JsonDict) -> Mark:
         place = places[id(row)]
-        text = "; ".join(map(": ".join, zip(results.head, results.rows[place], strict=True)))
+        text = "\n".join(map(": ".join, zip(results.head, results.rows[place], strict=True)))
         return Mark(*_coordinates(row), text, place)
 
     return Chart(
-        "accuracy over energy\nThe line joins the points that no other beats for less energy. Drag to enlarge, "
-        "double-click to see all; a click on a point leads to its row.",
+        "accuracy over energy\nA line joins the points of a network that no other beats for less energy. Drag to "
+        "enlarge, double-click to see all; a click on a point leads to its row.",
         "energy of the bit lines for an image, uJ",
         "accuracy, %",
         {kind: [mark(row) for row in own] for kind, own in by_kind(done).items()},
-        [_coordinates(row) for row in pareto_front(done)],
+        [
+            [
+                _coordinates(row)
+                for row in pareto_front([row for row in done if row["run.network"] == network])
+            ]
+            for network in dict.fromkeys(row["run.network"] for row in done)
+        ],
         results,
     )
 
@@ -175,7 +181,7 @@ def _accuracies(done: Sequence[JsonDict]) -> Iterator[Sheet]:
 def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
     effects = main_effects(done)
     if effects:
-        title = "accuracy by each parameter, mean over all others"
+        title = "accuracy by each parameter, mean over points that differ in nothing else"
         yield Picture("sensitivity", title, _drawn(lambda path: sensitivity_picture(done, path)))
         rows = tuple(
             (name, label(value), f"{100 * mean:.1f}")

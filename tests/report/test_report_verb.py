@@ -49,7 +49,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
-        self.feed(path.read_text("ascii"))
+        self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -60,21 +60,27 @@ class Page(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
 
+    def figures(self) -> list[dict]:
+        """What Plotly is handed."""
+        return [json.loads(str(tag["data-figure"])) for tag in self.all("div") if "data-figure" in tag]
 
-def check_self_contained(page: Page) -> None:
-    """One script and one style, which the policy knows by their hashes; nothing else runs or is fetched."""
-    assert [len(page.all(tag)) for tag in ("script", "style", "link", "iframe", "object", "base")] == [
-        1,
-        1,
-        0,
-        0,
-        0,
-        0,
-    ]
+
+def check_self_contained(page: Page, *, charts: int = 0) -> None:
+    """A style, and scripts for charts, which the policy knows by their hashes; nothing else runs or is fetched."""
+    kinds = ("script", "style", "link", "iframe", "object", "base")
+    scripts = 2 if charts else 0  # Plotly, and what hands charts over
+    assert [len(page.all(tag)) for tag in kinds] == [scripts, 1, 0, 0, 0, 0]
+    assert len(page.figures()) == charts
     (policy,) = [str(tag["content"]) for tag in page.all("meta") if "http-equiv" in tag]
     assert policy.startswith("default-src 'none'; ")
+    allowed = dict(
+        rule.strip().split(" ", 1) for rule in policy.split(";") if "-src" in rule and "sha" in rule
+    )
+    assert "unsafe" not in allowed.get("script-src", "")
     hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in page.texts}
-    assert set(re.findall(r"sha256-([^']+)", policy)) <= hashes
+    found = set(re.findall(r"sha256-([^']+)", policy))
+    assert len(found) == (scripts or 1)
+    assert found <= hashes
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert all(str(tag["src"]).startswith("data:image/png;base64,") for tag in page.all("img"))
     assert all(str(tag["href"]).startswith("#row-") for tag in page.all("a"))
@@ -198,13 +204,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_a_study_has_its_points_in_a_chart_and_a_table(tmp_path):
     made(study(tmp_path, [*ROWS, {**FAILED, "fault": FAULT}]), tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
-    check_self_contained(page)
-    marks = {(float(tag["data-x"]), float(tag["data-y"])) for tag in page.all("circle")}
-    assert marks == {(2.0, 50.0), (1.0, 90.0), (3.0, 10.0)}
-    (line,) = page.all("polyline")
-    assert line["data-corners"] == "1.0,90.0"  # which beats the others in both
-    links = [tag["href"] for tag in page.all("a")]
-    assert set(links) == {"#row-0", "#row-1", "#row-2"} <= {f"#{tag.get('id')}" for tag in page.all("tr")}
+    check_self_contained(page, charts=1)
+    (figure,) = page.figures()
+    *series, line = figure["data"]
+    marks = {mark for one in series for mark in zip(one["x"], one["y"], one["customdata"], strict=True)}
+    assert marks == {(2.0, 50.0, 0), (1.0, 90.0, 1), (3.0, 10.0, 2)}
+    assert (line["x"], line["y"]) == ([1.0], [90.0])  # which beats the others in both
+    assert {"row-0", "row-1", "row-2"} <= {tag.get("id") for tag in page.all("tr")}
     assert {"tile.rows_active", "50.0", FAULT, "vgg-small", "aa", "bb", "cc", "39"} <= set(page.texts)
     assert (tmp_path / "page-sensitivity.png").read_bytes().startswith(b"\x89PNG")
     table = rows_of(tmp_path / "page.csv")
@@ -217,12 +223,12 @@ def test_a_study_whose_points_all_failed_says_why(tmp_path):
     page = Page(tmp_path / "page.html")
     check_self_contained(page)
     assert FAULT in page.texts
-    assert not page.all("circle")
 
 
 def test_a_study_may_have_one_point(tmp_path):
     made(study(tmp_path, ROWS[:1]), tmp_path / "page.html")
-    assert len(Page(tmp_path / "page.html").all("circle")) == 1
+    (figure,) = Page(tmp_path / "page.html").figures()
+    assert [len(series["x"]) for series in figure["data"]] == [1, 1]  # the point, and the line of the best
 
 
 def test_a_study_that_runs_has_no_page_yet(tmp_path):
@@ -297,7 +303,8 @@ def test_currents_of_a_tile_are_shown_by_column(tmp_path):
 def test_hostile_text_is_shown_and_never_markup(tmp_path, kind):
     if kind == "study":
         names = {"run.network": HOSTILE, "tile.cell": HOSTILE, f"tile.{HOSTILE}": 1, "table": HOSTILE}
-        path = study(tmp_path, [{**row, **names} for row in (*ROWS, {**FAILED, "fault": HOSTILE})])
+        rows = [{**row, **names, "tile.cell": f"{HOSTILE}{place}"} for place, row in enumerate(ROWS)]
+        path = study(tmp_path, [*rows, {**FAILED, **names, "fault": HOSTILE}])
     elif kind == "evaluation":
         record = {
             **evaluation(),
@@ -317,8 +324,18 @@ def test_hostile_text_is_shown_and_never_markup(tmp_path, kind):
         path = tile(tmp_path, provenance=json.dumps(origin))
     made(path, tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
-    check_self_contained(page)
+    check_self_contained(page, charts=kind == "study")
     assert any(HOSTILE in text for text in page.texts)
+    for figure in page.figures():
+        shown = [
+            text
+            for series in figure["data"]
+            for text in (series.get("name", ""), *series.get("hovertext", ()))
+        ]
+        assert sum("alert(" in text for text in shown) == 2 * len(
+            ROWS
+        )  # each point's name and what hovers over it
+        assert not any(re.search("<(?!br>)", text) for text in shown)  # Plotly takes some tags for markup
 
 
 @pytest.mark.parametrize(
