@@ -29,6 +29,7 @@ ONLY_IN = {
     "jinja2": {"circuits/render.py"},
     "PySpice": {"spice/worker.py"},
     "h5py": {"tables/store.py"},
+    "plotly": {"report/html.py"},
 }
 
 
@@ -76,7 +77,7 @@ def loaded(code: str, names: tuple[str, ...]) -> list[str]:
 
 def test_the_command_line_starts_without_heavy_libraries():
     """`spicekit --help` imports none of what only some verbs need."""
-    heavy = ("torch", "matplotlib", "PySpice", "numba", "scipy", "dask", "sklearn", "numpy", "rich")
+    heavy = ("torch", "matplotlib", "PySpice", "numba", "scipy", "dask", "sklearn", "numpy", "rich", "plotly")
     assert loaded("import spicekit.cli.app", heavy) == []
 
 

@@ -2,7 +2,7 @@
 // Has Plotly draw the charts, whose points lead to their rows; sorts tables by the column whose head is clicked.
 for (const drawing of document.querySelectorAll(".chart")) {
   const {data, layout} = JSON.parse(drawing.dataset.figure);
-  Plotly.newPlot(drawing, data, layout, {responsive: true, displayModeBar: false}).then(() => {
+  Plotly.newPlot(drawing, data, layout, {responsive: true, displayModeBar: false, showSendToCloud: false}).then(() => {
     drawing.on("plotly_click", ({points}) => { location.hash = `row-${points[0].customdata}`; });
   });
 }
