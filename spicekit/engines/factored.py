@@ -105,9 +105,8 @@ class FactoredCodes:
         return np.asarray(np.clip(self.positions(asserted) >> self.shift, 0, self.highest))
 
 
-_PASSED_SCALE = (
-    65536 / DEVIATION_UNIT
-)  # the upper half of a product with a deviation is then in steps of a position
+# The upper half of a product with a deviation is then in steps of a position.
+_PASSED_SCALE = 65536 / DEVIATION_UNIT
 _ALIKE = np.zeros((1, 1, 0, 1), np.int16)
 
 
@@ -157,23 +156,23 @@ def factored_codes(
     others = (on, np.full_like(on, m)) if leaky else (on,)  # no other row is asserted, and all are
     asserted = np.stack(others).astype(np.int64)
     exact = alone[:, None] + asserted * leak[:, None] - zeros[asserted]
+    passing = None if passed is None else _passed_factors(_PASSED_SCALE * scale, passed[:, on])
+    if passed is not None and passing is None:
+        return None
     for products in PRODUCTS:
         factors = np.array([_factor(scale * each, products=products) for each in alone])
         if leaky:
             finer = scale * 2.0 ** (16 - LEAK_SHIFT)
             leaks = [_factor(finer * each, products=LEAK_PRODUCTS) for each in leak]
             factors = np.concatenate([factors, leaks], axis=2)
-        if passed is not None:
-            passing = _passed_factors(_PASSED_SCALE * scale, passed[:, on])
-            if passing is None:
-                return None
+        if passing is not None:
             factors = np.concatenate([factors, passing], axis=2)
         if np.abs(factors).max() > LARGEST:
             return None
         # the upper half of a product is rounded down: half a unit too little on average
-        offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky + (passed is not None))
+        offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky + (passing is not None))
         whole, added = (np.round(part).astype(np.int16) for part in (factors, offset))
-        codes = FactoredCodes(whole, added, shift, line.highest, products, leaky, passed is not None, step)
+        codes = FactoredCodes(whole, added, shift, line.highest, products, leaky, passing is not None, step)
         found = codes.positions(asserted)
         if np.abs(found).max() > LARGEST:
             return None
@@ -187,9 +186,8 @@ def _passed_factors(scale: float, passed: Array) -> Array | None:
     """Factors of `scale` x what is passed on of deviations, (groups, 2^m); None where they are not close enough."""
     factors = np.array([_factor(scale * each, products=PASSED_PRODUCTS) for each in passed]).round()
     patterns = np.arange(passed.shape[1])
-    low, high = (
-        factors[:, byte, :, patterns >> 8 * byte & 255] for byte in range(2)
-    )  # (2^m, groups, fields)
+    # (2^m, groups, fields)
+    low, high = (factors[:, byte, :, patterns >> 8 * byte & 255] for byte in range(2))
     found = low[..., 0] + high[..., 0] + (low * high // 65536)[..., 1:].sum(axis=2)
     close = np.abs(found.T / scale - passed).max() < PASSED_LIMIT
     return factors if close and np.abs(found).max() <= LARGEST else None
