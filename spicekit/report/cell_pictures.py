@@ -1,6 +1,5 @@
 """Pictures of cells and columns: butterfly curves, read currents, settling."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spicekit.files import write_atomically
+from spicekit.report.pictures import png
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins
 from spicekit.tables.read_points import ReadPoint
@@ -45,17 +45,13 @@ def draw_settling(reads: Mapping[str, Settling], path: Path) -> None:
 
 
 def _write(figure: "Figure", path: Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(figure, dpi=120))
 
 
 def _figure(columns: int, rows: int = 1) -> tuple["Figure", Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns)
 
 

@@ -1,6 +1,5 @@
 """Transistors for people: a table of figures against their targets, a picture of what one carries."""
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from spicekit.devices.cards import Card, Speed, load_card
 from spicekit.devices.check import FIGURES, Comparison
 from spicekit.devices.corners import Corner
 from spicekit.devices.measure import measure, output_curve, transfer_curve
+from spicekit.report.pictures import png
 from spicekit.units import to_celsius
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ def draw_device(device: str) -> bytes:
     SpiceFailed
         If ngspice refuses a card or does not converge.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     cards = {speed: load_card(device, speed) for speed in _SPEEDS}
@@ -69,10 +68,7 @@ def draw_device(device: str) -> bytes:
     for axes in (log, linear, output, *temperature):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png(figure, dpi=110)
 
 
 def _draw_transfer(card: Card, log: "Axes", linear: "Axes") -> None:

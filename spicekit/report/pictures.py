@@ -1,14 +1,17 @@
-"""Pictures of evaluations; the only module of reports that knows matplotlib."""
+"""Pictures of evaluations, and what all pictures of reports share."""
 
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from spicekit.evaluate.tiled import Mitigation
 from spicekit.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Carried(Protocol):
@@ -43,7 +46,6 @@ def accuracy_picture(evaluations: Mapping[tuple[str, str], Evaluated], path: Pat
 
     `evaluations` are keyed by network and design point.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.6 + 1.7 * len(evaluations), 6.4), layout="constrained")
@@ -72,12 +74,16 @@ def accuracy_picture(evaluations: Mapping[tuple[str, str], Evaluated], path: Pat
     current.set_xticks(places, [literal(f"{network}\n{point}") for network, point in evaluations])
     for axes in (accuracy, current):
         axes.spines[["top", "right"]].set_visible(False)
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(figure))
 
 
 def literal(text: str) -> str:
     """Text that matplotlib shows as it is, whatever is in it."""
     return text.replace("$", r"\$")
+
+
+def png(figure: "Figure", *, dpi: int = 150) -> bytes:
+    """A figure as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()

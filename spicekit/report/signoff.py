@@ -1,6 +1,5 @@
 """Sign-offs on the terminal and as pictures."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -8,7 +7,7 @@ from typing import Protocol
 from spicekit.evaluate.design import Limits
 from spicekit.evaluate.signoff import Deviation
 from spicekit.files import write_atomically
-from spicekit.report.pictures import literal
+from spicekit.report.pictures import literal, png
 from spicekit.report.sheets import Sheet
 
 FLOOR = 1e-7  # LSB, left edge of the picture; errors below it are drawn there
@@ -54,7 +53,6 @@ def sign_off_sheet(result: Found) -> Sheet:
 
 def sign_off_picture(result: Found, path: Path) -> None:
     """A PNG: rms, 99 % and worst error of each engine for every kind of vector, beside the limits."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(deviation.kind for deviation in result.deviations))
@@ -77,7 +75,4 @@ def sign_off_picture(result: Found, path: Path) -> None:
         axes.set_ylim(len(kinds) - 0.5, -0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(figure))

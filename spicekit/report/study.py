@@ -1,6 +1,5 @@
 """Pictures of a study: what accuracy costs, what takes it, and which parameter matters."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from spicekit.files import write_atomically
 from spicekit.provenance import JsonDict
-from spicekit.report.pictures import literal
+from spicekit.report.pictures import literal, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -186,10 +185,6 @@ def _coordinates(rows: Sequence[JsonDict]) -> tuple[list[float], list[float]]:
 
 
 def _save(figure: "Figure", axes: Any, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     axes.spines[["top", "right"]].set_visible(False)
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(figure))

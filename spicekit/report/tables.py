@@ -1,11 +1,11 @@
 """Pictures of I-V tables."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 
 from spicekit.files import write_atomically
+from spicekit.report.pictures import png
 from spicekit.tables.characterise import Sweep
 
 SOURCE_LINE = (0.0, 0.05, 0.10, 0.20, 0.30)  # V, levels that are drawn
@@ -14,7 +14,6 @@ FLOOR = 1e-16  # A, absolute tolerance of the sweeps: below it a current is the 
 
 def table_picture(sweep: Sweep, path: Path, *, title: str) -> None:
     """A PNG: the ON cell over both terminal voltages, and the four states on a logarithmic scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -34,7 +33,4 @@ def table_picture(sweep: Sweep, path: Path, *, title: str) -> None:
     for axes in (on, states):
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(0, sweep.voltage[-1])
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(figure))
