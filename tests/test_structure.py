@@ -15,6 +15,7 @@ ORDER = (
     "spice",
     "devices",
     "circuits",
+    "decks",
     "tables",
     "engines",
     "networks",

@@ -1,1 +1,1 @@
-"""Cells and tiles as netlists: specification, rendering, electrical rule check."""
+"""Cells and tiles as netlists: specification, wires, loads, rendering."""

@@ -3,15 +3,12 @@
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spicekit.circuits.spec import TileSpec, spec_from_tables
 from spicekit.errors import BadInput
-
-if TYPE_CHECKING:
-    from spicekit.circuits.parse import Deck
 
 
 @dataclass(frozen=True)
@@ -30,15 +27,15 @@ def header_lines(facts: Mapping[str, Any], spec: TileSpec) -> list[str]:
     return _toml({"deck": facts, "tile": tile, **parts})
 
 
-def read_header(deck: "Deck") -> Header:
-    """Header of a deck that spicekit rendered.
+def read_header(comments: Iterable[str]) -> Header:
+    """Header of a deck that spicekit rendered, from its comment lines without their `*`.
 
     Raises
     ------
     BadInput
         If the deck has no such header, or the header was edited into something else.
     """
-    lines = itertools.dropwhile(lambda line: line != "[deck]", deck.comments)
+    lines = itertools.dropwhile(lambda line: line != "[deck]", comments)
     text = "\n".join(itertools.takewhile(lambda line: line, lines))
     try:
         tables = tomllib.loads(text)

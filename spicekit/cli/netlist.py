@@ -185,8 +185,8 @@ def settle(
 @netlist.command()
 def check(deck: DeckFile, osdi: Compiled = None) -> None:
     """Electrical rule check, by reading alone; exit status 1 if there is an error."""
-    from spicekit.circuits.check import check as find
-    from spicekit.circuits.parse import read_deck
+    from spicekit.decks.check import check as find
+    from spicekit.decks.parse import read_deck
 
     findings = find(read_deck(deck), compiled=[path.resolve() for path in osdi or []])
     for found in findings:
@@ -207,8 +207,8 @@ def run(
     osdi: Compiled = None,
 ) -> None:
     """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
-    from spicekit.circuits.parse import read_deck
-    from spicekit.circuits.run import run_deck
+    from spicekit.decks.parse import read_deck
+    from spicekit.decks.run import run_deck
     from spicekit.files import write_atomically
 
     compiled = [path.resolve() for path in osdi or []]
@@ -227,8 +227,8 @@ def run(
 @netlist.command()
 def diff(first: DeckFile, second: DeckFile) -> None:
     """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
-    from spicekit.circuits.diff import diff as compare
-    from spicekit.circuits.parse import read_deck, readable
+    from spicekit.decks.diff import diff as compare
+    from spicekit.decks.parse import read_deck, readable
 
     differences = compare(readable(read_deck(first)), readable(read_deck(second)))
     for difference in differences:
@@ -240,9 +240,9 @@ def diff(first: DeckFile, second: DeckFile) -> None:
 @netlist.command()
 def show(deck: DeckFile) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
-    from spicekit.circuits.parse import read_deck, readable
-    from spicekit.circuits.summary import summarise
     from spicekit.cli.display import print_sheets
+    from spicekit.decks.parse import read_deck, readable
+    from spicekit.decks.summary import summarise
     from spicekit.report.sheets import deck_sheets
 
     print_sheets(deck_sheets(summarise(readable(read_deck(deck)))))

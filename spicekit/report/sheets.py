@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.circuits.summary import Group, Summary
+from spicekit.decks.summary import Group, Summary
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins, ElementMargins
 from spicekit.tables.read_points import ReadPoint

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spicekit.circuits.check import check
 from spicekit.circuits.header import read_header
-from spicekit.circuits.parse import parse_deck
 from spicekit.circuits.render import Expected, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.check import check
+from spicekit.decks.parse import parse_deck
 from spicekit.errors import BadInput
 from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import Job, Step, simulate
@@ -81,7 +81,7 @@ def test_a_deck_runs_unmodified_in_batch_mode(tmp_path: Path) -> None:
 
 def test_the_header_holds_the_spec() -> None:
     text = tile_deck(KINDS[3], np.ones((2, 3), np.uint8), np.ones(2, np.uint8))
-    assert read_header(parse_deck(text)).spec == KINDS[3]
+    assert read_header(parse_deck(text).comments).spec == KINDS[3]
 
 
 def test_the_same_call_gives_the_same_text() -> None:
@@ -122,5 +122,5 @@ def test_a_card_under_a_path_in_any_script_can_be_read_back(tmp_path: Path) -> N
     device = KINDS[0].device.replace(nmos=str(folder))
     spec = KINDS[0].replace(device=device)
     deck = parse_deck(tile_deck(spec, *EXAMPLE[1:]))
-    assert read_header(deck).spec == spec
+    assert read_header(deck.comments).spec == spec
     assert check(deck) == ()

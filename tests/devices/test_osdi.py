@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spicekit.circuits.check import check
-from spicekit.circuits.parse import parse_deck
 from spicekit.circuits.render import cell_deck, core_deck, tile_deck
-from spicekit.circuits.run import column_currents, run_deck
 from spicekit.circuits.spec import Device, TileSpec, Wires
+from spicekit.decks.check import check
+from spicekit.decks.parse import parse_deck
+from spicekit.decks.run import column_currents, run_deck
 from spicekit.devices import cards
 from spicekit.devices.cards import load_card, load_lines
 from spicekit.devices.corners import Corner

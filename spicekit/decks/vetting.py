@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from spicekit.circuits.parse import Deck, Finding, Scope
+from spicekit.decks.parse import Deck, Finding, Scope
 
 # fmt: off
 HARMLESS_STATEMENTS = frozenset({
@@ -32,9 +32,9 @@ HARMLESS_VARIABLES = frozenset({"filetype", "noaskquit", "numdgt", "width", "wr_
 """Variables that `set` may change."""
 
 
-def hazards(deck: Deck, *, compiled: Collection[Path] = ()) -> Iterator[Finding]:
+def vet(deck: Deck, *, compiled: Collection[Path] = ()) -> Iterator[Finding]:
     """Statements and commands that are not known to be harmless; loading one of the `compiled` models is."""
-    yield from _statement_hazards(deck.top)
+    yield from _statement_objections(deck.top)
     for command in deck.commands:
         word, _, rest = command.text.partition(" ")
         if word.lower() == "pre_osdi" and Path(rest.strip()) in compiled:
@@ -43,7 +43,7 @@ def hazards(deck: Deck, *, compiled: Collection[Path] = ()) -> Iterator[Finding]
             yield Finding(command.line, "error", "command", f"'{command.text[:60]}': {reason}")
 
 
-def _statement_hazards(scope: Scope) -> Iterator[Finding]:
+def _statement_objections(scope: Scope) -> Iterator[Finding]:
     for statement in scope.statements:
         word = statement.text.split()[0].lower()
         if word in (".include", ".inc", ".lib"):
@@ -52,7 +52,7 @@ def _statement_hazards(scope: Scope) -> Iterator[Finding]:
         elif word not in HARMLESS_STATEMENTS:
             yield Finding(statement.line, "error", "command", f"{word} is not known to this check")
     for child in scope.subcircuits:
-        yield from _statement_hazards(child)
+        yield from _statement_objections(child)
 
 
 def _objection(command: str) -> str:

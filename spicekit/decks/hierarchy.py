@@ -4,7 +4,7 @@ from collections import ChainMap
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from spicekit.circuits.parse import Deck, Element, Model, Scope
+from spicekit.decks.parse import Deck, Element, Model, Scope
 
 
 @dataclass(frozen=True, eq=False)

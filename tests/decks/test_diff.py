@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spicekit.circuits.diff import diff
-from spicekit.circuits.parse import parse_deck
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.diff import diff
+from spicekit.decks.parse import parse_deck
 from spicekit.errors import BadInput
 
 SPEC = TileSpec(rows=3, columns=2, rows_active=3, wires=Wires(r_bl=3.2, r_sl=3.2))

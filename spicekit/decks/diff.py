@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from spicekit.circuits.parse import Deck, Element, Parameters, Scope, number
+from spicekit.decks.parse import Deck, Element, Parameters, Scope, number
 from spicekit.errors import BadInput
 
 
@@ -23,7 +23,7 @@ def diff(first: Deck, second: Deck) -> tuple[Difference, ...]:
 
     What a `.control` section runs is no part of the circuit.
 
-    >>> from spicekit.circuits.parse import parse_deck
+    >>> from spicekit.decks.parse import parse_deck
     >>> a, b = parse_deck("a\\nR1 in 0 1k\\nR2 in 0 5"), parse_deck("b\\nr2 IN 0 5\\nr1 in 0 1100")
     >>> diff(a, b)
     (Difference(where='r1', first='in 0 1000.0', second='in 0 1100.0'),)

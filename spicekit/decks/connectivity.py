@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError
 
-from spicekit.circuits.hierarchy import Place, inside_out
-from spicekit.circuits.parse import Element, Finding, number
+from spicekit.decks.hierarchy import Place, inside_out
+from spicekit.decks.parse import Element, Finding, number
 
 SHORT = 1.0
 """Ohm below which a resistor between two ideally held nodes is a short: 0.7 A at 0.7 V. Assumed."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from graphlib import CycleError
 
 from spicekit.circuits.header import Header, read_header
-from spicekit.circuits.hierarchy import Place, inside_out, places
-from spicekit.circuits.parse import Deck, Element, number
+from spicekit.decks.hierarchy import Place, inside_out, places
+from spicekit.decks.parse import Deck, Element, number
 from spicekit.errors import BadInput
 
 
@@ -48,7 +48,7 @@ def summarise(deck: Deck) -> Summary:
     """
     elements = deck.top.elements
     return Summary(
-        header=read_header(deck) if "[deck]" in deck.comments else None,
+        header=read_header(deck.comments) if "[deck]" in deck.comments else None,
         devices=_unfolded(deck),
         instances=Counter(element.model for element in elements if element.kind == "x"),
         resistors=_groups(elements, "r"),

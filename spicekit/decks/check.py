@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from spicekit.circuits.connectivity import connectivity
-from spicekit.circuits.hazards import hazards
-from spicekit.circuits.hierarchy import places
-from spicekit.circuits.parse import Deck, Finding
-from spicekit.circuits.rules import LOCAL_RULES
+from spicekit.decks.connectivity import connectivity
+from spicekit.decks.hierarchy import places
+from spicekit.decks.parse import Deck, Finding
+from spicekit.decks.rules import LOCAL_RULES
+from spicekit.decks.vetting import vet
 
 
 def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]:
@@ -23,7 +23,7 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
         if statement.text.lower().startswith(".global")
         for node in statement.text.split()[1:]
     )
-    findings = [*deck.findings, *hazards(deck, compiled=compiled), *connectivity(found, global_nodes)]
+    findings = [*deck.findings, *vet(deck, compiled=compiled), *connectivity(found, global_nodes)]
     for rule in LOCAL_RULES:
         for place in found:
             findings += rule(place)

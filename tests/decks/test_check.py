@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spicekit.circuits.check import check
-from spicekit.circuits.parse import parse_deck
 from spicekit.circuits.render import Detail, Transient, cell_deck, core_deck, tile_deck
-from spicekit.circuits.rules import known_parameters
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.check import check
+from spicekit.decks.parse import parse_deck
+from spicekit.decks.rules import known_parameters
 
 WIRES = Wires(r_bl=3.2, r_sl=3.2, r_row=3.2, r_col=3.2)
 TILE = TileSpec(rows=4, columns=3, rows_active=4, wires=WIRES)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spicekit.circuits.diff import diff
-from spicekit.circuits.parse import parse_deck
 from spicekit.circuits.render import Detail, Expected, tile_deck
-from spicekit.circuits.run import column_currents, run_deck, write_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.circuits.summary import summarise
+from spicekit.decks.diff import diff
+from spicekit.decks.parse import parse_deck
+from spicekit.decks.run import column_currents, run_deck, write_deck
+from spicekit.decks.summary import summarise
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import Job, Step, simulate

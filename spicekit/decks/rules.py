@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib.resources import files
 
-from spicekit.circuits.hierarchy import Place
-from spicekit.circuits.parse import Element, Finding, Model, number
+from spicekit.decks.hierarchy import Place
+from spicekit.decks.parse import Element, Finding, Model, number
 
 SANE_LENGTH = (1e-9, 1e-3)
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
@@ -100,7 +100,7 @@ def unknown_parameters(place: Place) -> Iterator[Finding]:
 @functools.cache
 def known_parameters(device: str, part: str) -> frozenset[str]:
     """Names that can be set on a device's "model" or "instance", as ngspice itself lists them."""
-    record = json.loads(files("spicekit.circuits").joinpath("parameters.json").read_text())
+    record = json.loads(files("spicekit.decks").joinpath("parameters.json").read_text())
     return frozenset(record[device][part])
 
 

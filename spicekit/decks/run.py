@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.circuits.hazards import hazards
-from spicekit.circuits.parse import Deck, Element, Model, Parameters, Scope
 from spicekit.circuits.render import CURRENTS_FILE
+from spicekit.decks.parse import Deck, Element, Model, Parameters, Scope
+from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
 from spicekit.spice.batch import BatchRun, run_batch
 
@@ -29,7 +29,7 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] =
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
-    objections = sorted([*deck.findings, *hazards(deck, compiled=compiled)])
+    objections = sorted([*deck.findings, *vet(deck, compiled=compiled)])
     if objections:
         first = objections[0]
         raise BadInput(

@@ -1,0 +1,1 @@
+"""Decks that people bring: read, vetted, checked, compared and run."""
