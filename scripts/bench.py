@@ -21,15 +21,15 @@ import typer
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import CellName, Device, TileSpec, Wires
-from spicekit.engines.bias import lsb
-from spicekit.engines.blocks import POWERS, features, fit_patterns, sample_patterns, terms
+from spicekit.engines.cell_currents import lsb
 from spicekit.engines.converter import Converter
-from spicekit.engines.deviation import passed
-from spicekit.engines.factored import FactoredCodes
-from spicekit.engines.fast import Codes, fit_reference, read_model
-from spicekit.engines.ladder import ladder_of, solve
-from spicekit.engines.mesh_fast import RMS_LIMIT, correction
-from spicekit.engines.patterns import PatternReads
+from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.mesh import RMS_LIMIT, correction
+from spicekit.engines.fast.mismatch import passed
+from spicekit.engines.fast.model import Codes, fit_reference, read_model
+from spicekit.engines.fast.patterns import PatternReads
+from spicekit.engines.fast.wire_sums import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation

@@ -21,7 +21,7 @@ import numba
 import torch
 import typer
 
-from spicekit.engines.fast import read_model
+from spicekit.engines.fast.model import read_model
 from spicekit.evaluate.design import design_from_tables
 from spicekit.evaluate.tiled import probed
 from spicekit.networks.data import Dataset, load_dataset

@@ -25,6 +25,8 @@ ORDER = (
     "report",
     "cli",
 )
+# Inside a package: (what, must not import).
+APART = (("engines/exact", "engines/fast"),)
 # One module, or one package, knows each tool.
 ONLY_IN = {
     "jinja2": {"circuits/render.py"},
@@ -59,6 +61,13 @@ def test_imports_point_left(path):
         if name.startswith("spicekit."):
             there = room(tuple(name.split(".")[1:]))
             assert ORDER.index(there) <= ORDER.index(here), f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize(("inner", "outer"), APART)
+def test_imports_inside_a_package_point_inwards(inner, outer):
+    for path in (ROOT / inner).rglob("*.py"):
+        for name in imports(path):
+            assert not name.startswith(f"spicekit.{outer.replace('/', '.')}"), f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("tool", ONLY_IN)

@@ -56,7 +56,7 @@ def evaluate(
 
     from spicekit.cli.display import evaluations_table, print_sheets, stages
     from spicekit.errors import BadInput
-    from spicekit.evaluate.account import account, measure_read, with_read_time
+    from spicekit.evaluate.cost_model import account, measure_read, with_read_time
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.fidelity import check_comparable

@@ -79,7 +79,7 @@ def export(
 ) -> None:
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
-    from spicekit.engines.expected import expected_currents
+    from spicekit.engines.deck_expectation import expected_currents
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.tiled import MITIGATIONS, check_mitigations
     from spicekit.evaluate.vectors import network_case
@@ -135,7 +135,7 @@ def tile(
 ) -> None:
     """Render a tile for `ngspice -b`; it leaves its column currents in currents.txt."""
     from spicekit.circuits.render import Transient, check_detail, one_vector, tile_deck
-    from spicekit.engines.expected import expected_currents
+    from spicekit.engines.deck_expectation import expected_currents
     from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array, write_atomically

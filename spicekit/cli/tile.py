@@ -23,7 +23,7 @@ def tile(
 
     import numpy as np
 
-    from spicekit.engines.bias import lsb
+    from spicekit.engines.cell_currents import lsb
     from spicekit.engines.tile import Tile, check_engine, column_currents, partial_sums
     from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design

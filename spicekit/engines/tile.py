@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines import deviation, fast, ladder, mesh, mesh_fast, spice
-from spicekit.engines.bias import bias_of, state_currents
-from spicekit.engines.ladder import Ladder
-from spicekit.engines.mesh import Mesh
+from spicekit.engines import spice
+from spicekit.engines.cell_currents import bias_of, state_currents
+from spicekit.engines.exact import ladder, mesh
+from spicekit.engines.exact.ladder import Ladder
+from spicekit.engines.exact.mesh import Mesh
+from spicekit.engines.fast import mesh as fast_mesh
+from spicekit.engines.fast import mismatch, model
 from spicekit.engines.variation import (
     NO_VARIATION,
     Variation,
@@ -91,10 +94,10 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     spec = tile.spec
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
     if engine == "fast" and spec.drive == "wordline":
-        current = fast.read_currents(spec, tile.table, tile.held, bits)
+        current = model.read_currents(spec, tile.table, tile.held, bits)
         if tile.variation.mismatch:
-            found = deviation.passed(spec, tile.table, tile.variation)
-            current += deviation.shifts(found, bias_of(spec, tile.table), tile.held, tile.factor, bits)
+            found = mismatch.passed(spec, tile.table, tile.variation)
+            current += mismatch.shifts(found, bias_of(spec, tile.table), tile.held, tile.factor, bits)
         return current
     if tile.variation.mismatch and engine == "fast":
         require_wordline(spec)
@@ -108,7 +111,7 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     elif spec.drive == "wordline":
         current = ladder.solve(Ladder(spec, tile.table, tile.held, tile.factor), reads).current
     elif engine == "fast":
-        current = mesh_fast.column_currents(spec, tile.table, tile.held, reads)
+        current = fast_mesh.column_currents(spec, tile.table, tile.held, reads)
     else:
         current = mesh.solve(Mesh(spec, tile.table, tile.held, tile.factor), reads).current
     return current.reshape(len(bits), spec.groups, spec.columns)

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import Bias
-from spicekit.engines.deviation import RMS_LIMIT
-from spicekit.engines.fast import ReadModel, ideal_codes
+from spicekit.engines.cell_currents import Bias
+from spicekit.engines.fast.mismatch import RMS_LIMIT
+from spicekit.engines.fast.model import ReadModel, ideal_codes
 from spicekit.engines.variation import Variation
 from spicekit.engines.words import Tally
 from spicekit.errors import SpicekitError

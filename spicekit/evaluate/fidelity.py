@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from spicekit.engines.exact_codes import ExactCodes
-from spicekit.engines.fast import Codes
+from spicekit.engines.exact.codes import ExactCodes
+from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design

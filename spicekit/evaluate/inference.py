@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.device import DeviceCodes
-from spicekit.engines.fast import Codes
+from spicekit.engines.fast.model import Codes
+from spicekit.engines.fast.torch_backend import DeviceCodes
 from spicekit.engines.words import Applied
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.device import products_on
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
+from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.layers import BinaryConv2d, binary_layers, on_sign_products
 
 Layers = dict[str, PackedLayer]
@@ -67,7 +67,7 @@ def on_tiles(
     layers : Layers
         From `map_network`, of this network.
     codes : Codes, or mapping of them by layer
-        On a GPU, from `device.codes_on`, for a network that is there too; they take no probe.
+        On a GPU, from `torch_backend.codes_on`, for a network that is there too; they take no probe.
     probe : function, optional
         Called with each layer and the words applied to it.
     first_image : int

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import Bias, bias_of
+from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.converter import Reference, convert, set_reference
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from spicekit.engines.converter import Reference
-from spicekit.engines.device import codes_on
-from spicekit.engines.die import codes_of_die
-from spicekit.engines.fast import Codes, ReadModel, fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.die import codes_of_die
+from spicekit.engines.fast.model import Codes, ReadModel, fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design

@@ -8,15 +8,15 @@ import dataclasses
 import numpy as np
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import bias_of
-from spicekit.engines.deviation import Passed, deviations, passed
+from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.fast.mismatch import Passed, deviations, passed
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.mapping.packed import PackedLayer, pack_layer
 from spicekit.tables.table import IVTable
 
 
 def mismatch_passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed | None:
-    """How mismatch reaches the sense points; None without mismatch. Raises as `deviation.passed` does."""
+    """How mismatch reaches the sense points; None without mismatch. Raises as `mismatch.passed` does."""
     return passed(spec, table, variation) if variation.mismatch else None
 
 
@@ -26,7 +26,7 @@ def layer_on_die(packed: PackedLayer, table: IVTable, variation: Variation) -> P
     Raises
     ------
     BadInput
-        As `deviation.passed` does.
+        As `mismatch.passed` does.
     """
     layer = packed.layer
     held = stick(layer.stored, variation, place=layer.name)

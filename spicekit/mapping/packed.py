@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spicekit.engines.fast import Codes
-from spicekit.engines.inputs import pack_inputs, side_by_side
-from spicekit.engines.kernels import correction_factors, lay_images_out
+from spicekit.engines.fast.kernels import correction_factors, lay_images_out
+from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Layout, Stored, layout_of, pack
+from spicekit.mapping.inputs import pack_inputs, side_by_side
 from spicekit.mapping.layers import MappedLayer
 from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
 

@@ -1,7 +1,7 @@
 """Energy, time and area of a network as tables of text."""
 
 from spicekit.config import parse
-from spicekit.evaluate.account import Account
+from spicekit.evaluate.cost_model import Account
 from spicekit.report.records import Change, Constant, Costs, Figures
 from spicekit.report.sheets import Sheet
 from spicekit.units import engineering

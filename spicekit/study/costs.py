@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from spicekit.evaluate.account import count_events, measure_read
+from spicekit.evaluate.cost_model import count_events, measure_read
 from spicekit.evaluate.energy import Estimate, LayerEvents, estimate, together
 from spicekit.evaluate.tiled import PROBE_IMAGES, lay_out
 from spicekit.networks.checkpoints import load_network

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spicekit.engines.fast import read_model
+from spicekit.engines.fast.model import read_model
 from spicekit.engines.variation import keep_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput

@@ -9,7 +9,7 @@ from typing import Literal
 from spicekit.errors import BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.spice.simulator import Failure, ngspice_version
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
-from spicekit.tables.claims import Claims
+from spicekit.tables.locks import Claims
 from spicekit.tables.store import current_sweep, write_sweep
 
 

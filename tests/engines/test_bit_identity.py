@@ -6,7 +6,7 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
-from spicekit.engines.fast import fit_reference, read_model
+from spicekit.engines.fast.model import fit_reference, read_model
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer

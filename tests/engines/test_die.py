@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines import deviation
-from spicekit.engines.bias import bias_of
+from spicekit.engines.cell_currents import bias_of
 from spicekit.engines.converter import Converter, convert, flaws_of, noise_levels, positions
-from spicekit.engines.deviation import deviations, passed
-from spicekit.engines.die import DieCodes, codes_of_die
-from spicekit.engines.fast import fit_reference, read_model
-from spicekit.engines.ladder import Ladder, ladder_of, solve
+from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
+from spicekit.engines.fast import mismatch
+from spicekit.engines.fast.die import DieCodes, codes_of_die
+from spicekit.engines.fast.mismatch import deviations, passed
+from spicekit.engines.fast.model import fit_reference, read_model
 from spicekit.engines.variation import Variation, cell_sensitivity, factors
 from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
 from spicekit.errors import BadInput
@@ -309,6 +309,6 @@ def test_deviations_that_16_bits_do_not_hold_take_the_general_kernel(sram_table,
 
 
 def test_too_heavy_a_tile_for_the_first_order_is_refused(sram_table, monkeypatch):
-    monkeypatch.setattr(deviation, "RMS_LIMIT", 1e-6)
+    monkeypatch.setattr(mismatch, "RMS_LIMIT", 1e-6)
     with pytest.raises(BadInput, match="first-order mismatch was found to be off by"):
         passed(spec_of(16), sram_table, Variation(mismatch=1.0))

@@ -5,9 +5,9 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, Line, Reference, convert, line_of
-from spicekit.engines.factored import FactoredCodes, factored_codes
-from spicekit.engines.fast import fit_reference, read_model
-from spicekit.engines.patterns import PatternCodes, tabulated
+from spicekit.engines.fast.factored import FactoredCodes, factored_codes
+from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.patterns import PatternCodes, tabulated
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines import ladder
-from spicekit.engines.bias import state_currents
-from spicekit.engines.ladder import Ladder, ladder_of, solve
+from spicekit.engines.cell_currents import state_currents
+from spicekit.engines.exact import ladder
+from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.circuits.wiring import wiring
-from spicekit.engines import mesh
-from spicekit.engines.mesh import Mesh, cell_currents, mesh_of, solve
+from spicekit.engines.exact import mesh
+from spicekit.engines.exact.mesh import Mesh, cell_currents, mesh_of, solve
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable, interpolate
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.bias import lsb
+from spicekit.engines.cell_currents import lsb
 from spicekit.engines.tile import Tile, column_currents, partial_sums
 from spicekit.errors import BadInput
 

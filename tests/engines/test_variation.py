@@ -9,8 +9,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import load_card
 from spicekit.devices.mismatch import AVT, sigma_vt
 from spicekit.devices.reram import load_reram
-from spicekit.engines.bias import bias_of
-from spicekit.engines.deviation import passed
+from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.errors import BadInput

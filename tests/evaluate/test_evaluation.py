@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.bias import bias_of
+from spicekit.engines.cell_currents import bias_of
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
 from spicekit.evaluate import inference

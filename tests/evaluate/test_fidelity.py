@@ -6,7 +6,7 @@ import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
-from spicekit.engines.exact_codes import ExactCodes
+from spicekit.engines.exact.codes import ExactCodes
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.fidelity import fidelity

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.mesh import linearise
+from spicekit.engines.exact.mesh import linearise
 from spicekit.spice.simulator import Job, Step, simulate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.table import IVTable

@@ -7,8 +7,8 @@ from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import load_card
 from spicekit.devices.mismatch import sample_vt
-from spicekit.engines.bias import lsb
-from spicekit.engines.ladder import Ladder, solve
+from spicekit.engines.cell_currents import lsb
+from spicekit.engines.exact.ladder import Ladder, solve
 from spicekit.spice.simulator import Job, Step, simulate
 from spicekit.tables.spread import TRANSISTORS, alters, read_spread
 

@@ -31,13 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import Bias, bias_of
-from spicekit.engines.block_kernels import TERMS, sum_block_codes, tally_blocks
 from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.converter import Reference, convert, line_of
-from spicekit.engines.kernels import CODE_ENTRIES, HEADROOM, UNIT
-from spicekit.engines.ladder import ladder_of, solve
-from spicekit.engines.patterns import NEGLIGIBLE_LEAK
+from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
+from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
+from spicekit.engines.fast.wire_sum_kernels import TERMS, sum_block_codes, tally_blocks
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.engines.lanes import INT8, INT64, Lanes
+from spicekit.engines.fast.lanes import INT8, INT64, Lanes
 
 IMAGES = 64
 """Images side by side."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluate.account import Account, account, measure_read, with_read_time
+from spicekit.evaluate.cost_model import Account, account, measure_read, with_read_time
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.energy import ReadCircuit, conduction_time
 from spicekit.evaluate.evaluation import Evaluation, evaluate

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spicekit.engines.device import DeviceCodes
+from spicekit.engines.fast.torch_backend import DeviceCodes
 from spicekit.errors import BadInput
 from spicekit.mapping.packed import PackedLayer, output_shape
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.blocks import BlockReads, block_reads, ideal_block_codes
 from spicekit.engines.converter import Converter, Reference, set_reference
-from spicekit.engines.patterns import PatternReads, ideal_pattern_codes, pattern_reads
+from spicekit.engines.fast.patterns import PatternReads, ideal_pattern_codes, pattern_reads
+from spicekit.engines.fast.wire_sums import BlockReads, block_reads, ideal_block_codes
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable

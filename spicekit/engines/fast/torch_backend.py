@@ -5,7 +5,7 @@ as a number, the bits times powers of two where the column stores a one; for mor
 of their running numbers over each byte. One matrix product gives it for all columns of a tile. All are whole numbers
 below 2^24, or in half precision up to 2^11, hence exact in whatever order they are added. A pattern's code stands in a
 table, which the factored form has filled where it is in use; for more rows, what follows are the operations of
-`block_kernels` in their order. So codes are the compiled engine's, bit for bit.
+`wire_sum_kernels` in their order. So codes are the compiled engine's, bit for bit.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spicekit.engines.blocks import BlockCodes
-from spicekit.engines.factored import FactoredCodes
-from spicekit.engines.fast import Codes
-from spicekit.engines.kernels import HEADROOM, UNIT
-from spicekit.engines.patterns import PatternCodes, tabulated
+from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.kernels import HEADROOM, UNIT
+from spicekit.engines.fast.model import Codes
+from spicekit.engines.fast.patterns import PatternCodes, tabulated
+from spicekit.engines.fast.wire_sums import BlockCodes
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
 
@@ -124,7 +124,7 @@ class DeviceCodes:
         """(p, c) float32 LSB, of features (p, bytes + 2, c) and bits (p, m).
 
         The features are sums of running numbers, numbers of ON cells and of those in the middle. The operations are
-        those of `block_kernels`, in its order.
+        those of `wire_sum_kernels`, in its order.
         """
         assert isinstance(self.codes, BlockCodes)
         inside, count, middle = features[:, :-2], features[:, -2:-1], features[:, -1]

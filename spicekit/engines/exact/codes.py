@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import bias_of
+from spicekit.engines.cell_currents import bias_of
 from spicekit.engines.converter import Reference, convert
-from spicekit.engines.first_step import first_step, start_of
-from spicekit.engines.ladder import ladder_of, solve, solve_reads
+from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
+from spicekit.engines.exact.newton_bound import first_step, start_of
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.tables.table import IVTable
 

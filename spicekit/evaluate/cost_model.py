@@ -7,7 +7,7 @@ from functools import cache, cached_property
 import torch
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.fast import ideal_codes
+from spicekit.engines.fast.model import ideal_codes
 from spicekit.engines.words import Applied
 from spicekit.evaluate.costs import SOURCES, Costs
 from spicekit.evaluate.design import Design

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.blocks import sample_patterns
 from spicekit.engines.converter import Converter, convert
-from spicekit.engines.fast import fit_reference, ideal_codes, read_model
-from spicekit.engines.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.fast.model import fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput
 

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.engines.block_kernels import sum_block_codes_of_die
 from spicekit.engines.converter import Converter, Reference, flaws_of, noise_levels, positions
-from spicekit.engines.deviation import Passed
-from spicekit.engines.factored import FactoredCodes
-from spicekit.engines.fast import Codes, ReadModel
-from spicekit.engines.kernels import (
+from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.kernels import (
     CODE_ENTRIES,
     HEADROOM,
     LEAK_UNIT,
     UNIT,
     sum_pattern_codes_of_die,
 )
-from spicekit.engines.patterns import PatternReads
+from spicekit.engines.fast.mismatch import Passed
+from spicekit.engines.fast.model import Codes, ReadModel
+from spicekit.engines.fast.patterns import PatternReads
+from spicekit.engines.fast.wire_sum_kernels import sum_block_codes_of_die
 from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored, layout_of
 
 

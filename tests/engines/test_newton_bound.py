@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines import exact_codes
-from spicekit.engines.bias import bias_of, lsb
-from spicekit.engines.blocks import sample_patterns
+from spicekit.engines.cell_currents import bias_of, lsb
 from spicekit.engines.converter import Reference, convert
-from spicekit.engines.exact_codes import ExactCodes
-from spicekit.engines.first_step import first_step, start_of
-from spicekit.engines.ladder import ladder_of, solve, solve_reads
+from spicekit.engines.exact import codes
+from spicekit.engines.exact.codes import ExactCodes
+from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
+from spicekit.engines.exact.newton_bound import first_step, start_of
+from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput
 
@@ -90,7 +90,7 @@ def test_few_columns_are_solved_to_the_last_digit(sram_table, monkeypatch):
         solved.append(len(vector))
         return solve_reads(ladder, bits, vector, column)
 
-    monkeypatch.setattr(exact_codes, "solve_reads", counted)
+    monkeypatch.setattr(codes, "solve_reads", counted)
     reference = Reference((np.arange(64) + 0.5) * lsb(spec, sram_table), step=1.0)
     rng = np.random.default_rng(0)
     layout = layout_of(64)

@@ -27,8 +27,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import bias_of
-from spicekit.engines.ladder import linearise, residual_limit
+from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.exact.ladder import linearise, residual_limit
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable, interpolate
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.engines.converter import Line
-from spicekit.engines.pattern_kernels import (
+from spicekit.engines.fast.factored_kernels import (
     LEAK_PRODUCTS,
     LEAK_SHIFT,
     PASSED_PRODUCTS,
@@ -44,7 +44,7 @@ MOST_DEVIATION = LARGEST / DEVIATION_UNIT
 
 @dataclass(frozen=True, eq=False)
 class FactoredCodes:
-    """Converter codes of every pattern, as `pattern_kernels` computes them."""
+    """Converter codes of every pattern, as `factored_kernels` computes them."""
 
     factors: Short
     """(groups, 2, fields, 256) of the lower and the upper byte: f or g, then u_k or v_k; if `leaky`, the same of what

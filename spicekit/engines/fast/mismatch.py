@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import Bias, bias_of
-from spicekit.engines.blocks import sample_patterns
 from spicekit.engines.cache import Arrays, cached
-from spicekit.engines.ladder import Ladder, ladder_of, solve
+from spicekit.engines.cell_currents import Bias, bias_of
+from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
+from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, require_wordline
 from spicekit.engines.words import DEVIATION_UNIT
 from spicekit.errors import BadInput

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import Device, TileSpec, Wires
-from spicekit.engines.bias import lsb, state_currents
-from spicekit.engines.blocks import sample_patterns
-from spicekit.engines.mesh import mesh_of, solve
-from spicekit.engines.mesh_fast import column_currents, correction, prepare, read
+from spicekit.engines.cell_currents import lsb, state_currents
+from spicekit.engines.exact.mesh import mesh_of, solve
+from spicekit.engines.fast.mesh import column_currents, correction, prepare, read
+from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.errors import BadInput
 from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.table import IVTable

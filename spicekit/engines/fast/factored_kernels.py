@@ -16,8 +16,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.engines.kernels import zeros_in_lines
-from spicekit.engines.lanes import INT16, INT32, INT64, Lanes
+from spicekit.engines.fast.kernels import zeros_in_lines
+from spicekit.engines.fast.lanes import INT16, INT32, INT64, Lanes
 
 Short = NDArray[np.int16]
 

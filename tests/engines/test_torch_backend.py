@@ -8,15 +8,15 @@ import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
-from spicekit.engines.device import codes_on
-from spicekit.engines.die import codes_of_die
-from spicekit.engines.fast import fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.die import codes_of_die
+from spicekit.engines.fast.model import fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.errors import BadInput
 from spicekit.evaluate.inference import map_network, on_tiles
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.device import products_on
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, pack_layer
+from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.card import Architecture, NetworkName
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits
@@ -82,7 +82,7 @@ def test_products_do_not_depend_on_how_a_batch_is_cut(device, rows_active, monke
     signs = torch.randn(7, 23, 6, 5, device=device).sign()
     product = products_on(packed, codes_on(device, ideal_codes(packed.layer.spec), rows=rows_active))
     whole = product(signs)
-    monkeypatch.setattr("spicekit.mapping.device.CHUNK_BYTES", 1.0)
+    monkeypatch.setattr("spicekit.mapping.torch_backend.CHUNK_BYTES", 1.0)
     assert torch.equal(product(signs), whole)
     singly = torch.nn.functional.conv2d(
         torch.nn.functional.pad(signs, (1, 1, 1, 1), value=-1.0), weights_of(packed).to(device), stride=2

@@ -3,12 +3,12 @@
 Words are ordered [.., group, tile]: the reads of one group of rows share a table and are neighbours. `words` says which
 bit is which row.
 
-Up to 16 rows, most reads are in `pattern_kernels`, in factored form. Where that is not close enough, or thresholds are
+Up to 16 rows, most reads are in `factored_kernels`, in factored form. Where that is not close enough, or thresholds are
 not equally spaced, a read is looked up here by its pattern. One index holds all that decides its signed code: bits
 0..m-1 the pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied
 where leakage makes it matter.
 
-More rows are in `block_kernels`.
+More rows are in `wire_sum_kernels`.
 
 Where converters are not all alike, or cells are not and the factored form does not hold, a read's current is shifted by
 the deviations of the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise
@@ -189,7 +189,7 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
     ones_in : (2^m,) uint8 array
         ON cells of each pattern.
 
-    The others as in `block_kernels.sum_block_codes_of_die`; returns what it does.
+    The others as in `wire_sum_kernels.sum_block_codes_of_die`; returns what it does.
     """
     pixels = words.shape[0]
     groups, most, _, columns = stored.shape

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import Bias, bias_of
 from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.converter import Line, Reference, convert, line_of
-from spicekit.engines.factored import FactoredCodes, factored_codes
-from spicekit.engines.kernels import count_patterns, sum_pattern_codes
-from spicekit.engines.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.fast.factored import FactoredCodes, factored_codes
+from spicekit.engines.fast.kernels import count_patterns, sum_pattern_codes
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.bias import lsb
-from spicekit.engines.blocks import sample_patterns
 from spicekit.engines.cache import Arrays, cached
-from spicekit.engines.mesh import cell_currents, linear_response, linearise, mesh_of, solve
+from spicekit.engines.cell_currents import lsb
+from spicekit.engines.exact.mesh import cell_currents, linear_response, linearise, mesh_of, solve
+from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable

@@ -1,8 +1,8 @@
-"""Compiled loops over reads of more than 16 rows; `blocks` says what they compute.
+"""Compiled loops over reads of more than 16 rows; `wire_sums` says what they compute.
 
-Lanes are columns, 64 at a time. What a byte of a read's word line bits adds in each column is looked up: for a tile
-and 64 columns, a table holds for each byte, each of its 256 values and each column two numbers, which make up all the
-sums that `blocks` names. Filling it takes as long as reading some hundred vectors, so that loops take tile by tile, and
+Lanes are columns, 64 at a time. What a byte of a read's word line bits adds in each column is looked up: for a tile and
+64 columns, a table holds for each byte, each of its 256 values and each column two numbers, which make up all the sums
+that `wire_sums` names. Filling it takes as long as reading some hundred vectors, so that loops take tile by tile, and
 all vectors for each. The tables of a tile fill a quarter of a level-2 cache. Then come some products of whole numbers,
 in 16 bits up to 64 rows and in 32 bits above, and a polynomial in single precision, whose operations come in one order.
 So results depend on neither batch nor threads nor processor.
@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.engines.kernels import (
+from spicekit.engines.fast.kernels import (
     HEADROOM,
     UNIT,
     add_deviations,
@@ -31,7 +31,7 @@ from spicekit.engines.kernels import (
     place_on_scale,
     zeros_in_lines,
 )
-from spicekit.engines.lanes import INT8, INT16, INT32, Lanes
+from spicekit.engines.fast.lanes import INT8, INT16, INT32, Lanes
 
 Single = NDArray[np.float32]
 
@@ -517,7 +517,7 @@ def _sums(
 def _polynomial(
     builder: ir.IRBuilder, numbers: Any, leak: Any, n: Lanes, u: Lanes, f: Lanes, b: Lanes, e: Lanes
 ) -> Lanes:
-    """Current in LSB of the sums of `blocks.features`, n twice; `blocks.current` is the same in numpy."""
+    """Current in LSB of the sums of `wire_sums.features`, n twice; `wire_sums.current` is the same in numpy."""
 
     def number(k: int) -> Lanes:
         return Lanes.splat(builder, builder.load(_at(builder, numbers, k)), _SINGLES)

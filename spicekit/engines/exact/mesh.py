@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.ladder import Solution, spline_at
+from spicekit.engines.exact.ladder import Solution, spline_at
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 
