@@ -1,9 +1,12 @@
 """Configuration files: TOML, checked by pydantic, unknown keys refused, one readable line per fault."""
 
+import difflib
 import json
+import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 import pydantic
 
@@ -42,29 +45,88 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse(model: type[ConfigT], data: Any, *, source: str) -> ConfigT:
     """Check data from TOML or JSON against a model; `BadInput` names the source, the key, and what was expected.
 
-    A list stands for a tuple, and a whole number for a float; nothing else is taken for what it is not.
+    A list stands for a tuple, and a whole number for a float; nothing else is taken for what it is not. Where the
+    source is a TOML file, with or without a table behind it (`tile.toml [read]`), the lines of faults are found in it.
     """
     try:
         return model.model_validate_json(json.dumps(data))
     except TypeError as error:
         raise BadInput(f"{source}: {error}; dates and times are no values here.") from error
     except pydantic.ValidationError as error:
-        raise BadInput(f"{source}: {_one_line(model, error)}") from error
+        raise BadInput(f"{source}: {_one_line(model, error, source)}") from error
 
 
-def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """What to say of a key that nothing is called, with the nearest of those that are known.
+
+    >>> unknown_key("row_active", ["rows", "rows_active"])
+    "unknown key 'row_active': did you mean 'rows_active'?"
+    """
+    near = difflib.get_close_matches(key, list(known), n=1)
+    advice = f": did you mean '{near[0]}'?" if near else "; remove it or check its spelling"
+    return f"unknown key '{key}'{advice}"
+
+
+def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError, source: str) -> str:
     faults = []
     errors = error.errors()
     for fault in errors:
         depth = len(fault["loc"])
         if any(len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in errors):
             continue  # a list with a fault in it is said to be too short, too
-        key = ".".join(str(part) for part in fault["loc"]) or model.__name__
+        key = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown key '{key}'; remove it or check its spelling")
+            text = unknown_key(key, _names(model))
         elif fault["type"] == "missing":
-            faults.append(f"key '{key}' is missing")
+            text = f"key '{key}' is missing"
+        elif fault["type"] == "value_error" and isinstance(
+            fault["input"], dict
+        ):  # fields that do not go together: the message names them
+            text = f"{key}: {message}" if key else message
         else:
-            message = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"'{key}' = {fault['input']!r}: {message}")
+            text = f"'{key}' = {fault['input']!r}: {message}"
+        line = _line(source, fault["loc"])
+        faults.append(f"line {line}: {text}" if line else text)
     return "; ".join(faults)
+
+
+def _names(kind: Any) -> set[str]:
+    """Of all fields of a model and of those within it."""
+    if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
+        fields = kind.model_fields
+        return set(fields).union(*(_names(field.annotation) for field in fields.values()))
+    return set().union(*map(_names, get_args(kind)))
+
+
+def _line(source: str, loc: tuple[int | str, ...]) -> int | None:
+    """Where a TOML file sets a key; None if there is no such file or it is not plain."""
+    path, table = _SOURCE.fullmatch(source).groups()  # type: ignore[union-attr]  # it matches everything
+    names = [part for part in loc if isinstance(part, str)]
+    if not path.endswith(".toml") or not names:
+        return None
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    parent = names[-2] if len(names) > 1 else table or "tile"
+    here = ""
+    found: list[int] = []
+    others: list[int] = []
+    for number, line in enumerate(lines, 1):
+        if head := _HEAD.match(line):
+            here = head[1].split(".")[-1].strip()
+            key = here
+        else:
+            key = line.partition("=")[0].strip().strip("\"'")
+        if key == names[-1]:
+            (found if here == parent else others).append(number)
+    places = [part for part in loc if isinstance(part, int)]
+    at_hand = found or others
+    if len(at_hand) == 1:
+        return at_hand[0]
+    return at_hand[places[0]] if places and places[0] < len(at_hand) else None
+
+
+_SOURCE = re.compile(r"(.*?)(?: \[(.*)\])?", re.DOTALL)
+_HEAD = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")

@@ -6,8 +6,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.config import Config, parse
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design, design_from_tables
-from spicekit.tables.plan import Plan
+from spicekit.evaluate.design import Design, design_from_tables, read_design
+from spicekit.tables.plan import Plan, read_plan
 
 WIRES = {"r_bl": 3.2, "r_sl": 3.2}
 
@@ -80,3 +80,45 @@ def test_a_full_scale_that_no_tile_has_is_refused_with_its_reason(scale):
 def test_any_scale_that_a_tile_can_have_is_taken(scale):
     design = design_from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
     assert design.converter.full_scale == scale
+
+
+MISTYPED = """
+[tile]
+rows = 16
+row_active = 16
+[wires]
+r_bl = 3.2
+r_sl = 3.2
+[read]
+times = 1e-9
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (MISTYPED.replace("times", "time"), "line 4: unknown key 'row_active': did you mean 'rows_active'"),
+        (MISTYPED.replace("row_", "rows_"), r"\[read\]: line 9: unknown key 'times': did you mean 'time'"),
+        ("[tile]\n[wire]\nr_bl = 3", "unknown key 'wire': did you mean 'wires'"),
+        (
+            "[wires]\nr_bl = 3\nr_sl = 3\n[convertor]\nbits = 4",
+            "unknown key 'convertor': did you mean 'converter'",
+        ),
+        (
+            "[tile]\nrows = 63\n[wires]\nr_bl = 3\nr_sl = 3",
+            ": rows_active = 64 must divide rows = 63",
+        ),
+        ("[wires]\nr_bl = 3\nr_sl = '3'", "line 3: 'wires.r_sl' = '3': Input should be a valid number"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_line_and_the_nearest_right_name(tmp_path, text, said):
+    (tmp_path / "tile.toml").write_text(text)
+    with pytest.raises(BadInput, match=f"tile.toml.*{said}") as refusal:
+        read_design(tmp_path / "tile.toml")
+    assert len(str(refusal.value)) < 300
+
+
+def test_the_line_in_a_list_of_tables_is_that_of_its_place(tmp_path):
+    (tmp_path / "plan.toml").write_text("[[grid]]\nvdd = [0.7]\n[[grid]]\nvdd = []\n")
+    with pytest.raises(BadInput, match=r"line 4: 'grid\.1\.vdd'"):
+        read_plan(tmp_path / "plan.toml")

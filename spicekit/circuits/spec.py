@@ -122,13 +122,17 @@ class TileSpec(Config):
         return self.rows // self.rows_active
 
 
+SPEC_TABLES = frozenset({"wires", "corner", "device"})
+"""Of a TOML file, beside [tile]."""
+
+
 def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:
     """Tile spec from the tables of a TOML file; `source` names it in errors."""
     tables = dict(tables)
     tile = tables.pop("tile", {})
     if not isinstance(tile, dict):
         raise BadInput(f"{source}: 'tile' must be a table, [tile].")
-    clash = set(tile) & {"wires", "corner", "device"}
+    clash = set(tile) & SPEC_TABLES
     if clash:
         raise BadInput(f"{source}: {sorted(clash)} are tables of their own, not keys of [tile].")
     return parse(TileSpec, {**tile, **tables}, source=source)

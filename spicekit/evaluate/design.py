@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from spicekit.circuits.spec import TileSpec, spec_from_tables
-from spicekit.config import Config, parse, read_toml
+from spicekit.circuits.spec import SPEC_TABLES, TileSpec, spec_from_tables
+from spicekit.config import Config, parse, read_toml, unknown_key
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
 from spicekit.errors import BadInput
@@ -96,6 +96,9 @@ def read_design(path: Path) -> Design:
 def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
     """Design from the tables of a TOML file; `source` names it in errors."""
     tables = dict(tables)
+    known = {"tile", *SPEC_TABLES, *_PARTS}
+    if unknown := [name for name, table in tables.items() if name not in known and isinstance(table, dict)]:
+        raise BadInput(f"{source}: {unknown_key(unknown[0], known)}")
     parts = {
         name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]") for name, kind in _PARTS.items()
     }

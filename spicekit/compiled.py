@@ -1,0 +1,106 @@
+"""Kernels that Numba compiles, and where their machine code is kept.
+
+Numba's cache holds pickles, and whoever can write a pickle that we read can run code as us. So compiled code is kept in
+a folder of ours, which nobody else may enter; where there is none, in a fresh one that goes with the process.
+"""
+
+import atexit
+import functools
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+ENVIRONMENT = "NUMBA_CACHE_DIR"
+
+
+@dataclass(frozen=True)
+class CodeFolder:
+    """Where compiled code is kept."""
+
+    path: Path
+    fault: str | None = None
+    """Why it is a fresh folder, deleted when the process ends; None if it is the lasting one."""
+
+
+def compiled(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Decorator: `numba.njit` with these options, its machine code kept in `code_folder`."""
+    import numba
+
+    if function is None:
+        return functools.partial(compiled, **options)
+    dispatcher = numba.njit(**options)(function)
+    with _CONFIGURED:
+        given = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(code_folder().path)
+        try:
+            dispatcher.enable_caching()
+        finally:
+            numba.config.CACHE_DIR = given
+    return dispatcher
+
+
+_CONFIGURED = threading.Lock()
+
+
+@functools.cache
+def code_folder() -> CodeFolder:
+    """The user's lasting folder if it is safe, else a fresh one for this process alone.
+
+    `NUMBA_CACHE_DIR` names another lasting folder, `SPICEKIT_CACHE` the one in which it lies.
+    """
+    path = _lasting()
+    if (fault := refusal(path)) is None:
+        return CodeFolder(path)
+    fresh = Path(tempfile.mkdtemp(prefix="spicekit-"))  # 0700, by its documentation
+    atexit.register(_remove, fresh, os.getpid())
+    return CodeFolder(fresh, fault)
+
+
+def _lasting() -> Path:
+    if given := os.environ.get(ENVIRONMENT):
+        return Path(given)
+    given = os.environ.get("SPICEKIT_CACHE")
+    return Path(given or platformdirs.user_cache_dir("spicekit")) / "compiled"
+
+
+def refusal(path: Path) -> str | None:
+    """Why a folder, made if it is not there, is not one for compiled code; None if it is.
+
+    It must be the user's own with access for nobody else, and every folder above must be out of others' reach: whoever
+    may rename one can put another in its place.
+    """
+    try:
+        path = path.absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        own = path.lstat()
+        if not stat.S_ISDIR(own.st_mode):
+            return f"{path}: is a link or no folder; remove it."
+        if own.st_uid != os.geteuid():
+            return f"{path}: is another user's; set {ENVIRONMENT} to a folder of your own."
+        if own.st_mode & 0o077:
+            return f"{path}: others have access; run: chmod 700 {path}"
+        for above in path.resolve().parents:
+            status = above.stat()
+            loose = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+            if loose or status.st_uid not in (0, os.geteuid()):
+                return (
+                    f"{above}: others could replace what is in it; set {ENVIRONMENT} to a folder of your own."
+                )
+        with tempfile.TemporaryFile(dir=path):
+            return None
+    except OSError as error:
+        return f"{path}: cannot be written ({error.strerror}); set {ENVIRONMENT} to a folder that can."
+
+
+def _remove(path: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a process forked off would take it away from the one that made it
+        shutil.rmtree(path, ignore_errors=True)
