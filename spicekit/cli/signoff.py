@@ -42,7 +42,7 @@ def signoff(
     from spicekit.networks.data import load_dataset
     from spicekit.provenance import provenance
     from spicekit.report.signoff import sign_off_picture, sign_off_sheet
-    from spicekit.spice.simulator import ngspice_version
+    from spicekit.spice.simulator import ngspice
     from spicekit.tables.store import find_table, user_store
 
     design = read_design(spec)
@@ -60,7 +60,8 @@ def signoff(
             "seed": seed,
             "network": network,
             "data": harvest and harvest[1].source,
-            "ngspice": ngspice_version(),
+            "ngspice": ngspice().version,
+            "ngspice_state": ngspice().state,
             "table_origin": table.origin,
         }
     )

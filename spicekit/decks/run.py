@@ -35,7 +35,7 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] =
         raise BadInput(
             f"run_deck: {len(objections)} lines of the deck will not be run; line {first.line}: {first.message}."
         )
-    return run_batch(write_deck(deck), timeout=timeout)
+    return run_batch(write_deck(deck), timeout=timeout, compiled=compiled)
 
 
 def write_deck(deck: Deck) -> str:

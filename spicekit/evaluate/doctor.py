@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from spicekit.circuits.spec import CellName, TileSpec, Wires
-from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
 from spicekit.errors import SpicekitError
 from spicekit.spice.batch import run_batch
-from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate
+from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate, worker_cage
 from spicekit.tables.store import find_table
 
 
@@ -25,14 +24,13 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Findings on ngspice, PySpice, torch, a GPU, the folder of compiled code, and the default tables."""
+    """Findings on ngspice, PySpice, torch, a GPU, and the default tables."""
     simulation = _simulation()
     return [
         _ngspice(),
         simulation,
         *(_models() if simulation.cure is None else ()),
         *_torch(),
-        _compiled(),
         *(_table(cell) for cell in get_args(CellName)),
     ]
 
@@ -42,13 +40,15 @@ def _ngspice() -> Finding:
     if path is None:
         return Finding("ngspice program (for decks run by hand): not found", INSTALL_HINT, required=False)
     try:
-        output = run_batch(_PROBE, timeout=60.0).output
+        run = run_batch(_PROBE, timeout=60.0)
     except SpicekitError as error:
         return Finding(f"ngspice program: {path}: {error}", f"re{INSTALL_HINT}", required=False)
-    if "v(a) = 1.000000e+00" not in output:
+    if "v(a) = 1.000000e+00" not in run.output:
         return Finding(f"ngspice program: {path}: does not run a deck", f"re{INSTALL_HINT}", required=False)
-    loads = "does not load" if "no such command" in output else "loads"
-    return Finding(f"ngspice program: {path}: runs decks, {loads} compiled Verilog-A (OSDI)")
+    loads = "does not load" if "no such command" in run.output else "loads"
+    return Finding(
+        f"ngspice program: {path}: runs decks, {loads} compiled Verilog-A (OSDI); its cage: {run.cage}"
+    )
 
 
 _PROBE = """* one node, and a library that is not there
@@ -74,7 +74,7 @@ def _simulation() -> Finding:
         return Finding(f"libngspice through PySpice: {error}", cure)
     if abs(waves["b"][0] - 0.75) > 1e-9:
         return Finding(f"libngspice {version}: a 3:1 divider gives {waves['b'][0]} V", f"re{INSTALL_HINT}")
-    return Finding(f"libngspice {version} through PySpice: simulates")
+    return Finding(f"libngspice {version} through PySpice: simulates; its cage: {worker_cage()}")
 
 
 def _models() -> Iterator[Finding]:
@@ -100,17 +100,6 @@ def _torch() -> Iterator[Finding]:
         torch.cuda.get_device_name() if torch.cuda.is_available() else "none; training runs on the processor"
     )
     yield Finding(f"GPU: {gpu}", required=False)
-
-
-def _compiled() -> Finding:
-    folder = code_folder()
-    if folder.fault is None:
-        return Finding(f"compiled code: kept in {folder.path}")
-    return Finding(
-        f"compiled code: not kept, so every run compiles anew, some minutes: {folder.fault}",
-        f"set {ENVIRONMENT} to a folder of your own with access for nobody else (chmod 700)",
-        required=False,
-    )
 
 
 def _table(cell: CellName) -> Finding:

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled
 from spicekit.engines.words import Layout
 
 Array = NDArray[np.float64]
@@ -86,7 +85,7 @@ def byte_scores(weights: NDArray[np.float32], layout: Layout) -> NDArray[np.floa
     return scores
 
 
-@compiled(parallel=True)
+@numba.njit(parallel=True, cache=True)
 def invert_by_score(  # type: ignore[no-untyped-def]
     words, asserted, mask, used, scores
 ):

@@ -1,15 +1,17 @@
 """The `ngspice` program: a deck as people run it, `ngspice -b`, in an empty folder and within limits."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from spicekit.errors import MissingTool, SpiceFailed
+from spicekit.spice.cage import REPORT_FILE, Cage, command
 from spicekit.spice.simulator import INSTALL_HINT
 
 
@@ -22,43 +24,59 @@ class BatchRun:
     output: str
     files: dict[str, str]
     """Text files that it wrote, by name."""
+    cage: str
+    """What held it."""
 
 
-def run_batch(deck: str, *, timeout: float) -> BatchRun:
-    """Run a deck in `ngspice -b`.
+def run_batch(deck: str, *, timeout: float, compiled: Collection[Path] = ()) -> BatchRun:
+    """Run a deck in `ngspice -b`, inside a cage.
 
-    ngspice does whatever a deck says, so pass only what has been checked. It gets an empty folder, no start-up
-    files, no input, and limits on time, memory and file size.
+    ngspice does whatever a deck says, so pass only what has been checked all the same.
+
+    Parameters
+    ----------
+    deck : str
+    timeout : float
+        Seconds.
+    compiled : collection of Path
+        Models in compiled Verilog-A that it may load, absolute: native code.
 
     Raises
     ------
     MissingTool
         If the ngspice program is not there.
     SpiceFailed
-        If it exceeds `timeout` seconds.
+        If it exceeds `timeout` or the size of what it may write, or is ended by a signal.
     """
     program = shutil.which("ngspice")
     if program is None:
         raise MissingTool(f"the ngspice program was not found; {INSTALL_HINT}")
+    program = os.path.realpath(program)
     with tempfile.TemporaryDirectory(prefix="spicekit-") as name:
         folder = Path(name)
+        cage = Cage(
+            name,
+            read=(*_libraries(program), *map(str, compiled)),
+            execute=(program, *_LOADERS),
+            file_size=_LARGEST_OUTPUT,
+            seconds=int(timeout) + 1,
+            private_tmp=True,
+        )
+        environment = cage.furnish(_code_models(program))
+        ours = {path.name for path in folder.iterdir()} | {_DECK, _OUTPUT, REPORT_FILE}
         (folder / _DECK).write_text(deck)
         with open(folder / _OUTPUT, "wb") as output:
             process = subprocess.Popen(
-                [program, "-n", "-b", _DECK],
+                command(cage, [program, "-n", "-b", _DECK]),
                 cwd=folder,
-                env={"PATH": os.defpath, "HOME": name, "LC_ALL": "C"},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
             try:
-                status = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                raise SpiceFailed(f"ngspice took longer than {timeout:g} s and was stopped") from None
+                status = _wait(process, folder, timeout)
             finally:
                 _end(process)
         texts = {
@@ -66,16 +84,67 @@ def run_batch(deck: str, *, timeout: float) -> BatchRun:
             for path in sorted(folder.iterdir())
             if path.is_file() and not path.is_symlink()
         }
-    del texts[_DECK]
-    return BatchRun(status, texts.pop(_OUTPUT), texts)
+    if not texts.get(REPORT_FILE):
+        raise SpiceFailed(f"ngspice could not be put into its cage: {texts[_OUTPUT][-300:].strip()}")
+    if status < 0:
+        raise SpiceFailed(_death(-status, texts[_OUTPUT]))
+    files = {file: text for file, text in texts.items() if file not in ours}
+    return BatchRun(status, texts[_OUTPUT], files, texts[REPORT_FILE])
 
 
 _DECK, _OUTPUT = "deck.cir", "ngspice.log"
-_MEMORY = 8 << 30  # bytes; a full 256 x 256 tile takes two
-_LARGEST_FILE = 256 << 20  # bytes
+_LARGEST_OUTPUT = 256 << 20  # bytes, of all files together
+_PAUSE = 0.05  # s between looks at what it has written
+_LOADERS = (
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+)  # which the kernel starts programs by
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _wait(process: "subprocess.Popen[bytes]", folder: Path, timeout: float) -> int:
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return process.wait(_PAUSE)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise SpiceFailed(f"ngspice took longer than {timeout:g} s and was stopped") from None
+            if sum(path.lstat().st_size for path in folder.rglob("*")) > _LARGEST_OUTPUT:
+                raise SpiceFailed(f"ngspice wrote more than {_too_much()} and was stopped") from None
+
+
+def _too_much() -> str:
+    return f"{_LARGEST_OUTPUT >> 20} MiB"
+
+
+def _death(number: int, output: str) -> str:
+    """What it means that a signal ended ngspice."""
+    why = {signal.SIGXFSZ: f"it wrote more than {_too_much()}", signal.SIGXCPU: "it took too long"}.get(
+        signal.Signals(number), f"it last said: {output[-300:].strip() or 'nothing'}"
+    )
+    return f"ngspice was ended by {signal.Signals(number).name}: {why}"
+
+
+def _libraries(program: str) -> tuple[str, ...]:
+    """Where the shared libraries of the system and of an installation lie."""
+    prefix = Path(program).parent.parent
+    return (
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/etc/ld.so.cache",
+        str(prefix / "lib"),
+        str(prefix / "lib64"),
+    )
+
+
+def _code_models(program: str) -> list[Path]:
+    prefix = Path(program).parent.parent
+    return [*prefix.glob("lib*/ngspice/*.cm"), *prefix.glob("lib/*/ngspice/*.cm")]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
     """Stop the program and whatever it started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,6 +1,8 @@
 """What ngspice is asked to do and what it answers, as plain data that crosses process borders."""
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,14 @@ class Job:
     fallbacks: tuple[Fallback, ...] = ()
     """Tried in this order on the steps that did not converge."""
 
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """Files in compiled Verilog-A that the deck loads."""
+        return tuple(dict.fromkeys(_LOADS.findall(self.deck)))
+
+
+_LOADS = re.compile(r"^pre_osdi (\S+)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -63,6 +73,15 @@ class Run:
     """Name of the fallback that it took; empty for none."""
 
 
+class Ngspice(NamedTuple):
+    """What of ngspice decides a number, beside the deck."""
+
+    version: str
+    """`39`."""
+    state: str
+    """SHA-256 of how it was built, the variables that it starts with, and the options that follow."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a job gave."""
@@ -71,8 +90,8 @@ class Outcome:
     """One for each step."""
     seconds: float
     """That ngspice took, s."""
-    ngspice: str
-    """Its version."""
+    ngspice: "Ngspice"
+    """Which one."""
 
 
 @dataclass(frozen=True)

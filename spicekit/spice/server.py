@@ -10,22 +10,26 @@ import contextlib
 import functools
 import importlib
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NoReturn
 
 
 @dataclass(frozen=True)
 class Process:
-    """A worker process."""
+    """A worker process, in a folder that the server makes and removes."""
 
     pipe: "Connection[Any, Any]"
     """To `worker.serve`; the process ends itself when this end is gone."""
+    number: int
     descriptor: int
     """By which the operating system knows it, also when its number is another's."""
 
@@ -33,11 +37,15 @@ class Process:
         """Whether it runs no more."""
         return bool(wait([self.descriptor], 0))
 
-    def kill(self) -> None:
-        """Stop it, whatever it does, and forget it."""
+    def kill(self) -> str:
+        """Stop it, whatever it does, and forget it; the name of the signal that ended it, empty if none did."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
         os.close(self.descriptor)
+        with contextlib.suppress(EOFError, ConnectionError):  # the server has ended, too
+            status: int = _ask(_END, str(self.number)).recv()
+            return signal.Signals(status).name if status else ""
+        return ""
 
 
 def prepare() -> None:
@@ -46,16 +54,26 @@ def prepare() -> None:
         _server()
 
 
-def fork(library: str) -> Process:
-    """Start a worker for a library of ngspice; it need not be ready.
+def fork(library: str, *, compiled: Iterable[str] = ()) -> Process:
+    """Start a worker for a library of ngspice, which may read these files; it need not be ready.
 
     Raises
     ------
     EOFError, ConnectionError
         If it died.
     """
+    pipe = _ask(_FORK, library, *compiled)
+    try:
+        number: int = pipe.recv()
+        return Process(pipe, number, os.pidfd_open(number))
+    except ProcessLookupError:
+        raise EOFError from None
+
+
+def _ask(*words: str) -> "Connection[Any, Any]":
+    """Send a request to the server; the pipe that it answers in."""
     ours, theirs = socket.socketpair()
-    request = [library.encode()], [theirs.fileno()]
+    request = ["\0".join(words).encode()], [theirs.fileno()]
     with theirs, _lock:
         try:
             socket.send_fds(_server()[0], *request)
@@ -63,13 +81,10 @@ def fork(library: str) -> Process:
             _server()[0].close()
             _server.cache_clear()
             socket.send_fds(_server()[0], *request)
-    pipe: Connection[Any, Any] = Connection(ours.detach())
-    try:
-        return Process(pipe, os.pidfd_open(pipe.recv()))
-    except ProcessLookupError:
-        raise EOFError from None
+    return Connection(ours.detach())
 
 
+_FORK, _END = "fork", "end"
 _lock = threading.Lock()
 
 
@@ -88,32 +103,63 @@ def _server() -> tuple[socket.socket, int]:
 
 
 _COMMAND = "import sys; sys.path[:] = sys.argv[1:]; from spicekit.spice.server import run; run()"
-_LONGEST = 4096  # bytes of a path
+_LONGEST = 1 << 16  # bytes of a request, which holds paths
 
 
 def run() -> None:
-    """Fork a worker for each request, the name of a library and a pipe, until nobody is left to ask."""
+    """Fork a worker for each request, and bury it when asked to, until nobody is left to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for workers
     with contextlib.suppress(ImportError):  # the worker will say so
         importlib.import_module("PySpice.Spice.NgSpice.Shared")
-    from spicekit.spice.worker import serve
-
-    with socket.socket(fileno=os.dup(0)) as requests, open(os.devnull) as nothing:
+    with (
+        contextlib.ExitStack() as stack,
+        socket.socket(fileno=os.dup(0)) as requests,
+        open(os.devnull) as nothing,
+    ):
+        private: str | OSError
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="spicekit-", ignore_cleanup_errors=True)
+            private = stack.enter_context(folder)
+        except OSError as error:  # the workers will say so
+            private = error
         os.dup2(nothing.fileno(), 0)
         while True:
-            library, pipes, *_ = socket.recv_fds(requests, _LONGEST, 1)
-            if not library:
+            request, pipes, *_ = socket.recv_fds(requests, _LONGEST, 1)
+            if not request:
                 return
-            if os.fork():
-                os.close(pipes[0])
-                continue
-            try:
+            what, *words = request.decode().split("\0")
+            pipe: Connection[Any, Any] = Connection(pipes[0])
+            if what == _END:
+                pipe.send(_bury(int(words[0]), private))
+            elif not os.fork():
                 requests.close()
-                pipe: Connection[Any, Any] = Connection(pipes[0])
-                pipe.send(os.getpid())
-                serve(pipe, library.decode())
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(0)
+                _work(pipe, words, private)
+            pipe.close()
+
+
+def _bury(number: int, private: str | OSError) -> int:
+    """Remove the folder of a worker that has ended; the signal that ended it, or 0."""
+    try:
+        _, status = os.waitpid(number, 0)
+    except ChildProcessError:  # of another server, which was killed
+        return 0
+    if isinstance(private, str):
+        shutil.rmtree(os.path.join(private, str(number)), ignore_errors=True)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def _work(pipe: "Connection[Any, Any]", words: list[str], private: str | OSError) -> NoReturn:
+    """Be a worker."""
+    from spicekit.spice.worker import serve
+
+    try:
+        library, *compiled = words
+        pipe.send(os.getpid())
+        if isinstance(private, OSError):
+            pipe.send(private)
+        else:
+            serve(pipe, library, folder=os.path.join(private, str(os.getpid())), compiled=compiled)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)

@@ -11,6 +11,7 @@ import itertools
 import os
 import pickle
 import queue
+import resource
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -18,35 +19,48 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from spicekit.errors import MissingTool, SpiceFailed
-from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Step, Waves
+from spicekit.spice.job import FALLBACKS, Failure, Job, Ngspice, Outcome, Run, Step, Waves
 from spicekit.spice.server import Process, fork
 
 __all__ = [
     "FALLBACKS",
     "Failure",
     "Job",
+    "Ngspice",
     "Outcome",
     "Run",
     "Step",
     "Waves",
     "available_cores",
+    "ngspice",
     "ngspice_version",
     "simulate",
     "simulate_all",
+    "worker_cage",
 ]
 
 INSTALL_HINT = "install it with: apt-get install ngspice libngspice0"
 
 
 def ngspice_version() -> str:
-    """Version of the libngspice that jobs run on.
+    """Version of the libngspice that jobs run on; errors as from `ngspice`."""
+    return ngspice().version
+
+
+def ngspice() -> Ngspice:
+    """The libngspice that jobs run on.
 
     Raises
     ------
     MissingTool
-        If libngspice or PySpice is not there.
+        If libngspice or PySpice is not there, or does not start.
     """
-    return _version(_library())
+    return _probed(_library())[0]
+
+
+def worker_cage() -> str:
+    """What holds the workers, in words; errors as from `ngspice`."""
+    return _probed(_library())[1]
 
 
 def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
@@ -94,7 +108,7 @@ def simulate_all(
 
     def work(worker: _Worker) -> None:
         with contextlib.suppress(Exception):  # the first job meets it again
-            worker.version()  # it gets ready while the first job is drawn
+            worker.started()  # it gets ready while the first job is drawn
         task = todo.get()
         while task:
             (index, job), task = task, None
@@ -153,10 +167,10 @@ def _library() -> str:
 
 
 @functools.cache
-def _version(library: str) -> str:
+def _probed(library: str) -> tuple[Ngspice, str]:
     worker = _Worker(library)
     try:
-        return worker.version()
+        return worker.started()
     except (EOFError, ConnectionError):
         raise MissingTool(f"libngspice ({library}) crashes when it starts; re{INSTALL_HINT}") from None
     finally:
@@ -171,7 +185,8 @@ class _Worker:
         self._lock = threading.Lock()
         self._process: Process | None = None
         self._pipe: Connection[Any, Any]
-        self._ngspice = ""
+        self._compiled: set[str] = set()  # what its cage lets it load
+        self._started: tuple[Ngspice, str] | None = None
         self._served = 0
         self._sent = 0  # jobs that it has not answered
         self._dismissed = False
@@ -181,11 +196,11 @@ class _Worker:
         with self._lock:
             if self._dismissed:
                 raise CancelledError
-            self._process = fork(self._library)
-            self._pipe, self._ngspice, self._served = self._process.pipe, "", 0
+            self._process = fork(self._library, compiled=sorted(self._compiled))
+            self._pipe, self._started, self._served = self._process.pipe, None, 0
 
-    def version(self) -> str:
-        """Version of its ngspice.
+    def started(self) -> tuple[Ngspice, str]:
+        """Which ngspice it runs, and in what cage.
 
         Raises
         ------
@@ -196,16 +211,21 @@ class _Worker:
         """
         if self._process is None or self._process.ended():
             self.start()
-        if self._ngspice:
-            return self._ngspice
-        version = self._pipe.recv() if self._pipe.poll(_START) else TimeoutError("it takes too long")
-        if not isinstance(version, Exception):
-            self._ngspice = str(version)
-            return self._ngspice
+        if self._started:
+            return self._started
+        answer = self._pipe.recv() if self._pipe.poll(_START) else TimeoutError("it takes too long")
+        if not isinstance(answer, Exception | Failure):
+            self._started = answer
+            return self._started
         self._end()
-        if isinstance(version, ImportError):
-            raise MissingTool(f"PySpice does not start ({version}); install it with: pip install PySpice")
-        raise MissingTool(f"libngspice ({self._library}) does not start ({version}); {INSTALL_HINT}")
+        if isinstance(answer, ImportError):
+            raise MissingTool(f"PySpice does not start ({answer}); install it with: pip install PySpice")
+        memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if memory != resource.RLIM_INFINITY:
+            cure = f"the limit on memory (ulimit -v) is {memory >> 20} MiB: raise it, or {INSTALL_HINT}"
+        else:
+            cure = INSTALL_HINT
+        raise MissingTool(f"libngspice ({self._library}) does not start ({answer}); {cure}")
 
     def run(self, job: Job, timeout: float, *, following: Job | None) -> Outcome | Failure:
         """Run a job; what it does to the process, costs no other job.
@@ -213,12 +233,18 @@ class _Worker:
         The one that will be `following` is sent ahead, so that the process need not wait for it.
         """
         limit = timeout + _GRACE
+        death = ""
         for _ in range(_LIVES):
             try:
                 if not self._sent:
-                    self.version()
+                    if not self._compiled.issuperset(job.compiled):
+                        self._end()
+                        self._compiled = set(job.compiled)
+                    self.started()
                     self._pipe.send((job, limit))
                     self._sent = 1
+                if following and not self._compiled.issuperset(following.compiled):
+                    following = None
                 if following and len(message := pickle.dumps((following, limit))) <= _AHEAD:
                     self._pipe.send_bytes(message)
                     self._sent = 2
@@ -227,7 +253,7 @@ class _Worker:
                     return Failure(f"ngspice took longer than {timeout:g} s and was stopped")
                 answer: Outcome | Failure | Exception = self._pipe.recv()
             except (EOFError, ConnectionError):
-                self._end()
+                death = self._end()
                 continue
             self._served += 1
             self._sent -= 1
@@ -236,15 +262,16 @@ class _Worker:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        return Failure("the ngspice worker process died, twice")
+        return Failure(f"the ngspice worker process died, twice{f', of {death}' if death else ''}")
 
     def dismiss(self) -> None:
         """Stop the process, whatever it does, for good."""
         self._dismissed = True
         self._end()
 
-    def _end(self) -> None:
+    def _end(self) -> str:
+        """Stop the process; the name of the signal that had ended it before, or did now."""
         with self._lock:
-            if self._process:
-                self._process.kill()
-                self._process, self._sent = None, 0
+            death = self._process.kill() if self._process else ""
+            self._process, self._sent = None, 0
+        return death

@@ -8,49 +8,69 @@ import contextlib
 import functools
 import logging
 import os
-import resource
 import signal
-import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spicekit.errors import SpiceFailed
-from spicekit.spice.job import Failure, Fallback, Job, Outcome, Run, Step
+from spicekit.provenance import content_hash
+from spicekit.spice.cage import Cage, scrub
+from spicekit.spice.job import Failure, Fallback, Job, Ngspice, Outcome, Run, Step
 
 
-def serve(pipe: Connection, library: str) -> None:
-    """Say the version of ngspice, then run what comes, until nobody asks any more.
+def serve(pipe: Connection, library: str, *, folder: str, compiled: Sequence[str] = ()) -> None:
+    """Start ngspice in a cage, say which it is, then run what comes, until nobody asks any more.
 
     Parameters
     ----------
     pipe : Connection
-        Brings jobs with their limits, takes outcomes, failures and, from faults of ours, exceptions. After anything
-        but an outcome, ngspice may not recover, or treat the next deck as part of this one.
+        Takes what ngspice is and the cage in force, brings jobs with their limits, takes outcomes, failures and, from
+        faults of ours, exceptions. After anything but an outcome, ngspice may not recover, or treat the next deck as
+        part of this one.
     library : str
         File name of libngspice.
+    folder : str
+        Where to run; made here.
+    compiled : sequence of str
+        Files that decks may load.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks
     with contextlib.suppress(EOFError, ConnectionError):
-        pipe.send(_tried(lambda: str(_ngspice(library).ngspice_version)))
+        started = _tried(functools.partial(_start, library, folder, compiled))
+        if not isinstance(started, _Started):
+            pipe.send(started)
+            return
+        pipe.send((started.ngspice, started.cage))
         while True:
             job, limit = pipe.recv()
-            pipe.send(_tried(functools.partial(run_job, job, library, limit)))
+            pipe.send(_tried(functools.partial(run_job, job, started, limit)))
 
 
-def run_job(job: Job, library: str, limit: float) -> Outcome:
+@dataclass(frozen=True)
+class _Started:
+    """The library, running in this process."""
+
+    handle: Any
+    """PySpice's."""
+    ngspice: Ngspice
+    cage: str
+
+
+def run_job(job: Job, started: _Started, limit: float) -> Outcome:
     """Run a job on the shared library of ngspice.
 
     Parameters
     ----------
     job : Job
-    library : str
-        File name of libngspice.
+    started : _Started
     limit : float
         Seconds after which the process ends itself, should nobody be left to stop it.
 
@@ -61,22 +81,20 @@ def run_job(job: Job, library: str, limit: float) -> Outcome:
     """
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        ngspice = _ngspice(library)
         start = time.perf_counter()
-        runs = _attempt(ngspice, job, range(len(job.steps)))
+        runs = _attempt(started.handle, job, range(len(job.steps)))
         for fallback in job.fallbacks:
             stopped = [index for index, run in runs.items() if run.trouble]
             if not stopped:
                 break
-            again = _attempt(ngspice, job, stopped, fallback)
+            again = _attempt(started.handle, job, stopped, fallback)
             runs |= {index: run for index, run in again.items() if _reach(run) > _reach(runs[index])}
-        return Outcome(tuple(runs.values()), time.perf_counter() - start, str(ngspice.ngspice_version))
+        return Outcome(tuple(runs.values()), time.perf_counter() - start, started.ngspice)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 _PATIENCE = 3  # steps
-_MEMORY = 8 << 30  # bytes; a full 256 x 256 tile takes two
 _BEYOND_REPAIR = "cannot recover"
 
 
@@ -90,21 +108,50 @@ def _tried(action: Callable[[], object]) -> object:
         return error
 
 
-@functools.cache
-def _ngspice(library: str) -> Any:
-    """PySpice's handle on the shared library, one for each process."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+def _start(library: str, folder: str, compiled: Sequence[str]) -> _Started:
+    """Load the library, enter the cage, and only then let ngspice read its start-up files."""
     logging.getLogger("PySpice").setLevel(logging.CRITICAL)
     from PySpice.Spice.NgSpice.Shared import NgSpiceShared
 
-    NgSpiceShared.LIBRARY_PATH = library
-    os.chdir(tempfile.gettempdir())  # BSIM4 writes bsim4.out where it runs, when it does not like a card
+    os.mkdir(folder, 0o700)
+    in_force = ""
+
+    class Caged(NgSpiceShared):  # type: ignore[misc]
+        LIBRARY_PATH = library
+
+        def _init_ngspice(self, send_data: bool) -> None:
+            nonlocal in_force
+            models = list(_loaded(library).parent.glob("ngspice/*.cm"))
+            cage = Cage(folder, read=(*map(str, models), *compiled))
+            scrub(cage.furnish(models))
+            in_force = cage.enter()
+            super()._init_ngspice(send_data)
+
     with open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
-        ngspice = NgSpiceShared.new_instance()
-    # ngspice evaluates BSIM4 with two OpenMP threads by default; where the cores are busy with other workers
-    # they wait for one another, and a sweep takes 50 times as long.
-    ngspice.exec_command("set num_threads=1")
-    return ngspice
+        handle = Caged.new_instance()
+        return _Started(handle, Ngspice(str(handle.ngspice_version), _state(handle)), in_force)
+
+
+def _loaded(library: str) -> Path:
+    """The file that a library was loaded from."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return Path(next(line.split(maxsplit=5)[5] for line in maps if library in line))
+
+
+def _state(handle: Any) -> str:
+    """SHA-256 of how ngspice was built, the variables that it has, and the options of a circuit that sets none."""
+    handle.load_circuit("* no options\nr1 a 0 1\n.end\n")
+    handle.exec_command("op")
+    lines = []
+    for question in ("version -f", "set", "option"):
+        with contextlib.suppress(NameError):  # PySpice sees an error in "truncation error correction"
+            handle.exec_command(question)
+        lines += [
+            line for line in handle._stdout if not line.startswith("* ")
+        ]  # which changes from plot to plot
+    handle.destroy()
+    handle.remove_circuit()
+    return content_hash(lines)
 
 
 def _attempt(

@@ -11,6 +11,7 @@ from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design, design_from_tables
 from spicekit.evaluate.tiled import Mitigation
+from spicekit.networks.data import DataName
 
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)
@@ -22,7 +23,7 @@ class Run(Config):
 
     network: str = "vgg-small"
     """Name of a network that ships, or a checkpoint file."""
-    data: str = "digits"
+    data: DataName = "digits"
     folder: str | None = None
     """Where CIFAR-10 lies."""
     images: int | None = Field(default=None, ge=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from spicekit.errors import BadTable, MissingTable, NewerTable, NotConverged
-from spicekit.spice.simulator import Failure, ngspice_version
+from spicekit.spice.simulator import Failure, ngspice
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 from spicekit.tables.locks import Claims
 from spicekit.tables.store import current_sweep, write_sweep
@@ -143,7 +143,7 @@ def _current(request: Characterisation, store: Path) -> Sweep | None:
         raise  # worth more than what would replace it
     except (MissingTable, BadTable):
         return None
-    return sweep if sweep.origin.get("key") == request.key(ngspice_version()) else None
+    return sweep if sweep.origin.get("key") == request.key(ngspice()) else None
 
 
 def _fault(sweep: Sweep) -> str:

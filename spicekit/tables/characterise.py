@@ -22,6 +22,7 @@ from spicekit.spice.simulator import (
     FALLBACKS,
     Failure,
     Job,
+    Ngspice,
     Outcome,
     Step,
     simulate_all,
@@ -122,10 +123,10 @@ class Characterisation:
         compiled = [card.compiled.sha256] if card.compiled else []
         return content_hash([*map(_substance, self.decks), *self.sample.alters, *compiled])
 
-    def key(self, ngspice: str) -> str:
-        """Changes with whatever may change a current: decks, sweep, version of ngspice."""
+    def key(self, ngspice: Ngspice) -> str:
+        """Changes with whatever may change a current: decks, sweep, version and start-up state of ngspice."""
         sweep = [[step.analysis, *step.alters] for step in _steps(self)]
-        return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": ngspice})
+        return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": list(ngspice)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +213,7 @@ def _steps(request: Characterisation) -> tuple[Step, ...]:
 def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> Sweep | Failure:
     current = np.full((2, 2 * POINTS, POINTS), np.nan)
     fallbacks: collections.Counter[str] = collections.Counter()
-    seconds, ngspice = 0.0, ""
+    seconds, ngspice = 0.0, Ngspice("", "")
     for weight, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
             return Failure(f"weight {weight}: {outcome.reason}")
@@ -231,7 +232,8 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
                 "conditions": request.conditions,
                 "key": request.key(ngspice),
                 "deck_sha256": request.deck_hash,
-                "ngspice": ngspice,
+                "ngspice": ngspice.version,
+                "ngspice_state": ngspice.state,
                 "ngspice_seconds": round(seconds, 3),
                 "fallbacks": dict(fallbacks),
                 **({} if request.seed is None else {"alters": request.sample.alters}),

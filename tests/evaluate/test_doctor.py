@@ -16,10 +16,10 @@ from spicekit.spice import simulator
 @pytest.fixture
 def _afresh() -> Iterator[None]:
     """Forget which libngspice was found, before and after."""
-    for forget in (simulator._library.cache_clear, simulator._version.cache_clear):
+    for forget in (simulator._library.cache_clear, simulator._probed.cache_clear):
         forget()
     yield
-    for forget in (simulator._library.cache_clear, simulator._version.cache_clear):
+    for forget in (simulator._library.cache_clear, simulator._probed.cache_clear):
         forget()
 
 

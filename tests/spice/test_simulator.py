@@ -21,7 +21,7 @@ from spicekit.spice.simulator import (
     Job,
     Outcome,
     Step,
-    ngspice_version,
+    ngspice,
     simulate,
     simulate_all,
 )
@@ -227,8 +227,8 @@ def test_workers_that_die_before_they_take_a_job_cost_none():
 
 
 def test_jobs_of_workers_that_always_die_fail_by_name(monkeypatch):
-    def stillborn(library):
-        process = server.fork(library)
+    def stillborn(library, **options):
+        process = server.fork(library, **options)
         signal.pidfd_send_signal(process.descriptor, signal.SIGKILL)
         return process
 
@@ -241,7 +241,7 @@ def test_jobs_of_workers_that_always_die_fail_by_name(monkeypatch):
 def test_a_tool_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(simulator, "_library", lambda: "libno-ngspice.so")
     with pytest.raises(MissingTool, match=r"libno-ngspice.*apt-get install"):
-        ngspice_version()
+        ngspice()
     with pytest.raises(MissingTool, match=r"libno-ngspice.*apt-get install"):
         simulate(Job(DIVIDER, (Step("op"),)))
 
@@ -296,7 +296,7 @@ def test_a_script_needs_no_main_guard_and_may_be_a_daemon(start, tmp_path):
 
 def test_an_outcome_says_which_ngspice_made_it():
     ((_, outcome),) = simulate_all([Job(DIVIDER, (Step("op"),))], workers=1)
-    assert outcome.ngspice == ngspice_version()
+    assert outcome.ngspice == ngspice()
 
 
 def test_workers_stay_small_over_many_jobs():
@@ -311,16 +311,17 @@ def test_workers_stay_small_over_many_jobs():
     assert 0 < largest < 150e6  # bytes; Python, numpy and ngspice are 70 MB
 
 
-def test_a_job_that_wants_too_much_memory_fails():
+def test_a_job_that_wants_too_much_memory_fails(tmp_path):
     """ngspice says that it cannot recover, and yet that the analysis went well."""
     script = f"""
 from spicekit.errors import SpiceFailed
-from spicekit.spice import worker
+from spicekit.spice import cage, worker
 from spicekit.spice.job import Job, Step
 from spicekit.spice.simulator import _library
-worker._MEMORY = 500 << 20
+cage.MEMORY = 500 << 20
+started = worker._start(_library(), {str(tmp_path / "private")!r}, ())
 try:
-    worker.run_job(Job({DIVIDER!r}, (Step("tran 1n 100m 0 1n"),)), _library(), 1000.0)
+    worker.run_job(Job({DIVIDER!r}, (Step("tran 1n 100m 0 1n"),)), started, 1000.0)
 except SpiceFailed as error:
     print(error, flush=True)
 """

@@ -9,7 +9,7 @@ from spicekit.circuits import render
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
-from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.spice.simulator import Job, Ngspice, Step, simulate
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.spread import TRANSISTORS
@@ -18,6 +18,7 @@ from spicekit.tables.table import interpolate
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
 RERAM = SPEC.replace(cell="1t1r")
+NGSPICE = Ngspice("45", "the state it starts in")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,13 @@ def test_what_carries_no_read_current_of_an_8t_cell_shares_its_table(changes):
 def test_what_carries_current_makes_another_table(changes):
     other = Characterisation(SPEC.replace(**changes))
     assert other.name != Characterisation(SPEC).name
-    assert other.key("45") != Characterisation(SPEC).key("45")
+    assert other.key(NGSPICE) != Characterisation(SPEC).key(NGSPICE)
+
+
+def test_another_start_up_state_of_ngspice_makes_another_key():
+    assert Characterisation(SPEC).key(NGSPICE) != Characterisation(SPEC).key(
+        NGSPICE._replace(state="scale=2")
+    )
 
 
 def test_a_reram_preset_makes_another_table_of_a_1t1r_cell():
@@ -183,7 +190,9 @@ def test_a_seed_is_one_cell_of_its_own_at_every_corner():
     ]
     assert requests[0].sample == requests[1].sample != requests[2].sample
     assert (
-        len({request.name for request in requests}) == len({request.key("45") for request in requests}) == 3
+        len({request.name for request in requests})
+        == len({request.key(NGSPICE) for request in requests})
+        == 3
     )
     assert all(Characterisation.of(request.conditions).name == request.name for request in requests)
 

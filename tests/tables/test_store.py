@@ -13,7 +13,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadTable, MissingTable
 from spicekit.resources import shipped_folder
-from spicekit.spice.simulator import ngspice_version
+from spicekit.spice.simulator import ngspice
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation, Sweep
 from spicekit.tables.inventory import inventory, locate, manifest_faults, stores, write_manifest
@@ -48,7 +48,7 @@ def test_a_table_survives_the_disk(original):
     assert sweep.current.shape == (2, 2, 57, 57)
     assert sweep.converged.all()
     assert sweep.origin["conditions"] == TT.conditions
-    assert sweep.origin["key"] == TT.key(ngspice_version())
+    assert sweep.origin["key"] == TT.key(ngspice())
     assert sweep.origin["ngspice_seconds"] > 0
     assert sweep.decks == TT.decks
     assert find_table(SPEC, store=original.parent).sha256 == sweep.table().sha256

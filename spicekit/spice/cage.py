@@ -1,0 +1,260 @@
+"""The cage that ngspice runs in: a private folder, limits, and, where the kernel offers it, Landlock.
+
+ngspice is a program that does what its input says: it runs programs, and writes and reads any file. Its start-up files
+do the same, before any deck is read: `spinit` in `SPICE_SCRIPTS` or where it is installed, `.spiceinit` in the current
+folder or, if there is none, in the home that /etc/passwd names. So each ngspice, library or program,
+
+* runs in a private, empty folder, which holds the two start-up files that it reads: ours;
+* has no environment but what is named here;
+* is limited in memory, size of a file, processes, and time;
+* by Landlock, can write in its folder alone, read what is named, start nothing but itself, open no network connection
+  and signal no process outside;
+* as a program, has a private /tmp (its folder) in a mount namespace: `ngspice -b` keeps its input in a nameless file
+  there, which Landlock cannot allow without all other files in /tmp.
+
+Run as a script, this module enters the cage and then becomes ngspice; therefore it imports the standard library alone.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MEMORY = 8 << 30
+"""Bytes that one ngspice may take; a full 256 x 256 tile takes two GiB."""
+
+
+@dataclass(frozen=True)
+class Cage:
+    """What one ngspice may do."""
+
+    folder: str
+    """Private, absolute, and at first empty: the one place that it may write to."""
+    read: Sequence[str] = ()
+    """Files and folders that it may read besides; those that are not there do not count."""
+    execute: Sequence[str] = ()
+    """Files that it may start."""
+    file_size: int = 1 << 20
+    """Bytes of a file that it may write."""
+    seconds: int | None = None
+    """Of processor time; None if jobs come one after the other, each with its own limit."""
+    private_tmp: bool = False
+    """Put the folder in the place of /tmp."""
+
+    def furnish(self, code_models: Iterable[Path]) -> dict[str, str]:
+        """Write the start-up files, which load the code models of the installation and change nothing else.
+
+        Returns the environment to run in.
+        """
+        scripts = os.path.join(self.folder, _SCRIPTS)
+        os.makedirs(scripts)
+        loading = [f"codemodel {path}" for path in sorted(code_models)]
+        # BSIM4 on two OpenMP threads, the default, waits fifty times as long as it works where the cores are busy.
+        spinit = "\n".join(["* start-up file of spicekit", "set num_threads=1", *loading, ""])
+        Path(scripts, "spinit").write_text(spinit)
+        Path(self.folder, ".spiceinit").write_text("* start-up file of spicekit\n")
+        return {
+            "PATH": os.defpath,
+            "HOME": ".",
+            "LC_ALL": "C",
+            "SPICE_SCRIPTS": _SCRIPTS,
+            "SPICE_LIB_DIR": ".",
+        }
+
+    def enter(self) -> str:
+        """Confine this process, for good; says what is in force, in words."""
+        for what, limit in (
+            (resource.RLIMIT_AS, MEMORY),
+            (resource.RLIMIT_FSIZE, self.file_size),
+            (
+                resource.RLIMIT_NPROC,
+                0,
+            ),  # does not bind root, whom Landlock alone keeps from starting programs
+            (resource.RLIMIT_CORE, 0),
+            *([(resource.RLIMIT_CPU, self.seconds)] if self.seconds else []),
+        ):
+            _lower(what, limit)
+        own_tmp = self.private_tmp and _replace_tmp(self.folder, [*self.read, *self.execute])
+        os.chdir("/tmp" if own_tmp else self.folder)
+        abi = _restrict(
+            read=[*_ALWAYS_READ, f"/proc/{os.getpid()}/statm", *self.read, *self.execute],
+            execute=self.execute,
+            change=["/tmp"] if self.private_tmp and not own_tmp else [],
+        )
+        words = [
+            f"Landlock (ABI {abi})" if abi else "no Landlock in this kernel: it can read and write your files"
+        ]
+        if self.private_tmp:
+            words.append(
+                "a private /tmp" if own_tmp else "the shared /tmp (mount namespaces are not allowed here)"
+            )
+        return ", ".join(["a private folder", "limits", *words])
+
+
+def scrub(environment: dict[str, str]) -> None:
+    """Leave this process no environment but this."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+_SCRIPTS = "scripts"
+_ALWAYS_READ = (
+    "/proc/meminfo",
+    "/dev/null",
+    "/etc/localtime",
+)  # ngspice asks whether a result will fit in memory
+
+
+def _lower(what: int, limit: int) -> None:
+    """Lower a limit; one that is lower already stays."""
+    _, hard = resource.getrlimit(what)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(what, (limit, limit))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+# --- mount namespace, numbers from linux/sched.h and linux/mount.h
+
+_NEWNS, _NEWUSER = 0x00020000, 0x10000000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+
+
+def _replace_tmp(folder: str, needed: Iterable[str]) -> bool:
+    """Mount a folder in the place of /tmp, for this process alone; False if the system does not allow it.
+
+    Files below /tmp that are needed are copied to where they are looked for.
+    """
+    user, group = os.getuid(), os.getgid()
+    try:
+        try:
+            _call(_libc.unshare(_NEWNS))
+        except OSError:
+            _call(_libc.unshare(_NEWUSER | _NEWNS))
+            for name, text in (
+                ("setgroups", "deny"),
+                ("uid_map", f"{user} {user} 1"),
+                ("gid_map", f"{group} {group} 1"),
+            ):
+                Path("/proc/self", name).write_text(text)
+        _call(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
+        for path in map(Path, needed):
+            if path.is_file() and path.is_relative_to("/tmp"):
+                copy = Path(folder, path.relative_to("/tmp"))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
+        _call(_libc.mount(os.fsencode(folder), b"/tmp", None, _MS_BIND, None))
+    except OSError:
+        return False
+    return True
+
+
+# --- Landlock, numbers from linux/landlock.h; the calls have one number on every architecture
+
+_CREATE, _ADD, _RESTRICT = 444, 445, 446
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_TRUNCATE, _CONTROL = 1 << 14, 1 << 15
+_IN_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _CONTROL  # rights over what is no folder
+_NO_NEW_PRIVS, _PARENT_DEATH_SIGNAL = 38, 1  # of prctl
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scope", ctypes.c_uint64))
+
+
+class _Beneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def landlock_abi() -> int:
+    """Version of Landlock that the kernel offers; 0 for none."""
+    return max(0, int(_libc.syscall(_CREATE, None, 0, 1)))
+
+
+def _restrict(*, read: Iterable[str], execute: Iterable[str], change: Iterable[str]) -> int:
+    """Let this process reach these files and the current folder alone.
+
+    Returns the version of Landlock, or 0 where there is none.
+    """
+    abi = landlock_abi()
+    if not abi:
+        return 0
+    # 13 rights over files in the first version; then to link across folders, to truncate, to control devices.
+    files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
+    network = 0b11 if abi >= 4 else 0  # bind, connect
+    scope = 0b11 if abi >= 6 else 0  # abstract sockets, signals
+    rules = _Ruleset(files, network, scope)
+    ruleset = _call(_libc.syscall(_CREATE, ctypes.byref(rules), ctypes.sizeof(rules), 0))
+    try:
+        for paths, rights in (
+            (read, _READ_FILE | _READ_DIR),
+            (execute, _EXECUTE),
+            (change, _READ_FILE | _WRITE_FILE),
+            (["."], files & ~_EXECUTE),
+        ):
+            for path in paths:
+                _allow(ruleset, path, rights & files)
+        _call(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _call(_libc.syscall(_RESTRICT, ruleset, 0))
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not os.path.isdir(path):
+            rights &= _IN_FILES
+        rule = _Beneath(rights, descriptor)
+        _call(_libc.syscall(_ADD, ruleset, 1, ctypes.byref(rule), 0))
+    finally:
+        os.close(descriptor)
+
+
+# --- as a program: cage.py CAGE COMMAND...
+
+
+def command(cage: Cage, program: list[str]) -> list[str]:
+    """Command that runs a program inside a cage, and leaves what is in force in `REPORT_FILE` of the folder.
+
+    That is empty, or not there, if the program did not start.
+    """
+    return [sys.executable, "-I", "-S", __file__, json.dumps(asdict(cage)), *program]
+
+
+REPORT_FILE = ".cage"
+
+
+def _main() -> None:
+    fields, *program = sys.argv[1:]
+    cage = Cage(**json.loads(fields))
+    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # it ends with whoever started it
+    with open(os.path.join(cage.folder, REPORT_FILE), "w") as file:
+        file.write(cage.enter())
+    try:
+        os.execv(program[0], program)
+    finally:
+        os.truncate(REPORT_FILE, 0)
+
+
+if __name__ == "__main__":
+    _main()
