@@ -9,12 +9,13 @@ or a lower number of images keeps them. Repeat the command to resume; report.md 
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import jobs_bars
+from spicekit.cli.display import jobs_done, stages
 from spicekit.files import write_atomically
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.layers import binary_layers
@@ -55,13 +56,13 @@ def main(
     }
     shared = tuple(dict.fromkeys(point for points in studies.values() for point in points))
     began = time.monotonic()
-    with jobs_bars() as bar:
+    with stages() as show:
         summary = sweep(
             Study(points=shared, images_per_job=IMAGES_PER_JOB),
             out,
             cluster=Cluster(workers=workers),
-            report=bar("studies"),
-            report_tables=bar("I-V tables"),
+            report=partial(jobs_done, show, "studies"),
+            report_tables=partial(jobs_done, show, "I-V tables"),
         )
     took = time.monotonic() - began
     report = [

@@ -13,8 +13,9 @@ import pytest
 import typer
 from rich.text import Text
 
+import spicekit
 from spicekit.cli.app import app
-from spicekit.cli.display import print_sheets
+from spicekit.cli.display import print_sheets, stages
 from spicekit.cli.main import _run
 from spicekit.evaluate.design import read_design
 from spicekit.report.sheets import Sheet
@@ -186,3 +187,43 @@ def test_any_error_of_the_system_is_one_line(monkeypatch, capsys, error, line):
     monkeypatch.setattr("spicekit.cli.app.app", fail)
     assert _run() == 2
     assert capsys.readouterr().err == f"spicekit: {line}\n"
+
+
+def test_the_version_is_told_and_h_is_help(folder):
+    assert run(folder, "--version").stdout == f"spicekit {spicekit.__version__}\n"
+    assert "Usage" in run(folder, "tile", "-h").stdout
+
+
+def test_advice_goes_to_stderr_and_not_at_all_when_quiet(folder):
+    told, quiet = run(folder, "tables", "list"), run(folder, "tables", "list", "--quiet")
+    assert told.stderr.startswith("next: spicekit ")
+    assert "next:" not in told.stdout
+    assert quiet.stderr == ""
+    assert quiet.stdout == told.stdout
+
+
+def test_debug_shows_where_an_error_arose(folder):
+    (folder / "tile.toml").write_text("")
+    plain, debug = tile(folder), tile(folder, "--debug")
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
+    assert debug.stderr.strip().splitlines()[-1] == plain.stderr.strip()
+
+
+def test_a_library_that_is_not_there_comes_with_the_extra_that_brings_it(folder):
+    code = "import sys; sys.modules['pyarrow'] = None; from spicekit.cli.main import main; main()"
+    (folder / "results.parquet").write_bytes(b"PAR1")
+    line = [sys.executable, "-c", code, "report", "results.parquet", "--out", "page.html"]
+    result = subprocess.run(line, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "pip install 'spicekit[study]'" in result.stderr
+
+
+def test_where_there_is_no_terminal_a_stage_is_a_line(capsys):
+    with stages("job") as report:
+        report("first")
+        for done in range(10):
+            report("second", done, 10)
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["job: first", "job: second"]
+    assert printed.out == ""

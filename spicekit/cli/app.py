@@ -1,7 +1,10 @@
 """`spicekit`: the verbs."""
 
+from typing import Annotated
+
 import typer
 
+from spicekit import __version__
 from spicekit.cli.calibrate import calibrate
 from spicekit.cli.demo import demo
 from spicekit.cli.devices import devices
@@ -17,16 +20,31 @@ from spicekit.cli.train import train
 
 app = typer.Typer(
     name="spicekit",
-    help="SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 
-@app.callback()
-def _root() -> None:
-    """Keep verbs as sub-commands even while there is one only."""
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"spicekit {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Every verb has its own --help. Results go to stdout, progress and advice to stderr.")
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no advice; may stand behind the verb.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error arose; may stand behind the verb.")
+    ] = False,
+) -> None:
+    """SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks."""
 
 
 for verb in (doctor, calibrate, tile, signoff, train, evaluate, sweep, report, demo):

@@ -1,11 +1,14 @@
 """`spicekit calibrate`: make I-V tables."""
 
 import os
-import sys
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from spicekit.cli.display import Json, if_stopped, jobs_done, next_step, print_json, stages
 
 
 def calibrate(
@@ -15,11 +18,11 @@ def calibrate(
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one sweep may take.")] = 120.0,
     force: Annotated[bool, typer.Option("--force", help="Also make tables that are up to date.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
     # This process multiplies no matrices, and numpy's threads begin by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpiceFailed
     from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation
@@ -38,23 +41,20 @@ def calibrate(
     else:
         requests = default_plan()
     folder = store or user_store()
-    with jobs_bars() as bar:
-        try:
-            summary = run(
-                requests, folder, workers=jobs, timeout=timeout, force=force, report=bar("I-V tables")
-            )
-        except KeyboardInterrupt:
-            print(
-                f"spicekit: stopped; {folder} has what was finished, repeat the command to go on",
-                file=sys.stderr,
-            )
-            raise typer.Exit(130) from None
-    print(f"{folder}: {len(summary.made)} made, {len(summary.kept)} kept, {len(summary.failed)} failed")
-    for kind, faults in (("failed", summary.failed), ("incomplete", summary.incomplete)):
-        for name, fault in faults.items():
-            print(f"  {kind}: {name}: {fault}")
+    kept = f"{folder} has what was finished, repeat the command to go on"
+    with if_stopped(kept), stages() as report:
+        show = partial(jobs_done, report, "I-V tables")
+        summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
+    if as_json:
+        print_json({"store": str(folder), **asdict(summary)})
+    else:
+        print(f"{folder}: {len(summary.made)} made, {len(summary.kept)} kept, {len(summary.failed)} failed")
+        for kind, faults in (("failed", summary.failed), ("incomplete", summary.incomplete)):
+            for name, fault in faults.items():
+                print(f"  {kind}: {name}: {fault}")
     if summary.failed or summary.incomplete:
         raise SpiceFailed(
             f"{len(summary.failed)} tables failed, {len(summary.incomplete)} are incomplete; "
             f"repeat the command to try those that failed again."
         )
+    next_step(f"spicekit tables list{f' --store {store}' if store else ''}")

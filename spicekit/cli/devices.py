@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from spicekit.cli.display import Json, print_json
+
 devices = typer.Typer(
     help="Transistor cards against their target sheets: check, fit, plot.", no_args_is_help=True
 )
@@ -18,10 +20,9 @@ Devices = Annotated[
 @devices.command()
 def check(
     names: Devices = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Simulate every card; exit status 1 if a figure is out of reach of its target."""
-    import json
     from dataclasses import asdict
 
     from spicekit.devices.cards import shipped_devices
@@ -30,23 +31,28 @@ def check(
 
     rows = check_devices(names or shipped_devices())
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        print_json([asdict(row) for row in rows])
     else:
         print_check(rows)
     raise typer.Exit(0 if all(row.within for row in rows) else 1)
 
 
 @devices.command()
-def fit(names: Devices = None) -> None:
+def fit(names: Devices = None, as_json: Json = False) -> None:
     """Fit devices to their sheets anew and write their cards and fit records beside them."""
     from spicekit.devices.cards import device_folder, shipped_devices
     from spicekit.devices.fit import fit_device
     from spicekit.devices.record import write_device
 
+    found = {}
     for name in names or shipped_devices():
         rows = write_device(fit_device(name), device_folder(name))
         missed = [row.figure for row in rows if not row.within]
-        print(f"{name}: {'out of reach: ' + ', '.join(missed) if missed else 'all figures within reach'}")
+        found[name] = missed
+        if not as_json:
+            print(f"{name}: {'out of reach: ' + ', '.join(missed) if missed else 'all figures within reach'}")
+    if as_json:
+        print_json({"out_of_reach": found})
 
 
 @devices.command()
@@ -67,6 +73,7 @@ def spread(
     spec: Annotated[Path, typer.Option(help="Tile spec, TOML: cell, devices, bias and corner.")],
     samples: Annotated[int, typer.Option(min=2, help="Cells to simulate.")] = 500,
     seed: Annotated[int, typer.Option(help="Of the random thresholds and gaps.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Monte Carlo of a cell's read current: threshold mismatch, and spread of its ReRAM element."""
     import numpy as np
@@ -76,11 +83,25 @@ def spread(
     from spicekit.units import engineering
 
     tile = read_design(spec).tile
+    spreads = []
     for weight in (1, 0):
         cells = read_spread(tile, samples, weight=weight, rng=np.random.default_rng(seed))
-        low, high = (engineering(float(end), "A") for end in np.percentile(cells.current, (1, 99)))
-        print(
-            f"{tile.cell}, weight {weight}: nominal {engineering(cells.nominal, 'A')}, "
-            f"mean {engineering(float(cells.current.mean()), 'A')}, sigma {cells.relative:.1%}, "
-            f"1 % to 99 %: {low} to {high} ({samples} cells, seed {seed})"
+        low, high = np.percentile(cells.current, (1, 99)).tolist()
+        spreads.append(
+            {
+                "weight": weight,
+                "nominal": cells.nominal,
+                "mean": float(cells.current.mean()),
+                "sigma": cells.relative,
+                "percentile_1": low,
+                "percentile_99": high,
+            }
         )
+        if not as_json:
+            print(
+                f"{tile.cell}, weight {weight}: nominal {engineering(cells.nominal, 'A')}, "
+                f"mean {engineering(float(cells.current.mean()), 'A')}, sigma {cells.relative:.1%}, "
+                f"1 % to 99 %: {engineering(low, 'A')} to {engineering(high, 'A')} ({samples} cells, seed {seed})"
+            )
+    if as_json:
+        print_json({"cell": tile.cell, "samples": samples, "seed": seed, "spreads": spreads})

@@ -1,125 +1,188 @@
-"""What the verbs share on the terminal: stages under way, tables of evaluations."""
+"""What the verbs share on the terminal: results on stdout; progress, chatter and advice on stderr."""
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import click
+import typer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+    from rich.console import Console
 
     from spicekit.evaluate.evaluation import Evaluation
     from spicekit.report.sheets import Sheet
-    from spicekit.tables.calibrate import Progress
+    from spicekit.tables.calibrate import Progress as Jobs
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+
+
+class Report(Protocol):
+    """Takes what a job is about to do or, with `done` and `total`, how far it is; `note` is put behind."""
+
+    def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None: ...
+
+
+def print_json(data: Any) -> None:
+    """A result for programs, on stdout."""
+    print(json.dumps(data, indent=1))
+
+
+def say(text: str) -> None:
+    """A line that is no result, on stderr; none with --quiet."""
+    if not _quiet():
+        print(text, file=sys.stderr)
+
+
+def next_step(command: str) -> None:
+    """The last line of a verb: what to do with its result."""
+    say(f"next: {command}")
 
 
 @contextmanager
-def stages(title: str) -> Iterator[Callable[[str], None]]:
-    """Show which stage of a job runs, and for how long; yields the function that names the next one."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def if_stopped(kept: str) -> Iterator[None]:
+    """Where Ctrl-C ends the block, say what was kept and how to go on; exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"spicekit: stopped; {kept}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns) as progress:
-        current = None
 
-        def report(stage: str) -> None:
-            nonlocal current
-            if current is not None:
-                progress.update(current, total=1, completed=1)
-            current = progress.add_task(f"{title}: {stage}", total=None)
+@contextmanager
+def stages(title: str = "") -> Iterator[Report]:
+    """Show how far a job is: bars with percentage and time left on a terminal, else a line for each stage.
+
+    Yields the function to report with. A stage lasts until another is named, or until all of it is done.
+    """
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskID,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    prefix = f"{title}: " if title else ""
+    screen = console(stderr=True)
+    if _quiet() or not screen.is_terminal:
+        yield _Lines(prefix)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=16),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def finish(but: str = "") -> None:
+            for name, task in tasks.items():
+                if name != but and not bars.tasks[task].finished:
+                    total = bars.tasks[task].total or 1
+                    bars.update(task, total=total, completed=total)
+
+        def report(stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
+            finish(but=stage)
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(prefix + stage, total=None)
+            bars.update(tasks[stage], description=prefix + stage + note, completed=done, total=total or None)
 
         yield report
-        if current is not None:
-            progress.update(current, total=1, completed=1)
+        finish()
 
 
-@contextmanager
-def jobs_bars() -> Iterator[Callable[[str], Callable[["Progress"], None]]]:
-    """Show how many jobs are done and failed, and the time left.
+class _Lines:
+    """Progress where there is no terminal: a line when a stage begins, and at every tenth of a long one."""
 
-    Yields a function that takes a title and returns the function that reports progress; a bar appears with its first.
-    """
-    with ExitStack() as stack:
-        bars = functools.cache(lambda: stack.enter_context(_bars()))
+    def __init__(self, prefix: str) -> None:
+        self.prefix, self.stage, self.tenth, self.start = prefix, "", 0, 0.0
 
-        def add(title: str) -> Callable[["Progress"], None]:
-            task = functools.cache(lambda: bars().add_task(title))
-
-            def report(now: "Progress") -> None:
-                failed = f", {now.failed} failed" if now.failed else ""
-                done = now.made + now.kept + now.failed
-                bars().update(task(), description=f"{title}{failed}", total=now.total, completed=done)
-
-            return report
-
-        yield add
+    def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
+        now = time.monotonic()
+        if stage != self.stage:
+            self.stage, self.tenth, self.start, self.told = stage, 0, now, now
+            say(f"{self.prefix}{stage}{note}")
+        tenth = 10 * done // total if total else 0
+        if tenth > self.tenth and now - self.told > _PATIENCE:
+            self.tenth, self.told = tenth, now
+            left = (now - self.start) * (total - done) / done
+            say(f"{self.prefix}{stage}{note}: {done / total:.0%}, {left:.0f} s left")
 
 
-def _bars() -> "Bars":
-    from rich import progress
+_PATIENCE = 10.0  # s between lines about one stage
 
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("left:"),
-        progress.TimeRemainingColumn(),
-    )
+
+def jobs_done(report: Report, title: str, jobs: "Jobs") -> None:
+    """Report how many jobs of a title are done and failed."""
+    failed = f", {jobs.failed} failed" if jobs.failed else ""
+    report(title, jobs.made + jobs.kept + jobs.failed, jobs.total, note=failed)
 
 
 def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:
-    """Print evaluations, a row each; keys are network and design point.
-
-    Reduction and change are those of the last run against the first.
-    """
-    from rich.console import Console
+    """Print evaluations, a table each with a row for every mitigation; keys are network and design point."""
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="accuracy and reads", caption="partial sum, energy: last mitigation against none")
-    names = {"none": "real tiles", "static": "static flips", "dynamic": "dynamic flips", "both": "BinSparX"}
-    runs = next(iter(evaluations.values())).runs
-    for head in ("network", "design point"):
-        table.add_column(head)
-    for head in (
-        "software",
-        "ideal tiles",
-        *(names[run.mitigation] for run in runs),
-        "NF",
-        "partial sum",
-        "energy",
-    ):
-        table.add_column(head, justify="right")
+    from spicekit.report.sheets import evaluation_rows, verdict
+
     for (network, point), evaluation in evaluations.items():
-        plain, last = evaluation.runs[0].total, evaluation.runs[-1].total
-        energy = last.energy(evaluation.design) / plain.energy(evaluation.design) - 1
-        table.add_row(
-            escape(network),
-            escape(point),
-            f"{evaluation.software:.1%}",
-            f"{evaluation.ideal:.1%}",
-            *(f"{run.accuracy:.1%}" for run in evaluation.runs),
-            " > ".join(f"{nf:.1%}" for nf in dict.fromkeys((plain.nf, last.nf))),
-            f"{last.partial_sum / plain.partial_sum - 1:+.1%}",
-            f"{energy:+.1%}",
-        )
-    console = Console()
-    console = console if console.is_terminal else Console(width=120)
-    console.print(table)
+        title = f"{network} on {point}, {evaluation.images:,} images"
+        table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        heads, rows = evaluation_rows(evaluation)
+        for head in heads:
+            table.add_column(head, justify="right" if table.columns else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console().print(table)
+        console().print(escape(verdict(evaluation)), highlight=False)
+    say(
+        "95 % CI: what the number of images leaves open of the accuracy. NF: share of the ideal current that is lost.\n"
+        "ON cells: of a read, mean. energy: of the bit lines for an image; change: against the first run on tiles."
+    )
 
 
 def print_sheets(sheets: Sequence["Sheet"]) -> None:
     """Print tables of text, each under its title: text as it is, no markup."""
-    from rich.console import Console
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=120)
     for sheet in sheets:
-        table = Table(*map(escape, sheet.head))
-        table.columns[0].no_wrap = True
+        table = Table(*map(escape, sheet.head), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in table.columns:
+            column.overflow = "fold"
         for row in sheet.rows:
             table.add_row(*map(escape, row))
-        console.print(f"\n{escape(sheet.title)}", table)
+        console().print(f"\n{escape(sheet.title)}", table)
+
+
+def sheets_record(sheets: Sequence["Sheet"]) -> list[dict[str, Any]]:
+    """Tables of text as JSON."""
+    return [
+        {"title": sheet.title, "rows": [dict(zip(sheet.head, row, strict=True)) for row in sheet.rows]}
+        for sheet in sheets
+    ]
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Of rich; where it cannot ask a terminal for its width, 80 columns."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _quiet() -> bool:
+    context = click.get_current_context(silent=True)
+    return bool(context and context.find_root().params.get("quiet"))

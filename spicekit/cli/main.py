@@ -7,12 +7,16 @@ import sys
 
 from spicekit.errors import SpicekitError
 
+ANYWHERE = ("--quiet", "-q", "--debug")
+"""Options of the command itself that may stand behind a verb, too."""
+
 
 def main() -> None:
     """Run the verb that the command line names, and end the process."""
     # Modules are no garbage; to look through them as often as Python does takes a tenth of a short command.
     gc.set_threshold(100_000)
-    if sys.argv[1:2] == ["calibrate"]:
+    sys.argv[1:] = _options_first(sys.argv[1:])
+    if "calibrate" in [word for word in sys.argv[1:] if word not in ANYWHERE][:1]:
         from spicekit.spice.server import prepare
 
         prepare()
@@ -26,6 +30,12 @@ def main() -> None:
     os._exit(status)
 
 
+def _options_first(words: list[str]) -> list[str]:
+    end = words.index("--") if "--" in words else len(words)
+    moved = [word for word in words[:end] if word in ANYWHERE]
+    return moved + [word for word in words[:end] if word not in ANYWHERE] + words[end:]
+
+
 def _run() -> int:
     from spicekit.cli.app import app
 
@@ -33,14 +43,24 @@ def _run() -> int:
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except SpicekitError as error:
-        print(f"spicekit: {type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        place = f"{error.filename}: {error.strerror}; pass another path." if error.filename else error
-        print(f"spicekit: {place}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("spicekit: interrupted", file=sys.stderr)
+        print("spicekit: stopped; nothing was kept, repeat the command", file=sys.stderr)
         return 130
+    except (SpicekitError, OSError, ImportError) as error:
+        if "--debug" in sys.argv:
+            import traceback
+
+            traceback.print_exc()
+        print(f"spicekit: {_line(error)}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; pass another path." if error.filename else str(error)
+    if isinstance(error, ImportError):
+        from spicekit.extras import missing
+
+        return missing(error)
+    return f"{type(error).__name__}: {error}"

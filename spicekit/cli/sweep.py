@@ -1,10 +1,12 @@
 """`spicekit sweep`: a study of a design space."""
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from spicekit.cli.display import Json, if_stopped, jobs_done, next_step, print_json, stages
 
 
 def sweep(
@@ -20,11 +22,11 @@ def sweep(
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
-    from spicekit.cli.display import jobs_bars
     from spicekit.errors import BadInput, SpicekitError
-    from spicekit.report.study import pareto_picture, sensitivity_picture
+    from spicekit.report.study import best, describe
     from spicekit.study.cluster import Cluster, read_cluster
     from spicekit.study.plan import read_study
     from spicekit.study.results import RESULTS_FILE
@@ -34,27 +36,25 @@ def sweep(
         raise BadInput("spicekit sweep: pass one of --workers, --scheduler and --cluster.")
     where = read_cluster(cluster) if cluster else Cluster(workers=workers)
     points = read_study(study)
-    with jobs_bars() as bar:
-        try:
-            summary = run(
-                points,
-                out,
-                cluster=where,
-                scheduler=scheduler,
-                store=store,
-                report_tables=bar("I-V tables"),
-                report=bar(f"{len(points.points)} points: jobs"),
-            )
-        except KeyboardInterrupt:
-            print(
-                f"spicekit: stopped; {out} has what was finished, repeat the command to go on",
-                file=sys.stderr,
-            )
-            raise typer.Exit(130) from None
-    print(f"{out / RESULTS_FILE}: {len(summary.rows)} points; jobs: {summary.made} made, {summary.kept} kept")
-    for picture, name in ((pareto_picture, "pareto.png"), (sensitivity_picture, "sensitivity.png")):
-        if picture(summary.rows, out / name):
-            print(out / name)
+    with if_stopped(f"{out} has what was finished, repeat the command to go on"), stages() as report:
+        summary = run(
+            points,
+            out,
+            cluster=where,
+            scheduler=scheduler,
+            store=store,
+            report_tables=partial(jobs_done, report, "I-V tables"),
+            report=partial(jobs_done, report, f"{len(points.points)} points"),
+        )
+    if as_json:
+        print_json(summary.rows)
+    else:
+        print(
+            f"{out / RESULTS_FILE}: {len(summary.rows)} points; jobs: {summary.made} made, {summary.kept} kept"
+        )
+        if top := best(summary.rows):
+            print(f"best: {describe(top, summary.rows)}")
     if summary.failed:
         reasons = sorted({row["fault"] for row in summary.rows if row["fault"]})
         raise SpicekitError(f"{summary.failed} jobs failed: {'; '.join(reasons)}")
+    next_step(f"spicekit report {out} --out {out / 'study.html'}")

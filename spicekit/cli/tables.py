@@ -1,10 +1,16 @@
 """`spicekit tables`: look at I-V tables, check them, draw them."""
 
 import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from spicekit.cli.display import Json, next_step, print_json, print_sheets
+
+if TYPE_CHECKING:
+    from spicekit.tables.inventory import Entry
 
 tables = typer.Typer(help="List, show, verify and plot I-V tables.", no_args_is_help=True)
 
@@ -18,22 +24,34 @@ Name = Annotated[str, typer.Argument(help="Name, beginning of a name, or path of
 
 
 @tables.command("list")
-def list_tables(store: Store = None) -> None:
+def list_tables(store: Store = None, as_json: Json = False) -> None:
     """What is calibrated, for which conditions, and whether it can be used."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from spicekit.report.sheets import Sheet
     from spicekit.tables.inventory import inventory, stores
     from spicekit.units import engineering
 
-    for folder in [store] if store else stores():
-        table = Table(title=str(folder), title_justify="left")
-        for head in ("table", "devices", "ON current", "state"):
-            table.add_column(head, justify="right" if head == "ON current" else "left", no_wrap=True)
-        for entry in inventory(folder):
-            current = engineering(entry.on_current, "A")
-            table.add_row(entry.path.stem, entry.devices, current, "unusable" if entry.fault else "ok")
-        Console().print(table)
+    found = {folder: inventory(folder) for folder in ([store] if store else stores())}
+    if as_json:
+        print_json([_entry(entry) for entries in found.values() for entry in entries])
+        return
+    head = ("table", "devices", "ON current", "state")
+    for folder, entries in found.items():
+        rows = tuple(
+            (
+                entry.path.stem,
+                entry.devices,
+                engineering(entry.on_current, "A"),
+                "unusable" if entry.fault else "ok",
+            )
+            for entry in entries
+        )
+        print_sheets([Sheet(str(folder), head, rows)])
+    next_step("spicekit tables show NAME")
+
+
+def _entry(entry: "Entry") -> dict[str, Any]:
+    current = entry.on_current if math.isfinite(entry.on_current) else None
+    return {"path": str(entry.path), "devices": entry.devices, "on_current": current, "fault": entry.fault}
 
 
 @tables.command()
@@ -41,6 +59,7 @@ def show(
     name: Name,
     store: Store = None,
     deck: Annotated[int | None, typer.Option(min=0, max=1, help="Print the deck of this stored bit.")] = None,
+    as_json: Json = False,
 ) -> None:
     """What made a table, and what is in it."""
     from spicekit.tables.inventory import locate, stores
@@ -51,13 +70,16 @@ def show(
     if deck is not None:
         print(sweep.decks[deck])
         return
+    if as_json:
+        print_json({"path": str(path), "shape": sweep.current.shape, "origin": sweep.origin})
+        return
     shape = " x ".join(map(str, sweep.current.shape))
     print(f"{path}\n{shape} currents, 0 to {sweep.voltage[-1]:g} V, {sweep.converged.sum()} points converged")
     print(json.dumps(sweep.origin, indent=2))
 
 
 @tables.command()
-def verify(store: Store = None) -> None:
+def verify(store: Store = None, as_json: Json = False) -> None:
     """Check every table: schema, checksum, axes, convergence, today's cards and templates, manifest."""
     from spicekit.errors import BadTable
     from spicekit.tables.inventory import inventory, manifest_faults, stores
@@ -66,10 +88,14 @@ def verify(store: Store = None) -> None:
     for folder in [store] if store else stores():
         entries = inventory(folder)
         found = [entry.fault for entry in entries if entry.fault] + manifest_faults(folder)
-        print(f"{folder}: {len(entries)} tables, {len(found)} faults")
         faults += found
-    for fault in faults:
-        print(f"  {fault}")
+        if not as_json:
+            print(f"{folder}: {len(entries)} tables, {len(found)} faults")
+    if as_json:
+        print_json({"faults": faults})
+    else:
+        for fault in faults:
+            print(f"  {fault}")
     if faults:
         raise BadTable(f"{len(faults)} faults; each is listed above with the command that repairs it.")
 

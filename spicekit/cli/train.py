@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from spicekit.cli.display import Json, if_stopped, next_step, print_json, stages
+
 
 def train(
     network: Annotated[str, typer.Option(help="vgg-small or resnet18")],
@@ -33,10 +35,10 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; default: all.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a binary network, or resume a run: repeat its command with --resume."""
     import torch
-    from rich import progress as bars
 
     from spicekit.networks import training
     from spicekit.networks.data import fetch_dataset, load_dataset
@@ -61,21 +63,13 @@ def train(
     if download:
         fetch_dataset(data, folder)
     train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.TaskProgressColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TextColumn("left:"),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns) as bar:
-        task = bar.add_task(network, total=None)
+    kept = f"the state of the last whole epoch is in {out}, repeat the command with --resume to go on"
+    with if_stopped(kept), stages(network) as report:
 
         def show(now: training.Progress) -> None:
             held_out = "" if now.test_accuracy is None else f", held out {now.test_accuracy:.1%}"
-            text = f"epoch {now.epoch}/{recipe.epochs}: loss {now.loss:.3f}, {now.accuracy:.1%}{held_out}"
-            bar.update(task, description=text, completed=now.step, total=now.steps)
+            text = f", epoch {now.epoch}/{recipe.epochs}: loss {now.loss:.3f}, {now.accuracy:.1%}{held_out}"
+            report("training", now.step, now.steps, note=text)
 
         card = training.train(
             recipe,
@@ -86,4 +80,9 @@ def train(
             device=device,
             report=show,
         )
-    print(f"{out / training.CHECKPOINT}: {card.accuracy:.2%} of {card.test_images:,} held-out images")
+    checkpoint = out / training.CHECKPOINT
+    if as_json:
+        print_json({"checkpoint": str(checkpoint), **card.model_dump(mode="json")})
+    else:
+        print(f"{checkpoint}: {card.accuracy:.2%} of {card.test_images:,} held-out images")
+    next_step(f"spicekit evaluate --network {checkpoint} --data {data} --spec tile.toml")

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.summary import Group, Summary
+from spicekit.statistics import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins, ElementMargins
 from spicekit.tables.read_points import ReadPoint
 from spicekit.tables.settling import Settling
 from spicekit.units import engineering, to_celsius
+
+if TYPE_CHECKING:
+    from spicekit.evaluate.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,57 @@ class Sheet:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+MITIGATIONS = {
+    "none": "plain tiles",
+    "static": "static flips",
+    "dynamic": "dynamic flips",
+    "both": "BinSparX",
+}
+"""What runs on tiles are called."""
+
+
+def evaluation_rows(result: "Evaluation") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads, and a row each for software, ideal tiles and every run: narrow enough for 60 columns."""
+    head = ("", "accuracy\n%", "95 % CI\n%", "NF\n%", "ON\ncells", "energy\nnJ", "change\n%")
+    rows: list[tuple[str, ...]] = [
+        ("software", *_accuracy(result.software, result.images), "", "", "", ""),
+        ("ideal tiles", *_accuracy(result.ideal, result.images), "", "", "", ""),
+    ]
+    plain = result.runs[0].total.energy(result.design)
+    for run in result.runs:
+        energy = run.total.energy(result.design)
+        rows.append(
+            (
+                MITIGATIONS.get(run.mitigation, run.mitigation),
+                *_accuracy(run.accuracy, result.images),
+                f"{100 * run.total.nf:.1f}",
+                f"{run.total.partial_sum:.2f}",
+                f"{1e9 * energy:.4g}",
+                "" if run is result.runs[0] else f"{100 * (energy / plain - 1):+.1f}",
+            )
+        )
+    return head, rows
+
+
+def verdict(result: "Evaluation") -> str:
+    """What an evaluation found, in a sentence."""
+    first, last = result.runs[0], result.runs[-1]
+    if first is last:
+        name = MITIGATIONS.get(first.mitigation, first.mitigation)
+        return f"{name}: accuracy {result.software:.1%} in software → {first.accuracy:.1%}, NF {first.total.nf:.1%}"
+    names = (MITIGATIONS.get(run.mitigation, run.mitigation) for run in (first, last))
+    change = last.total.energy(result.design) / first.total.energy(result.design) - 1
+    return (
+        f"{' → '.join(names)}: accuracy {first.accuracy:.1%} → {last.accuracy:.1%} (software {result.software:.1%}), "
+        f"NF {first.total.nf:.1%} → {last.total.nf:.1%}, bit-line energy {change:+.1%}"
+    )
+
+
+def _accuracy(fraction: float, images: int) -> tuple[str, str]:
+    low, high = accuracy_interval(fraction, images)
+    return f"{100 * fraction:.1f}", f"{100 * low:.1f}-{100 * high:.1f}"
 
 
 def cell_sheets(figures: CellFigures) -> list[Sheet]:

@@ -9,6 +9,8 @@ import numpy as np
 from spicekit.files import write_atomically
 from spicekit.provenance import JsonDict
 from spicekit.report.pictures import literal, png
+from spicekit.report.study_table import varying
+from spicekit.units import engineering
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,6 +81,21 @@ def accuracy_picture(rows: Sequence[JsonDict], path: Path) -> bool:
     figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize=8)
     _save(figure, axes, path)
     return True
+
+
+def best(rows: Sequence[JsonDict]) -> JsonDict | None:
+    """The row of highest accuracy, of those the one of least energy; None if all failed."""
+    done = [row for row in rows if not row["fault"]]
+    return min(done, key=lambda row: (-row["accuracy"], row["energy"]), default=None)
+
+
+def describe(row: JsonDict, rows: Sequence[JsonDict]) -> str:
+    """A point of a study in a line: what it is where the others are something else, and what came of it."""
+    where = ", ".join(f"{name} {label(row[name])}" for name in varying(rows))
+    result = (
+        f"accuracy {row['accuracy']:.1%}, {engineering(row['energy'], 'J')} of the bit lines for an image"
+    )
+    return f"{where}: {result}" if where else result
 
 
 def by_kind(rows: Sequence[JsonDict]) -> dict[str, list[JsonDict]]:

@@ -1,0 +1,21 @@
+"""Libraries that only some jobs need, and how to install them."""
+
+EXTRAS = {
+    "study": {"dask", "distributed", "dask_jobqueue", "pyarrow", "pandas"},
+    "train": {"pooch", "sklearn"},
+    "plots": {"vl_convert"},
+}
+"""By the name of the extra that brings them."""
+
+
+def missing(error: ImportError) -> str:
+    """What to say of a library that could not be imported; raises the error again if it is none of those.
+
+    >>> missing(ModuleNotFoundError("no", name="pyarrow.parquet"))
+    "pyarrow is not installed; run: pip install 'spicekit[study]'"
+    """
+    library = (error.name or "").partition(".")[0]
+    for extra, libraries in EXTRAS.items():
+        if library in libraries:
+            return f"{library} is not installed; run: pip install 'spicekit[{extra}]'"
+    raise error
