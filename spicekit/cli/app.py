@@ -8,6 +8,7 @@ from spicekit import __version__
 from spicekit.cli.calibrate import calibrate
 from spicekit.cli.demo import demo
 from spicekit.cli.devices import devices
+from spicekit.cli.display import set_quiet
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.netlist import netlist
@@ -45,6 +46,7 @@ def _root(
     ] = False,
 ) -> None:
     """SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks."""
+    set_quiet(quiet)
 
 
 for verb in (doctor, calibrate, tile, signoff, train, evaluate, sweep, report, demo):

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-import click
 import typer
 
 if TYPE_CHECKING:
@@ -26,6 +25,15 @@ class Report(Protocol):
     def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None: ...
 
 
+class _State:
+    quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Whether this command, a process of its own, says nothing but results and errors."""
+    _State.quiet = quiet
+
+
 def print_json(data: Any) -> None:
     """A result for programs, on stdout."""
     print(json.dumps(data, indent=1))
@@ -33,7 +41,7 @@ def print_json(data: Any) -> None:
 
 def say(text: str) -> None:
     """A line that is no result, on stderr; none with --quiet."""
-    if not _quiet():
+    if not _State.quiet:
         print(text, file=sys.stderr)
 
 
@@ -71,7 +79,7 @@ def stages(title: str = "") -> Iterator[Report]:
 
     prefix = f"{title}: " if title else ""
     screen = console(stderr=True)
-    if _quiet() or not screen.is_terminal:
+    if _State.quiet or not screen.is_terminal:
         yield _Lines(prefix)
         return
     columns = (
@@ -181,8 +189,3 @@ def console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
     return Console(stderr=stderr)
-
-
-def _quiet() -> bool:
-    context = click.get_current_context(silent=True)
-    return bool(context and context.find_root().params.get("quiet"))
