@@ -152,6 +152,11 @@ def test_an_unknown_network_is_refused(folder):
     refused(result, folder, "alexnet")
 
 
+def test_a_mistyped_data_set_is_named_and_not_the_checkpoint(folder):
+    result = run(folder, "evaluate", "--network", "vgg-small", "--spec", "tile.toml", "--data", "digit")
+    refused(result, folder, "'digit': no such data set; did you mean digits?")
+
+
 def test_a_calibrated_store_serves_a_tile(folder):
     calibrate([Characterisation(read_design(folder / "tile.toml").tile)], folder / "store")
     assert tile(folder, "--store", "store").returncode == 0

@@ -11,6 +11,7 @@ from spicekit.cli.devices import devices
 from spicekit.cli.display import set_quiet
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
+from spicekit.cli.init import init
 from spicekit.cli.netlist import netlist
 from spicekit.cli.report import report
 from spicekit.cli.signoff import signoff
@@ -49,7 +50,7 @@ def _root(
     set_quiet(quiet)
 
 
-for verb in (doctor, calibrate, tile, signoff, train, evaluate, sweep, report, demo):
+for verb in (doctor, init, calibrate, tile, signoff, train, evaluate, sweep, report, demo):
     app.command()(verb)
 app.add_typer(devices, name="devices")
 app.add_typer(netlist, name="netlist")

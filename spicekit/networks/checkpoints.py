@@ -19,6 +19,7 @@ from spicekit.config import parse
 from spicekit.errors import BadInput
 from spicekit.files import write_atomically
 from spicekit.networks.card import Card, card_text
+from spicekit.networks.data import check_name
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network, build
 
@@ -54,10 +55,11 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
     Raises
     ------
     BadInput
-        If there is no such network, or the file is damaged, no checkpoint, or of an unknown architecture.
+        If there is no such network or data set, or the file is damaged, no checkpoint, or of an unknown architecture.
     """
     path = Path(name_or_path)
     if path.suffix != ".safetensors":
+        check_name(data)
         path = checkpoint_path(str(name_or_path), data)
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in FOLDER.glob("*.safetensors")))

@@ -1,5 +1,6 @@
 """Data sets as one frozen record: the embedded handwritten digits, and CIFAR-10 from a folder."""
 
+import difflib
 import functools
 import hashlib
 from dataclasses import dataclass, replace
@@ -59,6 +60,14 @@ class Dataset:
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
 
+def check_name(name: str) -> None:
+    """`BadInput` if there is no data set of this name."""
+    if name not in DATA_NAMES:
+        near = difflib.get_close_matches(name, DATA_NAMES, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"choose from {', '.join(DATA_NAMES)}."
+        raise BadInput(f"{name!r}: no such data set; {advice}")
+
+
 def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> Dataset:
     """A data set by name.
 
@@ -74,8 +83,7 @@ def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> 
     BadInput
         If name or split is unknown, the folder is missing, or a file in it is damaged.
     """
-    if name not in DATA_NAMES:
-        raise BadInput(f"load_dataset({name!r}): no such data set; choose from {', '.join(DATA_NAMES)}.")
+    check_name(name)
     if split not in get_args(Split):
         raise BadInput(f"load_dataset({name!r}, {split!r}): the split is 'train' or 'test'.")
     if name == "digits":
