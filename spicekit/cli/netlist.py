@@ -1,9 +1,13 @@
 """`spicekit netlist`: decks of cells and tiles: render, check, run, compare, sum up."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from spicekit.decks.diff import Difference
 
 netlist = typer.Typer(
     help="Decks of cells and tiles: render, check, run, compare, sum up.", no_args_is_help=True
@@ -15,6 +19,10 @@ DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
 Compiled = Annotated[
     list[Path] | None,
     typer.Option("--osdi", help="Compiled model (native code!) that the deck may load; repeatable."),
+]
+Libraries = Annotated[
+    list[Path] | None,
+    typer.Option("--library", exists=True, file_okay=False, help="Folder to include files from; repeatable."),
 ]
 
 
@@ -183,17 +191,21 @@ def settle(
 
 
 @netlist.command()
-def check(deck: DeckFile, osdi: Compiled = None) -> None:
-    """Electrical rule check, by reading alone; exit status 1 if there is an error."""
-    from spicekit.decks.check import check as find
-    from spicekit.decks.parse import read_deck
+def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None) -> None:
+    """Rule check by ngspice's own reading, without running it; exit status 1 for an error or a refused line."""
+    from collections import Counter
 
-    findings = find(read_deck(deck), compiled=[path.resolve() for path in osdi or []])
+    from spicekit.decks.check import check as find
+    from spicekit.decks.source import read_deck
+
+    source = read_deck(deck, libraries=library or [])
+    findings = find(source, compiled=[path.resolve() for path in osdi or []])
     for found in findings:
-        print(f"{deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
-    errors = sum(found.severity == "error" for found in findings)
-    print(f"{deck}: {errors} errors, {len(findings) - errors} warnings")
-    raise typer.Exit(1 if errors else 0)
+        print(f"{found.file or deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
+    counts = Counter(found.severity for found in findings)
+    refused = f", {counts['refused']} lines that 'netlist run' refuses" if counts["refused"] else ""
+    print(f"{deck}: {counts['error']} errors, {counts['warning']} warnings{refused}")
+    raise typer.Exit(1 if counts["error"] or counts["refused"] else 0)
 
 
 @netlist.command()
@@ -204,23 +216,31 @@ def run(
         typer.Option("--out", "-o", file_okay=False, help="Folder for the files that it writes."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print all that ngspice says and writes.")
+    ] = False,
     osdi: Compiled = None,
+    library: Libraries = None,
 ) -> None:
     """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
-    from spicekit.decks.parse import read_deck
-    from spicekit.decks.run import run_deck
+    from spicekit.decks.run import judge, run_deck
+    from spicekit.decks.source import read_deck
     from spicekit.files import write_atomically
 
     compiled = [path.resolve() for path in osdi or []]
-    result = run_deck(read_deck(deck), timeout=timeout, compiled=compiled)
-    print(result.output.strip())
+    source = read_deck(deck, libraries=library or [])
+    result = run_deck(source, timeout=timeout, compiled=compiled)
+    verdict = judge(source, result)
+    if verbose or not verdict:
+        print(result.output.strip())
     for name, text in result.files.items():
-        if out is None:
-            print(f"---- {name}", text.rstrip(), sep="\n")
-        else:
+        if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / name, text)
             print(out / name)
+        elif verbose or not verdict:
+            print(f"---- {name}", text.rstrip(), sep="\n")
+    print(*verdict, sep="\n")
     raise typer.Exit(1 if result.status else 0)
 
 
@@ -228,21 +248,29 @@ def run(
 def diff(first: DeckFile, second: DeckFile) -> None:
     """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
     from spicekit.decks.diff import diff as compare
-    from spicekit.decks.parse import read_deck, readable
+    from spicekit.decks.source import read_deck
 
-    differences = compare(readable(read_deck(first)), readable(read_deck(second)))
-    for difference in differences:
-        print(f"{difference.where}: {difference.first or 'absent'}  ->  {difference.second or 'absent'}")
-    print(f"{len(differences)} differences")
+    differences = compare(read_deck(first), read_deck(second))
+    print_differences(differences, first="absent", second="absent")
     raise typer.Exit(1 if differences else 0)
+
+
+def print_differences(differences: Sequence["Difference"], first: str, second: str) -> None:
+    """The first differences, a line each, and how many there are."""
+    shown = 40
+    for found in differences[:shown]:
+        print(f"{found.where}: {found.first or first}  ->  {found.second or second}")
+    if len(differences) > shown:
+        print(f"... and {len(differences) - shown} more")
+    print(f"{len(differences)} differences")
 
 
 @netlist.command()
 def show(deck: DeckFile) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
     from spicekit.cli.display import print_sheets
-    from spicekit.decks.parse import read_deck, readable
+    from spicekit.decks.source import read_deck
     from spicekit.decks.summary import summarise
     from spicekit.report.sheets import deck_sheets
 
-    print_sheets(deck_sheets(summarise(readable(read_deck(deck)))))
+    print_sheets(deck_sheets(summarise(read_deck(deck))))

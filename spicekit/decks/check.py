@@ -1,30 +1,35 @@
-"""Electrical rule check: what is wrong with a deck, found by reading it; nothing is run."""
+"""Electrical rule check: what is wrong with a deck. ngspice says it as it loads it; rules add what it says not."""
 
 from collections.abc import Collection
 from pathlib import Path
 
-from spicekit.decks.connectivity import connectivity
-from spicekit.decks.hierarchy import places
-from spicekit.decks.parse import Deck, Finding
-from spicekit.decks.rules import LOCAL_RULES
+from spicekit.decks import rules
+from spicekit.decks.connectivity import floating_nodes, lone_nodes, shorted_supplies
+from spicekit.decks.expansion import expand, has_operating_point
+from spicekit.decks.source import Deck, Finding
 from spicekit.decks.vetting import vet
 
 
 def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]:
     """All findings on a deck, by line; none for a good one. It may load the `compiled` models.
 
-    Rules: syntax, command, duplicate-name, undefined-subcircuit, undefined-model, recursion, port-count,
-    value, suffix, unknown-parameter, floating-node, single-connection, supply-short.
+    What ngspice refuses or ignores is an error; what it runs, a warning at most; what `run_deck` would not run,
+    refused. A deck with lines that cannot be read, or files that may not, is not given to ngspice.
+
+    Raises
+    ------
+    MissingTool, SpiceFailed
+        If ngspice is not there, or takes too long.
     """
-    found = places(deck)
-    global_nodes = frozenset(
-        node.lower()
-        for statement in deck.top.statements
-        if statement.text.lower().startswith(".global")
-        for node in statement.text.split()[1:]
-    )
-    findings = [*deck.findings, *vet(deck, compiled=compiled), *connectivity(found, global_nodes)]
-    for rule in LOCAL_RULES:
-        for place in found:
-            findings += rule(place)
+    findings = [*deck.findings, *vet(deck, compiled=compiled), *rules.title(deck)]
+    if deck.findings or any(found.severity == "error" for found in findings):
+        return tuple(sorted(set(findings)))
+    circuit = expand(deck, compiled=compiled)
+    findings += [*circuit.findings, *rules.suffixes(deck), *rules.references(deck), *rules.analyses(deck)]
+    if circuit.devices:  # without, what is joined to what is not known
+        findings += [*rules.values(circuit), *rules.absent_nodes(deck, circuit), *lone_nodes(circuit)]
+        suspects = [*floating_nodes(circuit, "warning"), *shorted_supplies(circuit, "warning")]
+        if suspects and not has_operating_point(deck, compiled=compiled):
+            suspects = [*floating_nodes(circuit, "error"), *shorted_supplies(circuit, "error")]
+        findings += suspects
     return tuple(sorted(set(findings)))

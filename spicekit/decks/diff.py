@@ -1,10 +1,17 @@
-"""Compares two decks by structure: order, comments, case, line breaks and spelling of numbers do not matter."""
+"""Compares two decks by what ngspice makes of them: order, remarks, case and spelling do not matter."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from pathlib import Path
 
-from spicekit.decks.parse import Deck, Element, Parameters, Scope, number
-from spicekit.errors import BadInput
+from spicekit.decks.expansion import Circuit, expanded
+from spicekit.decks.source import Deck, Statement, number
+
+Facts = dict[tuple[str, str], str]
+"""What a deck says: by name of a device, model or dot line, and by part of it, such as a parameter."""
 
 
 @dataclass(frozen=True, order=True)
@@ -12,64 +19,128 @@ class Difference:
     """Something that two decks do not share."""
 
     where: str
-    """Subcircuits that lead to it, then its name."""
+    """Device or model of the flat circuit with the part of it, dot line, or command."""
     first: str
     """What it is in the first deck; empty if it is not there."""
     second: str
 
 
-def diff(first: Deck, second: Deck) -> tuple[Difference, ...]:
-    """Differences in elements, models, subcircuits and dot lines; none if both describe one circuit.
+def diff(first: Deck, second: Deck, *, compiled: Collection[Path] = ()) -> tuple[Difference, ...]:
+    """Differences in flat devices, models, dot lines and commands; none if both decks do the same.
 
-    What a `.control` section runs is no part of the circuit.
-
-    >>> from spicekit.decks.parse import parse_deck
+    >>> from spicekit.decks.source import parse_deck
     >>> a, b = parse_deck("a\\nR1 in 0 1k\\nR2 in 0 5"), parse_deck("b\\nr2 IN 0 5\\nr1 in 0 1100")
     >>> diff(a, b)
-    (Difference(where='r1', first='in 0 1000.0', second='in 0 1100.0'),)
+    (Difference(where='r1 r', first='1000', second='1100'),)
 
     Raises
     ------
     BadInput
-        If a deck has lines that cannot be read.
+        If a deck has lines that cannot be read, or that ngspice refuses or ignores.
     """
-    for ordinal, deck in (("first", first), ("second", second)):
-        if deck.findings:
-            line, message = deck.findings[0].line, deck.findings[0].message
-            raise BadInput(f"diff: line {line} of the {ordinal} deck cannot be read ({message}).")
-    a, b = dict(_facts(first.top, "")), dict(_facts(second.top, ""))
-    names = sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
-    return tuple(Difference(name, a.get(name, ""), b.get(name, "")) for name in names)
+    circuits = [
+        expanded(deck, compiled=compiled, called=f"diff: the {ordinal} deck")
+        for ordinal, deck in (("first", first), ("second", second))
+    ]
+    a, b = facts(first, circuits[0]), facts(second, circuits[1])
+    return (*compare(a, b), *compare_commands(first.commands, second.commands))
 
 
-def _facts(scope: Scope, path: str) -> Iterator[tuple[str, str]]:
-    """Everything in a scope: where it is, and what it is in one spelling."""
-    if scope.name:
-        yield f"{path}(ports)", " ".join([*scope.ports, *_pairs(scope.parameters)])
-    for element in scope.elements:
-        yield path + element.name, _element(element)
-    for model in scope.models:
-        yield f"{path}{model.name}", " ".join([model.type, *_pairs(model.parameters)])
-    statements: dict[str, list[str]] = {}
-    for statement in scope.statements:
-        word, *words = statement.text.lower().replace("=", " = ").split()
-        statements.setdefault(word, []).append(_plain(words))
-    for word, texts in statements.items():
-        yield path + word, "; ".join(sorted(texts))
-    for child in scope.subcircuits:
-        yield from _facts(child, f"{path}{child.name}/")
+def facts(deck: Deck, circuit: Circuit) -> Facts:
+    """Everything that a deck says about its circuit and analyses, in one spelling."""
+    found: Facts = {}
+    for device in circuit.devices:
+        found[device.name, "nodes"] = " ".join(device.nodes + device.controls)
+        for part, value in _parts(device.kind, device.words):
+            found[device.name, part] = value
+    for name, model in circuit.models.items():
+        found[f".model {name}", "type"] = model.type
+        for part, value in _parts("", model.words):
+            found[f".model {name}", part] = value
+    for statement in deck.statements:
+        word = statement.word
+        if word in (".option", ".options"):
+            for part, value in _parts("", _EQUALS.sub("=", statement.text.lower()).split()[1:]):
+                found[".options", part or value] = value
+        elif word.startswith(".") and word not in _EVALUATED:
+            text = spelled(statement.text.partition(" ")[2])
+            found[word, "" if (word, "") not in found else text] = text
+    return found
 
 
-def _element(element: Element) -> str:
-    value = _plain(element.value.lower().split())
-    return " ".join(filter(None, [*element.nodes, element.model, value, *_pairs(element.parameters)]))
+def compare(a: Facts, b: Facts) -> Iterator[Difference]:
+    """Facts that differ; of a device or model that only one has, its name alone."""
+    names_a, names_b = {name for name, _ in a}, {name for name, _ in b}
+    for name in sorted(names_a ^ names_b):
+        only = {
+            part: value for (owner, part), value in (a if name in names_a else b).items() if owner == name
+        }
+        text = " ".join(f"{part}={value}" if part else value for part, value in only.items())
+        yield Difference(name, text, "") if name in names_a else Difference(name, "", text)
+    for key in sorted(a.keys() | b.keys()):
+        if key[0] in names_a and key[0] in names_b and a.get(key) != b.get(key):
+            yield Difference(" ".join(filter(None, key)), a.get(key, ""), b.get(key, ""))
 
 
-def _pairs(parameters: Parameters) -> list[str]:
-    return sorted(f"{name}={_plain([value.lower()])}" for name, value in parameters.items())
+def compare_commands(first: Iterable[Statement], second: Iterable[Statement]) -> Iterator[Difference]:
+    """Commands that differ, in their order."""
+    a, b = ([spelled(command.text) for command in commands] for commands in (first, second))
+    if a == b:
+        return
+    for kind, start, end, begin, stop in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind != "equal":
+            for place, (one, other) in enumerate(
+                zip_longest(a[start:end], b[begin:stop], fillvalue=""), start + 1
+            ):
+                yield Difference(f"command {place}", one, other)
 
 
-def _plain(words: Iterable[str]) -> str:
-    """Words with numbers in one spelling."""
-    values = ((word, number(word)) for word in words)
-    return " ".join(word if value is None else repr(value) for word, value in values)
+def spelled(text: str) -> str:
+    """A statement or command in lower case, with one space between words and numbers in one spelling.
+
+    >>> spelled("PULSE(0 1 0.1u)") == spelled("pulse ( 0, 1, 100n )")
+    True
+    """
+    quoted = _QUOTED.split(text)  # what stands between quotes, at odd places, is printed as it is
+    return "".join(
+        part if place % 2 else " ".join(map(_plain, _WORDS.findall(part.lower())))
+        for place, part in enumerate(quoted)
+    )
+
+
+_EVALUATED = frozenset(
+    {".csparam", ".else", ".elseif", ".endif", ".ends", ".eom", ".func", ".global", ".if", ".macro"}
+)
+_EVALUATED |= {".model", ".param", ".params", ".subckt", ".title"}
+"""Dot lines whose effect the flat circuit shows."""
+
+_VALUES = {"r": "r", "c": "c", "l": "l"}
+_EQUALS = re.compile(r"\s*=\s*")
+_QUOTED = re.compile(r'("[^"]*")')
+_WORDS = re.compile(r"[^\s(),=<>]+|[=<>]+")
+
+
+def _plain(word: str) -> str:
+    value = number(word)
+    return (
+        word if value is None else f"{value:.12g}"
+    )  # ngspice evaluates to 16 digits, of which rounding takes some
+
+
+def _parts(kind: str, words: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Model and value without a name, then parameters by name."""
+    if kind == "b":
+        yield "", spelled(" ".join(words))
+        return
+    bare = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals:
+            yield name, spelled(value)
+        else:
+            bare.append(word)
+    text = spelled(" ".join(bare))
+    if kind in ("v", "i") and text and number(text.split()[0]) is not None:
+        text = f"dc {text}"
+    if text:
+        yield _VALUES.get(kind, "") if number(text) is not None else "", text

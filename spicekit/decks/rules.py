@@ -1,112 +1,115 @@
-"""Rules that look at one scope of a deck: names, references, values, parameters."""
+"""Rules beside what ngspice says itself: what it runs but hardly anybody means, and what it ignores in silence."""
 
-import functools
-import json
 import re
-from collections import Counter
 from collections.abc import Iterator
-from importlib.resources import files
 
-from spicekit.decks.hierarchy import Place
-from spicekit.decks.parse import Element, Finding, Model, number
+from spicekit.decks.expansion import Circuit, Device
+from spicekit.decks.source import Deck, Finding, Statement, bare_words, finding, number
 
 SANE_LENGTH = (1e-9, 1e-3)
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
 
 
-def duplicate_names(place: Place) -> Iterator[Finding]:
-    """Elements, models, subcircuits or ports of one scope that share a name."""
-    scope = place.scope
-    for noun, items in (
-        ("element", scope.elements),
-        ("model", scope.models),
-        ("subcircuit", scope.subcircuits),
-    ):
-        first: dict[str, int] = {}
-        for item in items:
-            if first.setdefault(item.name, item.line) != item.line:
-                message = f"{noun} {item.name} of {place.title} is defined on line {first[item.name]} already"
-                yield Finding(item.line, "error", "duplicate-name", message)
-    for port, times in Counter(scope.ports).items():
-        if times > 1:
-            message = f"{place.title} has {times} ports {port}"
-            yield Finding(scope.line, "error", "duplicate-name", message)
+def title(deck: Deck) -> Iterator[Finding]:
+    """A first line that looks like part of the circuit."""
+    at = Statement(deck.title, 1)
+    word = deck.title.split(None, 1)[0].lower() if deck.title.strip() else ""
+    if word.startswith(".") and word != ".title":
+        yield finding(at, "error", "title", "line 1 is the title: ngspice ignores it")
+    elif _ELEMENT.fullmatch(deck.title):
+        yield finding(at, "warning", "title", "line 1 is the title: ngspice ignores it")
 
 
-def references(place: Place) -> Iterator[Finding]:
-    """Models and subcircuits that are not defined; instances with too few or too many nodes."""
-    for element in place.scope.elements:
-        if element.kind == "x":
-            yield from _subcircuit_reference(element, place.target(element))
-        elif element.model and element.model not in place.models:
-            message = f"{element.name}: no model {element.model} in this deck"
-            yield Finding(element.line, "error", "undefined-model", message)
-        if element.kind == "m" and len(element.nodes) != 4:  # of a compiled model, only itself knows
-            message = f"{element.name}: has {len(element.nodes)} nodes, not drain, gate, source and bulk"
-            yield Finding(element.line, "error", "port-count", message)
+def suffixes(deck: Deck) -> Iterator[Finding]:
+    """Numbers whose suffix SPICE takes for something else than people do, or ignores."""
+    for statement in deck.statements:
+        text = statement.text
+        if text.startswith(".") and statement.word not in (".model", ".param", ".tran", ".ac", ".dc", ".ic"):
+            continue
+        for digits, suffix in _SUFFIXED.findall(text.partition(" ")[2]):
+            if suspicion := _suspicion(suffix):
+                yield finding(statement, "warning", "suffix", f"{digits}{suffix} {suspicion}")
+        if not text.isascii():
+            letters = " ".join(sorted({letter for letter in text if not letter.isascii()}))
+            message = f"{letters} is no ASCII letter; ngspice ignores it behind a number"
+            yield finding(statement, "warning", "suffix", message)
 
 
-def values(place: Place) -> Iterator[Finding]:
-    """Values that are zero or negative, or a transistor's size in the wrong unit."""
-    for element in place.scope.elements:
-        for name, text in _positive_values(element):
+def references(deck: Deck) -> Iterator[Finding]:
+    """Subcircuits that are not there, parameters that they do not have, definitions given twice.
+
+    ngspice stops at the first of the former, and ignores the others in silence.
+    """
+    known, twice = _subcircuits(deck)
+    yield from twice
+    for statement in deck.statements:
+        if statement.text[0] in "xX":
+            words, names = bare_words(statement.text)
+            if words and words[-1] not in known:
+                message = f"there is no subcircuit {words[-1]}"
+                yield finding(statement, "error", "undefined-subcircuit", message)
+            for name in sorted(names - known.get(words[-1], names) - {"m"}) if words else ():
+                message = f"{words[-1]} has no parameter {name}; ngspice ignores it"
+                yield finding(statement, "error", "unknown-parameter", message)
+
+
+def analyses(deck: Deck) -> Iterator[Finding]:
+    """A deck that asks for nothing."""
+    words = {statement.word for statement in deck.statements} | {command.word for command in deck.commands}
+    if not words & _ANALYSES:
+        yield Finding("", 1, "warning", "analysis", "no analysis: ngspice reads this deck and runs nothing")
+
+
+def values(circuit: Circuit) -> Iterator[Finding]:
+    """Values that are zero or negative, or a transistor's size in the wrong unit; each statement once."""
+    seen: set[tuple[Statement, tuple[str, ...]]] = set()
+    for device in circuit.devices:
+        if device.kind not in _POSITIVE or (device.at, device.words) in seen:
+            continue
+        seen.add((device.at, device.words))
+        for name, text in _positive_values(device):
             value = number(text)
             if value is None:
                 continue
             if value <= 0:
-                cure = "; merge its nodes" if element.kind == "r" and value == 0 else ""
-                message = f"{element.name}: {name} = {text} must be positive{cure}"
-                yield Finding(element.line, "error", "value", message)
-            elif element.kind in "mn" and name in "lw" and not SANE_LENGTH[0] <= value <= SANE_LENGTH[1]:
-                message = f"{element.name}: {name} = {text} is {value:g} m, which no transistor has"
-                yield Finding(element.line, "warning", "value", message)
+                cure = "; merge its nodes" if device.kind == "r" and value == 0 else ""
+                message = f"{device.name}: {name} = {text} is not positive{cure}"
+                yield finding(device.at, "warning", "value", message)
+            elif device.kind in "mn" and name in "lw" and not SANE_LENGTH[0] <= value <= SANE_LENGTH[1]:
+                message = f"{device.name}: {name} = {text} is {value:g} m, which no transistor has"
+                yield finding(device.at, "warning", "value", message)
 
 
-def suffixes(place: Place) -> Iterator[Finding]:
-    """Numbers whose suffix SPICE takes for something else than people do, or ignores."""
-    items: tuple[Element | Model, ...] = (*place.scope.elements, *place.scope.models)
-    for item in items:
-        texts = [item.value] if isinstance(item, Element) else []
-        for text in (*texts, *item.parameters.values()):
-            for digits, suffix in _SUFFIXED.findall(text):
-                if suspicion := _suspicion(suffix):
-                    message = f"{item.name}: {digits}{suffix} {suspicion}; write a plain number"
-                    yield Finding(item.line, "warning", "suffix", message)
+def absent_nodes(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
+    """Outputs and measurements of nodes that are not in the circuit."""
+    asking = [
+        *(s for s in deck.statements if s.word in _OUTPUTS),
+        *(c for c in deck.commands if c.word in ("meas", "print", "wrdata", "plot", "save", "write")),
+    ]
+    if not asking or not circuit.devices:
+        return
+    nodes = {"0", "gnd"}
+    for device in circuit.devices:
+        nodes.update(device.nodes, device.controls)
+    for statement in asking:
+        for pair in _VOLTAGE.findall(statement.text.lower()):
+            for node in re.split(r"[,\s]+", pair.strip()):
+                if node not in nodes and not set(node) & set("#$*@\"'"):
+                    message = f"there is no node {node}"
+                    yield finding(statement, "error", "undefined-node", message)
 
 
-def unknown_parameters(place: Place) -> Iterator[Finding]:
-    """Parameters that the model's level, the device or the subcircuit does not have."""
-    for model in place.scope.models:
-        device = _device_of(model)
-        if device is None:
-            level = model.parameters.get("level", "not given")
-            message = f"{model.name}: parameters of {model.type}, level {level}, are not known to this check"
-            yield Finding(model.line, "warning", "unknown-parameter", message)
-        else:
-            known = known_parameters(device, "model") | {"level"}
-            yield from _unknown(model.name, model.line, model.parameters.keys() - known, device)
-    for element in place.scope.elements:
-        target = place.target(element)
-        model_used = place.models.get(element.model)
-        device = _device_of(model_used) if model_used else _LETTERS.get(element.kind)
-        if target is not None:
-            names = element.parameters.keys() - target.scope.parameters.keys()
-            yield from _unknown(element.name, element.line, names, element.model)
-        elif device is not None:
-            names = element.parameters.keys() - known_parameters(device, "instance")
-            yield from _unknown(element.name, element.line, names, f"an instance of {device}")
-
-
-@functools.cache
-def known_parameters(device: str, part: str) -> frozenset[str]:
-    """Names that can be set on a device's "model" or "instance", as ngspice itself lists them."""
-    record = json.loads(files("spicekit.decks").joinpath("parameters.json").read_text())
-    return frozenset(record[device][part])
-
-
-LOCAL_RULES = (duplicate_names, references, values, suffixes, unknown_parameters)
-
-
+# A name with a digit, two nodes or more, and a number, or a word that only sources have.
+_ELEMENT = re.compile(
+    r"\s*[rclvidmxq]\w*\d\w*(\s+\w+){2,}\s+(\w+\s*=.*|dc\b.*|[\d.]+(e-?\d+)?[a-z]*)", re.IGNORECASE
+)
+_ANALYSES = frozenset(
+    dot + word
+    for dot in (".", "")
+    for word in ("ac", "dc", "disto", "noise", "op", "pss", "pz", "run", "sens", "sp", "tf", "tran")
+)
+_OUTPUTS = frozenset({".meas", ".measure", ".plot", ".print", ".probe", ".save", ".four"})
+_VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
 _POSITIVE = {
     "r": ("r", "resistance", "m"),
     "c": ("c", "cap", "capacitance", "m"),
@@ -116,31 +119,9 @@ _POSITIVE = {
     "d": ("area", "m"),
 }
 _QUANTITIES = {"r": "resistance", "c": "capacitance", "l": "inductance"}
-_LETTERS = {"r": "resistor", "c": "capacitor", "l": "inductor"}
-_TYPES = {"r": "resistor", "res": "resistor", "c": "capacitor", "l": "inductor", "d": "diode"}
-_BSIM4_LEVELS = ("14", "54")
-
-_SUFFIXED = re.compile(r"(?<![\w.])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))([a-zA-Z]+)\b")
-_UNITS = frozenset({"ohm", "ohms", "v", "a", "h", "s", "hz", "c"})
+_SUFFIXED = re.compile(r"(?<![\w.#])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))([a-zA-Z]+)(?![\w.:#])")
+_UNITS = frozenset({"ohm", "ohms", "v", "h", "s", "hz", "c"})
 _SCALES = frozenset("tgkmunpf")
-
-
-def _subcircuit_reference(element: Element, target: Place | None) -> Iterator[Finding]:
-    if target is None:
-        message = f"{element.name}: no subcircuit {element.model} in this deck"
-        yield Finding(element.line, "error", "undefined-subcircuit", message)
-    elif len(element.nodes) != len(target.scope.ports):
-        ports = len(target.scope.ports)
-        message = f"{element.name}: {len(element.nodes)} nodes for {element.model}, which has {ports} ports"
-        yield Finding(element.line, "error", "port-count", message)
-
-
-def _positive_values(element: Element) -> Iterator[tuple[str, str]]:
-    if element.kind in _QUANTITIES and element.value:
-        yield _QUANTITIES[element.kind], element.value.split()[0]
-    for name in _POSITIVE.get(element.kind, ()):
-        if name in element.parameters:
-            yield name, element.parameters[name]
 
 
 def _suspicion(suffix: str) -> str:
@@ -150,18 +131,47 @@ def _suspicion(suffix: str) -> str:
         return "is milli to SPICE, not mega"
     if suffix == "F":
         return "is femto to SPICE, not farad"
+    if lowered == "a":
+        return "is no atto to ngspice 39, which ignores the letter; later ones take it for 1e-18"
     if lowered[0] not in _SCALES and lowered not in _UNITS:
         return "has a suffix that SPICE ignores"
     return ""
 
 
-def _device_of(model: Model) -> str | None:
-    if model.type in ("nmos", "pmos"):
-        return "bsim4" if model.parameters.get("level") in _BSIM4_LEVELS else None
-    return _TYPES.get(model.type)
+def _positive_values(device: Device) -> Iterator[tuple[str, str]]:
+    if device.kind in _QUANTITIES and device.words and "=" not in device.words[0]:
+        yield _QUANTITIES[device.kind], device.words[0]
+    for word in device.words:
+        name, equals, text = word.partition("=")
+        if equals and name in _POSITIVE[device.kind]:
+            yield name, text
 
 
-def _unknown(name: str, line: int, parameters: set[str], owner: str) -> Iterator[Finding]:
-    for parameter in sorted(parameters):
-        message = f"{name}: {owner} has no parameter {parameter}"
-        yield Finding(line, "error", "unknown-parameter", message)
+def _subcircuits(deck: Deck) -> tuple[dict[str, set[str]], list[Finding]]:
+    """Parameters of subcircuits by name; ports, models that are defined twice in one."""
+    known: dict[str, set[str]] = {}
+    twice: list[Finding] = []
+    open_: list[str] = []
+    models: dict[tuple[str, ...], str] = {}
+    for statement in deck.statements:
+        word = statement.word
+        if word in (".subckt", ".macro"):
+            (name, *ports), names = (
+                bare_words(statement.text) if len(statement.text.split()) > 1 else ([""], set())
+            )
+            open_.append(name)
+            known.setdefault(name, set()).update(names)
+            twice += [
+                finding(statement, "error", "duplicate-name", f"{name} has two ports {port}")
+                for port in sorted({port for port in ports if ports.count(port) > 1})
+            ]
+        elif word in (".ends", ".eom") and open_:
+            open_.pop()
+        elif word == ".param" and open_:
+            known[open_[-1]] |= bare_words(statement.text)[1]
+        elif word == ".model" and len(parts := statement.text.lower().split()) > 1:
+            text = " ".join(parts)
+            if models.setdefault((*open_, parts[1]), text) != text:
+                message = f"model {parts[1]} is defined before, and otherwise"
+                twice.append(finding(statement, "error", "duplicate-name", message))
+    return known, twice

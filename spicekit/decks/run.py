@@ -1,17 +1,18 @@
 """Runs a deck from outside: read, found harmless, written anew from what was read, then run.
 
-Since the text that runs is written from the parsed deck, nothing that the check did not see can reach ngspice.
+Since the text that runs is written from the statements that were vetted, nothing else can reach ngspice.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.circuits.header import read_header
 from spicekit.circuits.render import CURRENTS_FILE
-from spicekit.decks.parse import Deck, Element, Model, Parameters, Scope
+from spicekit.decks.source import Deck
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
 from spicekit.spice.batch import BatchRun, run_batch
@@ -33,15 +34,43 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] =
     if objections:
         first = objections[0]
         raise BadInput(
-            f"run_deck: {len(objections)} lines of the deck will not be run; line {first.line}: {first.message}."
+            f"run_deck: {len(objections)} lines of the deck will not be run; "
+            f"{f'{first.file}, ' if first.file else ''}line {first.line}: {first.message}."
         )
-    return run_batch(write_deck(deck), timeout=timeout, compiled=compiled)
+    return run_batch(deck.text(), timeout=timeout, compiled=compiled)
 
 
-def write_deck(deck: Deck) -> str:
-    """Text of a parsed deck: circuit, dot lines and commands, without comments."""
-    commands = [".control", *(command.text for command in deck.commands), ".endc"] if deck.commands else []
-    return "\n".join(["* written by spicekit", *_scope_lines(deck.top), *commands, ".end", ""])
+def judge(deck: Deck, run: BatchRun) -> list[str]:
+    """What a run of one of our tiles comes to, the most important line last; nothing for other decks.
+
+    Columns that miss what the deck expects, then the worst column, then its own verdict or ngspice's error.
+    """
+    header = read_header(deck.comments) if "[deck]" in deck.comments else None
+    if header is None or header.facts.get("kind") != "tile" or "transient" in header.facts:
+        return []
+    said = run.output.splitlines()
+    failed = [line for line in said if line.startswith("FAIL column")]
+    verdict = [line for line in said if line.startswith(("FAIL:", "PASS:"))]
+    lines = failed[:_SHOWN]
+    if len(failed) > _SHOWN:
+        lines.append(f"... and {len(failed) - _SHOWN} more")
+    if run.files.get(CURRENTS_FILE):
+        current, expected = column_currents(run), header.facts.get("expected")
+        if expected and len(current) == len(expected["current"]):
+            error = np.abs(current - expected["current"])
+            worst = int(error.argmax())
+            lines.append(
+                f"worst column {worst}: off by {error[worst]:.3g} A, of {expected['tolerance']:.3g} A allowed"
+            )
+        else:
+            lines.append(
+                f"{len(current)} columns, {current.min():.6g} to {current.max():.6g} A; none expected"
+            )
+    if run.status and not verdict:
+        verdict = [line for line in said if "rror" in line][-_SHOWN:] or [
+            f"ngspice ended with status {run.status}"
+        ]
+    return lines + verdict
 
 
 def column_currents(run: BatchRun) -> NDArray[np.float64]:
@@ -58,31 +87,6 @@ def column_currents(run: BatchRun) -> NDArray[np.float64]:
     return np.array([float(value) for value in values])
 
 
+_SHOWN = 8  # lines of one kind
+
 _CURRENT = re.compile(r"^i\(vsense_\d+\) = (\S+)$", re.MULTILINE)
-
-
-def _scope_lines(scope: Scope) -> Iterator[str]:
-    for model in scope.models:
-        yield _model_line(model)
-    for child in scope.subcircuits:
-        yield " ".join([".subckt", child.name, *child.ports, *_pairs(child.parameters)])
-        yield from _scope_lines(child)
-        yield f".ends {child.name}"
-    for statement in scope.statements:
-        yield statement.text
-    for element in scope.elements:
-        yield _element_line(element)
-
-
-def _model_line(model: Model) -> str:
-    # A line each: ngspice takes long lines, people do not.
-    return "\n+ ".join([f".model {model.name} {model.type}", *_pairs(model.parameters)])
-
-
-def _element_line(element: Element) -> str:
-    words = [element.name, *element.nodes, element.model, element.value, *_pairs(element.parameters)]
-    return " ".join(word for word in words if word)
-
-
-def _pairs(parameters: Parameters) -> list[str]:
-    return [f"{name}={value}" if value else name for name, value in parameters.items()]

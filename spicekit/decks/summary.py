@@ -4,12 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from graphlib import CycleError
 
 from spicekit.circuits.header import Header, read_header
-from spicekit.decks.hierarchy import Place, inside_out, places
-from spicekit.decks.parse import Deck, Element, number
-from spicekit.errors import BadInput
+from spicekit.decks.expansion import Circuit, expanded
+from spicekit.decks.source import Deck, bare_words, number
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Summary:
     header: Header | None
     """None for a deck that spicekit did not render."""
     devices: Mapping[str, int]
-    """Devices of the whole circuit, subcircuits unfolded, by letter."""
+    """Devices of the flat circuit, by letter."""
     instances: Mapping[str, int]
     """Subcircuit instances at the top level, by subcircuit."""
     resistors: Mapping[str, Group]
@@ -44,41 +42,30 @@ def summarise(deck: Deck) -> Summary:
     Raises
     ------
     BadInput
-        If subcircuits contain each other.
+        If ngspice does not take it.
     """
-    elements = deck.top.elements
+    circuit = expanded(deck)
+    depth, instances = 0, Counter[str]()
+    for statement in deck.statements:
+        depth += statement.word in (".subckt", ".macro")
+        depth -= statement.word in (".ends", ".eom")
+        if not depth and statement.text[0] in "xX":
+            instances.update(bare_words(statement.text)[0][-1:])
     return Summary(
         header=read_header(deck.comments) if "[deck]" in deck.comments else None,
-        devices=_unfolded(deck),
-        instances=Counter(element.model for element in elements if element.kind == "x"),
-        resistors=_groups(elements, "r"),
-        capacitors=_groups(elements, "c"),
-        sources=_groups(elements, "vi"),
+        devices=dict(sorted(Counter(device.kind for device in circuit.devices).items())),
+        instances=instances,
+        resistors=_groups(circuit, "r"),
+        capacitors=_groups(circuit, "c"),
+        sources=_groups(circuit, "vi"),
     )
 
 
-def _unfolded(deck: Deck) -> Mapping[str, int]:
-    """Devices by letter, counted once for each instance that holds them."""
-    try:
-        order = inside_out(places(deck))
-    except CycleError as error:
-        raise BadInput("summarise: subcircuits of the deck contain each other.") from error
-    totals: dict[Place, Counter[str]] = {}
-    for place in order:
-        total: Counter[str] = Counter()
-        for element in place.scope.elements:
-            target = place.target(element)
-            total.update(totals[target] if target else [element.kind])
-        totals[place] = total
-    top = next(total for place, total in totals.items() if place.scope is deck.top)
-    return dict(sorted(top.items()))
-
-
-def _groups(elements: tuple[Element, ...], kinds: str) -> dict[str, Group]:
+def _groups(circuit: Circuit, kinds: str) -> dict[str, Group]:
     members: dict[str, list[str]] = {}
-    for element in elements:
-        if element.kind in kinds:
-            members.setdefault(_NUMBERS.sub("", element.name), []).append(element.value)
+    for device in circuit.devices:
+        if device.kind in kinds and "." not in device.name:
+            members.setdefault(_NUMBERS.sub("", device.name), []).append(" ".join(device.words))
     return {name: _group(values) for name, values in members.items()}
 
 

@@ -11,7 +11,7 @@ from spicekit.circuits.header import read_header
 from spicekit.circuits.render import Expected, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.check import check
-from spicekit.decks.parse import parse_deck
+from spicekit.decks.source import parse_deck
 from spicekit.errors import BadInput
 from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import Job, Step, simulate

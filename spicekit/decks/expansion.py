@@ -1,0 +1,334 @@
+"""What ngspice makes of a deck: its own expansion into flat devices with evaluated values, and its complaints.
+
+ngspice resolves parameters, conditions, subcircuits and models as it will when it runs the deck; no second grammar
+of ours has to agree with it. Commands are left out, so nothing is run.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from sys import intern
+from typing import NamedTuple
+
+from spicekit.decks.source import Deck, Finding, Severity, Statement, finding
+from spicekit.decks.vetting import vet
+from spicekit.errors import BadInput
+from spicekit.spice.batch import BatchRun, run_batch
+
+
+class Device(NamedTuple):
+    """A device of the flat circuit."""
+
+    name: str
+    """Lower case; one of instance `x1` is called `r.x1.r1`."""
+    nodes: tuple[str, ...]
+    controls: tuple[str, ...]
+    """Nodes whose voltages it reads without drawing current."""
+    words: tuple[str, ...]
+    """Model, value and parameters."""
+    at: Statement
+
+    @property
+    def kind(self) -> str:
+        """Letter of the device."""
+        return self.name[0]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A `.model` card with evaluated parameters."""
+
+    type: str
+    words: tuple[str, ...]
+    at: Statement
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A flat circuit. If `findings` hold an error, it may be less than the deck means, or nothing."""
+
+    devices: tuple[Device, ...]
+    models: Mapping[str, Model]
+    findings: tuple[Finding, ...]
+    """What ngspice says about it."""
+
+
+def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.0) -> Circuit:
+    """The flat circuit that ngspice makes of a deck, without running it.
+
+    Statements that are not known to be harmless are left out; `check` reports them.
+
+    Raises
+    ------
+    MissingTool, SpiceFailed
+        If ngspice is not there, or exceeds `timeout` seconds.
+    """
+    statements, run = _loaded(deck, (f"listing expand > {_LISTING}",), compiled, timeout)
+    lines = _Lines(statements)
+    devices, models, findings = _listed(run.files.get(_LISTING, ""), lines)
+    findings += _complaints(run.output, lines)
+    unique = tuple(sorted(set(findings)))
+    wanted = any(not statement.text.startswith(".") for statement in statements)
+    if (run.status or (wanted and not devices)) and not any(f.severity == "error" for f in unique):
+        said = " ".join(run.output.split())[-300:] or "nothing"
+        message = f"ngspice does not take this deck (exit status {run.status}); it said: {said}"
+        unique += (Finding("", 1, "error", "ngspice", message),)
+    return Circuit(tuple(devices), models, unique)
+
+
+def expanded(deck: Deck, *, compiled: Collection[Path] = (), called: str = "the deck") -> Circuit:
+    """The flat circuit of a deck that ngspice takes as it stands.
+
+    Raises
+    ------
+    BadInput
+        If a line cannot be read, or ngspice refuses or ignores something; `called` says which deck it is.
+    """
+    circuit = expand(deck, compiled=compiled)
+    errors = [f for f in (*deck.findings, *circuit.findings) if f.severity != "warning"]
+    if errors:
+        first = errors[0]
+        raise BadInput(f"{called}: {len(errors)} errors, the first on line {first.line}: {first.message}")
+    return circuit
+
+
+def has_operating_point(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.0) -> bool:
+    """Whether ngspice finds an operating point of a deck, or one for each of its transients is not asked for."""
+    asked = [
+        statement for statement in deck.statements if statement.word in (".op", ".dc", ".ac", ".tran", ".tf")
+    ]
+    if asked and all(s.word == ".tran" and s.text.lower().split()[-1] == "uic" for s in asked):
+        return True
+    commands = ("op", "if $sim_status <> 0", "quit 1", "end")
+    return _loaded(deck, commands, compiled, timeout)[1].status == 0
+
+
+_TITLE = "spicekit reads a deck"
+_LISTING = "listing.txt"
+_FIRST = 2  # line of the first statement; a listing counts one more
+
+_CARD = re.compile(r"\s*(\d+) : (.*)")
+_SPACED = re.compile(r"\s*=\s*")
+_VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
+# Least number of nodes of a device, by letter; of E, G, S the last two are read alone. More stand up to the model.
+_NODES = dict(
+    c=2, l=2, r=2, v=2, i=2, b=2, f=2, h=2, w=2, d=2, e=4, g=4, s=4, j=3, z=3, q=3, m=4, n=2, t=4, o=4, u=3
+)
+
+
+def _loaded(
+    deck: Deck, commands: Sequence[str], compiled: Collection[Path], timeout: float
+) -> tuple[list[Statement], BatchRun]:
+    """The statements that ngspice was given, the harmless ones, and what came of some commands of ours."""
+    objections = {(found.file, found.line) for found in vet(deck, compiled=compiled)}
+    statements = [s for s in deck.statements if (s.file, s.line) not in objections]
+    loads = [c.text for c in deck.commands if c.word == "pre_osdi" and (c.file, c.line) not in objections]
+    texts = [statement.text for statement in statements]
+    text = [_TITLE, *texts, ".control", *loads, *commands, "quit 0", ".endc", ".end", ""]
+    return statements, run_batch("\n".join(text), timeout=timeout, compiled=compiled)
+
+
+class _Lines:
+    """Finds the statement that ngspice means, by line and text."""
+
+    def __init__(self, statements: list[Statement]) -> None:
+        self._statements = statements
+        self._by_name: dict[str, list[Statement]] = {}
+        for statement in statements:
+            self._by_name.setdefault(statement.word, []).append(statement)
+
+    def at(self, line: int, text: str) -> Statement:
+        """Statement on a line of what ngspice was given, or one that has the name that the text begins with."""
+        index = line - _FIRST
+        name = text.split(None, 1)[0].lower() if text.strip() else ""
+        leaf = name.rsplit(".", 1)[-1] if not name.startswith(".") else name
+        if 0 <= index < len(self._statements):
+            here = self._statements[index]
+            if not leaf or here.word == leaf:
+                return here
+        return self.named(leaf) or Statement(text, 0)
+
+    def named(self, name: str) -> Statement | None:
+        found = self._by_name.get(name.lower())
+        return found[0] if found else None
+
+    def evaluating(self, name: str) -> Statement | None:
+        """First statement with an expression that holds a name."""
+        word = re.compile(rf"['{{=].*\b{re.escape(name)}\b", re.IGNORECASE)
+        return next((s for s in self._statements if word.search(s.text)), None)
+
+    def containing(self, text: str) -> Statement | None:
+        """First statement with these characters, whatever the spaces and case."""
+        wanted = "".join(text.lower().split())
+        return next((s for s in self._statements if wanted in "".join(s.text.lower().split())), None)
+
+
+def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], list[Finding]]:
+    """Devices and models of a listing, and what ngspice attached to its cards."""
+    devices: list[tuple[int, str]] = []
+    models: dict[str, Model] = {}
+    findings: list[Finding] = []
+    at = Statement("", 1)
+    for line in text.split("\n")[2:]:
+        card = _CARD.fullmatch(line)
+        if card is None:
+            if line.strip():
+                findings.append(finding(at, "error", "ngspice", line.strip()))
+            continue
+        count, body = int(card[1]), card[2].strip()
+        if body.startswith(".model"):
+            _, name, rest = (*body.split(None, 2), "")[:3]
+            kind, *words = _SPACED.sub("=", rest.replace("(", " ").replace(")", " ")).split() or [""]
+            at = lines.at(count - 1, ".model")
+            models[name] = Model(kind, tuple(words), at)
+        elif body.startswith("."):
+            at = lines.at(count - 1, body)
+        elif count > 1:
+            devices.append((count - 1, body))
+    flat = [_device(lines, count, body, models) for count, body in devices]
+    for device in flat:
+        if len(device.nodes) < min(2, _NODES.get(device.kind, 0)):
+            findings.append(finding(device.at, "error", "port-count", f"{device.name} has too few nodes"))
+    return (
+        [device for device in flat if len(device.nodes) >= min(2, _NODES.get(device.kind, 0))],
+        models,
+        findings,
+    )
+
+
+def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -> Device:
+    if "=" in body:
+        body = _SPACED.sub("=", body)
+    name, *words = map(intern, body.split())
+    kind = name[0]
+    least = _NODES.get(kind, 0)
+    nodes, controls = least, 0
+    if kind in "qmdn":  # optional nodes stand before the model
+        while nodes < len(words) and words[nodes] not in models and f"{words[nodes]}.1" not in models:
+            if "=" in words[nodes]:
+                nodes = least
+                break
+            nodes += 1
+        else:
+            nodes = least if nodes == len(words) else nodes
+    elif kind in "egs":
+        nodes, controls = 2, 2
+    elif kind == "a":
+        nodes = len(words) - 1
+    reads = words[nodes : nodes + controls]
+    if kind == "b":
+        reads += [node.strip() for pair in _VOLTAGE.findall(body) for node in pair.split(",")]
+    return Device(
+        name, tuple(words[:nodes]), tuple(reads), tuple(words[nodes + controls :]), lines.at(count, name)
+    )
+
+
+class _Saying(NamedTuple):
+    """Something that ngspice says while it loads a circuit, and what it means.
+
+    Groups of the pattern: `line`, `text` of a statement, `name` of a parameter or subcircuit, `said`.
+    """
+
+    pattern: str
+    severity: Severity | None = None
+    """None for what it says elsewhere, too, or takes back."""
+    rule: str = "ngspice"
+    message: str = "{said}"
+
+
+_SAYINGS = (
+    _Saying(r"^Error on line (?P<line>\d+) or its substitute:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"),
+    _Saying(
+        r"^Netlist line no\. (?P<line>\d+):\nUndefined parameter \[(?P<name>[^\]]*)\]$",
+        "error",
+        "undefined-parameter",
+        "nothing defines the parameter {name}",
+    ),
+    _Saying(r"^Netlist line no\. \d+:\nCannot compute substitute$"),
+    _Saying(r"^Netlist line no\. (?P<line>\d+):\n(?P<said>[^\n]*)$", "error"),
+    _Saying(
+        r"^Error: unknown subckt: (?P<text>x\S*(?:\.x\S*){15}.*)$",
+        "error",
+        "recursion",
+        "subcircuits contain each other, or nest deeper than ngspice follows",
+    ),
+    _Saying(
+        r"^Error: unknown subckt: (?P<text>.*\s(?P<said>\S+))$",
+        "error",
+        "undefined-subcircuit",
+        "there is no subcircuit {said}",
+    ),
+    _Saying(
+        r"^(?P<said>Too (?:few|many)) parameters for subcircuit type .* \(instance: x(?P<text>.*)\)$",
+        "error",
+        "port-count",
+        "{said} nodes for the subcircuit's ports",
+    ),
+    _Saying(
+        r"^Warning: redefinition of \.subckt (?P<name>\S+), ignored$",
+        "error",
+        "duplicate-name",
+        "subcircuit {name} is defined twice; ngspice ignores the second",
+    ),
+    _Saying(
+        r"^Warning : (?P<said>(?:IC|Nodeset) on non-existent node - .*), ignored\n\s*Please check line (?P<text>.*)$",
+        "error",
+        "undefined-node",
+        "{said}; ngspice ignores it",
+    ),
+    _Saying(
+        r"^Warning : \w+ source (?P<text>\S+) (?P<said>has non-increasing PWL time points)\.$",
+        "error",
+        "value",
+    ),
+    _Saying(
+        r"^Warning: Could not set temperature to (?P<said>.*)\n\s*Set to default.*$",
+        "error",
+        "value",
+        "ngspice takes one temperature, and sets none of {said}",
+    ),
+    _Saying(
+        r"^Error: Mismatch of \.subckt.*\n.*\n\s*Check (?:line )?(?P<text>\.\w+).*$",
+        "error",
+        "syntax",
+        ".subckt and .ends do not match",
+    ),
+    _Saying(r"^Error: \.subckt/\.ends not balanced$", "error", "syntax", ".subckt and .ends do not match"),
+    _Saying(r"^Warning: Model issue on line .*\n.*$"),
+    _Saying(r"^unrecognized parameter .* - ignored$"),
+    _Saying(r"^warning, (?:can't find model|model type mismatch).*\n.*$"),
+    _Saying(r"^Warning -- Version not specified.*\n.*$"),
+    _Saying(r"^\s*Simulation interrupted due to error!$"),
+    _Saying(r"^ERROR: fatal error in ngspice.*$"),
+    _Saying(r"^(?:Error|ERROR|Fatal)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "error"),
+    _Saying(r"^(?:Warning|warning)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "warning"),
+)
+
+
+def _complaints(output: str, lines: _Lines) -> Iterator[Finding]:
+    """What ngspice printed, as findings; each saying takes its text away from those that follow."""
+    for pattern, severity, rule, message in _SAYINGS:
+        if severity:
+            for match in re.finditer(pattern, output, re.MULTILINE):
+                parts = {
+                    key: " ".join((said or "").split()).strip(" :,")
+                    for key, said in match.groupdict().items()
+                }
+                yield finding(_place(parts, lines), severity, rule, message.format(**parts))
+        output = re.sub(pattern, "", output, flags=re.MULTILINE)
+
+
+def _place(parts: Mapping[str, str], lines: _Lines) -> Statement:
+    line, text, name, said = (parts.get(key, "") for key in ("line", "text", "name", "said"))
+    leaf = text.split()[0].rsplit(".", 1)[-1] if text.strip(".") else ""
+    attempts: tuple[Callable[[], Statement | None], ...] = (
+        lambda: lines.at(int(line), text) if line else None,
+        lambda: lines.containing(text) if text else None,
+        lambda: lines.named(leaf),
+        lambda: lines.containing(f".subckt {name}") if name else None,
+        lambda: lines.evaluating(name) if name else None,
+        lambda: lines.containing(said) if len(said) > 2 else None,
+    )
+    found = (attempt() for attempt in attempts)
+    return next((at for at in found if at and at.line), Statement(text or said or name, 1))

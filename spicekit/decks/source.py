@@ -1,0 +1,283 @@
+"""Reads a deck's text into statements and commands, without running anything.
+
+A deck is untrusted text. What it describes is ngspice's to say (`expansion`); read here is what decides whether
+ngspice may see it at all, and on which line of which file each statement stands. A line that cannot be taken
+becomes a finding; none is skipped in silence.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from spicekit.errors import BadInput
+
+Severity = Literal["error", "refused", "warning"]
+"""Wrong; not known to be harmless, so that `run_deck` will not run it; worth a look."""
+
+
+@dataclass(frozen=True, order=True)
+class Statement:
+    """A line with its continuation lines joined, without remarks."""
+
+    text: str
+    line: int
+    file: str = ""
+    """Included file that it stands in; empty for the deck itself."""
+
+    @property
+    def word(self) -> str:
+        """First word, lower case."""
+        return self.text.split(None, 1)[0].lower()
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing to say about a deck."""
+
+    file: str
+    line: int
+    severity: Severity
+    rule: str
+    message: str
+
+
+def finding(at: Statement, severity: Severity, rule: str, message: str) -> Finding:
+    """A finding on a statement, whose text the message quotes."""
+    text = at.text if len(at.text) <= _SHOWN else at.text[:_SHOWN] + " ..."
+    return Finding(at.file, at.line, severity, rule, f"{message}: {text}")
+
+
+@dataclass(frozen=True)
+class Deck:
+    """A deck, read but not understood."""
+
+    title: str
+    comments: tuple[str, ...]
+    """Without their `*`; the title, which ngspice takes for a comment, comes first."""
+    statements: tuple[Statement, ...]
+    """Elements and dot lines, those of included files in their place."""
+    commands: tuple[Statement, ...]
+    """Lines of `.control` sections, and of comments that ngspice executes: `*#`, `*ng_script`."""
+    findings: tuple[Finding, ...]
+    """Lines that could not be taken."""
+
+    def text(self, *, commands: bool = True) -> str:
+        """What ngspice may be given: a title of ours, then a line for each statement and command."""
+        lines = [TITLE, *(statement.text for statement in self.statements)]
+        if commands and self.commands:
+            lines += [".control", *(command.text for command in self.commands), ".endc"]
+        return "\n".join([*lines, ".end", ""])
+
+
+TITLE = "* read by spicekit"
+
+
+def read_deck(path: Path, *, libraries: Sequence[Path] = ()) -> Deck:
+    """Deck from a file, with what it includes.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, or Latin-1 where it is not.
+    libraries : sequence of Path
+        Folders that it may include files from, beside its own.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or it and its files are larger than any deck of a tile.
+    """
+    roots = tuple(folder.resolve() for folder in (path.parent, *libraries))
+    reader = _Reader(roots)
+    return _deck(reader, reader.file(path, name=""))
+
+
+def parse_deck(text: str) -> Deck:
+    """Deck from its text, which may include no file.
+
+    >>> parse_deck("title\\nRload out 0\\n+ 1k ; a remark\\n.end").statements
+    (Statement(text='Rload out 0 1k', line=2, file=''),)
+    """
+    reader = _Reader(())
+    return _deck(reader, reader.lines(text, "", None))
+
+
+def number(text: str) -> float | None:
+    """Value of a SPICE number with its scale suffix; None for expressions and what is no number.
+
+    >>> number("1k"), number("1M"), number("1Meg"), number("0.1u") == number("100n"), number("{gap}")
+    (1000.0, 0.001, 1000000.0, True, None)
+    """
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    digits, exponent, suffix = match.groups()
+    suffix = suffix.lower()
+    if suffix.startswith("mil"):
+        return float(digits + "e" + (exponent or "0")) * 25.4e-6
+    power = 6 if suffix.startswith("meg") else _POWERS.get(suffix[:1], 0)
+    # One conversion from decimal digits, so that every spelling of a value is the same float.
+    return float(f"{digits}e{int(exponent or 0) + power}")
+
+
+def bare_words(text: str) -> tuple[list[str], set[str]]:
+    """Words behind the first without a value, and names of those with one, in lower case.
+
+    >>> bare_words("Xcell a b leg r0 = {2 * k} m=2")[0]
+    ['a', 'b', 'leg']
+    """
+    text = text.lower()
+    bare, names = [], set()
+    for word in (_ASSIGNED.sub(r" \1=", text) if "=" in text else text).split()[1:]:
+        name, equals, _ = word.partition("=")
+        if equals:
+            names.add(name)
+        elif word != "params:" and not names:
+            bare.append(word)
+    return bare, names
+
+
+_LARGEST = 128 << 20  # bytes; the full deck of 256 x 256 cells takes a tenth of it
+_DEEPEST = 20  # files that include each other
+_SHOWN = 100  # characters of a statement in a message
+
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:e([+-]?\d{1,3}))?([a-z]*)", re.IGNORECASE)
+_ASSIGNED = re.compile(r"\s+(\w+)\s*=\s*(?:\{[^}]*\}|'[^']*'|\"[^\"]*\"|\S+)?")
+_POWERS = {"t": 12, "g": 9, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
+_REMARK = re.compile(r";|(?:^|(?<=[\s,]))\$|//")
+_COMMAND_REMARK = re.compile(r";|\s\$\s|//")  # `$name` is a variable there
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
+_IGNORED = '=[]?()&%"!:,'
+"""ngspice takes a line that begins with one of these for a remark, and says so."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    text: str
+    number: int
+    file: str
+
+
+@dataclass
+class _Reader:
+    """Lines of a deck, with included files in their place."""
+
+    roots: tuple[Path, ...]
+    findings: list[Finding] = field(default_factory=list)
+    size: int = 0
+    depth: int = 0
+
+    def file(self, path: Path, *, name: str, section: str | None = None) -> Iterator[_Line]:
+        """Lines of a file, or of one `.lib` section of it."""
+        try:
+            if not path.is_file():
+                raise BadInput(f"{path}: is not a file; pass a SPICE deck.")
+            self.size += path.stat().st_size
+            if self.size > _LARGEST:
+                raise BadInput(f"{path}: with its files larger than {_LARGEST >> 20} MiB, which no deck is.")
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror}); pass a SPICE deck.") from error
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+        yield from self.lines(text, name, path, section)
+
+    def lines(self, text: str, name: str, path: Path | None, section: str | None = None) -> Iterator[_Line]:
+        inside = ""  # the `.lib` section that these lines define
+        for count, raw in enumerate(text.split("\n"), 1):  # the only line break that ngspice knows
+            line = _Line(raw.strip(" \t\r"), count, name)
+            word, *arguments = _QUOTED.findall(_REMARK.split(line.text, maxsplit=1)[0]) or [""]
+            word = word.lower()
+            if word == ".lib" and len(arguments) == 1:
+                inside = arguments[0].lower()
+            elif word == ".endl":
+                inside = ""
+            elif inside != (section or "").lower():
+                continue
+            elif word in (".include", ".inc", ".lib") and not (count == 1 and not name):
+                yield from self._included(line, arguments, path)
+            else:
+                yield line
+
+    def _included(self, line: _Line, arguments: list[str], path: Path | None) -> Iterator[_Line]:
+        at = Statement(line.text, line.number, line.file)
+        wanted = arguments[0].strip("\"'") if arguments else ""
+        target = (path.parent / wanted).resolve() if path and wanted else None
+        if target is None or not any(target.is_relative_to(root) for root in self.roots):
+            cure = "put its text into the deck, or name its folder: --library FOLDER"
+            self.findings.append(finding(at, "refused", "include", f"is not in the deck's folder; {cure}"))
+        elif not target.is_file():
+            self.findings.append(finding(at, "error", "include", f"{target.name} is not there"))
+        elif self.depth == _DEEPEST:
+            message = f"files include each other more than {_DEEPEST} deep"
+            self.findings.append(finding(at, "error", "include", message))
+        else:
+            self.depth += 1
+            section = arguments[1] if len(arguments) > 1 else None
+            yield from self.file(target, name=wanted, section=section)
+            self.depth -= 1
+
+
+def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
+    comments: list[str] = []
+    statements: list[Statement] = []
+    commands: list[Statement] = []
+    parts: list[str] = []
+    start: _Line | None = None
+    control: _Line | None = None
+    joins = False
+
+    def finish() -> None:
+        if start is not None:
+            (commands if control else statements).append(Statement(" ".join(parts), start.number, start.file))
+        parts.clear()
+
+    for line in lines:
+        text, first = line.text, line.number == 1 and not line.file
+        lowered = text.lower()
+        if first or (text.startswith("*") and not lowered.startswith(("*#", "*ng_script"))):
+            comments.append(text.removeprefix("*").removeprefix(" "))
+            if first and lowered.startswith("*ng_script"):
+                commands.append(Statement(text, 1))
+            continue
+        if lowered.startswith(("*#", "*ng_script")):
+            commands.append(Statement(text.removeprefix("*#").strip() or "*#", line.number, line.file))
+            continue
+        text = (_COMMAND_REMARK if control else _REMARK).split(text, maxsplit=1)[0].rstrip(" \t")
+        ends_open = text.endswith("\\\\")  # ngspice reads on, on the next line
+        text = text.removesuffix("\\\\").rstrip(" \t")
+        if not text:
+            continue
+        continues = joins or text.startswith("+")
+        joins = ends_open
+        at = Statement(text, line.number, line.file)
+        if not all(letter.isprintable() or letter == "\t" for letter in text) or text.endswith("\\"):
+            message = "holds letters that do not print, or ends in a backslash"
+            reader.findings.append(finding(at, "error", "syntax", message))
+        elif continues and start is None:
+            reader.findings.append(finding(at, "error", "syntax", "continues nothing"))
+        elif continues:
+            parts.append(text.removeprefix("+").strip(" \t"))
+        elif not control and text[0] in _IGNORED:
+            reader.findings.append(finding(at, "error", "syntax", "ngspice takes this for a remark"))
+        elif not control and not (text[0] == "." or (text[0].isalpha() and text[0].isascii())):
+            reader.findings.append(finding(at, "error", "syntax", "begins with no letter of a device"))
+        else:
+            finish()
+            start = None
+            if at.word == ".control":
+                control = line
+            elif at.word == ".endc":
+                control = None
+            elif at.word != ".end":  # ngspice reads on behind it
+                start, parts = line, [text]
+    finish()
+    if control:
+        at = Statement(control.text, control.number, control.file)
+        reader.findings.append(finding(at, "error", "syntax", ".control has no .endc"))
+    title = comments[0] if comments else ""
+    return Deck(title, tuple(comments), tuple(statements), tuple(commands), tuple(reader.findings))

@@ -1,0 +1,171 @@
+"""Forms that public decks have: the check says of each what ngspice does with it, and no more."""
+
+from pathlib import Path
+
+import pytest
+
+from spicekit.decks.check import check
+from spicekit.decks.diff import diff
+from spicekit.decks.source import parse_deck, read_deck
+from spicekit.decks.vetting import vet
+
+# Each runs in ngspice 39 as people mean it: nothing is to be said.
+GOOD = {
+    "title by a directive": ".title Divider\nVs in 0 DC 1\nRa in out 1k\nRb out 0 3k\n.op\n.end",
+    "defaults on an inner line and a multiplier": (
+        "t\nVd d 0 1\n.subckt cell p n\n.param r0=1k\nR1 p n {r0}\n.ends\nX1 d 0 cell r0=2k\nX2 d 0 cell m=4\n.op"
+    ),
+    "a card in bins": (
+        "t\nVd d 0 1\nM1 d d 0 0 nch w=1u l=0.1u\n"
+        ".model nch.1 nmos level=54 version=4.8 lmin=5e-8 lmax=2e-7 wmin=1e-7 wmax=2e-6 vth0=0.4\n"
+        ".model nch.2 nmos level=54 version=4.8 lmin=2e-7 lmax=1e-5 wmin=1e-7 wmax=2e-6 vth0=0.5\n.op"
+    ),
+    "values by bare name": "t\n.param rload=1k cload=1p\nVs in 0 1\nRa in out rload\nRb out 0 3k\nC1 out 0 cload\n.op",
+    "remarks behind a dollar": (
+        "t\nV1 a 0 1\n$ a line\nM1 a a 0 0 n w=1u l=1u $X=100 $Y=200 $D=0\nR1 a 0 1k $[poly]\n"
+        ".model n nmos level=54 version=4.8 vth0=0.4\n.op"
+    ),
+    "conditions, macros and probes": (
+        "t\n.param corner=1\n.if (corner == 1)\n.param rr=1k\n.else\n.param rr=2k\n.endif\n.macro leg p q\nR1 p q 1k\n"
+        ".eom\nVs in 0 SIN(0 1 1meg)\nRa in b {rr}\nX1 b 0 leg\n.csparam rr={rr}\n.probe i(Ra)\n.tran 1n 10n\n"
+        ".plot tran v(in)\n.control\nrun\nplot v(in)\nwrite out.raw v(in)\n.endc\n.end"
+    ),
+    "other devices": (
+        "t\nVs in 0 1\nVc c 0 1\nRa in a 1k\nS1 a 0 c 0 sw1\n.model sw1 sw(vt=0.5 ron=1k roff=1meg)\nRb in b 1k\n"
+        "Q1 b in 0 npn1\n.model npn1 npn(bf=100)\nRj in j 1k\nJ1 j in 0 jf\n.model jf njf(vto=-2)\nL1 in l1 1n\n"
+        "Rl l1 0 1k\nL2 l2 0 1n\nRm l2 0 1k\nK1 L1 L2 0.5\n.op"
+    ),
+    "DOS lines, tabs, a long line": "t\r\nV1\ta\t0\t1\r\nR1 a 0 {"
+    + "1+" * 900
+    + "1}\r\n+ tc1=0\r\n.op\r\n.end\r\n",
+}
+
+# Line, severity and a word of the message that names what is wrong.
+BAD = {
+    "undefined parameter": ("t\nV1 a 0 1\nRa a 0 {rlaod}\n.op", 3, "error", "rlaod"),
+    "undefined parameter in a subcircuit": (
+        "t\nV1 a 0 1\n.subckt cell p n r0=1k\nR1 p n 'r0*scalefactor'\n.ends\nX1 a 0 cell\n.op",
+        4,
+        "error",
+        "scalefactor",
+    ),
+    "no bin fits": (
+        "t\nVd d 0 1\nM1 d d 0 0 n w=10u l=0.1u\n"
+        ".model n.1 nmos level=54 version=4.8 lmin=5e-8 lmax=2e-7 wmin=1e-7 wmax=2e-6\n.op",
+        3,
+        "error",
+        "modelname",
+    ),
+    "transistor with a diode's model": (
+        "t\nV1 d 0 1\nM1 d d 0 0 dm w=1u\n.model dm d is=1e-14\n.op",
+        3,
+        "error",
+        "type",
+    ),
+    "level that is not there": (
+        "t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos level=72\n.op",
+        3,
+        "error",
+        "modelname",
+    ),
+    "level forgotten": ("t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos vth0=0.4\n.op", 4, "error", "vth0"),
+    "first line is part of the circuit": ("V1 a 0 DC 1\nR1 a b 1k\nR2 b 0 1k\n.op", 1, "warning", "title"),
+    "atto": ("t\nV1 a 0 1\nC1 a 0 62a\nR1 a 0 1\n.op", 3, "warning", "atto"),
+    "initial value of no node": ("t\nV1 a 0 1\nR1 a 0 1k\n.ic v(bb)=0.5\n.tran 1n 2n", 4, "error", "bb"),
+    "measured node is not there": (
+        "t\nV1 a 0 1\nR1 a 0 1k\n.tran 1n 2n\n.meas tran t1 WHEN v(d)=0.5 RISE=1",
+        5,
+        "error",
+        "node d",
+    ),
+    "times that go back": ("t\nV1 a 0 PWL(0 0 2n 1 1n 0)\nR1 a 0 1k\n.tran 1n 3n", 2, "error", "PWL"),
+    "three temperatures": ("t\n.temp -40 25 125\nV1 a 0 1\nR1 a 0 1k\n.op", 2, "error", "-40 25 125"),
+    "nothing to do": ("t\nV1 a 0 1\nR1 a 0 1k", 1, "warning", "runs nothing"),
+    "file that is not beside the deck": (
+        "t\nV1 a 0 1\nR1 a 0 1k\n.include ../x\n.op",
+        4,
+        "refused",
+        "library",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_ngspice_takes_is_no_finding(name: str) -> None:
+    assert check(parse_deck(GOOD[name])) == ()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_is_named_with_its_line(name: str) -> None:
+    text, line, severity, word = BAD[name]
+    found = [f for f in check(parse_deck(text)) if f.line == line and word in f.message]
+    assert [f.severity for f in found] == [severity]
+
+
+def test_a_missing_subcircuit_breeds_no_floating_nodes() -> None:
+    text = "t\nV1 vdd 0 1\nX1 q qb vdd lib_p\nX2 q qb 0 lib_n\n.op"
+    assert [(f.line, f.rule) for f in check(parse_deck(text))] == [
+        (n, "undefined-subcircuit") for n in (3, 4)
+    ]
+
+
+@pytest.mark.parametrize("remark", ["* 10 \xb5A".encode("latin-1"), "* 10 µA".encode()])
+def test_letters_of_remarks_do_not_matter(tmp_path: Path, remark: bytes) -> None:
+    path = tmp_path / "deck.cir"
+    path.write_bytes(b"r\xe9sistance\nV1 a 0 1\nR1 a 0 1k\n" + remark + b"\n.op\n")
+    assert check(read_deck(path)) == ()
+
+
+def test_files_beside_the_deck_are_read_and_named(tmp_path: Path) -> None:
+    (tmp_path / "lib.sp").write_text(
+        ".lib tt\n.subckt leg p q\nR1 p q {ro}\n.ends\n.endl\n.lib ff\n.shady\n.endl\n", encoding="utf-8"
+    )
+    (tmp_path / "deck.cir").write_text("t\n.lib 'lib.sp' tt\nV1 a 0 1\nX1 a 0 leg\n.op\n", encoding="utf-8")
+    (found,) = check(read_deck(tmp_path / "deck.cir"))
+    assert (found.file, found.line, found.rule) == ("lib.sp", 3, "undefined-parameter")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run /tmp/file",
+        "run > /tmp/file",
+        "altermod dm file = mod.txt",
+        "altermod dm FILE=mod.txt",
+        "altermod dm f{ile,x}=mod.txt",
+        "altermod dm $x",
+        "write ~/file v(a)",
+        "wrdata ../file v(a)",
+        "option editor=vi",
+        "set sourcepath=/tmp",
+        "source x",
+        "codemodel x.cm",
+        "load x.raw",
+        "shell id",
+        "echo $x > $file",
+    ],
+)
+def test_a_form_of_a_command_that_may_reach_outside_is_refused(command: str) -> None:
+    deck = parse_deck(f"t\nV1 a 0 1\nD1 a 0 dm\n.model dm d\n.control\n{command}\n.endc\n")
+    assert [found.rule for found in vet(deck)] == ["command"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        ".options editor=vi",
+        ".model a filesource (file=x)",
+        ".model a d_source (input_file=x)",
+        "V1 a 0 pwl file=x",
+        ".hdl x",
+        "R1 a 0 {`id`}",
+    ],
+)
+def test_a_statement_that_may_reach_outside_is_refused(statement: str) -> None:
+    assert [found.rule for found in vet(parse_deck(f"t\n{statement}\n"))] == ["statement"]
+
+
+@pytest.mark.parametrize(("one", "other"), [(f"{n}n", f"{n / 1000:g}u") for n in range(5, 1000, 45)])
+def test_every_spelling_of_a_value_is_the_same(one: str, other: str) -> None:
+    first, second = (parse_deck(f"t\nV1 a 0 1\nC1 a 0 {text}\n") for text in (one, other))
+    assert diff(first, second) == ()
