@@ -33,6 +33,7 @@ ONLY_IN = {
     "PySpice": {"spice/worker.py"},
     "h5py": {"tables/store.py"},
     "plotly": {"report/html.py"},
+    "triton": {"engines/fast/gpu_kernels.py"},
 }
 
 

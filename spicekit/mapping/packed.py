@@ -68,7 +68,7 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0
     words, inverted, asserted = pack_inputs(
         together,
         len(bits),
-        _offsets(layer, together.shape[2:4]),
+        input_offsets(layer, together.shape[2:4]),
         used,
         packed.mask,
         shape,
@@ -107,7 +107,7 @@ def _scores(layer: MappedLayer, layout: Layout) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=64)
-def _offsets(layer: MappedLayer, padded: tuple[int, int]) -> NDArray[np.int64]:
+def input_offsets(layer: MappedLayer, padded: tuple[int, int]) -> NDArray[np.int64]:
     """(groups, tiles, m) place of each row's input in a padded image (c, h, w), from the pixel's corner on."""
     k = layer.geometry.kernel
     channel, kh, kw = np.unravel_index(np.maximum(layer.rows, 0), (layer.geometry.in_channels, k, k))

@@ -4,6 +4,7 @@ The same steps as in `packed`, whose results it reproduces bit for bit: every nu
 single precision.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from spicekit.engines.fast.torch_backend import DeviceCodes
 from spicekit.errors import BadInput
-from spicekit.mapping.packed import PackedLayer, output_shape
+from spicekit.mapping.packed import PackedLayer, input_offsets, output_shape
 
 # Bytes that the reads of one layer take at a time: small against any GPU's memory, enough to keep it busy.
 CHUNK_BYTES = 1e9
@@ -29,6 +30,58 @@ def products_on(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], T
     """
     if packed.scores is not None:
         raise BadInput("flips by position are in the processor's engine alone; evaluate on the processor.")
+    return _by_words(packed, codes) if codes.form == "kernels" else _by_bits(packed, codes)
+
+
+def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tensor]:
+    """`products_on`, in kernels of our own."""
+    from spicekit.engines.fast.gpu_kernels import HALF, pack
+
+    layer, geometry, device = packed.layer, packed.layer.geometry, codes.device
+    cells = codes.words(packed.stored, packed.mask)
+    used = torch.from_numpy(layer.used.T.reshape(-1, 1)).to(device, torch.int32)
+    corrections = torch.from_numpy(packed.corrections).to(device)
+    constant = torch.from_numpy(layer.used.sum() - 2 * packed.weight_ones).to(device, torch.float32)
+    reads, halves = len(used), codes.halves
+    # words, and four float32 that the correction makes of each; sums, and what becomes of them
+    bytes_per_pixel = reads * (4 * halves + 4 * 4 + 16) + 4 * 4 * layer.outputs
+
+    @functools.cache
+    def offsets_in(padded: tuple[int, ...]) -> Tensor:
+        """(reads, rows) int32 place of each row's input in a padded image (c, h, w); -1 where there is none."""
+        rows = layer.rows.transpose(1, 0, 2).reshape(reads, -1)
+        found = input_offsets(layer, (padded[0], padded[1])).reshape(reads, -1)
+        offsets = np.full((reads, halves * HALF), -1, np.int32)
+        offsets[:, : rows.shape[1]] = np.where(rows >= 0, found, -1)
+        return torch.from_numpy(offsets).to(device)
+
+    def dots(signs: Tensor) -> Tensor:
+        shape = output_shape(layer, *signs.shape[2:])
+        ones = signs if signs.dtype == torch.bool else signs > 0
+        padded = functional.pad(ones.view(torch.uint8), (geometry.padding,) * 4).contiguous()
+        offsets = offsets_in(tuple(padded.shape[2:]))
+        pixels = len(signs) * shape[0] * shape[1]
+        words = torch.empty(reads, halves, pixels, dtype=torch.int32, device=device)
+        asserted = torch.empty(reads, pixels, dtype=torch.int32, device=device)
+        pack(
+            padded, offsets, words, asserted, area=shape[0] * shape[1], width=shape[1], stride=geometry.stride
+        )
+        inverted = torch.zeros_like(asserted)
+        if layer.binsparx.dynamic:
+            inverted = (2 * asserted > used).to(torch.int32)
+            asserted = torch.where(inverted > 0, used - asserted, asserted)
+        sums = codes.sums_of_words(cells, words, inverted, asserted) * codes.step
+        if layer.binsparx.static or layer.binsparx.dynamic:
+            factors = torch.cat([asserted * (1 - 2 * inverted), inverted]).to(torch.float32)
+            sums += factors.T @ corrections
+        ones_applied = torch.where(inverted > 0, used - asserted, asserted).sum(dim=0, dtype=torch.int32)
+        return 4 * sums + constant - 2 * ones_applied[:, None]
+
+    return _in_chunks(packed, dots, bytes_per_pixel)
+
+
+def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tensor]:
+    """`products_on`, in torch's operations."""
     layer, geometry = packed.layer, packed.layer.geometry
     cells = codes.cells(packed.stored)
 
@@ -64,8 +117,16 @@ def products_on(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], T
         ones = torch.where(inverted, used - a, a)
         return 4 * sums + constant - 2 * ones.sum(dim=(1, 2))[:, None]
 
+    return _in_chunks(packed, dots, bytes_per_pixel)
+
+
+def _in_chunks(
+    packed: PackedLayer, dots: Callable[[Tensor], Tensor], bytes_per_pixel: int
+) -> Callable[[Tensor], Tensor]:
+    """Dot products of as many images at a time as `CHUNK_BYTES` allows."""
+
     def product(signs: Tensor) -> Tensor:
-        height, width = output_shape(layer, *signs.shape[2:])
+        height, width = output_shape(packed.layer, *signs.shape[2:])
         images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
         parts = [dots(part) for part in torch.split(signs, images)]
         return torch.cat(parts).reshape(len(signs), height, width, -1)

@@ -1,4 +1,7 @@
-"""FAST engine on a GPU, in torch: reads counted by matrix products, the compiled engine's codes made of them.
+"""FAST engine on a GPU: on CUDA in kernels of our own, on any device that torch knows in its operations.
+
+The kernels work on packed words (`gpu_kernels`). What follows is the form in torch's operations, slower and plain:
+reads counted by matrix products, the compiled engine's codes made of them.
 
 What the surrogate wants of a read is linear in the bits applied to it. For up to 16 rows it is the pattern of ON cells
 as a number, the bits times powers of two where the column stores a one; for more, the number of ON cells and the sums
@@ -8,8 +11,10 @@ table, which the factored form has filled where it is in use; for more rows, wha
 `wire_sum_kernels` in their order. So codes are the compiled engine's, bit for bit.
 """
 
+import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +26,9 @@ from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.patterns import PatternCodes, tabulated
 from spicekit.engines.fast.wire_sums import BlockCodes
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, MissingTool
+
+Form = Literal["kernels", "torch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +44,20 @@ class DeviceCells:
 
 
 @dataclass(frozen=True, eq=False)
+class DeviceWords:
+    """What the cells of a layer hold, on a device, as words of 32 rows."""
+
+    stored: Tensor
+    """(groups, tiles, halves, c) int32."""
+    mask: Tensor
+    """(groups tiles, halves) int32: ones in the rows in use."""
+    sign: Tensor
+    """(groups, tiles, c) int32: -1 where a column is stored inverted, else 1."""
+    tiles: Tensor
+    """(groups,) int32: tiles in which each group has rows in use."""
+
+
+@dataclass(frozen=True, eq=False)
 class DeviceCodes:
     """The compiled engine's tables on a device."""
 
@@ -44,6 +65,8 @@ class DeviceCodes:
     rows: int
     """m, rows that a read asserts."""
     device: torch.device
+    form: Form
+    """Whether dot products come from kernels of our own or from torch's operations."""
 
     @property
     def step(self) -> float:
@@ -105,6 +128,62 @@ class DeviceCodes:
         found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = sums.cpu().numpy()
         return found
 
+    @property
+    def halves(self) -> int:
+        """Words of 32 rows that a read fills."""
+        return -(-self.rows // 32)
+
+    def words(self, stored: Stored, mask: "np.ndarray[tuple[int, ...], np.dtype[np.uint64]]") -> DeviceWords:
+        """The cells of a layer, ready for `sums_of_words`; `mask` (groups, tiles, q) has ones in the rows in use."""
+        halves = stored.words.transpose(0, 1, 3, 2).copy().view(np.int32)[..., : self.halves]
+        masked = np.ascontiguousarray(mask).view(np.int32)[..., : self.halves]
+        return DeviceWords(
+            self._put(halves.swapaxes(2, 3)),
+            self._put(masked.reshape(-1, self.halves)),
+            self._put(1 - 2 * stored.inverted.astype(np.int32)),
+            self._put(stored.tiles.astype(np.int32)),
+        )
+
+    def sums_of_words(self, cells: DeviceWords, words: Tensor, inverted: Tensor, asserted: Tensor) -> Tensor:
+        """Signed codes of all reads of each dot product, added.
+
+        Parameters
+        ----------
+        cells : DeviceWords
+        words : (groups tiles, halves, p) int32 tensor
+            Applied, before inversion.
+        inverted, asserted : (groups tiles, p) int32 tensors
+            1 where a read is inverted; ones applied, after inversion.
+
+        Returns
+        -------
+        (p, c) float32 tensor
+        """
+        from spicekit.engines.fast.gpu_kernels import add_codes
+
+        sums = torch.empty(words.shape[2], cells.sign.shape[2], dtype=torch.int32, device=self.device)
+        add_codes(
+            sums, words, inverted, asserted, cells.mask, cells.stored, cells.sign, cells.tiles, **self._tables
+        )
+        return sums.to(torch.float32)
+
+    @cached_property
+    def _tables(self) -> dict[str, Any]:
+        """What the kernel wants of the codes."""
+        from spicekit.engines.fast import gpu_kernels as kernels
+
+        codes, nothing = self.codes, torch.zeros(1, dtype=torch.float32, device=self.device)
+        if isinstance(codes, PatternCodes):
+            table, form = self._pattern_table, kernels.PATTERNS
+            numbers, scale, size, leak = nothing, nothing, 0, float(codes.by_ones)
+        else:
+            table = self._put(codes.lookup) if len(codes.lookup) else nothing
+            form = kernels.LOOKUP if len(codes.lookup) else kernels.LINE
+            numbers, scale = self._put(codes.coefficients), self._put(codes.scale)
+            size, leak = codes.size, float(codes.leak)
+        parts = {"table": table, "coefficients": numbers, "scale": scale}
+        return {**parts, "form": form, "rows": self.rows, "size": size, "leak": leak}
+
     def _codes(self, features: Tensor, given: Tensor, asserted: Tensor, group: int) -> Tensor:
         """(p, c) int32 codes of features (p, f, c), for bits applied (p, m) and their numbers of ones (p, 1)."""
         if isinstance(self.codes, PatternCodes):
@@ -163,11 +242,11 @@ class DeviceCodes:
 
     @cached_property
     def _pattern_table(self) -> Tensor:
-        """(groups, ones 2^m) int32 codes without sign."""
+        """(groups, ones 2^m) codes without sign, in as few bits as hold them."""
         assert isinstance(self.codes, PatternCodes)
         table = self.codes.table
         unsigned = table.reshape(len(table), -1, 2, 1 << self.rows)[:, :, 0]
-        return self._put(unsigned.reshape(len(table), -1).astype(np.int32))
+        return self._put(unsigned.reshape(len(table), -1))
 
     def _put(self, array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -178,13 +257,24 @@ def _times_plus(x: Tensor, factor: Tensor, added: Tensor) -> Tensor:
     return (x.double() * factor + added).float()
 
 
-def codes_on(device: torch.device | str, codes: Codes, *, rows: int) -> DeviceCodes:
+def codes_on(device: torch.device | str, codes: Codes, *, rows: int, form: Form | None = None) -> DeviceCodes:
     """The codes on a device.
+
+    Parameters
+    ----------
+    device : device
+    codes : Codes
+    rows : int
+        m, rows that a read asserts.
+    form : {"kernels", "torch"}, optional
+        By default kernels of our own on CUDA, and torch's operations elsewhere.
 
     Raises
     ------
     BadInput
         If converters or cells are not all alike: only the compiled engine knows such dies.
+    MissingTool
+        If kernels are wanted and Triton is not there.
     """
     if isinstance(codes, FactoredCodes):
         codes = tabulated(codes)
@@ -192,4 +282,10 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int) -> DeviceCo
         raise BadInput(
             "mismatch, offset, INL and noise are in the processor's engine alone; evaluate on the processor."
         )
-    return DeviceCodes(codes, rows, torch.device(device))
+    device = torch.device(device)
+    form = form or ("kernels" if device.type == "cuda" else "torch")
+    if form == "kernels" and importlib.util.find_spec("triton") is None:
+        raise MissingTool(
+            "the kernels for CUDA need Triton, which torch for CUDA brings along: pip install triton"
+        )
+    return DeviceCodes(codes, rows, device, form)
