@@ -1,7 +1,7 @@
 """Libraries that only some jobs need, and how to install them."""
 
 EXTRAS = {
-    "study": {"dask", "distributed", "dask_jobqueue", "pyarrow", "pandas"},
+    "study": {"cryptography", "dask", "distributed", "dask_jobqueue", "pyarrow", "pandas"},
     "train": {"pooch", "sklearn"},
     "plots": {"vl_convert"},
 }

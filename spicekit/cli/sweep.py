@@ -15,7 +15,13 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Local worker processes; default: all cores.")
     ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler that runs: tcp://host:8786.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler that runs: tls://host:8786.")] = None,
+    tls: Annotated[
+        Path | None, typer.Option(help="Folder of its ca.pem, cert.pem and key.pem: see docs/studies.md.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let the scheduler be one that does not encrypt.")
+    ] = False,
     cluster: Annotated[
         Path | None, typer.Option(help=r"Batch system, TOML: kind, workers, \[options].")
     ] = None,
@@ -27,13 +33,15 @@ def sweep(
     """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
     from spicekit.errors import BadInput, SpicekitError
     from spicekit.report.study import best, describe
-    from spicekit.study.cluster import Cluster, read_cluster
+    from spicekit.study.cluster import Cluster, Scheduler, read_cluster
     from spicekit.study.plan import read_study
     from spicekit.study.results import RESULTS_FILE
     from spicekit.study.sweep import sweep as run
 
     if sum(given is not None for given in (workers, scheduler, cluster)) > 1:
         raise BadInput("spicekit sweep: pass one of --workers, --scheduler and --cluster.")
+    if scheduler is None and (tls or insecure):
+        raise BadInput("spicekit sweep: --tls and --insecure are for a --scheduler.")
     where = read_cluster(cluster) if cluster else Cluster(workers=workers)
     points = read_study(study)
     with if_stopped(f"{out} has what was finished, repeat the command to go on"), stages() as report:
@@ -41,7 +49,7 @@ def sweep(
             points,
             out,
             cluster=where,
-            scheduler=scheduler,
+            scheduler=Scheduler(scheduler, tls=tls, insecure=insecure) if scheduler else None,
             store=store,
             report_tables=partial(jobs_done, report, "I-V tables"),
             report=partial(jobs_done, report, f"{len(points.points)} points"),

@@ -1,5 +1,9 @@
 """Where the jobs of a study run: worker processes here, a scheduler that runs already, or a batch system's nodes.
 
+Whoever can talk to a Dask scheduler can run code on it and on its workers, as the user who started them. So what is
+started here talks TLS, with keys made for the run, and has no dashboard that other machines see; and a scheduler
+elsewhere is trusted only by TLS, unless told otherwise.
+
 This module and `sweep` are the only ones that know Dask.
 """
 
@@ -7,8 +11,10 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -42,8 +48,20 @@ def read_cluster(path: Path) -> Cluster:
     return parse(Cluster, read_toml(path), source=str(path))
 
 
+@dataclass(frozen=True)
+class Scheduler:
+    """A Dask scheduler that runs already."""
+
+    address: str
+    """`tls://host:8786`."""
+    tls: Path | None = None
+    """Folder with `ca.pem`, `cert.pem` and `key.pem`, as docs/studies.md makes them."""
+    insecure: bool = False
+    """Take one that does not encrypt, on another machine: for a network in which everybody is trusted."""
+
+
 @contextmanager
-def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Client"]:
+def connected(cluster: Cluster, *, scheduler: Scheduler | None = None) -> Iterator["Client"]:
     """A Dask client of a scheduler that runs, or of workers that are started for it.
 
     Raises
@@ -51,7 +69,8 @@ def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Cl
     MissingTool
         If Dask, or dask-jobqueue for a batch system, is not installed.
     BadInput
-        If the scheduler does not answer, or the batch system's options do not fit.
+        If the scheduler does not answer or does not encrypt, keys are missing, or the batch system's options do not
+        fit.
     """
     try:
         from distributed import Client
@@ -59,24 +78,58 @@ def connected(cluster: Cluster, *, scheduler: str | None = None) -> Iterator["Cl
         raise MissingTool(f"studies need Dask; {_INSTALL}") from error
     with ExitStack() as stack:
         if scheduler:
+            security = _security(scheduler)
             try:
-                client = stack.enter_context(Client(scheduler))
-            except (OSError, ValueError) as error:
+                client = stack.enter_context(Client(scheduler.address, security=security))
+            except (OSError, ValueError, TypeError) as error:
                 raise BadInput(
-                    f"--scheduler {scheduler}: does not answer ({error}); is it running?"
+                    f"--scheduler {scheduler.address}: does not answer ({error}); is it running?"
                 ) from error
         else:
             client = stack.enter_context(Client(stack.enter_context(start(cluster))))
         yield client
 
 
-def start(cluster: Cluster) -> Any:
-    """Dask's cluster object for a `Cluster`, its workers on their way; a context manager that ends them.
+def _security(scheduler: Scheduler) -> Any:
+    """Dask's `Security` for a scheduler; None for one that need not encrypt."""
+    from distributed import Security
+
+    if scheduler.tls:
+        files = {name: scheduler.tls / f"{name}.pem" for name in ("ca", "cert", "key")}
+        for path in files.values():
+            if not path.is_file():
+                raise BadInput(
+                    f"--tls {scheduler.tls}: has no {path.name}; docs/studies.md says how to make it."
+                )
+        return Security(
+            tls_ca_file=str(files["ca"]),
+            tls_client_cert=str(files["cert"]),
+            tls_client_key=str(files["key"]),
+            require_encryption=True,
+        )
+    protocol, _, rest = scheduler.address.rpartition("://")
+    host = rest.rpartition(":")[0].strip("[]")
+    if protocol in ("tls", "wss"):  # keys from Dask's own configuration
+        return Security(require_encryption=True)
+    here = host == "localhost" or host.startswith("127.") or host == "::1"
+    if not here and not scheduler.insecure:
+        raise BadInput(
+            f"--scheduler {scheduler.address}: does not encrypt, so whoever reaches it runs code as you, here and on "
+            f"its workers; start it with TLS and pass tls://{rest} --tls FOLDER (docs/studies.md), or --insecure."
+        )
+    return None
+
+
+@contextmanager
+def start(cluster: Cluster) -> Iterator[Any]:
+    """Dask's cluster object for a `Cluster`, its workers on their way; they end with the context.
 
     It keeps their number: one that dies, comes to its walltime or is given up by the scheduler is started anew.
     """
+    import dask
+
+    dask.config.set({f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker", "nanny")})
     if cluster.kind == "local":
-        import dask
         from distributed import LocalCluster
 
         # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job
@@ -84,15 +137,33 @@ def start(cluster: Cluster) -> Any:
         dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
         with _interrupts_held():
             local = LocalCluster(
+                protocol="tls://",
+                security=_throw_away_keys(),
+                host="127.0.0.1",
                 n_workers=cluster.workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=_ANY_PORT,
+                scheduler_kwargs=_NO_PAGES,
                 silence_logs=logging.ERROR,
                 preload=[_PRELOAD],
             )
             local.adapt(minimum=len(local.worker_spec), maximum=len(local.worker_spec))
-            return local
+        with local:
+            yield local
+    else:
+        with (
+            TemporaryDirectory(
+                prefix=".spicekit-keys-",
+                dir=cluster.options.get("shared_temp_directory", "."),
+                ignore_cleanup_errors=True,
+            ) as keys,
+            _batch(cluster, _throw_away_keys(Path(keys).absolute())) as batch,
+        ):
+            yield batch
+
+
+def _batch(cluster: Cluster, security: Any) -> Any:
+    """Dask's object for a batch system, its jobs submitted."""
     if cluster.workers is None:
         raise BadInput(f"cluster kind {cluster.kind!r}: say how many workers.")
     try:
@@ -103,9 +174,16 @@ def start(cluster: Cluster) -> Any:
     options = {
         "cores": 1,
         "processes": 1,
+        "protocol": "tls://",
+        "security": security,
         **cluster.options,
-        "scheduler_options": {"dashboard_address": _ANY_PORT, **cluster.options.get("scheduler_options", {})},
-        "worker_extra_args": ["--preload", _PRELOAD, *cluster.options.get("worker_extra_args", [])],
+        "scheduler_options": {**_NO_PAGES, **cluster.options.get("scheduler_options", {})},
+        "worker_extra_args": [
+            "--no-dashboard",
+            "--preload",
+            _PRELOAD,
+            *cluster.options.get("worker_extra_args", []),
+        ],
     }
     try:
         started = getattr(dask_jobqueue, kinds[cluster.kind])(**options)
@@ -113,6 +191,27 @@ def start(cluster: Cluster) -> Any:
         raise BadInput(f"cluster kind {cluster.kind!r}: {error}") from error
     started.adapt(minimum_jobs=cluster.workers, maximum_jobs=cluster.workers)
     return started
+
+
+def _throw_away_keys(folder: Path | None = None) -> Any:
+    """Keys for one run, in memory, or in a folder for processes that can only be told names of files."""
+    from distributed import Security
+
+    try:
+        keys = Security.temporary()
+    except ImportError as error:
+        raise MissingTool(f"studies need cryptography; {_INSTALL}") from error
+    if folder is None:
+        return keys
+    names = {what: str(folder / f"{what}.pem") for what in ("cert", "key")}
+    Path(names["key"]).write_text(keys.tls_worker_key)
+    Path(names["cert"]).write_text(keys.tls_worker_cert)
+    roles = {
+        f"tls_{role}_{what}": path
+        for role in ("scheduler", "worker", "client")
+        for what, path in names.items()
+    }
+    return Security(tls_ca_file=names["cert"], require_encryption=True, **roles)
 
 
 @contextmanager
@@ -130,5 +229,6 @@ def _interrupts_held() -> Iterator[None]:
 # What a worker imports before it connects. Later it would import on its event loop, deaf to the scheduler as long as
 # that takes: where torch loads slowly (a busy machine, a network file system) connections are then given up.
 _PRELOAD = "spicekit.study.jobs"
-_ANY_PORT = ":0"  # for Dask's own web pages: the usual one may be another user's
+# Dask's web pages ask nobody who they are: other users need not see a study's logs and call stacks.
+_NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 _INSTALL = "install it with: pip install 'spicekit[study]'"

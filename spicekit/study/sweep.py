@@ -18,7 +18,7 @@ from spicekit.evaluate.tiled import added, calibration_images, probed
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
-from spicekit.study.cluster import Cluster, connected
+from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, met_by, run_job, software_right
 from spicekit.study.plan import Point, Study
 from spicekit.study.results import RESULTS_FILE, Log, require_pyarrow, write_rows
@@ -96,7 +96,7 @@ def sweep(
     out: Path,
     *,
     cluster: Cluster | None = None,
-    scheduler: str | None = None,
+    scheduler: Scheduler | None = None,
     store: Path | None = None,
     report_tables: Callable[[Progress], None] = lambda progress: None,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -110,8 +110,8 @@ def sweep(
         Folder of the results: a log of finished jobs, and `results.parquet` with a row for each point.
     cluster : Cluster, optional
         Workers to start; by default one a core of this machine.
-    scheduler : str, optional
-        Address of a Dask scheduler that runs, `tcp://host:8786`; nothing is started then.
+    scheduler : Scheduler, optional
+        A Dask scheduler that runs; nothing is started then.
     store : Path, optional
         Folder of I-V tables; what is missing there is calibrated first.
     report_tables : function

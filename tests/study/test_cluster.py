@@ -90,14 +90,15 @@ def test_a_job_of_a_batch_system_that_dies_is_submitted_again(network, submitted
 
 
 def test_a_batch_system_without_workers_is_refused():
-    with pytest.raises(BadInput, match="say how many workers"):
-        start(Cluster(kind="slurm"))
+    with pytest.raises(BadInput, match="say how many workers"), start(Cluster(kind="slurm")):
+        pass
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Dask's half-built cluster
 def test_options_that_a_batch_system_does_not_know_are_refused():
-    with pytest.raises(BadInput, match=r"cluster kind 'slurm': .*colour"):
-        start(Cluster(kind="slurm", workers=1, options={"memory": "1GB", "colour": "blue"}))
+    cluster = Cluster(kind="slurm", workers=1, options={"memory": "1GB", "colour": "blue"})
+    with pytest.raises(BadInput, match=r"cluster kind 'slurm': .*colour"), start(cluster):
+        pass
 
 
 def test_a_worker_here_that_leaves_by_itself_is_replaced():

@@ -22,7 +22,7 @@ from distributed import get_worker
 from distributed.utils import json_load_robust
 
 from spicekit.errors import BadInput, SpiceFailed, SpicekitError
-from spicekit.study.cluster import Cluster
+from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import met_by, run_job
 from spicekit.study.plan import Study, read_study
 from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_rows
@@ -100,7 +100,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def finished(study: Study, address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results from one worker."""
     out = tmp_path_factory.mktemp("finished")
-    summary = sweep(study, out, scheduler=address)
+    summary = sweep(study, out, scheduler=Scheduler(address))
     assert (summary.made, summary.kept, summary.failed) == (JOBS, 0, 0)
     metadata = pyarrow.parquet.read_schema(out / RESULTS_FILE).metadata
     assert json.loads(metadata[b"spicekit"])["study"] == study.content_hash()
@@ -170,17 +170,17 @@ def test_four_workers_give_the_same_bits_as_one(study, reference, tmp_path):
 
 def test_how_a_point_is_cut_into_jobs_does_not_change_its_accuracy(study, address, reference, tmp_path):
     whole = study.replace(points=study.points[:2], images_per_job=8)
-    sweep(whole, tmp_path, scheduler=address)
+    sweep(whole, tmp_path, scheduler=Scheduler(address))
     assert [row["accuracy"] for row in results(tmp_path)] == [row["accuracy"] for row in reference[:2]]
 
 
 def test_a_study_goes_on_where_it_was_left(study, address, finished, reference, tmp_path):
     lines = (finished / LOG_FILE).read_bytes().splitlines(keepends=True)
     (tmp_path / LOG_FILE).write_bytes(b"".join(lines[:5]) + lines[5][:40])
-    summary = sweep(study, tmp_path, scheduler=address)
+    summary = sweep(study, tmp_path, scheduler=Scheduler(address))
     assert (summary.made, summary.kept) == (JOBS - 5, 5)
     assert results(tmp_path) == reference
-    again = sweep(study, tmp_path, scheduler="tcp://127.0.0.1:1")  # nobody is asked
+    again = sweep(study, tmp_path, scheduler=Scheduler("tcp://127.0.0.1:1"))  # nobody is asked
     assert (again.made, again.kept) == (0, JOBS)
 
 
@@ -211,7 +211,7 @@ def test_a_running_scheduler_is_used_and_may_lose_a_worker(study, reference, sta
                 handed_in.extend(jobs_done(out))
                 theirs.workers[0].kill()
 
-        summary = sweep(study, out, scheduler=theirs.address, report=kill)
+        summary = sweep(study, out, scheduler=Scheduler(theirs.address), report=kill)
         assert theirs.workers[0].wait(timeout=PATIENCE) == -signal.SIGKILL
         assert [worker.poll() for worker in theirs.workers[1:]] == [None, None]
     check_that_only_lost_jobs_ran_again(started_jobs(), theirs.workers[0].pid, handed_in)
@@ -232,7 +232,7 @@ def check_that_only_lost_jobs_ran_again(
 def test_a_worker_with_several_threads_gives_the_same_bits(study, reference, tmp_path):
     """What `dask worker` is by default: as many threads as cores, which share the networks of the process."""
     with dask_of_a_user(1, tmp_path, threads=4) as theirs:
-        sweep(study, tmp_path / "out", scheduler=theirs.address)
+        sweep(study, tmp_path / "out", scheduler=Scheduler(theirs.address))
     assert results(tmp_path / "out") == reference
 
 
@@ -249,10 +249,10 @@ def test_a_scheduler_lost_in_mid_study_is_named_and_loses_nothing(study, address
             dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
             pytest.raises(SpicekitError, match="the Dask scheduler was lost; what was finished is kept"),
         ):
-            sweep(study, out, scheduler=theirs.address, report=kill)
+            sweep(study, out, scheduler=Scheduler(theirs.address), report=kill)
     done = len(jobs_done(out))
     assert 4 <= done < JOBS
-    summary = sweep(study, out, scheduler=address)
+    summary = sweep(study, out, scheduler=Scheduler(address))
     assert (summary.made, summary.kept) == (JOBS - done, done)
     assert results(out) == reference
 
@@ -315,7 +315,7 @@ def test_a_point_that_fails_is_a_row_with_its_reason_and_is_tried_again(study, a
     )
     points = (study.points[0], study.points[0].replace(design=bad))
     both = study.replace(points=points)
-    summary = sweep(both, tmp_path, scheduler=address)
+    summary = sweep(both, tmp_path, scheduler=Scheduler(address))
     assert summary.failed == 2
     good, failed = read_rows(tmp_path / RESULTS_FILE)
     assert good["fault"] == ""
@@ -357,7 +357,7 @@ def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(BadInput, match=r"--scheduler tcp://127\.0\.0\.1:1: does not answer"),
     ):
-        sweep(study, tmp_path, scheduler="tcp://127.0.0.1:1")
+        sweep(study, tmp_path, scheduler=Scheduler("tcp://127.0.0.1:1"))
     assert os.listdir(tmp_path) == [LOG_FILE]
 
 
@@ -377,11 +377,11 @@ def test_other_code_runs_everything_anew_and_a_worker_that_lacks_it_refuses(
     out = tmp_path / "copy"
     shutil.copytree(finished, out)
     monkeypatch.setattr("spicekit.study.sweep.code_hash", lambda: "0123456789ab")
-    summary = sweep(study, out, scheduler=address)
+    summary = sweep(study, out, scheduler=Scheduler(address))
     assert (summary.made, summary.kept, summary.failed) == (0, 0, JOBS)
     assert "this worker's spicekit is not the study's" in results(out)[0]["fault"]
     monkeypatch.undo()
-    assert sweep(study, out, scheduler=address).kept == JOBS
+    assert sweep(study, out, scheduler=Scheduler(address)).kept == JOBS
     with pytest.raises(BadInput, match="this worker's spicekit is not the study's"):
         met_by(study.points[0], None, None, None, code="0123456789ab")
 
