@@ -27,17 +27,17 @@ from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
-from spicekit.engines.fast.model import Codes, fit_reference, read_model
+from spicekit.engines.fast.model import fit_reference, read_model
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import MissingTable, SpiceFailed
+from spicekit.evaluate.convert import MITIGATIONS, Mitigation
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.inference import Layers, map_network, on_tiles
 from spicekit.evaluate.signoff import sign_off
-from spicekit.evaluate.tiled import MITIGATIONS, Mitigation
+from spicekit.evaluate.tiled import Tiles, on_tiles
 from spicekit.evaluate.vectors import HARVEST_IMAGES, LAYERS, Case, cases_for, network_cases
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.cifar import CIFAR10_CLASSES
@@ -191,9 +191,7 @@ def classify(network: str, images: int) -> None:
     pixels = np.random.default_rng(SEED).integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
     dataset = Dataset("cifar10", "test", pixels, np.zeros(images, np.uint8), CIFAR10_CLASSES, "made up")
     loaded = load_network(network)
-    layers, codes = _mapped(loaded, _spec("8t-sram", 64, 64, 3.2), "both")
-    with on_tiles(loaded, layers, codes):
-        predict_logits(loaded, dataset)
+    predict_logits(_mapped(loaded, _spec("8t-sram", 64, 64, 3.2), "both"), dataset)
     status = Path("/proc/self/status").read_text()
     (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     print(json.dumps({"network": network, "images": images, "peak_bytes": peak * 1024}))
@@ -493,16 +491,14 @@ def _network_speed(
     _say(f"speed: {name}, {active} rows in a read, BinSparX {mitigation}")
     images = load_dataset("digits", "test").first(batch)
     network = load_network(name)
-    layers, codes = _mapped(network, _spec("8t-sram", 64, active, 3.2), mitigation)
+    tiled = _mapped(network, _spec("8t-sram", 64, active, 3.2), mitigation)
 
-    def rate() -> float:
-        return batch / _seconds(lambda: predict_logits(network, images, batch=batch))
+    def rate(run: torch.nn.Module) -> float:
+        return batch / _seconds(lambda: predict_logits(run, images, batch=batch))
 
     rates: dict[str, list[float]] = {"tiles": [], "torch": []}
     for repeat in range(repeats + 1):
-        software = rate()
-        with on_tiles(network, layers, codes):
-            tiles = rate()
+        software, tiles = rate(network), rate(tiled)
         if repeat:  # the first round compiles
             rates["torch"].append(software)
             rates["tiles"].append(tiles)
@@ -510,11 +506,11 @@ def _network_speed(
     return {**what, **_compared(rates, "tiles", "torch")}
 
 
-def _mapped(network: torch.nn.Module, spec: TileSpec, mitigation: Mitigation) -> tuple[Layers, Codes]:
+def _mapped(network: torch.nn.Module, spec: TileSpec, mitigation: Mitigation) -> torch.nn.Module:
     """A network on tiles of a spec, behind converters as designed."""
     model = read_model(spec, find_table(spec))
     codes = model.codes(fit_reference(model, Converter(), None))
-    return map_network(network, spec, binsparx=MITIGATIONS[mitigation]), codes
+    return on_tiles(network, Tiles(spec, codes, MITIGATIONS[mitigation]))
 
 
 def _memory_of_child(network: str, images: int) -> dict[str, Any]:

@@ -56,13 +56,13 @@ def evaluate(
 
     from spicekit.cli.display import evaluations_table, print_sheets, stages
     from spicekit.errors import BadInput
+    from spicekit.evaluate.convert import calibration_images, check_mitigations
     from spicekit.evaluate.cost_model import account, measure_read, with_read_time
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.fidelity import check_comparable
     from spicekit.evaluate.fidelity import fidelity as compare
     from spicekit.evaluate.signoff import standing
-    from spicekit.evaluate.tiled import calibration_images, check_mitigations
     from spicekit.files import write_atomically
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import fetch_dataset, load_dataset

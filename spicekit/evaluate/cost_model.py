@@ -7,8 +7,8 @@ from functools import cache, cached_property
 import torch
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.fast.model import ideal_codes
 from spicekit.engines.words import Applied
+from spicekit.evaluate.convert import PROBE_IMAGES, Layers, Mitigation, lay_out, probed, watch
 from spicekit.evaluate.costs import SOURCES, Costs
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.energy import (
@@ -22,11 +22,8 @@ from spicekit.evaluate.energy import (
     together,
 )
 from spicekit.evaluate.evaluation import Evaluation
-from spicekit.evaluate.inference import Layers, on_tiles
-from spicekit.evaluate.tiled import PROBE_IMAGES, Mitigation, lay_out, probed
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
-from spicekit.networks.inference import predict_logits
 from spicekit.provenance import JsonDict
 from spicekit.tables.settling import settling
 
@@ -172,7 +169,7 @@ def account(
     for run in evaluation.runs:
         layers = lay_out(network, evaluation.design, mitigation=run.mitigation)
         currents = {name: statistics.current for name, statistics in run.layers.items()}
-        events[run.mitigation] = count_events(network, few, layers, evaluation.design.tile, currents=currents)
+        events[run.mitigation] = count_events(network, few, layers, currents=currents)
     return Account(evaluation.design, circuit, events)
 
 
@@ -180,11 +177,10 @@ def count_events(
     network: torch.nn.Module,
     dataset: Dataset,
     layers: Layers,
-    tile: TileSpec,
     *,
     currents: Mapping[str, float],
 ) -> dict[str, LayerEvents]:
-    """What happens in each layer for one image, the mean over `dataset`, on ideal tiles.
+    """What happens in each layer for one image, the mean over `dataset`, classified in software.
 
     `currents` are means of a column read by layer, A.
     """
@@ -198,8 +194,7 @@ def count_events(
         inverted[name] += int(applied.inverted.sum())
         pixels[name] += len(applied.words)
 
-    with on_tiles(network, layers, ideal_codes(tile), probe=probe):
-        predict_logits(network, dataset)
+    watch(network, dataset, layers, probe)
     return {
         name: LayerEvents(
             pixels=pixels[name] // len(dataset),

@@ -6,7 +6,6 @@ software's own activations cause, counted on some of the images: a network that 
 something else, and would compare with nothing.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -21,20 +20,18 @@ from spicekit.engines.fast.model import ReadModel, ideal_codes
 from spicekit.engines.variation import Variation
 from spicekit.engines.words import Tally
 from spicekit.errors import SpicekitError
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.inference import map_network, on_tiles
-from spicekit.evaluate.tiled import (
+from spicekit.evaluate.convert import (
     MITIGATIONS,
     PROBE_IMAGES,
     Mitigation,
     probed,
-    running,
     tallies,
     tile_network,
 )
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import accuracy, predict_logits
-from spicekit.networks.layers import BinaryConv2d, binary_layers
 from spicekit.provenance import JsonDict
 from spicekit.tables.table import IVTable
 
@@ -215,8 +212,7 @@ def run_on_tiles(
     statistics = read_statistics(
         tallies(network, few, tiled.layers, tiled.model), tiled.model, images=len(few)
     )
-    with running(network, tiled):
-        logits = predict_logits(network, dataset)
+    logits = predict_logits(tiled.network, dataset)
     return TileRun(mitigation, accuracy(logits, dataset), statistics)
 
 
@@ -241,34 +237,27 @@ def _ideal_logits(
     network: torch.nn.Module, dataset: Dataset, software: Tensor, spec: TileSpec, *, mitigation: Mitigation
 ) -> Tensor:
     """The logits on ideal tiles; `NotExact` if they are not those of the software."""
-    layers = map_network(network, spec, binsparx=MITIGATIONS[mitigation])
-    with on_tiles(network, layers, ideal_codes(spec)):
-        logits = predict_logits(network, dataset)
-        if wrong := int((logits != software).any(dim=1).sum()):
-            raise NotExact(
-                f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "
-                f"software; layer {_first_wrong_layer(network, dataset)!r} is the first whose products differ."
-            )
+    ideal = on_tiles(network, Tiles(spec, ideal_codes(spec), MITIGATIONS[mitigation]))
+    logits = predict_logits(ideal, dataset)
+    if wrong := int((logits != software).any(dim=1).sum()):
+        raise NotExact(
+            f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "
+            f"software; layer {_first_wrong_layer(ideal, dataset)!r} is the first whose products differ."
+        )
     return logits
 
 
 def _first_wrong_layer(network: torch.nn.Module, dataset: Dataset) -> str | None:
-    """The first layer whose products, of the inputs that it gets, are not those of the software; None if all are."""
+    """The first layer on tiles whose products, of the inputs that it gets, are not the software's; None if all are."""
     wrong: list[str] = []
 
-    def compare(name: str, layer: BinaryConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
-        if not torch.equal(output, type(layer).product(layer, type(layer).input_levels(layer, arguments[0]))):
-            wrong.append(name)
+    def compare(layer: TiledConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
+        if not torch.equal(output, layer.product(layer.input_levels(arguments[0]))):
+            wrong.append(layer.name)
 
-    hooks = [
-        layer.register_forward_hook(functools.partial(compare, name))
-        for name, layer in binary_layers(network).items()
-    ]
-    try:
-        predict_logits(network, dataset)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for layer in tiled_layers(network).values():
+        layer.register_forward_hook(compare)
+    predict_logits(network, dataset)
     return wrong[0] if wrong else None
 
 

@@ -5,6 +5,7 @@ exact engine, converted, and added up, layer after layer, so that errors have ev
 """
 
 import dataclasses
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,9 @@ from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
+from spicekit.evaluate.convert import Mitigation, cells_read, tile_network
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.tiled import Mitigation, cells_read, running, tile_network
+from spicekit.evaluate.tiled import tiled_layers
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import JsonDict
@@ -62,24 +64,23 @@ def fidelity(
         As `check_comparable`.
     """
     check_comparable(design)
+    network = deepcopy(network).cpu()
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
     exact_codes = ExactCodes(design.tile, cells_read(design, table), tiled.reference)
-    compared = {
-        name: _Compared(exact_codes, codes)
-        for name, codes in tiled.codes.items()
-        if design.ablation.layer in (None, name)
-    }
-    with running(network, tiled):
-        fast = predict_logits(network, dataset)
-    with running(network, dataclasses.replace(tiled, codes={**tiled.codes, **compared})):
-        exact = predict_logits(network, dataset)
+    fast = predict_logits(tiled.network, dataset)
+    compared = []
+    for name, layer in tiled_layers(tiled.network).items():
+        if design.ablation.layer in (None, name):
+            compared.append(_Compared(exact_codes, layer.tiles.codes))
+            layer.tiles = dataclasses.replace(layer.tiles, codes=compared[-1])
+    exact = predict_logits(tiled.network, dataset)
     return Fidelity(
         images=len(dataset),
         correlation=float(np.corrcoef(exact.ravel(), fast.ravel())[0, 1]),
         worst_logit=float((exact - fast).abs().max() / exact.std()),
         predictions_differ=int((exact.argmax(1) != fast.argmax(1)).sum()),
-        codes=sum(both.codes for both in compared.values()),
-        codes_differ=sum(both.differ for both in compared.values()),
+        codes=sum(both.codes for both in compared),
+        codes_differ=sum(both.differ for both in compared),
     )
 
 

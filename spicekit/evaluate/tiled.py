@@ -1,215 +1,241 @@
-"""A network laid out on the tiles of a design point, its converters set: ready to classify."""
+"""Layers whose dot products come from tiles: ordinary modules, in the place of a network's binary layers.
 
-import dataclasses
+A network on tiles is a network like any other: it is printed, pickled, moved and called as PyTorch's are, from several
+threads too, and others of the same weights may stand beside it.
+"""
+
+import copy
 import functools
-import operator
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spicekit.engines.converter import Reference
-from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import Codes, ReadModel, fit_reference, ideal_codes, read_model
-from spicekit.engines.fast.torch_backend import codes_on
-from spicekit.engines.words import Applied, Tally
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.fast.model import Codes
+from spicekit.engines.fast.torch_backend import DeviceCodes, codes_on
+from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.inference import Layers, map_network, on_tiles
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.die import layer_on_die, mismatch_passed
-from spicekit.mapping.packed import PackedLayer
-from spicekit.networks.data import Dataset, network_inputs
-from spicekit.networks.inference import predict_logits
-from spicekit.tables.table import IVTable, linear
+from spicekit.mapping.die import layer_on_die
+from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
+from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
+from spicekit.mapping.torch_backend import products_on
+from spicekit.networks.layers import BinaryConv2d, MultiBitConv2d, binary_layers
+from spicekit.tables.table import IVTable
 
-Mitigation = Literal["none", "static", "dynamic", "both"]
-MITIGATIONS: dict[Mitigation, BinSparX] = {
-    "none": BinSparX(),
-    "static": BinSparX(static=True),
-    "dynamic": BinSparX(dynamic=True),
-    "both": BinSparX(static=True, dynamic=True),
-}
-
-# Images whose reads are counted for currents, and on which fitted references are calibrated. Reads of one image are
-# alike: in VGG-small for CIFAR-10 a layer's means differ by 9 to 15 % between images, so that their standard error over
-# 16 is 2 to 4 %, and 0.5 % over all layers.
-PROBE_IMAGES = 16
-# Images that batch norms see at once when their statistics are taken anew: bounds memory.
-NORM_IMAGES = 256
+# Bytes that the words of one layer take at a time: bounds memory whatever the batch, and keeps cores busy.
+CHUNK_BYTES = 128e6
+_PLANE = 1 << 32  # more than there are images
+PLAIN = BinSparX()
 
 
 @dataclass(frozen=True, eq=False)
-class TiledNetwork:
-    """What classifying on a design point's tiles takes, beside the network."""
+class Tiles:
+    """How layers lie on tiles, and what reads them. Layers of a network share it, and so do copies of it."""
 
-    layers: Layers
-    """As designed."""
-    made: Layers
-    """As the die of the design's variation holds them."""
-    codes: dict[str, Codes]
-    """Of each layer's converters."""
-    norms: dict[str, Tensor]
-    """Statistics of batch norms that replace the network's own; empty unless recalibrated."""
-    model: ReadModel
-    reference: Reference
-    """Thresholds of the converters."""
+    spec: TileSpec
+    codes: Codes
+    """Of the converters."""
+    binsparx: BinSparX = PLAIN
+    unrolling: Unrolling = DEFAULT_UNROLLING
+    variation: Variation = NO_VARIATION
+    table: IVTable | None = None
+    """I-V table of the cells; what a variation does follows from it."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
-def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
-    """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
-    known = get_args(Mitigation)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
-        raise BadInput(f"mitigations {list(names)}: pass some of {list(known)}, each once.")
-    return [name for name in known if name in names]
+    def lay(self, name: str, layer: BinaryConv2d) -> PackedLayer:
+        """A layer as designed: no cell differs from its nominal value."""
+        mapped = map_layer(
+            name,
+            layer.weight_bits().cpu().numpy(),
+            Geometry(layer.in_channels, layer.kernel_size, layer.stride, layer.padding),
+            self.spec,
+            binsparx=self.binsparx,
+            unrolling=self.unrolling,
+        )
+        return pack_layer(mapped)
 
-
-def calibration_images(design: Design) -> int:
-    """How many images `tile_network` looks at."""
-    return max(PROBE_IMAGES, design.mapping.recalibrate)
-
-
-def probed(dataset: Dataset) -> Dataset:
-    """The images of which reads are counted."""
-    return dataset.first(min(PROBE_IMAGES, len(dataset)))
+    def write(self, packed: PackedLayer) -> PackedLayer:
+        """The layer as the die of the variation holds it."""
+        return packed if self.table is None else layer_on_die(packed, self.table, self.variation)
 
 
-def tile_network(
-    network: nn.Module,
-    design: Design,
-    table: IVTable,
-    *,
-    mitigation: Mitigation,
-    calibration: Dataset,
-    met: Tally | None = None,
-) -> TiledNetwork:
-    """Lay a network out on a design point.
+class TiledConv2d(BinaryConv2d):
+    """A binary convolution that takes its dot products from tiles.
+
+    Its weights are those of the layer that it replaces. Cells are written anew when they change: by an optimiser, or
+    by `load_state_dict`. No gradient flows through.
+
+    Parameters
+    ----------
+    layer : BinaryConv2d
+        Copied.
+    name : str
+        Decides which cells and converters of the die are this layer's, and stands in errors.
+    tiles : Tiles
+    """
+
+    def __init__(self, layer: BinaryConv2d, *, name: str, tiles: Tiles) -> None:
+        nn.Module.__init__(self)
+        vars(self).update(copy.deepcopy(vars(layer)))  # sizes, weights, mode
+        self.name = name
+        self.tiles = tiles
+        self.images_seen = 0
+        """Place of the next image: converters' noise is another for each."""
+        self._lay()
+
+    @property
+    def designed(self) -> PackedLayer:
+        """What was written."""
+        return self._current()[0]
+
+    @torch.no_grad()
+    def forward(self, values: Tensor) -> Tensor:
+        """Dot products (n, c_out, h_out, w_out) float32 of real inputs (n, c_in, h, w), as tiles give them."""
+        with _LOCK:
+            first = self.images_seen
+            self.images_seen += len(values)
+        planes = self.input_planes(values)
+        # each plane has noise of its own
+        dots = [self._dots(plane, first + place * _PLANE) for place, plane in enumerate(planes)]
+        return self.combine(dots, planes)
+
+    def extra_repr(self) -> str:
+        """What `print(network)` shows."""
+        spec, layer = self.tiles.spec, self.designed.layer
+        blocks = -(-layer.outputs // spec.columns)
+        flips = [kind for kind in ("static", "dynamic") if getattr(self.tiles.binsparx, kind)]
+        return (
+            f"{super().extra_repr()}, on {len(layer.rows)} x {blocks} tiles of {spec.rows} x {spec.columns} "
+            f"{spec.cell}, {spec.rows_active} rows a read, BinSparX {' and '.join(flips) or 'off'}"
+        )
+
+    def _dots(self, plane: Tensor, first: int) -> Tensor:
+        """(n, bits c_out, h, w) of bits (n, c_in, h, w), of which `first` is the first image's place."""
+        cells = self._current()[1]
+        if plane.device.type == "cpu" and not isinstance(self.tiles.codes, DeviceCodes):
+            bits = plane.view(torch.uint8).numpy()
+            images = _images_at_a_time(cells, *bits.shape[2:])
+            parts = [
+                dot_products(
+                    cells, apply_inputs(cells, bits[at : at + images], first=first + at), self.tiles.codes
+                )
+                for at in range(0, len(bits), images)
+            ]
+            dots = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        else:
+            product = self._products.get(plane.device)
+            if product is None:
+                codes: Any = self.tiles.codes
+                codes = _on_device(plane.device, codes, self.tiles.spec.rows_active)
+                product = self._products.setdefault(plane.device, products_on(cells, codes))
+            dots = product(plane).permute(0, 3, 1, 2)
+        # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.
+        channels_last = plane.is_contiguous(memory_format=torch.channels_last) and not plane.is_contiguous()
+        return dots.contiguous(
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format
+        )
+
+    def _current(self) -> tuple[PackedLayer, PackedLayer]:
+        """The layer as designed and as the die holds it, of the weights that it has now."""
+        laid = self._laid
+        if laid[0] is not self.weight or laid[1] != _version(self.weight):
+            laid = self._lay()
+        return laid[2:]
+
+    def _lay(self) -> tuple[nn.Parameter, int, PackedLayer, PackedLayer]:
+        version = _version(self.weight)
+        designed = self.tiles.lay(self.name, self)
+        self._products: dict[torch.device, Any] = {}
+        """Of each device that the layer has run on, besides the processor."""
+        self._laid = self.weight, version, designed, self.tiles.write(designed)
+        return self._laid
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_laid": self._current(), "_products": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._laid = self.weight, _version(self.weight), *state["_laid"]
+
+
+class TiledMultiBitConv2d(TiledConv2d, MultiBitConv2d):
+    """A convolution of four-bit weights with four-bit inputs on tiles, bit-sliced."""
+
+
+TILED: dict[type[BinaryConv2d], type[TiledConv2d]] = {
+    BinaryConv2d: TiledConv2d,
+    TiledConv2d: TiledConv2d,
+    MultiBitConv2d: TiledMultiBitConv2d,
+    TiledMultiBitConv2d: TiledMultiBitConv2d,
+}
+"""What stands for each kind of layer."""
+
+
+def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | None = None) -> nn.Module:
+    """A copy of a network, in evaluation mode, whose binary layers are on tiles.
 
     Parameters
     ----------
     network : Module
-        In evaluation mode.
-    design : Design
-    table : IVTable
-        Of the design's cell and corner.
-    mitigation : {"none", "static", "dynamic", "both"}
-    calibration : Dataset
-        On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
-    met : Tally, optional
-        What the `probed` of them read, in all layers, where another design point has found it.
+    tiles : Tiles
+    others : dict, optional
+        Layers, by name, that lie on other tiles.
 
     Raises
     ------
     BadInput
-        If `ablation.layer` names no layer, or there are too few calibration images.
+        For a kind of layer that no tiles are known for.
     """
-    mapping, only = design.mapping, design.ablation.layer
-    table = cells_read(design, table)
-    layers = lay_out(network, design, mitigation=mitigation)
-    if only is not None and only not in layers:
-        raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(layers)}.")
-    if len(calibration) < mapping.recalibrate:
-        raise BadInput(
-            f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration)} images are there."
-        )
-    model = read_model(design.tile, table)
-    if met is None and design.converter.reference != "unit":
-        met = added(tallies(network, probed(calibration), layers, model))
-    reference = fit_reference(model, design.converter, met)
-    passed = mismatch_passed(design.tile, table, design.variation)
-    real = codes_of_die(model, reference, design.converter, passed=passed)
-    codes: dict[str, Codes] = {
-        name: real if only in (None, name) else ideal_codes(design.tile) for name in layers
-    }
-    device = next(network.parameters()).device
-    if device.type != "cpu":
-        codes = {name: codes_on(device, each, rows=design.tile.rows_active) for name, each in codes.items()}
-    made = {
-        name: layer_on_die(layer, table, design.variation) if only in (None, name) else layer
-        for name, layer in layers.items()
-    }
-    tiled = TiledNetwork(layers, made, codes, {}, model, reference)
-    if mapping.recalibrate:
-        tiled = dataclasses.replace(
-            tiled, norms=_norms(network, tiled, calibration.first(mapping.recalibrate))
-        )
-    return tiled
+    copied = copy.deepcopy(network).eval()
+    for name, layer in binary_layers(copied).items():
+        kind = TILED.get(type(layer))
+        if kind is None:
+            raise BadInput(
+                f"on_tiles: layer {name!r} is a {type(layer).__name__}; tiles compute "
+                f"{', '.join(sorted({known.__name__ for known in TILED}))}."
+            )
+        tiled = kind(layer, name=name, tiles=(others or {}).get(name, tiles))
+        if name:
+            copied.set_submodule(name, tiled)
+        else:
+            copied = tiled
+    return copied
 
 
-def cells_read(design: Design, table: IVTable) -> IVTable:
-    """The cells' I-V table; of linear ones where the design asks for these."""
-    return linear(table, design.tile.v_read) if design.ablation.linear_cells else table
+def tiled_layers(network: nn.Module) -> dict[str, TiledConv2d]:
+    """The layers of a network that are on tiles, by their dotted names, in the order of definition."""
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, TiledConv2d)}
 
 
-def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
-    """The layers as designed: no cell differs from its nominal value."""
-    binsparx = MITIGATIONS[mitigation].replace(rule=design.mapping.flips)
-    return map_network(network, design.tile, binsparx=binsparx, unrolling=design.mapping.unrolling)
+def start_at(network: nn.Module, image: int) -> None:
+    """Say which place the next image has among all that belong together: noise is another for each."""
+    for layer in tiled_layers(network).values():
+        layer.images_seen = image
 
 
-@contextmanager
-def running(network: nn.Module, tiled: TiledNetwork, *, first_image: int = 0) -> Iterator[None]:
-    """Inside this context the network computes on its tiles.
-
-    Noise is another for each image: `first_image` is the place, in all that belong together, of the first to be seen.
-    """
-    own = {name: value.clone() for name, value in network.state_dict().items() if name in tiled.norms}
-    network.load_state_dict(tiled.norms, strict=False)
-    try:
-        with on_tiles(network, tiled.made, tiled.codes, first_image=first_image):
-            yield
-    finally:
-        network.load_state_dict(own, strict=False)
+def _images_at_a_time(packed: PackedLayer, height: int, width: int) -> int:
+    subvectors = packed.mask.size / packed.mask.shape[2]
+    # word, flip and count of each sub-vector, and four float32 that the correction makes of them
+    bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
+    rows, columns = output_shape(packed.layer, height, width)
+    return max(1, int(CHUNK_BYTES // (bytes_per_pixel * rows * columns)))
 
 
-def tallies(network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel) -> dict[str, Tally]:
-    """What each layer reads while the network classifies `dataset` on ideal tiles.
-
-    A network that the tiles have brought down applies other bits; currents are compared on the right ones.
-    """
-    met: dict[str, Tally] = {}
-
-    def probe(packed: PackedLayer, applied: Applied) -> None:
-        name = packed.layer.name
-        tally = model.tally(packed.stored, applied)
-        met[name] = met[name] + tally if name in met else tally
-
-    with on_tiles(network, layers, ideal_codes(model.bias.spec), probe=probe):
-        predict_logits(network, dataset)
-    return met
+def _version(weight: Tensor) -> int:
+    """Changes with every change in place, but for tensors made for inference, which cannot be changed outside it."""
+    return 0 if weight.is_inference() else weight._version
 
 
-def added(met: Mapping[str, Tally]) -> Tally:
-    """What all layers read."""
-    return functools.reduce(operator.add, met.values())
+@functools.lru_cache(maxsize=4)  # layers share the tables of their codes
+def _on_device(device: torch.device, codes: Any, rows: int) -> DeviceCodes:
+    return codes if isinstance(codes, DeviceCodes) else codes_on(device, codes, rows=rows)
 
 
-@torch.no_grad()
-def _norms(network: nn.Module, tiled: TiledNetwork, images: Dataset) -> dict[str, Tensor]:
-    """Mean and variance of every batch norm's inputs on the tiles: means over batches of like size."""
-    norms = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)}
-    device = next(network.parameters()).device
-    own = {name: value.clone() for name, value in network.state_dict().items()}
-    momenta = {name: norm.momentum for name, norm in norms.items()}
-    try:
-        for norm in norms.values():
-            norm.momentum = None  # a plain mean over batches
-            norm.reset_running_stats()
-            norm.train()
-        with running(network, tiled):
-            for batch in np.array_split(images.images, -(-len(images) // NORM_IMAGES)):
-                network(network_inputs(batch).to(device))
-        return {
-            f"{name}.{kind}": getattr(norm, kind).clone()
-            for name, norm in norms.items()
-            for kind in ("running_mean", "running_var")
-        }
-    finally:
-        for name, norm in norms.items():
-            norm.momentum = momenta[name]
-            norm.eval()
-        network.load_state_dict(own)
+_LOCK = threading.Lock()

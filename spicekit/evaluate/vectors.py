@@ -11,11 +11,12 @@ from spicekit.engines.fast.model import ideal_codes
 from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
 from spicekit.errors import BadInput
-from spicekit.evaluate.inference import map_network, on_tiles
+from spicekit.evaluate.convert import Layers, watch
+from spicekit.evaluate.tiled import Tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
-from spicekit.networks.inference import predict_logits
+from spicekit.networks.layers import binary_layers
 
 Bits = NDArray[np.uint8]
 
@@ -113,7 +114,7 @@ def network_cases(
     rng : Generator
         Chooses each layer's tile, its columns and the pixels.
     """
-    layers = map_network(network, spec, binsparx=binsparx)
+    layers = _laid_out(network, spec, binsparx)
     chosen = {list(layers)[int(place)] for place in np.linspace(0, len(layers) - 1, LAYERS)}
     kind = f"{NETWORK}, BinSparX" if binsparx.static or binsparx.dynamic else NETWORK
     cases: dict[str, Case] = {}
@@ -123,8 +124,7 @@ def network_cases(
         if name in chosen and name not in cases:
             cases[name] = Case(kind, *_tile_of(packed, applied, vectors, rng))
 
-    with on_tiles(network, layers, ideal_codes(spec), probe=probe):
-        predict_logits(network, images)
+    watch(network, images, layers, probe)
     return list(cases.values())
 
 
@@ -160,7 +160,7 @@ def network_case(
     BadInput
         If the network has no such layer, tile or pixel.
     """
-    layers = map_network(network, spec, binsparx=binsparx)
+    layers = _laid_out(network, spec, binsparx)
     if layer not in layers:
         raise BadInput(f"layer {layer!r}: the network's binary layers are {', '.join(layers)}.")
     found: list[Case] = []
@@ -182,9 +182,13 @@ def network_case(
         bits = one_read_each(spec, _bits_of(packed, applied, pixels, tile))
         found.append(Case(f"{layer}, tile {tile}", _weights_of(packed, tile, block), bits))
 
-    with on_tiles(network, layers, ideal_codes(spec), probe=probe):
-        predict_logits(network, images.first(1))
+    watch(network, images.first(1), layers, probe)
     return found[0]
+
+
+def _laid_out(network: torch.nn.Module, spec: TileSpec, binsparx: BinSparX) -> Layers:
+    tiles = Tiles(spec, ideal_codes(spec), binsparx)
+    return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
 def _tile_of(

@@ -5,7 +5,6 @@ Signs and bits are two encodings of the same thing, `bit = (sign + 1) / 2`, and 
 live in the batch norm that follows: the layer's output is an integer.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,9 +28,8 @@ class BinaryConv2d(nn.Module):
     of any real value are binarised on entry. The output (n, c_out, h_out, w_out) float32 holds dot products:
     integers between -c_in k k and +c_in k k, exact in evaluation mode.
 
-    To run the layer on something else than torch, a tile engine for instance, assign a function to
-    `layer.product`; it takes the signs (n, c_in, h, w), not yet padded, and returns what `product` does.
-    `del layer.product` brings the exact product back.
+    Tiles, which know bits alone, compute it from `weight_bits` and `input_planes`, one plane of the inputs at a time;
+    `combine` makes the layer's result of what they give.
 
     Parameters
     ----------
@@ -86,6 +84,19 @@ class BinaryConv2d(nn.Module):
     def weight_bits(self) -> Tensor:
         """Weights as stored in cells: (bits c_out, c_in, k, k) uint8; of signs, 1 for +1 and 0 for -1."""
         return (self.weight_levels() > 0).to(torch.uint8)
+
+    @torch.no_grad()
+    def input_planes(self, values: Tensor) -> Tensor:
+        """Bits of real inputs (n, c_in, h, w) for word lines: (bits, n, c_in, h, w) bool or uint8, low ones first."""
+        return (values >= 0)[None]
+
+    @torch.no_grad()
+    def combine(self, dots: list[Tensor], planes: Tensor) -> Tensor:
+        """The layer's result (n, c_out, h_out, w_out), of what signs give for each of its `input_planes`.
+
+        That is (n, bits c_out, h_out, w_out): dot products of signs, -1 for a bit of 0, with all planes of the weights.
+        """
+        return dots[0]
 
     @torch.no_grad()
     def set_weight_bits(self, planes: Tensor) -> None:
@@ -145,6 +156,27 @@ class MultiBitConv2d(BinaryConv2d):
         return bit_planes(self.weight_levels()).flatten(0, 1)
 
     @torch.no_grad()
+    def input_planes(self, values: Tensor) -> Tensor:
+        """Bits (4, n, c_in, h, w) uint8 of real inputs, low ones first."""
+        return bit_planes(self.input_levels(values))
+
+    @torch.no_grad()
+    def combine(self, dots: list[Tensor], planes: Tensor) -> Tensor:
+        """With signs s = 2 u - 1, the common ones of two vectors are sum(u a) = (dot + 2 sum(u) + 2 sum(a) - n) / 4."""
+        bits = self.weight_bits()
+        inputs = bits[0].numel()
+        weight_ones = bits.sum(dim=(1, 2, 3))[:, None, None]
+        total = torch.tensor(0.0, device=planes.device)
+        for place, (plane, dot) in enumerate(zip(planes, dots, strict=True)):
+            window = functional.pad(plane.float().sum(dim=1, keepdim=True), (self.padding,) * 4)
+            ones = functional.conv2d(
+                window, torch.ones_like(bits[:1, :1], dtype=dot.dtype), stride=self.stride
+            )
+            common = (dot + 2 * weight_ones + 2 * ones.round() - inputs) / 4
+            total = total + 2**place * _weighed(common, axis=1)
+        return total
+
+    @torch.no_grad()
     def set_weight_bits(self, planes: Tensor) -> None:
         """Latent weights that the bits (4 c_out, c_in, k, k) stand for."""
         self.weight.copy_(_weighed(planes.float(), axis=0) / 8)
@@ -169,33 +201,6 @@ def bit_planes(levels: Tensor) -> Tensor:
     """
     code = levels.to(torch.int16)
     return torch.stack([code >> place & 1 for place in range(len(_PLACES))]).to(torch.uint8)
-
-
-def on_sign_products(layer: BinaryConv2d, product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A layer's product, from one that takes signs (n, c_in, h, w) to dot products with all planes of its weights.
-
-    That one returns (n, bits c_out, h, w); each plane of the inputs is a call. With signs s = 2 u - 1, the common ones
-    of two vectors are sum(u a) = (dot + 2 sum(u) + 2 sum(a) - n) / 4.
-    """
-    if layer.bits == 1:
-        return product
-    bits = layer.weight_bits()
-    inputs = bits[0].numel()
-    weight_ones = bits.sum(dim=(1, 2, 3))[:, None, None]
-
-    def sliced(levels: Tensor) -> Tensor:
-        total = torch.tensor(0.0, device=levels.device)
-        for place, plane in enumerate(bit_planes(levels)):
-            dots = product(2.0 * plane - 1)
-            window = functional.pad(plane.float().sum(dim=1, keepdim=True), (layer.padding,) * 4)
-            ones = functional.conv2d(
-                window, torch.ones_like(bits[:1, :1], dtype=dots.dtype), stride=layer.stride
-            )
-            common = (dots + 2 * weight_ones + 2 * ones.round() - inputs) / 4
-            total = total + 2**place * _weighed(common, axis=1)
-        return total
-
-    return sliced
 
 
 def _weighed(planes: Tensor, *, axis: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from spicekit.evaluate.tiled import Mitigation
+from spicekit.evaluate.convert import Mitigation
 from spicekit.files import write_atomically
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pydantic
 from spicekit.config import parse
 from spicekit.devices.check import FIGURES, Comparison
 from spicekit.errors import BadInput
+from spicekit.evaluate.convert import Mitigation
 from spicekit.evaluate.design import Limits
 from spicekit.evaluate.fidelity import Fidelity
 from spicekit.evaluate.signoff import Deviation
-from spicekit.evaluate.tiled import Mitigation
 from spicekit.provenance import JsonDict
 from spicekit.report.study_table import RESULTS
 

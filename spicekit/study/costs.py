@@ -7,9 +7,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
+from spicekit.evaluate.convert import PROBE_IMAGES, lay_out
 from spicekit.evaluate.cost_model import count_events, measure_read
 from spicekit.evaluate.energy import Estimate, LayerEvents, estimate, together
-from spicekit.evaluate.tiled import PROBE_IMAGES, lay_out
 from spicekit.networks.checkpoints import load_network
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.study.plan import Point
@@ -66,8 +66,8 @@ def _what_is_counted(point: Point) -> str:
 
 def _events(point: Point) -> dict[str, LayerEvents]:
     """Of the images that the point's reads were counted on; currents are not known here."""
-    run, tile = point.run, point.design.tile
+    run = point.run
     network = load_network(run.network, data=run.data)
     images = next(iter(image_shares(run.data, run.folder, run.images, run.seed, PROBE_IMAGES).values()))
     layers = lay_out(network, point.design, mitigation=run.mitigation)
-    return count_events(network, images, layers, tile, currents=dict.fromkeys(layers, 0.0))
+    return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0))

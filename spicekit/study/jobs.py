@@ -12,13 +12,15 @@ import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.variation import keep_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
+from spicekit.evaluate.convert import TiledNetwork, cells_read, lay_out, probed, tallies, tile_network
 from spicekit.evaluate.evaluation import read_statistics, total
-from spicekit.evaluate.tiled import TiledNetwork, cells_read, lay_out, probed, running, tallies, tile_network
+from spicekit.evaluate.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import count_right, predict_logits
@@ -103,12 +105,11 @@ def run_job(
     _require(code)
     with _alone():
         began = time.perf_counter()
-        network = _network(weights)
         if cell is not None:
             keep_sensitivity(point.design.tile, table, cell)
         tiled = _tiled(point, weights, table, calibration, calibration_met)
-        with running(network, tiled, first_image=start):
-            right = _right(network, images)
+        start_at(tiled.network, start)
+        right = _right(tiled.network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
         if images_met is not None:
             layers = read_statistics(images_met, tiled.model, images=len(probed(images)))
@@ -129,8 +130,7 @@ def _require(code: str) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One job at a time in a process, on one thread: the jobs of a worker share their networks, and a network is either
-    on tiles or not."""
+    """One job at a time in a process, on one thread: its time is then its own, and its images' places too."""
     with _LOCK:
         torch.set_num_threads(1)
         numba.set_num_threads(1)
@@ -140,7 +140,7 @@ def _alone() -> Iterator[None]:
 _LOCK = threading.Lock()
 
 
-def _right(network: Network, images: Dataset) -> int:
+def _right(network: nn.Module, images: Dataset) -> int:
     return count_right(predict_logits(network, images), torch.from_numpy(images.labels))
 
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
+from spicekit.evaluate.convert import Mitigation
 from spicekit.evaluate.design import Design, design_from_tables
-from spicekit.evaluate.tiled import Mitigation
 from spicekit.networks.data import DataName
 
 Tables = dict[str, Any]

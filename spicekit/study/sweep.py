@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import spicekit
 from spicekit.engines.variation import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
-from spicekit.evaluate.tiled import added, calibration_images, probed
+from spicekit.evaluate.convert import added, calibration_images, probed
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance

@@ -12,7 +12,7 @@ from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.model import fit_reference, ideal_codes, read_model
 from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.errors import BadInput
-from spicekit.evaluate.inference import map_network, on_tiles
+from spicekit.evaluate.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, pack_layer
@@ -64,11 +64,10 @@ def test_a_network_has_the_logits_of_the_compiled_engine(sram_table, device, nam
     spec = spec_of(rows_active)
     model = read_model(spec, sram_table)
     codes = model.codes(fit_reference(model, Converter(), None))
-    layers = map_network(network.to(device), spec, binsparx=BinSparX(static=True, dynamic=True))
-    with on_tiles(network, layers, codes):  # the compiled engine, of a network that may be on a GPU
-        compiled = predict_logits(network, images)
-    with on_tiles(network, layers, codes_on(device, codes, rows=rows_active)):
-        ours = predict_logits(network, images)
+    binsparx = BinSparX(static=True, dynamic=True)
+    compiled = predict_logits(on_tiles(network, Tiles(spec, codes, binsparx)), images)
+    device_codes = codes_on(device, codes, rows=rows_active)
+    ours = predict_logits(on_tiles(network, Tiles(spec, device_codes, binsparx)).to(device), images)
     if device == "cpu":
         assert torch.equal(ours, compiled)
     else:

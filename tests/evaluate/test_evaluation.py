@@ -11,10 +11,11 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import bias_of
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
-from spicekit.evaluate import inference
+from spicekit.evaluate import tiled as module
+from spicekit.evaluate.convert import tile_network
 from spicekit.evaluate.design import Design, read_design
 from spicekit.evaluate.evaluation import NotExact, evaluate, run_on_tiles, software_and_ideal
-from spicekit.evaluate.tiled import running, tile_network
+from spicekit.evaluate.tiled import Tiles, start_at
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
@@ -56,15 +57,16 @@ def test_tiles_without_resistance_give_the_software_logits(network, digits, sram
 
 
 def test_a_tile_that_computes_wrongly_is_caught(network, digits, monkeypatch):
-    genuine = inference.map_network
+    genuine = Tiles.write
 
-    def corrupt(*arguments, **options):
-        layers = genuine(*arguments, **options)
-        name, packed = list(layers.items())[2]
-        flipped = dataclasses.replace(packed.stored, words=packed.stored.words ^ 1)
-        return {**layers, name: dataclasses.replace(packed, stored=flipped)}
+    def corrupt(tiles, packed):
+        packed = genuine(tiles, packed)
+        flip = np.uint64(packed.layer.name == "conv4")
+        return dataclasses.replace(
+            packed, stored=dataclasses.replace(packed.stored, words=packed.stored.words ^ flip)
+        )
 
-    monkeypatch.setattr("spicekit.evaluate.evaluation.map_network", corrupt)
+    monkeypatch.setattr(Tiles, "write", corrupt)
     with pytest.raises(
         NotExact, match=r"of 12 images have other logits on ideal tiles .*; layer 'conv4' is the first"
     ):
@@ -90,8 +92,7 @@ def test_a_fitted_reference_gets_more_codes_right(network, digits, sram_table, r
     def distance(kind: str) -> float:
         design = design_of(3.2, reference=kind)
         tiled = tile_network(network, design, sram_table, mitigation="none", calibration=digits)
-        with running(network, tiled):
-            return float((predict_logits(network, digits) - software).abs().mean())
+        return float((predict_logits(tiled.network, digits) - software).abs().mean())
 
     assert distance(reference) < distance("unit")
 
@@ -105,9 +106,8 @@ def test_results_do_not_depend_on_how_a_batch_is_cut(
     tiled = tile_network(network, design, sram_table, mitigation=mitigation, calibration=digits)
     logits = []
     for budget in (1e3, 3e5, 1e9):
-        monkeypatch.setattr(inference, "CHUNK_BYTES", budget)
-        with running(network, tiled):
-            logits.append(predict_logits(network, digits))
+        monkeypatch.setattr(module, "CHUNK_BYTES", budget)
+        logits.append(predict_logits(tiled.network, digits))
     assert torch.equal(logits[0], logits[1])
     assert torch.equal(logits[0], logits[2])
 
@@ -126,8 +126,7 @@ def test_run_on_tiles_names_its_layers(network, digits, sram_table):
 
 def logits_on(network, digits, table, design):
     tiled = tile_network(network, design, table, mitigation="both", calibration=digits)
-    with running(network, tiled):
-        return predict_logits(network, digits)
+    return predict_logits(tiled.network, digits)
 
 
 def test_recalibrated_norms_see_on_tiles_what_they_saw_in_software(network, digits, sram_table):
@@ -138,10 +137,14 @@ def test_recalibrated_norms_see_on_tiles_what_they_saw_in_software(network, digi
     for ohm in (0.0, 10.0):
         design = design_of(ohm, terminal=10 * ohm).replace(mapping={"recalibrate": 48})
         tiled = tile_network(network, design, sram_table, mitigation="none", calibration=train)
-        assert set(tiled.norms) == {
-            f"norm{k}.running_{what}" for k in range(1, 7) for what in ("mean", "var")
+        recalibrated = tiled.network.state_dict()
+        changed = {name for name, value in own.items() if not torch.equal(value, recalibrated[name])}
+        assert changed == {
+            f"norm{k}.{what}"
+            for k in range(1, 7)
+            for what in ("running_mean", "running_var", "num_batches_tracked")
         }
-        means[ohm] = tiled.norms["norm2.running_mean"]
+        means[ohm] = recalibrated["norm2.running_mean"]
     software = software_statistics(network, train)["norm2.running_mean"]
     assert torch.allclose(means[0.0], software, rtol=1e-4, atol=1e-3)
     assert not torch.allclose(means[10.0], software, rtol=1e-4, atol=1e-3)
@@ -157,9 +160,9 @@ def test_recalibration_takes_images_in_batches(network, sram_table, monkeypatch)
     design = design_of(10.0, terminal=100.0).replace(mapping={"recalibrate": 40})
 
     def first_mean(batch):
-        monkeypatch.setattr("spicekit.evaluate.tiled.NORM_IMAGES", batch)
+        monkeypatch.setattr("spicekit.evaluate.convert.NORM_IMAGES", batch)
         tiled = tile_network(network, design, sram_table, mitigation="none", calibration=train)
-        return tiled.norms["norm1.running_mean"]
+        return tiled.network.state_dict()["norm1.running_mean"]
 
     assert torch.allclose(first_mean(10), first_mean(40), rtol=1e-5, atol=1e-5)
 
@@ -209,16 +212,14 @@ def test_results_of_a_flawed_die_do_not_depend_on_how_images_are_cut(
 ):
     design = design_of(3.2, rows_active=rows_active).replace(converter=FLAWED, variation=VARIED)
     tiled = tile_network(network, design, sram_table, mitigation="both", calibration=digits)
-    with running(network, tiled):
-        whole = predict_logits(network, digits)
-    monkeypatch.setattr(inference, "CHUNK_BYTES", 1e3)
-    with running(network, tiled):
-        assert torch.equal(predict_logits(network, digits, batch=5), whole)
+    whole = predict_logits(tiled.network, digits)
+    monkeypatch.setattr(module, "CHUNK_BYTES", 1e3)
+    start_at(tiled.network, 0)
+    assert torch.equal(predict_logits(tiled.network, digits, batch=5), whole)
     last = dataclasses.replace(digits, images=digits.images[7:], labels=digits.labels[7:])
-    with running(network, tiled, first_image=7):
-        assert torch.equal(predict_logits(network, last), whole[7:])
-    with running(network, tiled):
-        assert not torch.equal(predict_logits(network, last), whole[7:])
+    start_at(tiled.network, 7)
+    assert torch.equal(predict_logits(tiled.network, last), whole[7:])
+    assert not torch.equal(predict_logits(tiled.network, last), whole[7:])  # they come after the others
 
 
 def test_planes_of_a_network_of_several_bits_have_noise_of_their_own(digits, sram_table):
@@ -226,10 +227,9 @@ def test_planes_of_a_network_of_several_bits_have_noise_of_their_own(digits, sra
     few = digits.first(4)
     design = design_of(3.2).replace(converter=FLAWED)
     tiled = tile_network(sliced, design, sram_table, mitigation="none", calibration=few)
-    with running(sliced, tiled):
-        whole = predict_logits(sliced, few)
-    with running(sliced, tiled):
-        again = predict_logits(sliced, few, batch=3)
+    whole = predict_logits(tiled.network, few)
+    start_at(tiled.network, 0)
+    again = predict_logits(tiled.network, few, batch=3)
     # The classifier itself rounds otherwise in another batch; noise taken from elsewhere moves logits by a tenth.
     assert torch.allclose(again, whole, atol=1e-5)
 

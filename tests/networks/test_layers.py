@@ -12,7 +12,6 @@ from spicekit.networks.layers import (
     MultiBitConv2d,
     binary_layers,
     bit_planes,
-    on_sign_products,
     signs_of,
 )
 
@@ -99,21 +98,6 @@ def test_clipping_keeps_signs_and_bounds_latent_weights():
     assert torch.equal(layer.weight_bits(), bits)
 
 
-def test_a_tile_engine_can_take_the_place_of_the_product(values):
-    layer = BinaryConv2d(5, 7).eval()
-    exact, seen = layer(torch.from_numpy(values)), []
-
-    def engine(signs):
-        seen.append(signs)
-        return torch.zeros(2, 7, 8, 8)
-
-    layer.product = engine
-    assert not layer(torch.from_numpy(values)).any()
-    assert torch.equal(seen[0], signs_of(torch.from_numpy(values)))
-    del layer.product
-    assert torch.equal(layer(torch.from_numpy(values)), exact)
-
-
 def test_a_batch_equals_its_images_one_by_one(values):
     layer = BinaryConv2d(5, 7).eval()
     images = torch.from_numpy(values)
@@ -191,5 +175,8 @@ def test_four_bits_run_on_products_of_signs(kernel_size, stride, padding):
     layer = multi_bit(kernel_size, stride, padding)
     planes = BinaryConv2d(5, 12, kernel_size=kernel_size, stride=stride, padding=padding).eval()
     planes.set_weight_bits(layer.weight_bits())
-    levels = layer.input_levels(1.5 * torch.randn(2, 5, 7, 6))
-    assert torch.equal(on_sign_products(layer, planes.product)(levels), layer.product(levels))
+    values = 1.5 * torch.randn(2, 5, 7, 6)
+    bits = layer.input_planes(values)
+    assert torch.equal(
+        layer.combine([planes.product(2.0 * plane - 1) for plane in bits], bits), layer(values)
+    )

@@ -1,0 +1,258 @@
+"""A network laid out on the tiles of a design, its converters set: ready to classify."""
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spicekit.engines.converter import Reference
+from spicekit.engines.fast.die import codes_of_die
+from spicekit.engines.fast.model import ReadModel, fit_reference, ideal_codes, read_model
+from spicekit.engines.words import Applied, Tally
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.tiled import Tiles, on_tiles, start_at, tiled_layers
+from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.die import mismatch_passed
+from spicekit.mapping.packed import PackedLayer, apply_inputs
+from spicekit.networks.data import Dataset, network_inputs
+from spicekit.networks.inference import predict_logits
+from spicekit.networks.layers import BinaryConv2d, binary_layers
+from spicekit.tables.store import find_table
+from spicekit.tables.table import IVTable, linear
+
+Layers = dict[str, PackedLayer]
+Mitigation = Literal["none", "static", "dynamic", "both"]
+MITIGATIONS: dict[Mitigation, BinSparX] = {
+    "none": BinSparX(),
+    "static": BinSparX(static=True),
+    "dynamic": BinSparX(dynamic=True),
+    "both": BinSparX(static=True, dynamic=True),
+}
+
+# Images whose reads are counted for currents, and on which fitted references are calibrated. Reads of one image are
+# alike: in VGG-small for CIFAR-10 a layer's means differ by 9 to 15 % between images, so that their standard error over
+# 16 is 2 to 4 %, and 0.5 % over all layers.
+PROBE_IMAGES = 16
+# Images that batch norms see at once when their statistics are taken anew: bounds memory.
+NORM_IMAGES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class TiledNetwork:
+    """A network on tiles, and what was found on the way."""
+
+    network: nn.Module
+    layers: Layers
+    """As designed."""
+    model: ReadModel
+    reference: Reference
+    """Thresholds of the converters."""
+
+
+def convert(
+    network: nn.Module,
+    design: Design,
+    *,
+    mitigation: Mitigation = "none",
+    calibration: Dataset | None = None,
+    table: IVTable | None = None,
+) -> nn.Module:
+    """A copy of a network whose binary layers run on the tiles of a design.
+
+    Parameters
+    ----------
+    network : Module
+        With binary layers; stays as it is.
+    design : Design
+    mitigation : {"none", "static", "dynamic", "both"}
+        BinSparX's flips.
+    calibration : Dataset, optional
+        Needed where the design fits its converters or recalibrates batch norms; never the images to be classified.
+    table : IVTable, optional
+        Of the design's cell and corner; by default the one that the stores have.
+
+    Returns
+    -------
+    Module
+        In evaluation mode; its `TiledConv2d` layers are modules like any other.
+
+    Raises
+    ------
+    BadInput
+        If the design does not fit the network, or calibration images are missing.
+    MissingTable
+        If there is no I-V table for the design.
+    """
+    check_mitigations([mitigation])
+    return tile_network(
+        network, design, table or find_table(design.tile), mitigation=mitigation, calibration=calibration
+    ).network
+
+
+def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
+    """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
+    known = get_args(Mitigation)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise BadInput(f"mitigations {list(names)}: pass some of {list(known)}, each once.")
+    return [name for name in known if name in names]
+
+
+def calibration_images(design: Design) -> int:
+    """How many images `tile_network` looks at."""
+    return max(PROBE_IMAGES, design.mapping.recalibrate)
+
+
+def probed(dataset: Dataset) -> Dataset:
+    """The images of which reads are counted."""
+    return dataset.first(min(PROBE_IMAGES, len(dataset)))
+
+
+def tile_network(
+    network: nn.Module,
+    design: Design,
+    table: IVTable,
+    *,
+    mitigation: Mitigation,
+    calibration: Dataset | None,
+    met: Tally | None = None,
+) -> TiledNetwork:
+    """Lay a network out on a design point.
+
+    Parameters
+    ----------
+    network : Module
+    design : Design
+    table : IVTable
+        Of the design's cell and corner.
+    mitigation : {"none", "static", "dynamic", "both"}
+    calibration : Dataset, optional
+        On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
+    met : Tally, optional
+        What the `probed` of them read, in all layers, where another design point has found it.
+
+    Raises
+    ------
+    BadInput
+        If `ablation.layer` names no layer, or there are too few calibration images.
+    """
+    mapping, converter, only = design.mapping, design.converter, design.ablation.layer
+    names = list(binary_layers(network))
+    table = cells_read(design, table)
+    if only is not None and only not in names:
+        raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(names)}.")
+    if mapping.recalibrate > (len(calibration) if calibration else 0):
+        raise BadInput(
+            f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration) if calibration else 0} images are "
+            f"there; pass more as calibration."
+        )
+    model = read_model(design.tile, table)
+    if met is None and converter.reference != "unit":
+        if calibration is None:
+            raise BadInput(
+                f"[converter] reference = {converter.reference!r} is fitted: pass calibration images."
+            )
+        layers = lay_out(network, design, mitigation=mitigation)
+        met = added(tallies(network, probed(calibration), layers, model))
+    reference = fit_reference(model, converter, met)
+    passed = mismatch_passed(design.tile, table, design.variation)
+    codes = codes_of_die(model, reference, converter, passed=passed)
+    binsparx = flips(design, mitigation)
+    tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, table)
+    ideal = Tiles(design.tile, ideal_codes(design.tile), binsparx, mapping.unrolling)
+    others = {name: ideal for name in names if only not in (None, name)}
+    tiled = on_tiles(network, tiles, others=others)
+    if mapping.recalibrate and calibration is not None:
+        recalibrate(tiled, calibration.first(mapping.recalibrate))
+    layers = {name: layer.designed for name, layer in tiled_layers(tiled).items()}
+    return TiledNetwork(tiled, layers, model, reference)
+
+
+def cells_read(design: Design, table: IVTable) -> IVTable:
+    """The cells' I-V table; of linear ones where the design asks for these."""
+    return linear(table, design.tile.v_read) if design.ablation.linear_cells else table
+
+
+def flips(design: Design, mitigation: Mitigation) -> BinSparX:
+    """BinSparX's flips of a mitigation, chosen as the design says."""
+    return MITIGATIONS[mitigation].replace(rule=design.mapping.flips)
+
+
+def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
+    """The layers as designed, by name: no cell differs from its nominal value."""
+    tile = design.tile
+    tiles = Tiles(tile, ideal_codes(tile), flips(design, mitigation), design.mapping.unrolling)
+    return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
+
+
+def tallies(network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel) -> dict[str, Tally]:
+    """What each layer reads while the network classifies `dataset` in software.
+
+    A network that the tiles have brought down applies other bits; currents are compared on the right ones.
+    """
+    met: dict[str, Tally] = {}
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        name = packed.layer.name
+        tally = model.tally(packed.stored, applied)
+        met[name] = met[name] + tally if name in met else tally
+
+    watch(network, dataset, layers, probe)
+    return met
+
+
+def added(met: Mapping[str, Tally]) -> Tally:
+    """What all layers read."""
+    return functools.reduce(operator.add, met.values())
+
+
+def watch(
+    network: nn.Module,
+    dataset: Dataset,
+    layers: Layers,
+    probe: Callable[[PackedLayer, Applied], None],
+) -> None:
+    """Classify images in software; `probe` is called with each layer and what its word lines would carry."""
+    copied = deepcopy(network)
+
+    def look(name: str, layer: BinaryConv2d, arguments: tuple[Tensor]) -> None:
+        for plane in layer.input_planes(arguments[0]):
+            bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
+            probe(layers[name], apply_inputs(layers[name], bits))
+
+    for name, layer in binary_layers(copied).items():
+        layer.register_forward_pre_hook(functools.partial(look, name))
+    predict_logits(copied, dataset)
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, images: Dataset) -> None:
+    """Take mean and variance of every batch norm's inputs anew, on the tiles: means over batches of like size."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    device = next(network.parameters()).device
+    with _fresh(norms):
+        for batch in np.array_split(images.images, -(-len(images) // NORM_IMAGES)):
+            network(network_inputs(batch).to(device))
+    start_at(network, 0)
+
+
+@contextmanager
+def _fresh(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
+    """Inside this context batch norms take statistics, a plain mean over batches, from nothing."""
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+        norm.train()
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

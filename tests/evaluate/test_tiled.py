@@ -1,0 +1,148 @@
+"""A network on tiles is a module like any other."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.errors import BadInput
+from spicekit.evaluate.convert import convert
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.tiled import TiledConv2d, tiled_layers
+from spicekit.networks.card import Architecture
+from spicekit.networks.data import load_dataset, network_inputs
+from spicekit.networks.layers import BinaryConv2d
+from spicekit.networks.models import build
+
+DESIGN = Design(tile=TileSpec(rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2)))
+FLAWED = {"offset": 0.3, "inl": 0.2, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build(Architecture(name="vgg-small", width=0.0625)).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return network_inputs(load_dataset("digits", "test").first(12))
+
+
+@pytest.fixture(scope="module")
+def tiled(network, sram_table):
+    return convert(network, DESIGN, mitigation="both", table=sram_table)
+
+
+@torch.inference_mode()
+def logits(network, images):
+    return network(images)
+
+
+@pytest.mark.parametrize("converter", [{}, FLAWED, {"reference": "linear"}], ids=["unit", "flawed", "linear"])
+@pytest.mark.parametrize("rows_active", [16, 64])
+def test_what_was_pickled_or_copied_computes_the_same(network, images, sram_table, converter, rows_active):
+    design = DESIGN.replace(
+        tile={**DESIGN.tile.model_dump(), "rows_active": rows_active},
+        converter=converter,
+        variation={"stuck_at_0": 0.02},
+    )
+    calibration = load_dataset("digits", "train").first(16)
+    tiled = convert(network, design, mitigation="both", table=sram_table, calibration=calibration)
+    found = logits(tiled, images)
+    assert not torch.equal(found, logits(network, images))
+    assert torch.equal(logits(pickle.loads(pickle.dumps(tiled)), images), found)
+    assert torch.equal(logits(copy.deepcopy(tiled), images), found)
+
+
+def test_the_network_stays_as_it_was_and_conversions_stand_side_by_side(network, images, tiled, sram_table):
+    own = logits(network, images)
+    others = {kind: convert(network, DESIGN, mitigation=kind, table=sram_table) for kind in ("none", "both")}
+    found = {kind: logits(other, images) for kind, other in others.items()}
+    assert torch.equal(logits(network, images), own)
+    assert not any(isinstance(layer, TiledConv2d) for layer in network.modules())
+    assert torch.equal(found["both"], logits(tiled, images))
+    assert not torch.equal(found["both"], found["none"])
+
+
+def test_threads_may_share_it(tiled, images):
+    whole = logits(tiled, images)
+    loader = DataLoader(TensorDataset(images), batch_size=3)
+    with ThreadPoolExecutor(4) as threads:
+        parts = list(threads.map(lambda batch: logits(tiled, batch[0]), [*loader, *loader]))
+    assert torch.equal(torch.cat(parts), torch.cat([whole, whole]))
+
+
+def test_a_loader_with_processes_feeds_it(tiled, images):
+    whole = logits(tiled, images)
+    loader = DataLoader(TensorDataset(images), batch_size=5, num_workers=1)
+    assert torch.equal(torch.cat([logits(tiled, batch) for (batch,) in loader]), whole)
+
+
+def test_its_state_is_that_of_the_network(network, tiled, images, sram_table):
+    """So one network's weights can be written into the cells of another."""
+    assert tiled.state_dict().keys() == network.state_dict().keys()
+    torch.manual_seed(1)
+    other = build(Architecture(name="vgg-small", width=0.0625)).eval()
+    rewritten = convert(other, DESIGN, mitigation="both", table=sram_table)
+    assert not torch.equal(logits(rewritten, images), logits(tiled, images))
+    rewritten.load_state_dict(network.state_dict())
+    assert torch.equal(logits(rewritten, images), logits(tiled, images))
+
+
+def test_cells_are_written_anew_when_weights_change(tiled, images):
+    changed = copy.deepcopy(tiled)
+    before = logits(changed, images)
+    with torch.no_grad():
+        changed.conv4.weight.neg_()
+    after = logits(changed, images)
+    assert not torch.equal(after, before)
+    with torch.no_grad():
+        changed.conv4.weight.neg_()
+    assert torch.equal(logits(changed, images), before)
+
+
+def test_it_says_what_it_is(tiled):
+    assert "on 2 x 1 tiles of 64 x 64 8t-sram, 16 rows a read, BinSparX static and dynamic" in repr(
+        tiled.conv2
+    )
+    assert list(tiled_layers(tiled)) == [f"conv{k}" for k in range(2, 7)]
+    assert "TiledConv2d" in str(tiled)
+
+
+def test_it_moves_to_another_type_and_back(tiled, images):
+    found = logits(tiled, images)
+    moved = copy.deepcopy(tiled).to("cpu").double()
+    assert logits(moved, images.double()).dtype == torch.float64
+    assert torch.equal(logits(moved.float(), images), found)
+
+
+def test_a_single_layer_is_a_network(sram_table):
+    layer = BinaryConv2d(3, 5).eval()
+    tiled = convert(layer, DESIGN, table=sram_table)
+    assert isinstance(tiled, TiledConv2d)
+    assert logits(tiled, torch.randn(2, 3, 8, 8)).shape == (2, 5, 8, 8)
+
+
+def test_a_kind_of_layer_that_tiles_do_not_know_is_refused(sram_table):
+    class Own(BinaryConv2d):
+        pass
+
+    with pytest.raises(BadInput, match="layer '0' is a Own; tiles compute BinaryConv2d"):
+        convert(torch.nn.Sequential(Own(3, 5)), DESIGN, table=sram_table)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"converter": {"reference": "linear"}}, "reference = 'linear' is fitted: pass calibration images"),
+        ({"mapping": {"recalibrate": 8}}, "only 0 images are there"),
+    ],
+)
+def test_missing_calibration_images_are_asked_for(network, sram_table, changes, words):
+    with pytest.raises(BadInput, match=words):
+        convert(network, DESIGN.replace(**changes), table=sram_table)
