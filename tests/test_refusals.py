@@ -62,7 +62,7 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
     forbid(
         monkeypatch,
         "evaluate.evaluation.evaluate",
-        "evaluate.account.measure_read",
+        "evaluate.cost_model.measure_read",
         "networks.data.download_cifar10",
     )
     assert reason in refused("evaluate", "--network", "vgg-small", "--spec", "tile.toml", *options)

@@ -97,14 +97,14 @@ class TiledConv2d(BinaryConv2d):
 
     @torch.no_grad()
     def forward(self, values: Tensor) -> Tensor:
-        """Dot products (n, c_out, h_out, w_out) float32 of real inputs (n, c_in, h, w), as tiles give them."""
+        """Dot products (n, c_out, h_out, w_out), of the type of the real inputs (n, c_in, h, w), as tiles give them."""
         with _LOCK:
             first = self.images_seen
             self.images_seen += len(values)
         planes = self.input_planes(values)
         # each plane has noise of its own
         dots = [self._dots(plane, first + place * _PLANE) for place, plane in enumerate(planes)]
-        return self.combine(dots, planes)
+        return self.combine(dots, planes).to(values.dtype)
 
     def extra_repr(self) -> str:
         """What `print(network)` shows."""

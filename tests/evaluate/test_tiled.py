@@ -24,7 +24,6 @@ FLAWED = {"offset": 0.3, "inl": 0.2, "seed": 1}
 
 @pytest.fixture(scope="module")
 def network():
-    torch.manual_seed(0)
     return build(Architecture(name="vgg-small", width=0.0625)).eval()
 
 
@@ -86,8 +85,7 @@ def test_a_loader_with_processes_feeds_it(tiled, images):
 def test_its_state_is_that_of_the_network(network, tiled, images, sram_table):
     """So one network's weights can be written into the cells of another."""
     assert tiled.state_dict().keys() == network.state_dict().keys()
-    torch.manual_seed(1)
-    other = build(Architecture(name="vgg-small", width=0.0625)).eval()
+    other = build(Architecture(name="vgg-small", width=0.0625), seed=1).eval()
     rewritten = convert(other, DESIGN, mitigation="both", table=sram_table)
     assert not torch.equal(logits(rewritten, images), logits(tiled, images))
     rewritten.load_state_dict(network.state_dict())
