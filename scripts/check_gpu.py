@@ -36,8 +36,8 @@ from spicekit.engines.converter import Converter, Reference
 from spicekit.engines.fast.model import Codes, ReadModel, fit_reference, read_model
 from spicekit.engines.fast.torch_backend import Form, codes_on
 from spicekit.engines.words import layout_of, unpack
-from spicekit.evaluate.inference import Layers, map_network, on_tiles
-from spicekit.evaluate.tiled import MITIGATIONS, Mitigation
+from spicekit.evaluate.convert import MITIGATIONS, Mitigation
+from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products
 from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.checkpoints import load_network
@@ -193,8 +193,8 @@ def _differences(check: Check, form: Form, name: str, rows: int, mitigation: Mit
     differ = unexplained = compared = 0
     inputs = _layer_inputs(name)
     start = time.monotonic()
-    for layer, packed in _layers(name, rows, mitigation).items():
-        signs = binary_layers(_network(name))[layer].input_levels(inputs[layer])
+    for layer, module in tiled_layers(_tiled(name, rows, mitigation, None)).items():
+        packed, signs = module.designed, module.input_levels(inputs[layer])
         applied = apply_inputs(packed, (signs > 0).numpy().view(np.uint8))
         true = dot_products(packed, applied, codes)
         product = products_on(packed, codes_on(check.device, codes, rows=rows, form=form))
@@ -211,15 +211,13 @@ def speed(check: Check) -> Iterator[Result]:
     """Images a second and the memory that they take, of whole networks on tiles and in torch on the same device."""
     images = _repeated(load_dataset("digits", "test"), min(2 * check.batch, check.images))
     for name, rows, mitigation in check.cases:
-        network = _network(name, check.device)
-        codes = codes_on(check.device, _codes(rows), rows=rows, form=check.forms[0])
+        network, tiled = _network(name, check.device), _tiled(name, rows, mitigation, check)
         check.peak()
         start = time.monotonic()
-        run = functools.partial(predict_logits, network, images, batch=check.batch)
-        with on_tiles(network, _layers(name, rows, mitigation), codes):
-            first, *tiles = (_seconds(check, run) for _ in range(4))
+        run = functools.partial(predict_logits, dataset=images, batch=check.batch)
+        first, *tiles = (_seconds(check, functools.partial(run, tiled)) for _ in range(4))
         memory = check.peak()
-        _, software = (_seconds(check, run) for _ in range(2))
+        _, software = (_seconds(check, functools.partial(run, network)) for _ in range(2))
         yield {
             "form": check.forms[0],
             "network": name,
@@ -239,17 +237,15 @@ def many(check: Check) -> Iterator[Result]:
     images = _repeated(load_dataset("digits", "test"), check.images)
     ends = time.monotonic() + check.left / 2
     for name in check.networks:
-        network = _network(name, check.device)
-        codes = codes_on(check.device, _codes(64), rows=64, form=check.forms[0])
+        tiled = _tiled(name, 64, "both", check)
         right = done = 0
         check.peak()
         start = time.monotonic()
-        with on_tiles(network, _layers(name, 64, "both"), codes):
-            while done < len(images) and time.monotonic() < ends:
-                last = min(done + 4 * check.batch, len(images))
-                logits = predict_logits(network, _part(images, done, last), batch=check.batch)
-                right += int((logits.argmax(1).numpy() == images.labels[done:last]).sum())
-                done = last
+        while done < len(images) and time.monotonic() < ends:
+            last = min(done + 4 * check.batch, len(images))
+            logits = predict_logits(tiled, _part(images, done, last), batch=check.batch)
+            right += int((logits.argmax(1).numpy() == images.labels[done:last]).sum())
+            done = last
         seconds = time.monotonic() - start
         yield {
             "network": name,
@@ -273,15 +269,12 @@ def cores(check: Check) -> Iterator[Result]:
     """
     images = _repeated(load_dataset("digits", "test"), min(CORE_BATCH, check.images))
     for name, rows, mitigation in check.cases:
-        network, layers = _network(name), _layers(name, rows, mitigation)
-        with on_tiles(network, layers, _codes(rows)):
-            predict_logits(network, images.first(1))  # compiles
-            start = time.monotonic()
-            true = predict_logits(network, images)
-            seconds = time.monotonic() - start
-        there = _network(name, check.device)
-        with on_tiles(there, layers, codes_on(check.device, _codes(rows), rows=rows, form=check.forms[0])):
-            ours = predict_logits(there, images)
+        here = _tiled(name, rows, mitigation, None)
+        predict_logits(here, images.first(1))  # compiles
+        start = time.monotonic()
+        true = predict_logits(here, images)
+        seconds = time.monotonic() - start
+        ours = predict_logits(_tiled(name, rows, mitigation, check), images)
         yield {
             "network": name,
             "rows": rows,
@@ -371,9 +364,13 @@ def _network(name: str, device: torch.device = PROCESSOR) -> Network:
     return load_network(name).to(device)
 
 
-@functools.cache
-def _layers(name: str, rows: int, mitigation: Mitigation) -> Layers:
-    return map_network(_network(name), _spec(rows), binsparx=MITIGATIONS[mitigation])
+def _tiled(name: str, rows: int, mitigation: Mitigation, check: Check | None) -> torch.nn.Module:
+    """The network on tiles, on a check's device in its form, or in the compiled engine."""
+    codes = _codes(rows)
+    if check is not None:
+        codes = codes_on(check.device, codes, rows=rows, form=check.forms[0])
+    tiled = on_tiles(_network(name), Tiles(_spec(rows), codes, MITIGATIONS[mitigation]))
+    return tiled.to(check.device if check is not None else PROCESSOR)
 
 
 @functools.cache
