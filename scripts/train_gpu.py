@@ -8,7 +8,7 @@ these logits (Hinton et al., "Distilling the knowledge in a neural network", arX
 images are held out: recipes are compared on them, never on the test set.
 
 Each run leaves `NAME.safetensors` with its card, `NAME.latent.safetensors` (latent weights in float16, to go on from)
-and `NAME.json` (recipe, learning curve, held-out and test accuracy).
+and `NAME.json` (recipe, learning curve, held-out and test accuracy); `recipes.md` and `curves.png` hold them together.
 """
 
 import argparse
@@ -362,6 +362,39 @@ def train_student(name: str, images: Images, held_out: Dataset, arguments: argpa
     print(f"{name}: held out {outcome[kept]:.4f} ({kept}), test {card.accuracy:.4f}", flush=True)
 
 
+def summarise(out: Path) -> None:
+    """`recipes.md`, a line for each run, and `curves.png`, how they learned."""
+    from matplotlib.figure import Figure
+
+    runs = {
+        name: json.loads(path.read_text()) for name in RECIPES if (path := out / f"{name}.json").is_file()
+    }
+    lines = [
+        "| run | bits | width | epochs | hours | distilled | centred | averaged | held out | test |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, run in runs.items():
+        recipe = run["recipe"]
+        marks = [recipe["distil"] > 0, recipe["centre"], recipe["kept"] == "average"]
+        lines.append(
+            f"| {name} | {recipe['bits']} | {recipe['width']:g} | {recipe['epochs']} | {recipe['hours']:.2f} | "
+            f"{' | '.join('yes' if mark else 'no' for mark in marks)} | "
+            f"{recipe['held_out_accuracy']:.2%} | {run['accuracy']:.2%} |"
+        )
+        axes.plot(
+            [point["epoch"] for point in run["curve"]],
+            [100 * point["held_out_accuracy"] for point in run["curve"]],
+            label=name,
+        )
+    axes.set(xlabel="epoch", ylabel="held-out training images\nclassified rightly / %")
+    axes.grid(alpha=0.3)
+    axes.legend(ncols=2)
+    (out / "recipes.md").write_text("\n".join(lines) + "\n")
+    figure.savefig(out / "curves.png", dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -406,6 +439,7 @@ def main() -> None:
         for name in RECIPES
     ]
     failed = [name for name, student in zip(RECIPES, students, strict=True) if student.wait()]
+    summarise(arguments.out)
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 

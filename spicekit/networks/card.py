@@ -54,9 +54,9 @@ def card_text(card: Card, *, sha256: str) -> str:
     rows: dict[str, object] = {
         "network": f"{kind.name}, width {kind.width:g}, {kind.bits}-bit",
         "inputs and outputs": f"{kind.channels} x 32 x 32 pixels, {kind.classes} classes",
-        "data": f"{card.data}: {card.train_images:,} images to train, {card.test_images:,} held out",
+        "data": f"{card.data}: {card.train_images:,} images to train, {card.test_images:,} to test",
         "source of the data": card.source,
-        "accuracy (held-out images)": f"{card.accuracy:.2%}",
+        "accuracy (test images)": f"{card.accuracy:.2%}",
         **{f"recipe: {key}": value for key, value in card.recipe.items()},
         **card.made_by,
         "train split SHA-256": card.train_sha256,
