@@ -255,6 +255,50 @@ def diff(first: DeckFile, second: DeckFile) -> None:
     raise typer.Exit(1 if differences else 0)
 
 
+@netlist.command()
+def verify(
+    deck: DeckFile,
+    spec: Spec,
+    weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
+    inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
+    vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
+    expect: Annotated[
+        str, typer.Option(help="Engine whose currents the deck is to expect: exact, fast.")
+    ] = "exact",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="A, largest that the deck may allow; default: 1e-4 of the largest."),
+    ] = None,
+    osdi: Compiled = None,
+) -> None:
+    """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
+    from spicekit.circuits.header import read_header
+    from spicekit.circuits.render import one_vector
+    from spicekit.decks.source import read_deck
+    from spicekit.decks.verify import verify as compare
+    from spicekit.engines.deck_expectation import expected_currents
+    from spicekit.evaluate.design import read_design
+    from spicekit.files import read_array
+
+    source, tile_spec = read_deck(deck), read_design(spec).tile
+    stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
+    checks_itself = "expected" in read_header(source.comments).facts
+    differences = compare(
+        source,
+        tile_spec,
+        stored,
+        bits,
+        expected=expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
+        if checks_itself
+        else None,
+        compiled=[path.resolve() for path in osdi or []],
+    )
+    print_differences(differences, first="not in the deck", second="not meant")
+    if not differences:
+        print(f"{deck}: is the {tile_spec.rows} x {tile_spec.columns} tile that the spec and the bits mean")
+    raise typer.Exit(1 if differences else 0)
+
+
 def print_differences(differences: Sequence["Difference"], first: str, second: str) -> None:
     """The first differences, a line each, and how many there are."""
     shown = 40

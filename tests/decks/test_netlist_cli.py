@@ -48,6 +48,9 @@ def test_a_tile_is_rendered_checked_run_and_shown(folder: Path) -> None:
     assert "PASS: 2 columns" in netlist("run", "deck.cir", "-o", "out")
     assert (folder / "out" / "currents.txt").is_file()
     assert "4 x 2 8t-sram" in netlist("show", "deck.cir")
+    whole = ["verify", "deck.cir", *TILE[1:]]
+    assert "0 differences" in netlist(*whole, "--vector", "1")
+    assert "vwl_0: dc 0.7  ->  dc 0" in netlist(*whole, "--vector", "0", status=1)
 
 
 def test_export_refuses_an_unknown_detail_before_the_network_runs(folder: Path, monkeypatch) -> None:

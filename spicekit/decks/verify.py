@@ -1,0 +1,132 @@
+"""Whether a tile deck is the circuit that a spec and bits mean: layout against schematic, in spirit.
+
+A deck that passes its own check proves little: its tolerance, its commands and its header are text that anybody can
+edit, and much of a circuit shows in no current. So the deck is held, device by device and command by command, against
+one that is rendered anew, and its header against what it speaks of.
+"""
+
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spicekit.circuits.header import Header, header_lines, read_header
+from spicekit.circuits.render import Bits, Expected, Transient, check_detail, tile_deck
+from spicekit.circuits.spec import TileSpec
+from spicekit.decks.diff import Difference, compare, compare_commands, facts
+from spicekit.decks.expansion import expand
+from spicekit.decks.source import Deck, parse_deck
+from spicekit.decks.vetting import vet
+from spicekit.errors import BadInput
+
+
+def verify(
+    deck: Deck,
+    spec: TileSpec,
+    weights: Bits,
+    inputs: Bits,
+    *,
+    expected: Expected | None = None,
+    compiled: Collection[Path] = (),
+) -> tuple[Difference, ...]:
+    """Differences of a tile deck (first) from what a spec and bits mean (second); none for a good deck.
+
+    Detail and length of a transient are taken from the deck's header, everything else from the arguments.
+
+    Parameters
+    ----------
+    deck : Deck
+    spec : TileSpec
+    weights : (r, c) uint8 array
+    inputs : (r,) uint8 array
+        Of the one read that the deck stands for.
+    expected : Expected, optional
+        What its currents are to be, A, and the largest tolerance to accept. Needed if the deck checks itself.
+    compiled : collection of Path
+        Models in compiled Verilog-A that it may load.
+
+    Raises
+    ------
+    BadInput
+        If the deck has no header of a tile, or checks itself and `expected` was not given.
+    MissingTool, SpiceFailed
+        If ngspice is not there, or takes too long.
+    """
+    header = read_header(deck.comments)
+    if header.facts.get("kind") != "tile":
+        raise BadInput(
+            f"verify: the deck's header calls it a {header.facts.get('kind')!r}; pass a deck of a tile."
+        )
+    claimed = _claim(header.facts.get("expected"))
+    if claimed and expected is None:
+        raise BadInput("verify: the deck checks its own currents; pass what they are to be, as `expected`.")
+    meant = tile_deck(
+        spec,
+        weights,
+        inputs,
+        detail=check_detail(str(header.facts.get("detail"))),
+        expected=claimed,
+        transient=_transient(header.facts.get("transient")),
+    )
+    reference = parse_deck(meant)
+    found = [*_header_differences(header, read_header(reference.comments))]
+    if claimed and expected:
+        found += _claim_differences(claimed, expected)
+    if deck.findings or deck.text() != reference.text():
+        found += _circuit_differences(deck, reference, compiled)
+    return tuple(found)
+
+
+def _claim(table: Any) -> Expected | None:
+    """Currents that a header says the deck expects."""
+    try:
+        return Expected(np.array(table["current"], float), float(table["tolerance"])) if table else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"verify: the header's expected currents cannot be read ({error}).") from error
+
+
+def _transient(table: Any) -> Transient | None:
+    try:
+        return Transient(**table) if table else None
+    except TypeError as error:
+        raise BadInput(f"verify: the header's transient cannot be read ({error}).") from error
+
+
+def _header_differences(header: Header, meant: Header) -> Iterator[Difference]:
+    """What the header says against what it speaks of: spec, bits, cards, templates."""
+    a, b = (_flat("header", tomllib.loads("\n".join(header_lines(h.facts, h.spec)))) for h in (header, meant))
+    for name in sorted(a.keys() | b.keys()):
+        if a.get(name) != b.get(name):
+            yield Difference(name, str(a.get(name, "")), str(b.get(name, "")))
+
+
+def _flat(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        found |= _flat(f"{path} {name}", value) if isinstance(value, Mapping) else {f"{path} {name}": value}
+    return found
+
+
+def _claim_differences(claimed: Expected, expected: Expected) -> Iterator[Difference]:
+    """Currents and tolerance that the deck holds itself to."""
+    if not 0 <= claimed.tolerance <= expected.tolerance * (1 + 1e-9):
+        yield Difference(
+            "expected tolerance", f"{claimed.tolerance:g} A", f"at most {expected.tolerance:g} A"
+        )
+    # A hundredth of the tolerance: an engine solves to far less, on any machine.
+    off = ~(np.abs(claimed.current - expected.current) <= 0.01 * expected.tolerance)
+    for column in np.flatnonzero(off):
+        first, second = (f"{which.current[column]:.9g} A" for which in (claimed, expected))
+        yield Difference(f"expected current of column {column}", first, second)
+
+
+def _circuit_differences(deck: Deck, reference: Deck, compiled: Collection[Path]) -> Iterator[Difference]:
+    """Devices, models, dot lines and commands; what ngspice refuses or ignores first."""
+    circuit = expand(deck, compiled=compiled)
+    for found in (*deck.findings, *vet(deck, compiled=compiled), *circuit.findings):
+        if found.severity != "warning":
+            yield Difference(f"line {found.line}", found.message, "")
+    yield from compare(facts(deck, circuit), facts(reference, expand(reference, compiled=compiled)))
+    yield from compare_commands(deck.commands, reference.commands)

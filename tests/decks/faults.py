@@ -1,0 +1,135 @@
+"""Faults planted by hand in a full tile deck that checks itself, each a text and what takes its place.
+
+`table()` prints which of them the check, a run and the verification find:
+`python tests/decks/faults.py`.
+"""
+
+import re
+
+import numpy as np
+
+from spicekit.circuits.render import tile_deck
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.check import check
+from spicekit.decks.run import run_deck
+from spicekit.decks.source import parse_deck
+from spicekit.decks.verify import verify
+from spicekit.engines.deck_expectation import expected_currents
+from spicekit.errors import SpicekitError
+
+SPEC = TileSpec(rows=8, columns=4, rows_active=8, wires=Wires(r_bl=3.2, r_sl=3.2))
+WEIGHTS = np.random.default_rng(7).integers(0, 2, (8, 4), dtype=np.uint8)
+INPUTS = np.array([1, 0, 1, 1, 0, 1, 0, 1], np.uint8)
+ON, OFF = int(np.argmax(WEIGHTS[0])), int(np.argmin(WEIGHTS[0]))  # columns of row 0, which is asserted
+IDLE = int(np.argmax(WEIGHTS[1]))  # of row 1, which is not
+
+
+def good() -> str:
+    """The deck without a fault."""
+    expected = expected_currents(SPEC, WEIGHTS, INPUTS)
+    return tile_deck(SPEC, WEIGHTS, INPUTS, detail="full", expected=expected)
+
+
+def cell(row: int, column: int) -> str:
+    """The line of a cell, as a pattern with groups: name, bit line, word line, source line, the rest."""
+    return rf"(Xc_{row}_{column}) (\S+) (\S+) (\S+) (.*)"
+
+
+# Pattern, and what takes the place of its first match.
+FAULTS: dict[str, tuple[str, str]] = {
+    "bit and source line of a cell swapped": (cell(0, ON), r"\1 \4 \3 \2 \5"),
+    "bit and source line of an idle cell swapped": (cell(1, IDLE), r"\1 \4 \3 \2 \5"),
+    "word lines of two rows swapped": (
+        r"Vwl_0 wl_0 ((?s:.*?))\nVwl_1 wl_1 (.*)",
+        r"Vwl_0 wl_1 \1\nVwl_1 wl_0 \2",
+    ),
+    "weight flipped": (cell(0, ON)[:-4] + r"(.*)cell_1", r"\1 \2 \3 \4 \5cell_0"),
+    "idle weight flipped": (cell(1, IDLE)[:-4] + r"(.*)cell_1", r"\1 \2 \3 \4 \5cell_0"),
+    "input flipped": (r"(Vwl_0 wl_0 0 dc) 0\.7", r"\1 0"),
+    "cell missing": (cell(0, ON) + r"\n", ""),
+    "idle cell missing": (cell(1, IDLE) + r"\n", ""),
+    "cell twice": (cell(0, ON), r"\1 \2 \3 \4 \5\nXextra \2 \3 \4 \5"),
+    "cell four times by its multiplier": (cell(0, ON), r"\1 \2 \3 \4 \5 m=4"),
+    "bulk of the read port at its source": (r"(Maccess rbl rwl mid) 0", r"\1 mid"),
+    "bulk of a pull-up at ground": (r"(Mup q qb vdd) vdd", r"\1 0"),
+    "drain and source of the storage transistor swapped": (r"Mstorage mid q rsl", "Mstorage rsl q mid"),
+    "read transistor of one fin": (r"(Maccess .* m=)2", r"\g<1>1"),
+    "pull-down weaker": (r"(Mdown .* m=)2", r"\g<1>1"),
+    "pull-up missing": (r"Mupb .*\n", ""),
+    "stored bit inverted by its start": (r"(Mdown .*) off", r"\1"),
+    "segment doubled": (r"Rbl_3_1 (\S+ \S+) 3\.2", r"Rbl_3_1 \1 6.4"),
+    "segment twice in parallel": (r"Rbl_3_1 (\S+ \S+) 3\.2", r"Rbl_3_1 \1 3.2\nRdouble \1 3.2"),
+    "segment missing": (r"Rsl_3_1 .*\n", ""),
+    "segment shorted": (r"Rsl_3_1 (\S+ \S+) 3\.2", r"Rsl_3_1 \1 1e-6"),
+    "driver at the wrong end": (r"(Rdrv_1 vread) b_0_1", r"\1 b_7_1"),
+    "sense at the wrong end": (r"(Rsink_1 out_1) s_7_1", r"\1 s_0_1"),
+    "sink resistance": (r"(Rsink_2 .*) 100\.0", r"\1 120"),
+    "two columns swapped": (
+        r"Vsense_1 out_1 ((?s:.*?))\nVsense_2 out_2",
+        r"Vsense_1 out_2 \1\nVsense_2 out_1",
+    ),
+    "sense source the other way": (r"Vsense_1 out_1 0", "Vsense_1 0 out_1"),
+    "bridge between bit lines": (r"\nVread", r"\nRbridge b_2_1 b_2_2 50\nVread"),
+    "leak to ground": (r"\nVread", r"\nRleak b_2_1 0 1e6\nVread"),
+    "capacitor added": (r"\nVread", r"\nCpad b_2_1 0 1e-15\nVread"),
+    "supply fed twice": (r"(Vdd_1 vdd_1 0 dc 0\.7)", r"\1\nVfeed feed 0 dc 0.7\nRfeed feed vdd_1 1e-3"),
+    "supply of another column": (cell(0, ON)[:-4] + r"(.* )vdd_\d", rf"\1 \2 \3 \4 \5vdd_{OFF}"),
+    "read voltage": (r"(Vread vread 0 dc) 0\.35", r"\1 0.36"),
+    "write word line asserted": (r"(Vwwl_0 wwl_0 0 dc) 0", r"\1 0.7"),
+    "bit line not precharged": (r"(Vwbl_1 wbl_1 0 dc) 0\.7", r"\1 0"),
+    "temperature": (r"\.temp 25\.0", ".temp 85"),
+    "tolerances of the simulator": (r"reltol=1e-6", "reltol=1e-2"),
+    "parameter of a card": (r"(\.model nmos_sram_tt(?s:.*?)vth0=)(\S+)", r"\g<1>0.3"),
+    "another card under the right name": (
+        r"(\.model nmos_sram_tt nmos)(?s:.*?)\n\n",
+        r"\1 level=1 vto=0.2 kp=1e-4\n\n",
+    ),
+    "initial voltage": (r"\nVread", r"\n.nodeset v(xc_0_0.q)=0.35\nVread"),
+    "currents of another column printed": (r"print i\(vsense_1\)", "print i(vsense_2)"),
+    "altered in the control section": (r"\nop\n", r"\nalter Rbl_0_0 = 10\nop\n"),
+    "altered after the fact": (r"\nlet failures = 0\n", r"\nalter Vread dc = 0.3\nlet failures = 0\n"),
+    "tolerance of an ampere": (r"(?s)^(.*)\Z", r"\1"),  # made below: it stands in many places
+    "expected current edited in the header": (r'("current" = \[)\S+?,', r"\g<1>1e-5,"),
+    "expected current edited in the commands": (r"(abs\(i\(vsense_0\) - )\S+(\) >)", r"\1(i(vsense_0))\2"),
+    "verdict without a test": (r"(?s)let failures = 0\n.*?\necho \"PASS", 'echo "PASS'),
+    "hash of the weights edited": (r'(weights_sha256" = ")....', r"\1beef"),
+    "hash of a card edited": (r'(models_sha256\](?s:.*?)" = ")....', r"\1beef"),
+    "spec in the header edited": (r'("r_sink" = )100\.0', r"\g<1>50.0"),
+}
+
+
+def plant(fault: str, deck: str) -> str:
+    """The deck with a fault."""
+    if fault == "tolerance of an ampere":
+        tolerance = expected_currents(SPEC, WEIGHTS, INPUTS).tolerance
+        return deck.replace(str(tolerance), "1.0").replace(f"{tolerance:.15g}", "1.0")
+    pattern, replacement = FAULTS[fault]
+    planted, count = re.subn(pattern, replacement, deck, count=1)
+    assert count == 1, fault
+    assert planted != deck, fault
+    return planted
+
+
+def outcomes(fault: str) -> tuple[bool, bool, bool]:
+    """Whether the check, a run and the verification find a fault."""
+    deck = parse_deck(plant(fault, good()))
+    try:
+        ran = run_deck(deck).status != 0
+    except SpicekitError:
+        ran = True
+    expected = expected_currents(SPEC, WEIGHTS, INPUTS)
+    return bool(check(deck)), ran, bool(verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected))
+
+
+def table() -> str:
+    """Lines of a table, one for each fault, and the sums."""
+    marks, lines = {True: "found", False: "-"}, []
+    found = {fault: outcomes(fault) for fault in FAULTS}
+    for fault, results in found.items():
+        lines.append(f"{fault:52} {'  '.join(f'{marks[result]:6}' for result in results)}")
+    sums = [sum(result[k] for result in found.values()) for k in range(3)]
+    return "\n".join([f"{'fault':52} check   run     verify", *lines, f"{len(found)} faults: {sums}"])
+
+
+if __name__ == "__main__":
+    print(table())

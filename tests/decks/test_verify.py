@@ -1,0 +1,106 @@
+"""The verification finds every planted fault, and nothing in a good deck."""
+
+import itertools
+
+import numpy as np
+import pytest
+from faults import FAULTS, INPUTS, SPEC, WEIGHTS, good, plant
+
+from spicekit.circuits.render import Detail, Expected, Transient, cell_deck, tile_deck
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.source import parse_deck
+from spicekit.decks.verify import verify
+from spicekit.engines.deck_expectation import expected_currents
+from spicekit.errors import BadInput
+
+
+@pytest.fixture(scope="module")
+def expected() -> Expected:
+    return expected_currents(SPEC, WEIGHTS, INPUTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, expected: Expected) -> None:
+    assert verify(parse_deck(plant(fault, good())), SPEC, WEIGHTS, INPUTS, expected=expected)
+
+
+def test_the_good_deck_is_good(expected: Expected) -> None:
+    assert verify(parse_deck(good()), SPEC, WEIGHTS, INPUTS, expected=expected) == ()
+
+
+def respelled(text: str) -> str:
+    """The same deck: elements reversed, in capitals, with other numbers and line ends."""
+    lines = text.split("\n")
+    start = next(
+        n for n, line in enumerate(lines) if line.lower().startswith("vread") or line.startswith("Vwl wl")
+    )
+    end = lines.index(".control")
+    elements = [line.upper() for line in reversed(lines[start:end]) if line and not line.startswith("*")]
+    other = (
+        "\r\n".join([*elements, ""])
+        .replace(" 3.2\r\n", "\r\n+ 3200M ; the same\r\n")
+        .replace(" 100.0\r\n", " 0.1K\r\n")
+    )
+    return "\n".join([*lines[:start], other, *lines[end:]])
+
+
+@pytest.mark.parametrize(
+    ("cell", "drive", "detail"),
+    [
+        ("8t-sram", "wordline", "read-port"),
+        ("8t-sram", "wordline", "full"),
+        ("1t1r", "wordline", "full"),
+        ("1t1r", "bitline", "read-port"),
+    ],
+)
+@pytest.mark.parametrize("end", ["far", "near"])
+@pytest.mark.parametrize(("size", "ohm"), [((1, 1), 3.2), ((5, 3), 0.0), ((4, 6), 3.2)])
+@pytest.mark.parametrize("transient", [None, Transient(stop=1e-9, row_cells=8)])
+def test_good_decks_have_no_differences(
+    cell: str,
+    drive: str,
+    detail: Detail,
+    end: str,
+    size: tuple[int, int],
+    ohm: float,
+    transient: Transient | None,
+) -> None:
+    rows, columns = size
+    wires = Wires(r_bl=ohm, r_sl=ohm, r_row=ohm, r_col=ohm)
+    spec = TileSpec(
+        rows=rows, columns=columns, rows_active=rows, cell=cell, drive=drive, sense_end=end, wires=wires
+    )
+    rng = np.random.default_rng(rows)
+    weights, inputs = rng.integers(0, 2, size, dtype=np.uint8), rng.integers(0, 2, rows, dtype=np.uint8)
+    text = tile_deck(spec, weights, inputs, detail=detail, transient=transient)
+    for written in (text, respelled(text)):
+        assert verify(parse_deck(written), spec, weights, inputs) == ()
+
+
+def test_every_cell_and_input_counts() -> None:
+    deck = parse_deck(tile_deck(SPEC, WEIGHTS, INPUTS))
+    for row, column in itertools.product((0, 1, 7), (0, 3)):
+        weights = WEIGHTS.copy()
+        weights[row, column] ^= 1
+        where = {difference.where for difference in verify(deck, SPEC, weights, INPUTS)}
+        assert "header deck weights_sha256" in where
+        assert any(f"xc_{row}_{column}." in name for name in where)
+    inputs = INPUTS.copy()
+    inputs[4] ^= 1
+    assert [d.where for d in verify(deck, SPEC, WEIGHTS, inputs)] == ["header deck inputs_sha256", "vwl_4"]
+
+
+def test_another_spec_is_told() -> None:
+    deck = parse_deck(tile_deck(SPEC, WEIGHTS, INPUTS))
+    where = {difference.where for difference in verify(deck, SPEC.replace(v_read=0.3), WEIGHTS, INPUTS)}
+    assert where == {"header deck spec_sha256", "header tile v_read", "vread"}
+
+
+def test_a_deck_that_checks_itself_needs_its_currents() -> None:
+    with pytest.raises(BadInput, match="checks its own currents"):
+        verify(parse_deck(good()), SPEC, WEIGHTS, INPUTS)
+
+
+def test_a_deck_without_a_tile_is_refused() -> None:
+    with pytest.raises(BadInput, match="'cell'"):
+        verify(parse_deck(cell_deck(SPEC, weight=1)), SPEC, WEIGHTS, INPUTS)
