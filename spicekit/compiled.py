@@ -30,21 +30,23 @@ class CodeFolder:
     """Why it is a fresh folder, deleted when the process ends; None if it is the lasting one."""
 
 
-def compiled(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: `numba.njit` with these options, its machine code kept in `code_folder`."""
-    import numba
 
-    if function is None:
-        return functools.partial(compiled, **options)
-    dispatcher = numba.njit(**options)(function)
-    with _CONFIGURED:
-        given = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(code_folder().path)
-        try:
-            dispatcher.enable_caching()
-        finally:
-            numba.config.CACHE_DIR = given
-    return dispatcher
+    def decorate(function: Callable[..., Any]) -> Any:
+        import numba
+
+        dispatcher = numba.njit(**options)(function)
+        with _CONFIGURED:
+            given = numba.config.CACHE_DIR
+            numba.config.CACHE_DIR = str(code_folder().path)  # read by the next line alone
+            try:
+                dispatcher.enable_caching()
+            finally:
+                numba.config.CACHE_DIR = given
+        return dispatcher
+
+    return decorate
 
 
 _CONFIGURED = threading.Lock()
@@ -59,9 +61,15 @@ def code_folder() -> CodeFolder:
     path = _lasting()
     if (fault := refusal(path)) is None:
         return CodeFolder(path)
+    return CodeFolder(fresh_folder(), fault)
+
+
+@functools.cache
+def fresh_folder() -> Path:
+    """A folder that nobody else may enter, deleted when this process ends."""
     fresh = Path(tempfile.mkdtemp(prefix="spicekit-"))  # 0700, by its documentation
     atexit.register(_remove, fresh, os.getpid())
-    return CodeFolder(fresh, fault)
+    return fresh
 
 
 def _lasting() -> Path:

@@ -80,10 +80,8 @@ def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError, 
             text = unknown_key(key, _names(model))
         elif fault["type"] == "missing":
             text = f"key '{key}' is missing"
-        elif fault["type"] == "value_error" and isinstance(
-            fault["input"], dict
-        ):  # fields that do not go together: the message names them
-            text = f"{key}: {message}" if key else message
+        elif not key or len(repr(fault["input"])) > _SHOWN:  # the whole record: the message names its fields
+            text = f"'{key}': {message}" if key else message
         else:
             text = f"'{key}' = {fault['input']!r}: {message}"
         line = _line(source, fault["loc"])
@@ -128,5 +126,6 @@ def _line(source: str, loc: tuple[int | str, ...]) -> int | None:
     return at_hand[places[0]] if places and places[0] < len(at_hand) else None
 
 
+_SHOWN = 100  # characters of a value that is wrong
 _SOURCE = re.compile(r"(.*?)(?: \[(.*)\])?", re.DOTALL)
 _HEAD = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")

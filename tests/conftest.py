@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.table import IVTable
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither read nor write the user's tables and caches."""
+    """Neither read nor write the user's tables and caches, but for compiled code."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ENVIRONMENT, str(code_folder().path))  # or every process that tests start would compile
         patch.setenv("SPICEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("SPICEKIT_TABLES", str(tmp_path_factory.mktemp("tables")))
         yield

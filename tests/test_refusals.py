@@ -161,7 +161,7 @@ def test_local_workers_take_no_options(folder):
     (folder / "study.toml").write_text("[base]\n" + WIRES.replace("wires", "base.wires"))
     (folder / "cluster.toml").write_text('kind = "local"\n[options]\nbogus = 1\n')
     reason = refused("sweep", "study.toml", "--out", "results", "--cluster", "cluster.toml")
-    assert "cluster.toml: 'options' = {'bogus': 1}: kind 'local' takes no options" in reason
+    assert "cluster.toml: line 2: 'options' = {'bogus': 1}: kind 'local' takes no options" in reason
 
 
 @pytest.mark.parametrize("verb", [("list",), ("verify",), ("show", "8t"), ("plot", "8t")])

@@ -16,6 +16,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from spicekit.compiled import fresh_folder
 from spicekit.errors import BadInput
 from spicekit.files import write_atomically
 
@@ -23,9 +24,24 @@ Arrays = dict[str, NDArray[np.float64]]
 
 
 def cache_folder() -> Path:
-    """Folder of cached surrogates; `SPICEKIT_CACHE` overrides it."""
-    given = os.environ.get("SPICEKIT_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("spicekit"))
+    """Folder of cached surrogates; `SPICEKIT_CACHE` overrides it.
+
+    Without it and without a home that can be written, a fresh one for this process alone.
+    """
+    if given := os.environ.get("SPICEKIT_CACHE"):
+        return Path(given)
+    usual = Path(platformdirs.user_cache_dir("spicekit"))
+    return usual if _writable(usual) else fresh_folder()
+
+
+@functools.cache
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def cached(key: str, build: Callable[[], Arrays]) -> Arrays:

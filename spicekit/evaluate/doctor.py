@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from spicekit.circuits.spec import CellName, TileSpec, Wires
+from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
 from spicekit.errors import SpicekitError
 from spicekit.spice.batch import run_batch
@@ -24,13 +25,14 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Findings on ngspice, PySpice, torch, a GPU, and the default tables."""
+    """Findings on ngspice, PySpice, torch, a GPU, the folder of compiled code, and the default tables."""
     simulation = _simulation()
     return [
         _ngspice(),
         simulation,
         *(_models() if simulation.cure is None else ()),
         *_torch(),
+        _compiled(),
         *(_table(cell) for cell in get_args(CellName)),
     ]
 
@@ -100,6 +102,17 @@ def _torch() -> Iterator[Finding]:
         torch.cuda.get_device_name() if torch.cuda.is_available() else "none; training runs on the processor"
     )
     yield Finding(f"GPU: {gpu}", required=False)
+
+
+def _compiled() -> Finding:
+    folder = code_folder()
+    if folder.fault is None:
+        return Finding(f"compiled code: kept in {folder.path}")
+    return Finding(
+        f"compiled code: not kept, so every run compiles anew, some minutes: {folder.fault}",
+        f"set {ENVIRONMENT} to a folder of your own with access for nobody else (chmod 700)",
+        required=False,
+    )
 
 
 def _table(cell: CellName) -> Finding:

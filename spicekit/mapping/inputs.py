@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spicekit.compiled import compiled
 from spicekit.engines.fast.lanes import INT8, INT64, Lanes
 
 IMAGES = 64
@@ -24,7 +25,7 @@ IMAGES = 64
 
 _READS = 8  # that fill a line of a cache
 
-_parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 
 def side_by_side(bits: NDArray[np.uint8], padding: int) -> NDArray[np.uint8]:

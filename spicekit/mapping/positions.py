@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.compiled import compiled
 from spicekit.engines.words import Layout
 
 Array = NDArray[np.float64]
@@ -85,7 +86,7 @@ def byte_scores(weights: NDArray[np.float32], layout: Layout) -> NDArray[np.floa
     return scores
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def invert_by_score(  # type: ignore[no-untyped-def]
     words, asserted, mask, used, scores
 ):

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.compiled import compiled
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 
@@ -121,10 +122,8 @@ def residual_limit(table: IVTable) -> float:
     return TOLERANCE * float(abs(table.current[1, 1]).max())
 
 
-_kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-_parallel_kernel: Any = numba.njit(
-    parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
-)
+_kernel: Any = compiled(error_model="numpy", fastmath={"contract", "nsz"})
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 @_kernel

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.compiled import compiled
 from spicekit.engines.exact.ladder import Solution, spline_at
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
@@ -165,11 +166,9 @@ def _lines(spec: TileSpec) -> tuple[tuple[float, float], tuple[float, float]]:
     return (wires.r_driver, wires.segment("r_row")), (wires.r_sink, wires.segment("r_col"))
 
 
-_kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-_sum_kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
-_parallel_kernel: Any = numba.njit(
-    parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
-)
+_kernel: Any = compiled(error_model="numpy", fastmath={"contract", "nsz"})
+_sum_kernel: Any = compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 @_parallel_kernel

@@ -27,6 +27,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.compiled import compiled
 from spicekit.engines.cell_currents import bias_of
 from spicekit.engines.exact.ladder import linearise, residual_limit
 from spicekit.errors import BadInput
@@ -150,10 +151,8 @@ def _curvature(table: IVTable, v_read: float) -> Array:
     return largest
 
 
-_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
-_parallel_kernel: Any = numba.njit(
-    parallel=True, cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"}
-)
+_kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
 
 
 @_parallel_kernel

@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spicekit.compiled import compiled
 from spicekit.engines.fast.kernels import zeros_in_lines
 from spicekit.engines.fast.lanes import INT16, INT32, INT64, Lanes
 
@@ -35,8 +36,8 @@ _LINE = 16  # reads that fill a line of a cache
 _LANES = 32  # of whole numbers at a time
 _PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
 
-_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
-_parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_kernel: Any = compiled(error_model="numpy", nogil=True)
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 
 def sum_factored_codes(

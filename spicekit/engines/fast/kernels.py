@@ -21,6 +21,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from spicekit.compiled import compiled
+
 UNIT = 256
 """Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""
 LEAK_UNIT = 16384
@@ -30,8 +32,8 @@ HEADROOM = 16
 CODE_ENTRIES = 1 << 16
 """Entries of a table over currents in fixed point."""
 
-_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
-_parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_kernel: Any = compiled(error_model="numpy", nogil=True)
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 _LINES = 128  # of a cache, that numbers are taken from column by column
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache

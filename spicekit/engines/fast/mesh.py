@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.compiled import compiled
 from spicekit.engines.cache import Arrays, cached
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.mesh import cell_currents, linear_response, linearise, mesh_of, solve
@@ -172,9 +173,7 @@ def _sample_weights(spec: TileSpec, *, clustered: bool, rng: np.random.Generator
     return (rng.random((spec.rows, spec.columns)) < rng.random()).astype(np.uint8)
 
 
-_parallel_kernel: Any = numba.njit(
-    parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
-)
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 @_parallel_kernel

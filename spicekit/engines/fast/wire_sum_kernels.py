@@ -23,6 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spicekit.compiled import compiled
 from spicekit.engines.fast.kernels import (
     HEADROOM,
     UNIT,
@@ -52,8 +53,8 @@ _COUNT = np.bitwise_count(np.arange(256)).astype(np.int64)
 _RUNNING = ((np.arange(256)[:, None] >> np.arange(8)) & 1).cumsum(axis=1).sum(axis=1)
 """Running counts of the ones of a byte, added."""
 
-_kernel: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
-_parallel_kernel: Any = numba.njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_kernel: Any = compiled(error_model="numpy", nogil=True)
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 
 def sum_block_codes(
