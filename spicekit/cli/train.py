@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, if_stopped, next_step, print_json, stages
+from spicekit.cli.display import Json, if_stopped, next_step, print_json, say, stages
 
 
 def train(
@@ -44,6 +44,8 @@ def train(
     from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.networks.recipe import recipe_for
 
+    if precision is None and threads is None:
+        say(f"fastest here: {training.fastest_options()}")
     if threads is not None:
         torch.set_num_threads(threads)
     options = {

@@ -102,6 +102,9 @@ def _torch() -> Iterator[Finding]:
         torch.cuda.get_device_name() if torch.cuda.is_available() else "none; training runs on the processor"
     )
     yield Finding(f"GPU: {gpu}", required=False)
+    from spicekit.networks.training import fastest_options
+
+    yield Finding(f"training: fastest with {fastest_options()}", required=False)
 
 
 def _compiled() -> Finding:

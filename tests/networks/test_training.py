@@ -17,7 +17,7 @@ from spicekit.errors import BadInput, MissingTool
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
 from spicekit.networks.recipe import recipe_for
-from spicekit.networks.training import CHECKPOINT, STATE, augment, train
+from spicekit.networks.training import CHECKPOINT, STATE, augment, fastest_options, train
 
 TRAIN, TEST = load_dataset("digits", "train").first(256), load_dataset("digits", "test").first(100)
 RECIPE = recipe_for("vgg-small", "digits", changes={"width": 0.05, "epochs": 2, "batch": 32, "seed": 4})
@@ -218,3 +218,19 @@ def test_a_run_goes_on_where_the_weights_that_it_began_with_are_gone(tmp_path):
     with pytest.raises(BadInput, match="no such checkpoint"):
         run(tmp_path / "again", recipe)
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("has", "options"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, "--precision bfloat16 --threads 1"),
+        ({"avx512_bf16": True}, "--precision bfloat16:"),
+        ({}, "--precision float32"),
+    ],
+)
+def test_the_options_that_train_fastest_follow_from_the_processor(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], options: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert fastest_options().startswith(options)
