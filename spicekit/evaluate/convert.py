@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from spicekit.engines.converter import Reference
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import ReadModel, fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import ReadModel, fit_reference, read_model
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design
@@ -167,7 +168,7 @@ def tile_network(
     codes = codes_of_die(model, reference, converter, passed=passed)
     binsparx = flips(design, mitigation)
     tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, table)
-    ideal = Tiles(design.tile, ideal_codes(design.tile), binsparx, mapping.unrolling)
+    ideal = Tiles(design.tile, IdealCodes(), binsparx, mapping.unrolling)
     others = {name: ideal for name in names if only not in (None, name)}
     tiled = on_tiles(network, tiles, others=others)
     if mapping.recalibrate and calibration is not None:
@@ -189,7 +190,7 @@ def flips(design: Design, mitigation: Mitigation) -> BinSparX:
 def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
     """The layers as designed, by name: no cell differs from its nominal value."""
     tile = design.tile
-    tiles = Tiles(tile, ideal_codes(tile), flips(design, mitigation), design.mapping.unrolling)
+    tiles = Tiles(tile, IdealCodes(), flips(design, mitigation), design.mapping.unrolling)
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 

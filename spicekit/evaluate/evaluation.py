@@ -15,8 +15,9 @@ from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import Bias
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import RMS_LIMIT
-from spicekit.engines.fast.model import ReadModel, ideal_codes
+from spicekit.engines.fast.model import ReadModel
 from spicekit.engines.variation import Variation
 from spicekit.engines.words import Tally
 from spicekit.errors import SpicekitError
@@ -237,7 +238,7 @@ def _ideal_logits(
     network: torch.nn.Module, dataset: Dataset, software: Tensor, spec: TileSpec, *, mitigation: Mitigation
 ) -> Tensor:
     """The logits on ideal tiles; `NotExact` if they are not those of the software."""
-    ideal = on_tiles(network, Tiles(spec, ideal_codes(spec), MITIGATIONS[mitigation]))
+    ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
     logits = predict_logits(ideal, dataset)
     if wrong := int((logits != software).any(dim=1).sum()):
         raise NotExact(

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.fast.model import ideal_codes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
 from spicekit.errors import BadInput
@@ -187,7 +187,7 @@ def network_case(
 
 
 def _laid_out(network: torch.nn.Module, spec: TileSpec, binsparx: BinSparX) -> Layers:
-    tiles = Tiles(spec, ideal_codes(spec), binsparx)
+    tiles = Tiles(spec, IdealCodes(), binsparx)
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 

@@ -6,7 +6,8 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact.ladder import ladder_of, solve
-from spicekit.engines.fast.model import fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import fit_reference, read_model
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput
@@ -48,7 +49,7 @@ def test_a_tally_adds_up_the_models_currents(tables, cell, rows, limit):
 @pytest.mark.parametrize("rows", [8, 16, 24, 64, 128])
 def test_ideal_codes_count(rows):
     weights, bits, stored, applied = reads_of(rows)
-    assert (ideal_codes(spec_of(rows)).sums(stored, applied) == bits.astype(int) @ weights.T).all()
+    assert (IdealCodes().sums(stored, applied) == bits.astype(int) @ weights.T).all()
 
 
 @pytest.mark.parametrize("rows", [16, 64])
@@ -107,7 +108,7 @@ def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table,
 
 def test_reads_of_any_number_of_rows_are_counted():
     weights, bits, stored, applied = reads_of(200)
-    assert (ideal_codes(spec_of(200)).sums(stored, applied) == bits.astype(int) @ weights.T).all()
+    assert (IdealCodes().sums(stored, applied) == bits.astype(int) @ weights.T).all()
 
 
 def test_networks_refuse_bitline_drive(tables):

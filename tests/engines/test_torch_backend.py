@@ -9,7 +9,8 @@ import torch
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import fit_reference, read_model
 from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.errors import BadInput
 from spicekit.evaluate.tiled import Tiles, on_tiles
@@ -79,7 +80,7 @@ def test_a_network_has_the_logits_of_the_compiled_engine(sram_table, device, nam
 def test_products_do_not_depend_on_how_a_batch_is_cut(device, rows_active, monkeypatch):
     packed = packed_of(spec_of(rows_active), BinSparX(dynamic=True))
     signs = torch.randn(7, 23, 6, 5, device=device).sign()
-    product = products_on(packed, codes_on(device, ideal_codes(packed.layer.spec), rows=rows_active))
+    product = products_on(packed, codes_on(device, IdealCodes(), rows=rows_active))
     whole = product(signs)
     monkeypatch.setattr("spicekit.mapping.torch_backend.CHUNK_BYTES", 1.0)
     assert torch.equal(product(signs), whole)
@@ -106,4 +107,4 @@ def test_what_only_the_compiled_engine_knows_is_refused(sram_table):
         codes_on("cpu", flawed, rows=16)
     packed = packed_of(spec, BinSparX(dynamic=True, rule="position"))
     with pytest.raises(BadInput, match="flips by position"):
-        products_on(packed, codes_on("cpu", ideal_codes(spec), rows=16))
+        products_on(packed, codes_on("cpu", IdealCodes(), rows=16))

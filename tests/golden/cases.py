@@ -13,7 +13,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import Codes, fit_reference, ideal_codes, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import Codes, fit_reference, read_model
 from spicekit.engines.tile import Tile, column_currents
 from spicekit.engines.variation import Variation, keep_sensitivity
 from spicekit.engines.words import Tally
@@ -109,7 +110,7 @@ def exact_products(spec: TileSpec, binsparx: BinSparX) -> np.ndarray:
 def ideal_products(spec: TileSpec, binsparx: BinSparX) -> np.ndarray:
     """Dot products of tiles that count."""
     packed, bits = layer_of(spec, binsparx)
-    return dot_products(packed, apply_inputs(packed, bits), ideal_codes(spec))
+    return dot_products(packed, apply_inputs(packed, bits), IdealCodes())
 
 
 def tile_currents(spec: TileSpec, engine: str, variation: Variation) -> np.ndarray:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import ideal_codes, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import read_model
 from spicekit.mapping.binsparx import BinSparX, restore
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
@@ -48,7 +49,7 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
         )
     )
     applied = apply_inputs(packed, (values >= 0).numpy().astype(np.uint8))
-    dots = dot_products(packed, applied, ideal_codes(spec))
+    dots = dot_products(packed, applied, IdealCodes())
     assert (dots == layer(values).detach().numpy()).all()
 
 
@@ -120,7 +121,7 @@ def test_a_tally_counts_every_read_and_flips_lower_its_on_cells(sram_table, rows
 def test_an_image_alone_gives_what_it_gives_in_a_batch():
     packed = pack_layer(mapped(BinSparX(static=True, dynamic=True)))
     bits = np.random.default_rng(3).integers(0, 2, (5, 8, 6, 6), dtype=np.uint8)
-    codes = ideal_codes(packed.layer.spec)
+    codes = IdealCodes()
     together = dot_products(packed, apply_inputs(packed, bits), codes)
     for k in range(5):
         alone = dot_products(packed, apply_inputs(packed, bits[k : k + 1]), codes)

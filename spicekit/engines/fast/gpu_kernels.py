@@ -18,8 +18,8 @@ from spicekit.engines.fast.kernels import HEADROOM, UNIT
 
 HALF = 32
 """Rows of a half word."""
-PATTERNS, LINE, LOOKUP = 0, 1, 2
-"""How a code is found: by pattern of ON cells, by a line over currents, in a table over currents."""
+PATTERNS, LINE, LOOKUP, COUNT = 0, 1, 2, 3
+"""How a code is found: by pattern of ON cells, by a line over currents, in a table over currents, by counting."""
 
 _PIXELS, _COLUMNS, _WARPS = 32, 32, 8  # four reads a thread: they and their sums stay in registers
 _PACKED = 256  # pixels at a time
@@ -98,9 +98,9 @@ def add_codes(
         `PATTERNS`: (groups, ones 2^rows) codes without sign, or (groups, 2^rows) if `leak` is 0. `LOOKUP`: the code of
         each current.
     coefficients, scale : float32 tensors
-        As in `WireSumCodes`; not used by `PATTERNS`.
+        As in `BlockCodes`; used by `LINE` and `LOOKUP`.
     form : int
-        `PATTERNS`, `LINE` or `LOOKUP`.
+        `PATTERNS`, `LINE`, `LOOKUP` or `COUNT`.
     rows : int
         m, rows that a read asserts.
     size : int
@@ -237,6 +237,14 @@ def _add_codes(  # type: ignore[no-untyped-def]
                 if LEAKY:
                     index += ones[:, None] << ROWS
                 code = tl.load(table + group * entries + index).to(tl.int32)
+            elif FORM == 3:
+                code = tl.zeros((PIXELS, COLUMNS), tl.int32)
+                for half in tl.static_range(HALVES):
+                    bits = tl.load(words + (read * HALVES + half) * pixels + pixel, mask=given, other=0)
+                    applied = bits ^ (tl.load(mask + read * HALVES + half) * turned)
+                    cells = tl.load(stored + (read * HALVES + half) * columns + column, mask=held, other=0)
+                    counts, _ = _count_bytes((applied[:, None] & cells[None, :]).to(tl.uint32, bitcast=True))
+                    code += ((counts * 0x01010101) >> 24).to(tl.int32)
             else:
                 before = tl.zeros((PIXELS, COLUMNS), tl.int32)
                 near = tl.zeros((PIXELS, COLUMNS), tl.int32)

@@ -8,7 +8,7 @@ not equally spaced, a read is looked up here by its pattern. One index holds all
 0..m-1 the pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied
 where leakage makes it matter.
 
-More rows are in `wire_sum_kernels`.
+More rows are in `wire_sum_kernels`. Ideal reads, of any number of rows, are counted here.
 
 Where converters are not all alike, or cells are not and the factored form does not hold, a read's current is shifted by
 the deviations of the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise
@@ -20,6 +20,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
 from spicekit.compiled import compiled
 
@@ -97,6 +98,50 @@ def lay_images_out(sums, step, column, pixel, laid_out):  # type: ignore[no-unty
                 line = laid_out[image, k, first : first + _LINES]
                 for place in range(len(line)):
                     line[place] = step * rows[place, k] + column[k] + add[place]
+
+
+@_parallel_kernel
+def count_on_cells(stored, turned, tiles, words, inverted):  # type: ignore[no-untyped-def]
+    """Signed numbers of ON cells of all reads of each dot product, added.
+
+    Parameters
+    ----------
+    stored : (groups, tiles, q, c_out) uint64 array
+    turned : (groups, tiles, c_out) int64 array
+        -1 where a column is stored inverted, else 0.
+    tiles : (groups,) int64 array
+        Tiles in which the group is read.
+    words : (p, groups, tiles, q) uint64 array
+    inverted : (p, groups, tiles) uint8 array
+
+    Returns
+    -------
+    (p, c_out) float32 array
+    """
+    pixels, groups, _, q = words.shape
+    columns = stored.shape[3]
+    sums = np.empty((pixels, columns), np.float32)
+    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
+        total = np.empty(columns, np.int64)
+        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
+            total[:] = 0
+            for group in range(groups):
+                for tile in range(tiles[group]):
+                    turn, column_turns = -np.int64(inverted[pixel, group, tile]), turned[group, tile]
+                    for part in range(q):
+                        word, cells = words[pixel, group, tile, part], stored[group, tile, part]
+                        for column in range(columns):
+                            mask = column_turns[column] ^ turn
+                            total[column] += (np.int64(_ones(word & cells[column])) ^ mask) - mask
+            for column in range(columns):
+                sums[pixel, column] = total[column]
+    return sums
+
+
+@intrinsic
+def _ones(context, word):  # type: ignore[no-untyped-def]
+    """How many bits of a word are one."""
+    return word(word), lambda context, builder, signature, arguments: builder.ctpop(arguments[0])
 
 
 @_parallel_kernel

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.converter import Converter, Reference, set_reference
-from spicekit.engines.fast.patterns import PatternReads, ideal_pattern_codes, pattern_reads
-from spicekit.engines.fast.wire_sums import BlockReads, block_reads, ideal_block_codes
+from spicekit.engines.fast.patterns import PatternReads, pattern_reads
+from spicekit.engines.fast.wire_sums import BlockReads, block_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 class Codes(Protocol):
-    """Converters' codes of every read: `FactoredCodes`, `PatternCodes` or `BlockCodes`."""
+    """Converters' codes of every read: `IdealCodes`, `FactoredCodes`, `PatternCodes` or `BlockCodes`."""
 
     @property
     def step(self) -> float:
@@ -42,11 +42,6 @@ def read_model(spec: TileSpec, table: IVTable) -> ReadModel:
     if spec.drive != "wordline":
         raise BadInput("read_model: networks run on tiles with word-line drive; set drive = 'wordline'.")
     return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else block_reads(spec, table)
-
-
-def ideal_codes(spec: TileSpec) -> Codes:
-    """Codes that count ON cells exactly."""
-    return ideal_pattern_codes(spec) if spec.rows_active <= MAX_PATTERN_ROWS else ideal_block_codes(spec)
 
 
 def fit_reference(model: ReadModel, converter: Converter, tally: Tally | None) -> Reference:

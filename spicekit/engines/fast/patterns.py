@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, cached
 from spicekit.engines.cell_currents import Bias, bias_of
-from spicekit.engines.converter import Line, Reference, convert, line_of
+from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
 from spicekit.engines.fast.kernels import count_patterns, sum_pattern_codes
@@ -127,16 +127,6 @@ def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
     """Table of all patterns of each group of rows; built in seconds at the first call, then cached."""
     key = content_hash(["patterns-1", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
     return PatternReads(bias_of(spec, table), **cached(key, lambda: _build(spec, table)))
-
-
-def ideal_pattern_codes(spec: TileSpec) -> FactoredCodes:
-    """Codes that count ON cells exactly."""
-    m = spec.rows_active
-    counts = np.tile(np.bitwise_count(np.arange(2**m)).astype(float), (spec.groups, 1))
-    line = Line(1.0, 0.5, m)
-    codes = factored_codes(counts, np.zeros_like(counts), np.zeros(m + 1), line, leaky=False, step=1.0)
-    assert codes is not None
-    return codes
 
 
 def tabulated(codes: FactoredCodes) -> PatternCodes:

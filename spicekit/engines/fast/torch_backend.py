@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.patterns import PatternCodes, tabulated
@@ -61,7 +62,7 @@ class DeviceWords:
 class DeviceCodes:
     """The compiled engine's tables on a device."""
 
-    codes: PatternCodes | BlockCodes
+    codes: IdealCodes | PatternCodes | BlockCodes
     rows: int
     """m, rows that a read asserts."""
     device: torch.device
@@ -76,7 +77,7 @@ class DeviceCodes:
     @property
     def dtype(self) -> torch.dtype:
         """Of the matrix products: half precision where it is exact and a GPU has units for it."""
-        small = self.device.type != "cpu" and isinstance(self.codes, BlockCodes)
+        small = self.device.type != "cpu" and not isinstance(self.codes, PatternCodes)
         return torch.float16 if small else torch.float32
 
     def cells(self, stored: Stored) -> DeviceCells:
@@ -173,7 +174,10 @@ class DeviceCodes:
         from spicekit.engines.fast import gpu_kernels as kernels
 
         codes, nothing = self.codes, torch.zeros(1, dtype=torch.float32, device=self.device)
-        if isinstance(codes, PatternCodes):
+        if isinstance(codes, IdealCodes):
+            table, form = nothing, kernels.COUNT
+            numbers, scale, size, leak = nothing, nothing, 0, 0.0
+        elif isinstance(codes, PatternCodes):
             table, form = self._pattern_table, kernels.PATTERNS
             numbers, scale, size, leak = nothing, nothing, 0, float(codes.by_ones)
         else:
@@ -186,6 +190,8 @@ class DeviceCodes:
 
     def _codes(self, features: Tensor, given: Tensor, asserted: Tensor, group: int) -> Tensor:
         """(p, c) int32 codes of features (p, f, c), for bits applied (p, m) and their numbers of ones (p, 1)."""
+        if isinstance(self.codes, IdealCodes):
+            return features[:, 0]
         if isinstance(self.codes, PatternCodes):
             index = features[:, 0].to(torch.int64)
             if self.codes.by_ones:
@@ -233,6 +239,8 @@ class DeviceCodes:
     def _features(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
         """(m, f) what an ON cell of a row adds to each feature."""
         row = np.arange(self.rows)
+        if isinstance(self.codes, IdealCodes):
+            return np.ones((self.rows, 1), np.float32)
         if isinstance(self.codes, PatternCodes):
             return (2.0**row)[:, None].astype(np.float32)
         end = 8 * np.arange(1, self.codes.size + 1)
@@ -278,7 +286,7 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int, form: Form 
     """
     if isinstance(codes, FactoredCodes):
         codes = tabulated(codes)
-    if not isinstance(codes, PatternCodes | BlockCodes):
+    if not isinstance(codes, IdealCodes | PatternCodes | BlockCodes):
         raise BadInput(
             "mismatch, offset, INL and noise are in the processor's engine alone; evaluate on the processor."
         )

@@ -171,15 +171,6 @@ def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
     return model
 
 
-def ideal_block_codes(spec: TileSpec) -> BlockCodes:
-    """Codes that count ON cells exactly: P = n."""
-    m = spec.rows_active
-    count = np.zeros((spec.groups, TERMS))
-    count[:, POWERS.index((1, 0, 0, 0, 0))] = 1
-    middles = Reference(np.arange(m, dtype=np.float64) + 0.5, 1.0)
-    return _codes(m, count, 0.0, np.zeros(m + 1), middles, 1.0)
-
-
 def features(on: Bits, asserted: Bits, *, share: float) -> Array:
     """(5, n) the sums n, u, f, b and e of patterns of ON cells (n, m), with a share of the other asserted cells.
 
