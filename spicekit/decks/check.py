@@ -22,14 +22,21 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
         If ngspice is not there, or takes too long.
     """
     findings = [*deck.findings, *vet(deck, compiled=compiled), *rules.title(deck)]
-    if deck.findings or any(found.severity == "error" for found in findings):
+    if any(found.severity != "warning" for found in deck.findings) or any(
+        f.severity == "error" for f in findings
+    ):
         return tuple(sorted(set(findings)))
     circuit = expand(deck, compiled=compiled)
-    findings += [*circuit.findings, *rules.suffixes(deck), *rules.references(deck), *rules.analyses(deck)]
+    findings += [
+        *circuit.findings,
+        *rules.suffixes(deck),
+        *rules.references(deck, circuit),
+        *rules.analyses(deck),
+    ]
     if circuit.devices:  # without, what is joined to what is not known
-        findings += [*rules.values(circuit), *rules.absent_nodes(deck, circuit), *lone_nodes(circuit)]
+        findings += [*rules.values(deck, circuit), *rules.absent_nodes(deck, circuit), *lone_nodes(circuit)]
         suspects = [*floating_nodes(circuit, "warning"), *shorted_supplies(circuit, "warning")]
-        if suspects and not has_operating_point(deck, compiled=compiled):
+        if suspects and not circuit.ports and not has_operating_point(deck, compiled=compiled):
             suspects = [*floating_nodes(circuit, "error"), *shorted_supplies(circuit, "error")]
         findings += suspects
     return tuple(sorted(set(findings)))

@@ -17,7 +17,7 @@ def lone_nodes(circuit: Circuit) -> Iterator[Finding]:
     for device in circuit.devices:
         uses.update(device.nodes)
         uses.update(device.controls)
-    lone = {node for node, count in uses.items() if count == 1 and node not in _GROUNDS}
+    lone = {node for node, count in uses.items() if count == 1 and node not in _GROUNDS | circuit.ports}
     if not lone:
         return
     groups: dict[tuple[Statement, str], list[str]] = {}
@@ -37,8 +37,8 @@ def floating_nodes(circuit: Circuit, severity: Severity) -> Iterator[Finding]:
             first.setdefault(node, device.at)
         for chain in _conducting(device):
             groups.join(chain)
-    for ground in _GROUNDS:
-        groups.join((ground, _GROUND))
+    for node in _GROUNDS | circuit.ports:
+        groups.join((node, _GROUND))
     anchored = groups.find(_GROUND)
     islands: dict[str, list[str]] = {}
     for node in first:
@@ -66,7 +66,7 @@ def shorted_supplies(circuit: Circuit, severity: Severity) -> Iterator[Finding]:
             a, b = device.nodes[:2]
             if ohm is not None and 0 < ohm < SHORT and groups.find(a) == groups.find(b) and a != b:
                 message = f"{device.name} is {ohm:g} ohm between supplies {a} and {b}"
-                yield finding(device.at, "error", "supply-short", message)
+                yield finding(device.at, severity, "supply-short", message)
 
 
 _GROUND = "0"

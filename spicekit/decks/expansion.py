@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
-from spicekit.decks.source import Deck, Finding, Severity, Statement, finding
+from spicekit.decks.source import Deck, Finding, Severity, Statement, counted, finding, outline
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
 from spicekit.spice.batch import BatchRun, run_batch
@@ -52,11 +52,14 @@ class Circuit:
     models: Mapping[str, Model]
     findings: tuple[Finding, ...]
     """What ngspice says about it."""
+    ports: frozenset[str] = frozenset()
+    """Nodes that something outside drives: of a library, which holds subcircuits alone."""
 
 
 def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.0) -> Circuit:
     """The flat circuit that ngspice makes of a deck, without running it.
 
+    Of a library, which holds subcircuits alone, each that no other uses is expanded once, its ports as nodes.
     Statements that are not known to be harmless are left out; `check` reports them.
 
     Raises
@@ -64,17 +67,24 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
-    statements, run = _loaded(deck, (f"listing expand > {_LISTING}",), compiled, timeout)
+    shape = outline(deck)
+    library = {} if shape.elements else {n: p for n, p in shape.subcircuits.items() if n not in shape.nested}
+    users = [Statement(" ".join([f"x{name}", *ports, name]), 0) for name, ports in library.items()]
+    statements, run = _loaded(deck, users, (f"listing expand > {_LISTING}",), compiled, timeout)
+    listing = run.files.get(_LISTING, "")
     lines = _Lines(statements)
-    devices, models, findings = _listed(run.files.get(_LISTING, ""), lines)
+    devices, models, findings = _listed(listing, lines)
     findings += _complaints(run.output, lines)
+    if run.status:
+        findings += _missing_models(run.output, lines)
     unique = tuple(sorted(set(findings)))
-    wanted = any(not statement.text.startswith(".") for statement in statements)
-    if (run.status or (wanted and not devices)) and not any(f.severity == "error" for f in unique):
+    lacking = shape.elements and not devices
+    if (run.status or lacking or not listing) and not any(f.severity == "error" for f in unique):
         said = " ".join(run.output.split())[-300:] or "nothing"
         message = f"ngspice does not take this deck (exit status {run.status}); it said: {said}"
         unique += (Finding("", 1, "error", "ngspice", message),)
-    return Circuit(tuple(devices), models, unique)
+    ports = frozenset(port for ports in library.values() for port in ports)
+    return Circuit(tuple(devices), models, unique, ports)
 
 
 def expanded(deck: Deck, *, compiled: Collection[Path] = (), called: str = "the deck") -> Circuit:
@@ -101,13 +111,14 @@ def has_operating_point(deck: Deck, *, compiled: Collection[Path] = (), timeout:
     if asked and all(s.word == ".tran" and s.text.lower().split()[-1] == "uic" for s in asked):
         return True
     commands = ("op", "if $sim_status <> 0", "quit 1", "end")
-    return _loaded(deck, commands, compiled, timeout)[1].status == 0
+    return _loaded(deck, (), commands, compiled, timeout)[1].status == 0
 
 
 _TITLE = "spicekit reads a deck"
 _LISTING = "listing.txt"
 _FIRST = 2  # line of the first statement; a listing counts one more
 
+_CUT = 4096  # characters of a card, about, behind which a listing stops
 _CARD = re.compile(r"\s*(\d+) : (.*)")
 _SPACED = re.compile(r"\s*=\s*")
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
@@ -118,11 +129,15 @@ _NODES = dict(
 
 
 def _loaded(
-    deck: Deck, commands: Sequence[str], compiled: Collection[Path], timeout: float
+    deck: Deck,
+    users: Sequence[Statement],
+    commands: Sequence[str],
+    compiled: Collection[Path],
+    timeout: float,
 ) -> tuple[list[Statement], BatchRun]:
-    """The statements that ngspice was given, the harmless ones, and what came of some commands of ours."""
+    """The statements that ngspice was given, the harmless ones and ours, and what came of some commands of ours."""
     objections = {(found.file, found.line) for found in vet(deck, compiled=compiled)}
-    statements = [s for s in deck.statements if (s.file, s.line) not in objections]
+    statements = [s for s in deck.statements if (s.file, s.line) not in objections] + list(users)
     loads = [c.text for c in deck.commands if c.word == "pre_osdi" and (c.file, c.line) not in objections]
     texts = [statement.text for statement in statements]
     text = [_TITLE, *texts, ".control", *loads, *commands, "quit 0", ".endc", ".end", ""]
@@ -177,6 +192,9 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
                 findings.append(finding(at, "error", "ngspice", line.strip()))
             continue
         count, body = int(card[1]), card[2].strip()
+        if len(line) > _CUT:  # what ngspice cuts off is compared as written
+            written = lines.at(count - 1, body).text
+            body = f"{body.rpartition(' ')[0]} written={''.join(written.lower().split())}"
         if body.startswith(".model"):
             _, name, rest = (*body.split(None, 2), "")[:3]
             kind, *words = _SPACED.sub("=", rest.replace("(", " ").replace(")", " ")).split() or [""]
@@ -189,7 +207,8 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
     flat = [_device(lines, count, body, models) for count, body in devices]
     for device in flat:
         if len(device.nodes) < min(2, _NODES.get(device.kind, 0)):
-            findings.append(finding(device.at, "error", "port-count", f"{device.name} has too few nodes"))
+            message = f"{device.name} has too few nodes, which ngspice takes all the same"
+            findings.append(finding(device.at, "warning", "port-count", message))
     return (
         [device for device in flat if len(device.nodes) >= min(2, _NODES.get(device.kind, 0))],
         models,
@@ -224,6 +243,17 @@ def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -
     )
 
 
+def _missing_models(output: str, lines: _Lines) -> Iterator[Finding]:
+    """Models that are not there: ngspice stops at the first, having named all."""
+    pattern = r"^warning, can't find model '([^']*)' from line\n\s*([mqdjz]\S*)"
+    places: dict[str, list[Statement]] = {}
+    for name, device in re.findall(pattern, output, re.MULTILINE):
+        if at := lines.named(device):
+            places.setdefault(name, []).append(at)
+    for name, statements in places.items():
+        yield counted(statements, "undefined-model", f"there is no model {name}")
+
+
 class _Saying(NamedTuple):
     """Something that ngspice says while it loads a circuit, and what it means.
 
@@ -238,7 +268,9 @@ class _Saying(NamedTuple):
 
 
 _SAYINGS = (
-    _Saying(r"^Error on line (?P<line>\d+) or its substitute:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"),
+    _Saying(
+        r"^Error on line(?: (?P<line>\d+) or its substitute)?:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"
+    ),
     _Saying(
         r"^Netlist line no\. (?P<line>\d+):\nUndefined parameter \[(?P<name>[^\]]*)\]$",
         "error",
@@ -297,6 +329,7 @@ _SAYINGS = (
     _Saying(r"^Error: \.subckt/\.ends not balanced$", "error", "syntax", ".subckt and .ends do not match"),
     _Saying(r"^Warning: Model issue on line .*\n.*$"),
     _Saying(r"^unrecognized parameter .* - ignored$"),
+    _Saying(r"^Warning: output of command 'listing' will be truncated$"),
     _Saying(r"^warning, (?:can't find model|model type mismatch).*\n.*$"),
     _Saying(r"^Warning -- Version not specified.*\n.*$"),
     _Saying(r"^\s*Simulation interrupted due to error!$"),

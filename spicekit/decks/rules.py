@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from spicekit.decks.expansion import Circuit, Device
-from spicekit.decks.source import Deck, Finding, Statement, bare_words, finding, number
+from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
 
 SANE_LENGTH = (1e-9, 1e-3)
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
@@ -35,22 +35,25 @@ def suffixes(deck: Deck) -> Iterator[Finding]:
             yield finding(statement, "warning", "suffix", message)
 
 
-def references(deck: Deck) -> Iterator[Finding]:
+def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     """Subcircuits that are not there, parameters that they do not have, definitions given twice.
 
     ngspice stops at the first of the former, and ignores the others in silence.
     """
     known, twice = _subcircuits(deck)
     yield from twice
+    missing: dict[str, list[Statement]] = {}
     for statement in deck.statements:
         if statement.text[0] in "xX":
             words, names = bare_words(statement.text)
             if words and words[-1] not in known:
-                message = f"there is no subcircuit {words[-1]}"
-                yield finding(statement, "error", "undefined-subcircuit", message)
+                missing.setdefault(words[-1], []).append(statement)
             for name in sorted(names - known.get(words[-1], names) - {"m"}) if words else ():
                 message = f"{words[-1]} has no parameter {name}; ngspice ignores it"
                 yield finding(statement, "error", "unknown-parameter", message)
+    if any(found.rule == "undefined-subcircuit" for found in circuit.findings):
+        for name, statements in missing.items():
+            yield counted(statements, "undefined-subcircuit", f"there is no subcircuit {name}")
 
 
 def analyses(deck: Deck) -> Iterator[Finding]:
@@ -60,8 +63,10 @@ def analyses(deck: Deck) -> Iterator[Finding]:
         yield Finding("", 1, "warning", "analysis", "no analysis: ngspice reads this deck and runs nothing")
 
 
-def values(circuit: Circuit) -> Iterator[Finding]:
+def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     """Values that are zero or negative, or a transistor's size in the wrong unit; each statement once."""
+    options = " ".join(s.text.lower() for s in deck.statements if s.word in (".option", ".options"))
+    scale = number(match[1]) or 1.0 if (match := _SCALE.search(options)) else 1.0
     seen: set[tuple[Statement, tuple[str, ...]]] = set()
     for device in circuit.devices:
         if device.kind not in _POSITIVE or (device.at, device.words) in seen:
@@ -75,8 +80,10 @@ def values(circuit: Circuit) -> Iterator[Finding]:
                 cure = "; merge its nodes" if device.kind == "r" and value == 0 else ""
                 message = f"{device.name}: {name} = {text} is not positive{cure}"
                 yield finding(device.at, "warning", "value", message)
-            elif device.kind in "mn" and name in "lw" and not SANE_LENGTH[0] <= value <= SANE_LENGTH[1]:
-                message = f"{device.name}: {name} = {text} is {value:g} m, which no transistor has"
+            elif (
+                device.kind in "mn" and name in "lw" and not SANE_LENGTH[0] <= value * scale <= SANE_LENGTH[1]
+            ):
+                message = f"{device.name}: {name} = {text} is {value * scale:g} m, which no transistor has"
                 yield finding(device.at, "warning", "value", message)
 
 
@@ -110,6 +117,7 @@ _ANALYSES = frozenset(
 )
 _OUTPUTS = frozenset({".meas", ".measure", ".plot", ".print", ".probe", ".save", ".four"})
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
+_SCALE = re.compile(r"\bscale\s*=\s*(\S+)")
 _POSITIVE = {
     "r": ("r", "resistance", "m"),
     "c": ("c", "cap", "capacitance", "m"),

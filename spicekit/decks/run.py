@@ -30,7 +30,8 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] =
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
-    objections = sorted([*deck.findings, *vet(deck, compiled=compiled)])
+    unread = (found for found in deck.findings if found.severity != "warning")
+    objections = sorted([*unread, *vet(deck, compiled=compiled)])
     if objections:
         first = objections[0]
         raise BadInput(

@@ -6,7 +6,8 @@ becomes a finding; none is skipped in silence.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,6 +48,12 @@ def finding(at: Statement, severity: Severity, rule: str, message: str) -> Findi
     """A finding on a statement, whose text the message quotes."""
     text = at.text if len(at.text) <= _SHOWN else at.text[:_SHOWN] + " ..."
     return Finding(at.file, at.line, severity, rule, f"{message}: {text}")
+
+
+def counted(places: Sequence[Statement], rule: str, message: str) -> Finding:
+    """One error for all statements that share it, on the first of them."""
+    more = f"; {len(places) - 1} more lines ask for it" if len(places) > 1 else ""
+    return finding(min(places, key=lambda at: (at.file, at.line)), "error", rule, message + more)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def parse_deck(text: str) -> Deck:
     (Statement(text='Rload out 0 1k', line=2, file=''),)
     """
     reader = _Reader(())
-    return _deck(reader, reader.lines(text, "", None))
+    return _deck(reader, reader.lines(text.split("\n"), "", None))
 
 
 def number(text: str) -> float | None:
@@ -139,6 +146,42 @@ def bare_words(text: str) -> tuple[list[str], set[str]]:
     return bare, names
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a deck defines and uses, by name."""
+
+    subcircuits: Mapping[str, tuple[str, ...]]
+    """Ports of the subcircuits that the top level defines."""
+    instances: Mapping[str, int]
+    """How often the top level uses a subcircuit."""
+    nested: frozenset[str]
+    """Subcircuits that others use."""
+    elements: int
+    """Of the top level."""
+
+
+def outline(deck: Deck) -> Outline:
+    """The top level of a deck."""
+    depth, elements = 0, 0
+    subcircuits: dict[str, tuple[str, ...]] = {}
+    instances: Counter[str] = Counter()
+    nested: set[str] = set()
+    for statement in deck.statements:
+        word = statement.word
+        if word in (".subckt", ".macro"):
+            name, *ports = bare_words(statement.text)[0] or [""]
+            if not depth:
+                subcircuits.setdefault(name, tuple(ports))
+            depth += 1
+        elif word in (".ends", ".eom"):
+            depth -= 1
+        elif not word.startswith("."):
+            elements += not depth
+            if word[0] == "x":
+                (nested.update if depth else instances.update)(bare_words(statement.text)[0][-1:])
+    return Outline(subcircuits, instances, frozenset(nested), elements)
+
+
 _LARGEST = 128 << 20  # bytes; the full deck of 256 x 256 cells takes a tenth of it
 _DEEPEST = 20  # files that include each other
 _SHOWN = 100  # characters of a statement in a message
@@ -166,29 +209,39 @@ class _Reader:
 
     roots: tuple[Path, ...]
     findings: list[Finding] = field(default_factory=list)
+    texts: dict[Path, list[str]] = field(default_factory=dict)
     size: int = 0
     depth: int = 0
 
     def file(self, path: Path, *, name: str, section: str | None = None) -> Iterator[_Line]:
         """Lines of a file, or of one `.lib` section of it."""
+        if path not in self.texts:
+            self.texts[path] = self._text(path)
+        yield from self.lines(self.texts[path], name, path, section)
+
+    def _text(self, path: Path) -> list[str]:
         try:
             if not path.is_file():
                 raise BadInput(f"{path}: is not a file; pass a SPICE deck.")
-            self.size += path.stat().st_size
-            if self.size > _LARGEST:
-                raise BadInput(f"{path}: with its files larger than {_LARGEST >> 20} MiB, which no deck is.")
+            self._count(path, path.stat().st_size)
             data = path.read_bytes()
         except OSError as error:
             raise BadInput(f"{path}: cannot be read ({error.strerror}); pass a SPICE deck.") from error
         try:
-            text = data.decode("utf-8-sig")
+            return data.decode("utf-8-sig").split("\n")  # the only line break that ngspice knows
         except UnicodeDecodeError:
-            text = data.decode("latin-1")
-        yield from self.lines(text, name, path, section)
+            return data.decode("latin-1").split("\n")
 
-    def lines(self, text: str, name: str, path: Path | None, section: str | None = None) -> Iterator[_Line]:
+    def _count(self, path: Path, size: int) -> None:
+        self.size += size
+        if self.size > _LARGEST:
+            raise BadInput(f"{path}: with its files larger than {_LARGEST >> 20} MiB, which no deck is.")
+
+    def lines(
+        self, raw_lines: list[str], name: str, path: Path | None, section: str | None = None
+    ) -> Iterator[_Line]:
         inside = ""  # the `.lib` section that these lines define
-        for count, raw in enumerate(text.split("\n"), 1):  # the only line break that ngspice knows
+        for count, raw in enumerate(raw_lines, 1):
             line = _Line(raw.strip(" \t\r"), count, name)
             word, *arguments = _QUOTED.findall(_REMARK.split(line.text, maxsplit=1)[0]) or [""]
             word = word.lower()
@@ -217,6 +270,7 @@ class _Reader:
             self.findings.append(finding(at, "error", "include", message))
         else:
             self.depth += 1
+            self._count(target, _LARGEST >> 12)  # so that files which include each other come to an end
             section = arguments[1] if len(arguments) > 1 else None
             yield from self.file(target, name=wanted, section=section)
             self.depth -= 1
@@ -278,6 +332,6 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
     finish()
     if control:
         at = Statement(control.text, control.number, control.file)
-        reader.findings.append(finding(at, "error", "syntax", ".control has no .endc"))
+        reader.findings.append(finding(at, "warning", "syntax", ".control has no .endc"))
     title = comments[0] if comments else ""
     return Deck(title, tuple(comments), tuple(statements), tuple(commands), tuple(reader.findings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spicekit.circuits.header import Header, read_header
 from spicekit.decks.expansion import Circuit, expanded
-from spicekit.decks.source import Deck, bare_words, number
+from spicekit.decks.source import Deck, number, outline
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,10 @@ def summarise(deck: Deck) -> Summary:
         If ngspice does not take it.
     """
     circuit = expanded(deck)
-    depth, instances = 0, Counter[str]()
-    for statement in deck.statements:
-        depth += statement.word in (".subckt", ".macro")
-        depth -= statement.word in (".ends", ".eom")
-        if not depth and statement.text[0] in "xX":
-            instances.update(bare_words(statement.text)[0][-1:])
     return Summary(
         header=read_header(deck.comments) if "[deck]" in deck.comments else None,
         devices=dict(sorted(Counter(device.kind for device in circuit.devices).items())),
-        instances=instances,
+        instances=outline(deck).instances,
         resistors=_groups(circuit, "r"),
         capacitors=_groups(circuit, "c"),
         sources=_groups(circuit, "vi"),

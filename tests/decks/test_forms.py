@@ -169,3 +169,26 @@ def test_a_statement_that_may_reach_outside_is_refused(statement: str) -> None:
 def test_every_spelling_of_a_value_is_the_same(one: str, other: str) -> None:
     first, second = (parse_deck(f"t\nV1 a 0 1\nC1 a 0 {text}\n") for text in (one, other))
     assert diff(first, second) == ()
+
+
+def test_a_library_is_expanded_once_with_its_ports_outside() -> None:
+    inner = (
+        "t\n.subckt leg p q\nR1 p q 1k\nC1 q 0 1p\n.ends\n.subckt pair p q r\nX1 p q leg\nX2 q r leg\n.ends\n"
+    )
+    assert [found.rule for found in check(parse_deck(inner))] == ["analysis"]
+    (_, undefined) = check(parse_deck(inner.replace("X2 q r leg", "X2 q r lag")))
+    assert (undefined.line, undefined.rule) == (8, "undefined-subcircuit")
+
+
+def test_missing_models_are_named_once_each() -> None:
+    text = "t\nV1 d 0 1\nM1 d d 0 0 nn\nM2 d d 0 0 pp\nM3 d d 0 0 nn\n.op\n"
+    found = [f for f in check(parse_deck(text)) if f.rule == "undefined-model"]
+    assert [(f.line, "1 more" in f.message) for f in found] == [(3, True), (4, False)]
+
+
+def test_what_a_listing_cuts_off_is_compared_too() -> None:
+    points = " ".join(f"{n}n {n % 7}" for n in range(1500))
+    deck = f"t\nV1 a 0 PWL({points} 1500n 1)\nR1 a 0 1k\n.tran 1n 2u\n"
+    (found,) = diff(parse_deck(deck), parse_deck(deck.replace("1500n 1)", "1500n 2)")))
+    assert found.where.startswith("v1")
+    assert check(parse_deck(deck)) == ()
