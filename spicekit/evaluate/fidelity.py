@@ -114,14 +114,14 @@ class _Compared:
         for group, tiles in enumerate(stored.tiles):
             for tile in range(tiles):
                 exact = self.exact.signed_codes(stored, applied, group=group, tile=tile)
-                fast = self.fast.sums(*_one_read(stored, applied, group=group, tile=tile))
+                fast = self.fast.sums(*one_read(stored, applied, group=group, tile=tile))
                 self.codes += exact.size
                 self.differ += int((exact != fast).sum())
                 sums += exact
         return sums
 
 
-def _one_read(stored: Stored, applied: Applied, *, group: int, tile: int) -> tuple[Stored, Applied]:
+def one_read(stored: Stored, applied: Applied, *, group: int, tile: int) -> tuple[Stored, Applied]:
     """A layer that consists of one group's read of one tile."""
     only = slice(tile, tile + 1)
     return (

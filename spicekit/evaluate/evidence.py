@@ -1,0 +1,282 @@
+"""Reads that an evaluation made, run again in ngspice: how many of its codes the circuit itself would have given.
+
+Column reads are drawn from all that the network's layers make on the tiles when it classifies images, and each read's
+column, as it was stored and driven, is solved by ngspice. Its current goes through the same converter: same scale,
+thresholds and clipping. A code differs if the two integers do. A uniform sample gives the rate; reads whose current
+lies close to a threshold, where codes differ if they do anywhere, are drawn and counted apart.
+"""
+
+import dataclasses
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.converter import Reference, convert
+from spicekit.engines.fast.model import Codes
+from spicekit.engines.spice import sensed, tile_job
+from spicekit.engines.tile import Tile, read_currents
+from spicekit.engines.words import Applied, Stored, layout_of, unpack
+from spicekit.errors import BadInput
+from spicekit.evaluate.convert import Mitigation, cells_read, tile_network
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.fidelity import check_comparable, one_read
+from spicekit.evaluate.tiled import tiled_layers
+from spicekit.networks.data import Dataset
+from spicekit.networks.inference import predict_logits
+from spicekit.provenance import JsonDict
+from spicekit.spice.simulator import Failure, simulate_all
+from spicekit.tables.table import IVTable
+
+POOL = 20
+"""Reads that are looked at for each one of the uniform sample, to find those close to a threshold."""
+
+
+@dataclass(frozen=True)
+class SpiceEvidence:
+    """How many codes of an evaluation ngspice gives otherwise."""
+
+    reads: int
+    """Column reads of the uniform sample, over all layers."""
+    codes_differ: int
+    """Of these."""
+    low: float
+    """Least rate of differing codes that the sample allows, with 95 % confidence (Clopper and Pearson)."""
+    high: float
+    """Largest rate."""
+    near: int
+    """Further reads, those closest to a threshold of those looked at."""
+    near_codes_differ: int
+    """Of these."""
+    near_within: float
+    """LSB, from the threshold, that all of these lie within."""
+    worst: float
+    """LSB, largest difference of a current of all these reads from ngspice's."""
+    failures: tuple[str, ...]
+    """Why ngspice gave no current, for each read of which it gave none; these count nowhere else."""
+
+    def record(self) -> JsonDict:
+        """Everything, JSON-ready."""
+        return {**dataclasses.asdict(self), "failures": list(self.failures)}
+
+
+def spice_evidence(
+    network: nn.Module,
+    dataset: Dataset,
+    design: Design,
+    table: IVTable,
+    *,
+    mitigation: Mitigation,
+    calibration: Dataset | None,
+    reads: int,
+    rng: np.random.Generator,
+    workers: int | None = None,
+) -> SpiceEvidence:
+    """Draw reads of an evaluation and run their columns in ngspice.
+
+    Parameters
+    ----------
+    network : Module
+    dataset : Dataset
+        What the evaluation classifies; as many of its images are looked at as reads are drawn.
+    design : Design
+    table : IVTable
+        Of the design's cell and corner.
+    mitigation : {"none", "static", "dynamic", "both"}
+    calibration : Dataset, optional
+        As in `tile_network`.
+    reads : int
+        Of the uniform sample; half as many are drawn near thresholds.
+    rng : Generator
+        Chooses images and reads.
+    workers : int, optional
+        ngspice processes; as many as there are cores by default.
+
+    Raises
+    ------
+    BadInput
+        For fewer than one read; for converters with faults, mismatch and linear cells, which no deck has.
+    """
+    if reads < 1:
+        raise BadInput(f"spice_evidence: reads = {reads}; draw one at least.")
+    check_comparable(design)
+    if design.ablation.linear_cells:
+        raise BadInput("spice_evidence: a deck's cells are not linear; leave out [ablation] linear_cells.")
+    chosen = np.sort(rng.choice(len(dataset), size=min(reads, len(dataset)), replace=False))
+    images = dataclasses.replace(dataset, images=dataset.images[chosen], labels=dataset.labels[chosen])
+    tiled = tile_network(
+        deepcopy(network).cpu(), design, table, mitigation=mitigation, calibration=calibration
+    )
+    recorders = {
+        name: _Recorder(layer.tiles.codes, design.tile)
+        for name, layer in tiled_layers(tiled.network).items()
+        if design.ablation.layer in (None, name)
+    }
+    for name, recorder in recorders.items():
+        layer = tiled_layers(tiled.network)[name]
+        layer.tiles = dataclasses.replace(layer.tiles, codes=recorder)
+    predict_logits(tiled.network, images)  # counts the reads
+    totals = np.array([recorder.count for recorder in recorders.values()])
+    drawn = rng.integers(totals.sum(), size=POOL * reads)
+    starts = np.cumsum(totals) - totals
+    owner = np.searchsorted(starts, drawn, side="right") - 1
+    for index, recorder in enumerate(recorders.values()):
+        mine = np.flatnonzero(owner == index)
+        recorder.collect({int(place): int(drawn[place] - starts[index]) for place in mine})
+    predict_logits(tiled.network, images)
+    found = {place: read for recorder in recorders.values() for place, read in recorder.found.items()}
+    return _compare(
+        [found[place] for place in range(len(drawn))],
+        reads,
+        tiled.reference,
+        design.tile,
+        cells_read(design, table),
+        workers,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """One column of one read, and the code that the evaluation gave it."""
+
+    weights: NDArray[np.uint8]
+    """(r, c) of the columns that it takes to solve it."""
+    column: int
+    """Of these."""
+    bits: NDArray[np.uint8]
+    """(r,) levels of the word lines, or rows."""
+    code: int
+
+
+class _Recorder:
+    """Codes of a layer; counts its column reads, then keeps those that it is told to."""
+
+    def __init__(self, codes: Codes, spec: TileSpec) -> None:
+        self._codes, self._spec = codes, spec
+        self._wanted: list[tuple[int, int]] | None = None
+        self.count = 0
+        self.found: dict[int, _Read] = {}
+
+    @property
+    def step(self) -> float:
+        return self._codes.step
+
+    def collect(self, wanted: dict[int, int]) -> None:
+        """Start again; keep the reads of these numbers, each under its key."""
+        self._wanted = sorted((number, key) for key, number in wanted.items())
+        self.count = 0
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        reads = [(group, tile) for group, tiles in enumerate(stored.tiles) for tile in range(tiles)]
+        outputs = stored.words.shape[-1]
+        before = self.count
+        self.count += len(applied.words) * len(reads) * outputs
+        while self._wanted and self._wanted[0][0] < self.count:
+            number, key = self._wanted.pop(0)
+            vector, rest = divmod(number - before, len(reads) * outputs)
+            read, column = divmod(rest, outputs)
+            group, tile = reads[read]
+            self.found[key] = self._read(stored, applied, vector, group, tile, column)
+        return self._codes.sums(stored, applied)
+
+    def _read(
+        self, stored: Stored, applied: Applied, vector: int, group: int, tile: int, column: int
+    ) -> _Read:
+        spec, layout = self._spec, layout_of(self._spec.rows_active)
+        m = spec.rows_active
+        only = slice(vector, vector + 1)
+        one = dataclasses.replace(
+            applied,
+            words=applied.words[only],
+            inverted=applied.inverted[only],
+            asserted=applied.asserted[only],
+            shape=(1, 1),
+        )
+        code = self._codes.sums(*one_read(stored, one, group=group, tile=tile))[0, column]
+        bits = np.zeros(spec.rows, np.uint8)
+        bits[group * m : (group + 1) * m] = unpack(applied.words[vector, group, tile], layout)
+        first = column - column % spec.columns if spec.drive == "bitline" else column
+        width = spec.columns if spec.drive == "bitline" else 1
+        cells = unpack(stored.words[:, tile, :, first : first + width].transpose(0, 2, 1), layout)
+        weights = cells.transpose(0, 2, 1).reshape(spec.rows, -1)
+        return _Read(
+            np.pad(weights, ((0, 0), (0, width - weights.shape[1]))),
+            column - first,
+            bits,
+            abs(round(float(code))),
+        )
+
+
+def _compare(
+    pool: list[_Read], reads: int, reference: Reference, spec: TileSpec, table: IVTable, workers: int | None
+) -> SpiceEvidence:
+    """The first `reads` of a pool, and those of the others whose current is closest to a threshold, in ngspice."""
+    bias = bias_of(spec, table)
+    fast = np.array([_fast_signal(read, spec, table) for read in pool])
+    distance = np.abs(fast[:, None] - reference.thresholds).min(axis=1) / bias.lsb
+    near = reads + np.argsort(distance[reads:], kind="stable")[: max(1, reads // 2)]
+    asked = [*range(reads), *near.tolist()]
+    jobs = (
+        tile_job(_spec_of(pool[place], spec), pool[place].weights, pool[place].bits[None]) for place in asked
+    )
+    differs: dict[int, bool] = {}
+    worst, failures = 0.0, []
+    for index, outcome in simulate_all(jobs, workers=workers):
+        read = pool[asked[index]]
+        trouble = outcome.reason if isinstance(outcome, Failure) else outcome.runs[0].trouble
+        if isinstance(outcome, Failure) or trouble:
+            failures.append(trouble)
+            continue
+        signal = sensed(outcome.runs[0].waves, read.weights.shape[1])[read.column] - _zero(read, spec, table)
+        worst = max(worst, abs(signal - fast[asked[index]]) / bias.lsb)
+        differs[index] = int(convert(reference, np.array(signal))) != read.code
+    uniform = [wrong for index, wrong in differs.items() if index < reads]
+    close = [wrong for index, wrong in differs.items() if index >= reads]
+    low, high = confidence(sum(uniform), len(uniform))
+    return SpiceEvidence(
+        reads=len(uniform),
+        codes_differ=sum(uniform),
+        low=low,
+        high=high,
+        near=len(close),
+        near_codes_differ=sum(close),
+        near_within=float(distance[near].max()),
+        worst=float(worst),
+        failures=tuple(sorted(failures)),
+    )
+
+
+def confidence(events: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a rate: it covers the true one at least as often as it says.
+
+    >>> confidence(0, 200)[1] < 0.0183
+    True
+    """
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = 0.0 if events == 0 else float(beta.ppf(tail, events, trials - events + 1))
+    high = 1.0 if events == trials else float(beta.ppf(1 - tail, events + 1, trials - events))
+    return low, high
+
+
+def _spec_of(read: _Read, spec: TileSpec) -> TileSpec:
+    return spec.replace(columns=read.weights.shape[1])
+
+
+def _zero(read: _Read, spec: TileSpec, table: IVTable) -> float:
+    """A, of the converter's reference column."""
+    return float(bias_of(spec, table).zeros(read.bits.sum(dtype=np.int64)))
+
+
+def _fast_signal(read: _Read, spec: TileSpec, table: IVTable) -> float:
+    """A, that the fast engine's converter sees."""
+    tile = Tile(_spec_of(read, spec), table, read.weights)
+    group = int(np.argmax(read.bits)) // spec.rows_active if read.bits.any() else 0
+    return float(read_currents(tile, read.bits[None], engine="fast")[0, group, read.column]) - _zero(
+        read, spec, table
+    )
