@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from spicekit.decks.diff import Difference
+    from spicekit.decks.source import Deck
 
 netlist = typer.Typer(
     help="Decks of cells and tiles: render, check, run, compare, sum up.", no_args_is_help=True
@@ -216,6 +217,16 @@ def run(
         typer.Option("--out", "-o", file_okay=False, help="Folder for the files that it writes."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            help="Apply these, not its own: walking (each row, all but one, all, none), or a .npy file."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="With --vectors: stored bits, .npy; hold currents against the exact engine."),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print all that ngspice says and writes.")
     ] = False,
@@ -225,10 +236,18 @@ def run(
     """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
     from spicekit.decks.run import judge, run_deck
     from spicekit.decks.source import read_deck
+    from spicekit.errors import BadInput
     from spicekit.files import write_atomically
 
     compiled = [path.resolve() for path in osdi or []]
     source = read_deck(deck, libraries=library or [])
+    if vectors is not None:
+        _run_vectors(source, vectors, weights, out, timeout, compiled)
+        return
+    if weights is not None:
+        raise BadInput(
+            "netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits."
+        )
     result = run_deck(source, timeout=timeout, compiled=compiled)
     verdict = judge(source, result)
     if verbose or not verdict:
@@ -242,6 +261,34 @@ def run(
             print(f"---- {name}", text.rstrip(), sep="\n")
     print(*verdict, sep="\n")
     raise typer.Exit(1 if result.status else 0)
+
+
+def _run_vectors(
+    deck: "Deck", vectors: str, weights: Path | None, out: Path | None, timeout: float, compiled: list[Path]
+) -> None:
+    import numpy as np
+
+    from spicekit.circuits.header import read_header
+    from spicekit.decks.run import run_vectors, walking
+    from spicekit.engines.deck_expectation import compare_reads
+    from spicekit.files import read_array, write_array
+
+    spec = read_header(deck.comments).spec
+    applied = walking(spec.rows) if vectors == "walking" else np.atleast_2d(read_array(Path(vectors)))
+    current = run_vectors(deck, applied, timeout=timeout, compiled=compiled)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, array in (("vectors.npy", applied), ("currents.npy", current)):
+            write_array(out / name, array)
+            print(out / name)
+    print(f"{len(current)} vectors, {spec.columns} columns: {current.min():.6g} to {current.max():.6g} A")
+    if weights is not None:
+        found = compare_reads(spec, read_array(weights), applied, current)
+        print(
+            f"worst: vector {found.vector}, column {found.column}, off by {found.error:.3g} A, of {found.limit:.3g} A "
+            f"allowed\n{'FAIL' if found.off else 'PASS'}: {found.off} of {current.size} currents are off"
+        )
+        raise typer.Exit(1 if found.off else 0)
 
 
 @netlist.command()

@@ -14,7 +14,7 @@ from spicekit.circuits.header import read_header
 from spicekit.circuits.render import CURRENTS_FILE
 from spicekit.decks.source import Deck
 from spicekit.decks.vetting import vet
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.batch import BatchRun, run_batch
 
 
@@ -30,6 +30,72 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] =
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
+    _refuse_objections(deck, compiled)
+    return run_batch(deck.text(), timeout=timeout, compiled=compiled)
+
+
+def walking(rows: int) -> NDArray[np.uint8]:
+    """(2 rows + 2, rows) bits: each row alone, all rows but one, all, none. They show every cell by itself.
+
+    >>> walking(2).tolist()
+    [[1, 0], [0, 1], [0, 1], [1, 0], [1, 1], [0, 0]]
+    """
+    one = np.eye(rows, dtype=np.uint8)
+    return np.concatenate([one, 1 - one, np.ones((1, rows), np.uint8), np.zeros((1, rows), np.uint8)])
+
+
+def run_vectors(
+    deck: Deck, vectors: NDArray[np.uint8], *, timeout: float = 600.0, compiled: Collection[Path] = ()
+) -> NDArray[np.float64]:
+    """Column currents of a tile deck's circuit for other vectors than its own; its commands are not run.
+
+    Parameters
+    ----------
+    deck : Deck
+        That spicekit rendered, without a transient.
+    vectors : (b, r) uint8 array
+    timeout, compiled
+        As in `run_deck`.
+
+    Returns
+    -------
+    (b, c) float64 array, A
+
+    Raises
+    ------
+    BadInput
+        As `run_deck`; if the deck is of no tile, or of a transient, or the vectors do not fit it.
+    SpiceFailed
+        If a vector has no operating point.
+    """
+    _refuse_objections(deck, compiled)
+    header = read_header(deck.comments)
+    spec = header.spec
+    if header.facts.get("kind") != "tile" or "transient" in header.facts:
+        raise BadInput(
+            "run_vectors: pass the deck of a tile with an operating point, as 'netlist tile' renders it."
+        )
+    if vectors.ndim != 2 or vectors.shape[1] != spec.rows or not np.isin(vectors, (0, 1)).all():
+        raise BadInput(f"run_vectors: vectors must be bits shaped (b, {spec.rows}); got {vectors.shape}.")
+    source, level = ("vwl", spec.v_wl) if spec.drive == "wordline" else ("vin", spec.v_read)
+    commands = [c.text for c in deck.commands if c.word == "pre_osdi"] + ["set numdgt=12"]
+    for vector in vectors.tolist():
+        commands += [f"alter {source}_{row} dc = {level * bit}" for row, bit in enumerate(vector)]
+        commands += ["op", "if $sim_status <> 0", "quit 1", "end"]
+        commands += [f"print i(vsense_{column}) >> {CURRENTS_FILE}" for column in range(spec.columns)]
+        commands += ["destroy all"]
+    text = deck.text(commands=False).removesuffix(".end\n")
+    run = run_batch(
+        "\n".join([text, ".control", *commands, "quit 0", ".endc", ".end", ""]),
+        timeout=timeout,
+        compiled=compiled,
+    )
+    if run.status:
+        raise SpiceFailed(f"run_vectors: ngspice, {run.output[-300:].strip()}")
+    return column_currents(run).reshape(len(vectors), spec.columns)
+
+
+def _refuse_objections(deck: Deck, compiled: Collection[Path]) -> None:
     unread = (found for found in deck.findings if found.severity != "warning")
     objections = sorted([*unread, *vet(deck, compiled=compiled)])
     if objections:
@@ -38,7 +104,6 @@ def run_deck(deck: Deck, *, timeout: float = 600.0, compiled: Collection[Path] =
             f"run_deck: {len(objections)} lines of the deck will not be run; "
             f"{f'{first.file}, ' if first.file else ''}line {first.line}: {first.message}."
         )
-    return run_batch(deck.text(), timeout=timeout, compiled=compiled)
 
 
 def judge(deck: Deck, run: BatchRun) -> list[str]:

@@ -1,6 +1,9 @@
 """What an engine expects of a deck, so that the deck can check itself when ngspice runs it."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from spicekit.circuits.render import Bits, Expected
 from spicekit.circuits.spec import TileSpec
@@ -37,3 +40,35 @@ def expected_currents(
     if tolerance is None:
         tolerance = EXACT_LIMIT * float(np.abs(current).max())
     return Expected(current, tolerance)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Currents of many reads held against the exact engine's."""
+
+    off: int
+    """How many differ by more than the limit."""
+    vector: int
+    """Of the worst."""
+    column: int
+    error: float
+    """A, of the worst."""
+    limit: float
+    """A: `EXACT_LIMIT` of the largest current."""
+
+
+def compare_reads(spec: TileSpec, weights: Bits, vectors: Bits, current: NDArray[np.float64]) -> Agreement:
+    """Hold the currents (b, c), A, of vectors (b, r), each one read, against the exact engine's.
+
+    Raises
+    ------
+    BadInput, MissingTable, NotConverged
+        As the engine does.
+    """
+    one_read = spec.replace(rows_active=spec.rows)
+    tile = Tile(one_read, find_table(one_read), weights)
+    expected = column_currents(tile, vectors, engine="exact")
+    error = np.abs(current - expected)
+    limit = EXACT_LIMIT * float(np.abs(expected).max())
+    vector, column = np.unravel_index(int(error.argmax()), error.shape)
+    return Agreement(int((error > limit).sum()), int(vector), int(column), float(error.max()), limit)

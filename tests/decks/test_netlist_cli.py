@@ -53,6 +53,18 @@ def test_a_tile_is_rendered_checked_run_and_shown(folder: Path) -> None:
     assert "vwl_0: dc 0.7  ->  dc 0" in netlist(*whole, "--vector", "0", status=1)
 
 
+def test_walking_vectors_show_a_cell_that_its_own_vector_hides(folder: Path) -> None:
+    netlist(*TILE, "--vector", "0", "--expect", "exact", "-o", "deck.cir")  # asserts no row
+    walking = ["run", "deck.cir", "--vectors", "walking", "--weights", "w.npy"]
+    assert "PASS: 0 of 20 currents are off" in netlist(*walking)
+    weights = np.load("w.npy")
+    weights[2, 1] ^= 1
+    np.save("w.npy", weights)
+    assert "PASS" in netlist("run", "deck.cir")
+    assert "column 1" in netlist(*walking, status=1)
+    assert "20" not in netlist("run", "deck.cir", "--vectors", "a.npy")
+
+
 def test_export_refuses_an_unknown_detail_before_the_network_runs(folder: Path, monkeypatch) -> None:
     def case(*arguments: object, **options: object) -> None:
         raise AssertionError("the network ran")
