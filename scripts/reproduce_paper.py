@@ -20,7 +20,7 @@ from spicekit.files import write_atomically
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict
-from spicekit.report.study import accuracy_picture, pareto_picture, sensitivity_picture
+from spicekit.report.study import main_effects, nf_chart, pareto_chart, sensitivity_chart
 from spicekit.report.study_table import accuracy_table, costs_table, layers_table, results_table
 from spicekit.study.cluster import Cluster
 from spicekit.study.costs import estimates
@@ -79,10 +79,12 @@ def main(
 def _section(folder: Path, points: Sequence[Point], rows: Sequence[JsonDict]) -> list[str]:
     """A study's part of the report, and its pictures."""
     folder.mkdir(exist_ok=True)
-    pareto_picture(rows, folder / "pareto.png")
-    sensitivity_picture(rows, folder / "sensitivity.png")
-    accuracy_picture(rows, folder / "accuracy.png")
     done = [(point, row) for point, row in zip(points, rows, strict=True) if not row["fault"]]
+    good = [row for _, row in done]
+    charts = [pareto_chart(good), nf_chart(good)] if good else []
+    charts += [sensitivity_chart(good)] if main_effects(good) else []
+    for chart in charts:
+        write_atomically(folder / f"{chart.name}.png", chart.png())
     return [
         f"## {folder.name}\n\n{len(points)} points.\n",
         *_tables(rows, done),

@@ -2,8 +2,8 @@
 
 EXTRAS = {
     "study": {"cryptography", "dask", "distributed", "dask_jobqueue", "pyarrow", "pandas"},
-    "train": {"pooch", "sklearn"},
-    "plots": {"vl_convert"},
+    "train": {"pooch"},
+    "plots": {"vl_convert", "matplotlib"},
 }
 """By the name of the extra that brings them."""
 

@@ -29,11 +29,11 @@ ORDER = (
 APART = (("engines/exact", "engines/fast"),)
 # One module, or one package, knows each tool.
 ONLY_IN = {
-    "jinja2": {"circuits/render.py"},
+    "jinja2": {"circuits/render.py", "report/page.py"},
     "PySpice": {"spice/worker.py"},
     "h5py": {"tables/store.py"},
-    "plotly": {"report/html.py"},
     "triton": {"engines/fast/gpu_kernels.py"},
+    "vl_convert": {"report/charts.py"},
 }
 
 
@@ -88,7 +88,18 @@ def loaded(code: str, names: tuple[str, ...]) -> list[str]:
 
 def test_the_command_line_starts_without_heavy_libraries():
     """`spicekit --help` imports none of what only some verbs need."""
-    heavy = ("torch", "matplotlib", "PySpice", "numba", "scipy", "dask", "sklearn", "numpy", "rich", "plotly")
+    heavy = (
+        "torch",
+        "matplotlib",
+        "PySpice",
+        "numba",
+        "scipy",
+        "dask",
+        "sklearn",
+        "numpy",
+        "rich",
+        "vl_convert",
+    )
     assert loaded("import spicekit.cli.app", heavy) == []
 
 

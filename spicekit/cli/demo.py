@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from spicekit.cli.display import next_step
+
 
 def demo(
     out: Annotated[
         Path,
-        typer.Option(file_okay=False, help="Folder for the tables, the results (JSON) and the picture."),
+        typer.Option(file_okay=False, help="Folder for the tables, the results (JSON) and the page."),
     ] = Path("spicekit-demo"),
 ) -> None:
     """Calibrate the 8T-SRAM cell in ngspice, then run both networks at two design points."""
@@ -19,7 +21,8 @@ def demo(
     from spicekit.evaluate.demo import run_demo
     from spicekit.files import write_atomically
     from spicekit.provenance import provenance
-    from spicekit.report.pictures import accuracy_picture
+    from spicekit.report.page import html
+    from spicekit.report.results import read_page
 
     out.mkdir(parents=True, exist_ok=True)
     with stages("demo") as report:
@@ -32,5 +35,7 @@ def demo(
     write_atomically(
         out / "demo.json", json.dumps({"evaluations": records, "provenance": provenance()}, indent=1)
     )
-    accuracy_picture(results, out / "demo.png")
-    print(f"{out / 'demo.json'}\n{out / 'demo.png'}")
+    page, source = read_page(out / "demo.json")
+    write_atomically(out / "demo.html", html(page, made_by=f"Made of {source}."))
+    print(f"{out / 'demo.json'}\n{out / 'demo.html'}")
+    next_step(f"open {out / 'demo.html'} in a browser")

@@ -5,39 +5,47 @@ from typing import Annotated
 
 import typer
 
+from spicekit.cli.display import Json, next_step, print_json
+
 
 def report(
-    result: Annotated[
-        Path,
+    results: Annotated[
+        list[Path],
         typer.Argument(
             help="What another verb wrote: a study's folder or results.parquet; JSON of evaluate, signoff, demo or "
-            "devices check; an I-V table; the currents of a tile."
+            "devices check; an I-V table; the currents of a tile. Several evaluations are compared."
         ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", dir_okay=False, help="Page to write: a name that ends in .html.")
     ],
+    png: Annotated[bool, typer.Option("--png", help="Also each chart as a PNG beside the page.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show a result as one web page that needs nothing else; its figures as CSV and its pictures as PNG beside it."""
+    """Show a result, or compare several, as one web page that needs nothing else; its figures as CSV beside it."""
     from spicekit.errors import BadInput
     from spicekit.files import write_atomically
     from spicekit.provenance import provenance
-    from spicekit.report.html import Picture, page
-    from spicekit.report.results import read_report
+    from spicekit.report.page import csv_text, html
+    from spicekit.report.results import compare, read_page
 
     if out.suffix != ".html":
         raise BadInput(f"report: --out {out}: pages are HTML; pass a name that ends in .html.")
     if not out.parent.is_dir():
         raise BadInput(f"report: there is no folder {out.parent} for --out {out}; make it first.")
-    read = read_report(result)
+    page, source = read_page(results[0]) if len(results) == 1 else compare(results)
     by = provenance()
-    made_by = f"Made of {read.source} by spicekit {by['spicekit']} at {by['created']}: {by['command']}"
-    pictures = [part for part in read.parts if isinstance(part, Picture)]
+    made_by = f"Made of {source} by spicekit {by['spicekit']} at {by['created']}: {by['command']}"
     files: dict[Path, bytes | str] = {
-        out: page(read.title, read.parts, made_by=made_by),
-        out.with_suffix(".csv"): read.csv(),
-        **{out.with_name(f"{out.stem}-{picture.name}.png"): picture.png for picture in pictures},
+        out: html(page, made_by=made_by),
+        out.with_suffix(".csv"): csv_text(page.rows),
     }
+    if png:
+        files |= {out.with_name(f"{out.stem}-{chart.name}.png"): chart.png() for chart in page.charts}
     for path, content in files.items():
         write_atomically(path, content)
-        print(path)
+    if as_json:
+        print_json([str(path) for path in files])
+    else:
+        print(*files, sep="\n")
+    next_step(f"open {out} in a browser")

@@ -26,7 +26,7 @@ def signoff(
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables and evidence; default: yours, then shipped.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result and its picture.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result.")] = None,
 ) -> None:
     """Run ngspice on whole tiles, hold the engines to the design's limits, keep the evidence; exit status 0 or 1."""
     import json
@@ -41,7 +41,7 @@ def signoff(
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
     from spicekit.provenance import provenance
-    from spicekit.report.signoff import sign_off_picture, sign_off_sheet
+    from spicekit.report.sheets import sign_off_sheet
     from spicekit.spice.simulator import ngspice
     from spicekit.tables.store import find_table, user_store
 
@@ -54,7 +54,7 @@ def signoff(
     with stages("sign-off") as report:
         cases = cases_for(design.tile, vectors, rng=np.random.default_rng(seed), harvest=harvest)
         result = sign_off(design, table, cases, workers=jobs, timeout=timeout, report=report)
-    print_sheets([sign_off_sheet(result)])
+    print_sheets([sign_off_sheet(result.deviations)])
     origin = provenance(
         {
             "seed": seed,
@@ -71,9 +71,6 @@ def signoff(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
         print(path)
-    if out:
-        sign_off_picture(result, out / "signoff.png")
-        print(out / "signoff.png")
     for fault in result.faults:
         print(f"  {fault}")
     print("signed off" if result.passed else "NOT signed off")

@@ -108,12 +108,14 @@ def plot(
 ) -> None:
     """Draw a table."""
     from spicekit.errors import BadInput
-    from spicekit.report.tables import table_picture
+    from spicekit.files import write_atomically
+    from spicekit.report.charts import png_of
+    from spicekit.report.iv_table import iv_charts
     from spicekit.tables.inventory import locate, stores
     from spicekit.tables.store import read_sweep
 
     if out.suffix != ".png":
         raise BadInput(f"--out {out}: pictures are PNG; pass a name that ends in .png.")
     path = locate(name, [store] if store else stores())
-    table_picture(read_sweep(path), out, title=path.stem)
+    write_atomically(out, png_of(iv_charts(read_sweep(path))))
     print(out)

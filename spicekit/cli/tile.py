@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from spicekit.cli.display import Json, next_step, print_json, stages
+
 
 def tile(
     spec: Annotated[Path, typer.Option(help=r"Tile spec, TOML; its cells may have \[variation].")],
@@ -14,9 +16,17 @@ def tile(
         Path, typer.Option(dir_okay=False, help="Result, .npz: current (A), lsb (A), partial_sum.")
     ],
     engine: Annotated[str, typer.Option(help="spice, exact, fast or ideal")] = "exact",
+    maps: Annotated[
+        bool,
+        typer.Option(
+            help="Also voltages and currents of every cell for the first vector, and what takes the current away: for "
+            "the report; word-line drive only, by the exact engine's equations."
+        ),
+    ] = True,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Column currents of one tile."""
     import json
@@ -24,6 +34,9 @@ def tile(
     import numpy as np
 
     from spicekit.engines.cell_currents import lsb
+    from spicekit.engines.exact.ladder import Ladder
+    from spicekit.engines.exact.maps import losses
+    from spicekit.engines.exact.maps import maps as node_maps
     from spicekit.engines.tile import Tile, check_engine, column_currents, partial_sums
     from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design
@@ -40,8 +53,22 @@ def tile(
     bits = read_array(inputs)
     if bits.ndim != 2:
         raise BadInput(f"inputs: expected bits shaped (vectors, {design.rows}), got {bits.shape}.")
-    current = column_currents(array, bits, engine=name)
+    with stages(engine) as report:
+        report(f"{len(bits)} vectors")
+        current = column_currents(array, bits, engine=name)
     step = lsb(design, table)
+    inside: dict[str, np.ndarray] = {"ideal_sum": bits.astype(np.int64) @ array.held}
+    if maps and design.drive == "wordline":
+        ladder = Ladder(design, table, array.held, array.factor)
+        found = node_maps(ladder, bits[0])
+        lost = losses(ladder, bits[0])
+        inside |= {
+            "v_bl": found.v_bl,
+            "v_sl": found.v_sl,
+            "cell_current": found.current,
+            "cell_ideal": found.ideal,
+        }
+        inside |= {"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))}
     origin = provenance(
         {
             "spec": design.model_dump(mode="json"),
@@ -56,10 +83,17 @@ def tile(
         current=current,
         lsb=np.array(step),
         partial_sum=partial_sums(array, current, bits),
+        **inside,
         provenance=np.array(json.dumps(origin)),
     )
     largest = engineering(float(current.max(initial=0.0)), "A")
+    if as_json:
+        print_json(
+            {"out": str(out), "engine": engine, "vectors": len(bits), "columns": design.columns, "lsb": step}
+        )
+        return
     print(
         f"{out}: {current.shape[0]} vectors x {current.shape[1]} columns, engine {engine}, largest {largest}, "
         f"LSB {engineering(step, 'A')}"
     )
+    next_step(f"spicekit report {out} --out {out.with_suffix('.html')}")

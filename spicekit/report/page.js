@@ -1,22 +1,76 @@
 "use strict";
-// Has Plotly draw the charts, whose points lead to their rows; sorts tables by the column whose head is clicked.
-for (const drawing of document.querySelectorAll(".chart")) {
-  const {data, layout} = JSON.parse(drawing.dataset.figure);
-  Plotly.newPlot(drawing, data, layout, {responsive: true, displayModeBar: false, showSendToCloud: false}).then(() => {
-    drawing.on("plotly_click", ({points}) => { location.hash = `row-${points[0].customdata}`; });
+// Has Vega-Lite draw the charts in the colours of the page, offers them as files, and makes the tables sort and filter.
+const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#8c6d1f"];
+const DARK = ["#56b4e9", "#ff9457", "#2fc99c", "#e6a3c6", "#f2c14e", "#a5d8ff", "#b5b5b5", "#d3b45c"];
+
+function config(dark, narrow) {
+  const ink = dark ? "#e8ebef" : "#1b1f24", soft = dark ? "#aab2bd" : "#545c66", line = dark ? "#3a414a" : "#e1e5ea";
+  return {
+    background: null, font: "system-ui, sans-serif", aria: false, view: {stroke: null},
+    axis: {labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
+    legend: {labelColor: ink, titleColor: ink, orient: "top", columns: narrow ? 1 : 4, labelFontSize: 12, symbolOpacity: 1, labelLimit: 240},
+    header: {labelColor: ink, titleColor: ink}, title: {color: ink}, text: {color: ink}, rule: {color: ink}, tick: {color: ink},
+    range: {category: dark ? DARK : LIGHT, heatmap: {scheme: dark ? "viridis" : "yellowgreenblue"}, ramp: {scheme: dark ? "viridis" : "yellowgreenblue"}},
+  };
+}
+
+const wantsDark = matchMedia("(prefers-color-scheme: dark)"), views = new Map();
+
+async function draw(holder, dark) {
+  const {spec, fields, rows} = JSON.parse(holder.parentElement.querySelector("script").textContent);
+  spec.data.values = rows.map((row) => Object.fromEntries(fields.map((name, place) => [name, row[place]])));
+  const {view} = await spicekit.embed(holder, spec, {
+    mode: "vega-lite", actions: false, defaultStyle: false, ast: true, expr: spicekit.expressionInterpreter,
+    renderer: rows.length > 1500 ? "canvas" : "svg", config: config(dark, holder.clientWidth < 480),
+    tooltip: {disableDefaultStyle: true, theme: "page"},
+  });
+  holder.querySelector("svg, canvas").setAttribute("aria-hidden", "true");  // the holder is named as a whole
+  views.set(holder, {view, rows: spec.data.values});
+}
+
+function drawAll(dark) {
+  return Promise.all([...document.querySelectorAll(".chart")].map((holder) => draw(holder, dark)));
+}
+
+const drawn = drawAll(wantsDark.matches).then(() => { document.body.dataset.drawn = "yes"; });
+wantsDark.addEventListener("change", () => drawAll(wantsDark.matches));
+addEventListener("beforeprint", () => drawAll(false));
+addEventListener("afterprint", () => drawAll(wantsDark.matches));
+
+function save(name, url) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+}
+
+function csv(rows) {
+  const heads = [...new Set(rows.flatMap(Object.keys))];
+  const cell = (value) => {
+    const text = value == null ? "" : typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [heads, ...rows.map((row) => heads.map((head) => row[head]))].map((line) => line.map(cell).join(",")).join("\r\n");
+}
+
+for (const button of document.querySelectorAll(".tools button")) {
+  button.addEventListener("click", async () => {
+    const holder = button.closest("section").querySelector(".chart"), {view, rows} = views.get(holder);
+    const kind = button.dataset.as, name = `${holder.dataset.name}.${kind}`;
+    if (kind === "csv") {
+      save(name, URL.createObjectURL(new Blob([csv(rows)], {type: "text/csv"})));
+    } else {
+      view.background(getComputedStyle(document.body).getPropertyValue("--card"));
+      save(name, await view.toImageURL(kind, 2));
+    }
   });
 }
 
-function compare(one, other) {
-  const difference = Number(one) - Number(other);
-  return Number.isNaN(difference) ? one.localeCompare(other) : difference;
-}
-
-for (const head of document.querySelectorAll(".results th")) {
-  let turn = 1;
-  head.addEventListener("click", () => {
-    const body = head.closest("table").tBodies[0], text = (row) => row.cells[head.cellIndex].textContent;
-    body.append(...[...body.rows].sort((one, other) => turn * compare(text(one), text(other))));
-    turn = -turn;
+for (const table of document.querySelectorAll("[data-table] table")) {
+  const heads = [...table.tHead.rows[0].cells], title = table.closest("section").querySelector("h2").textContent;
+  new spicekit.DataTable(table, {
+    paging: false, searchAnd: true, searchable: table.tBodies[0].rows.length > 12, fixedColumns: false, scrollY: "",
+    columns: heads.flatMap((head, place) => head.dataset.type === "number" ? [{select: place, type: "number"}] : [{select: place, type: "string"}]),
+    labels: {placeholder: "Filter rows", searchTitle: `Filter rows of: ${title}`, noRows: "nothing", noResults: "no row has this"},
   });
 }

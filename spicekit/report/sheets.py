@@ -1,11 +1,12 @@
 """Figures as tables of text, for the terminal and for reports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.summary import Group, Summary
+from spicekit.evaluate.signoff import Deviation
 from spicekit.statistics import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins, ElementMargins
@@ -188,4 +189,24 @@ def _read_row(point: ReadPoint) -> tuple[str, ...]:
         f"{to_celsius(corner.temperature):.0f} C",
         *currents,
         f"{point.ratio:.3g}",
+    )
+
+
+def sign_off_sheet(deviations: Sequence[Deviation]) -> Sheet:
+    """Errors against ngspice, a row for each kind of vector and engine."""
+    head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
+    rows = tuple(
+        (
+            deviation.kind,
+            deviation.engine,
+            f"{deviation.reads:,}",
+            f"{deviation.worst:.2g}",
+            f"{deviation.p99:.2g}",
+            f"{deviation.rms:.2g}",
+            f"{deviation.codes_differ:.2%}",
+        )
+        for deviation in deviations
+    )
+    return Sheet(
+        "engines against ngspice on whole tiles: errors in LSB, converter codes that differ", head, rows
     )

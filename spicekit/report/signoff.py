@@ -1,78 +1,152 @@
-"""Sign-offs on the terminal and as pictures."""
+"""Pages of sign-offs: how far the engines are from ngspice, and whether that is within the limits."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
+from dataclasses import asdict
 
-from spicekit.evaluate.design import Limits
 from spicekit.evaluate.signoff import Deviation
-from spicekit.files import write_atomically
-from spicekit.report.pictures import literal, png
-from spicekit.report.sheets import Sheet
+from spicekit.report.charts import Chart, Spec, axis, category, tips
+from spicekit.report.page import Column, Number, Page, Table
+from spicekit.report.records import LimitedDesign, SignOffRecord
 
-FLOOR = 1e-7  # LSB, left edge of the picture; errors below it are drawn there
-
-
-class Limited(Protocol):
-    """A design, as far as a sign-off shows it."""
-
-    @property
-    def limits(self) -> Limits: ...
+FLOOR = 1e-7
+"""LSB, left edge of the charts; errors below it are drawn there."""
+ERRORS = {"rms": "rms", "p99": "99 % stay below", "worst": "worst"}
 
 
-class Found(Protocol):
-    """A sign-off, made or read."""
-
-    @property
-    def design(self) -> Limited: ...
-    @property
-    def passed(self) -> bool: ...
-    @property
-    def deviations(self) -> Sequence[Deviation]: ...
-
-
-def sign_off_sheet(result: Found) -> Sheet:
-    """Errors against ngspice, a row for each kind of vector and engine."""
-    head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
-    rows = tuple(
-        (
-            deviation.kind,
-            deviation.engine,
-            f"{deviation.reads:,}",
-            f"{deviation.worst:.2g}",
-            f"{deviation.p99:.2g}",
-            f"{deviation.rms:.2g}",
-            f"{deviation.codes_differ:.2%}",
+def sign_off_page(result: SignOffRecord, *, design: dict[str, object]) -> Page:
+    """Page of a sign-off."""
+    worst = {
+        engine: max(
+            (one for one in result.deviations if one.engine == engine),
+            key=lambda one: one.worst,
+            default=None,
         )
-        for deviation in result.deviations
-    )
-    return Sheet(
-        "engines against ngspice on whole tiles: errors in LSB, converter codes that differ", head, rows
-    )
-
-
-def sign_off_picture(result: Found, path: Path) -> None:
-    """A PNG: rms, 99 % and worst error of each engine for every kind of vector, beside the limits."""
-    from matplotlib.figure import Figure
-
-    kinds = list(dict.fromkeys(deviation.kind for deviation in result.deviations))
+        for engine in ("exact", "fast")
+    }
     limits = result.design.limits
-    bounds = {"exact": {"worst": limits.exact_worst}}
-    bounds["fast"] = {"rms": limits.fast_rms, "worst": limits.fast_worst}
-    figure = Figure(figsize=(11, 1.6 + 0.4 * len(kinds)), layout="constrained")
-    figure.suptitle(f"against ngspice: {'passed' if result.passed else 'failed'}")
-    for axes, (engine, bound) in zip(figure.subplots(1, 2, sharey=True), bounds.items(), strict=True):
-        found = [deviation for deviation in result.deviations if deviation.engine == engine]
-        places = [kinds.index(deviation.kind) for deviation in found]
-        for color, (figure_of_merit, marker) in enumerate((("rms", "o"), ("p99", "|"), ("worst", "x"))):
-            values = [max(getattr(deviation, figure_of_merit), FLOOR) for deviation in found]
-            axes.plot(values, places, marker, color=f"C{color}", label=figure_of_merit, linestyle="none")
-            if figure_of_merit in bound:
-                label = f"limit of {figure_of_merit}"
-                axes.axvline(bound[figure_of_merit], color=f"C{color}", linestyle="--", label=label)
-        axes.set(title=engine, xlabel="error, LSB", xscale="log", xlim=(FLOOR / 2, 2))
-        axes.set_yticks(range(len(kinds)), list(map(literal, kinds)))
-        axes.set_ylim(len(kinds) - 0.5, -0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
-    write_atomically(path, png(figure))
+    bounds = {"exact": limits.exact_worst, "fast": limits.fast_worst}
+    numbers = [
+        Number(
+            "-" if one is None else f"{one.worst:.3g} LSB",
+            f"worst error, {engine}",
+            f"limit {bounds[engine]:g} LSB",
+        )
+        for engine, one in worst.items()
+    ]
+    differ = max((one.codes_differ for one in result.deviations), default=0.0)
+    numbers += [
+        Number(f"{differ:.2%}", "codes that differ, worst kind", f"limit {limits.codes_differ:.0%}"),
+        Number(
+            f"{result.vectors:,}",
+            "reads of a whole tile in ngspice",
+            f"of which {len(result.failures)} failed",
+        ),
+    ]
+    again = result.provenance.get("command")
+    return Page(
+        title="Sign-off against ngspice",
+        verdict="The engines agree with ngspice within the design's limits."
+        if result.passed
+        else "; ".join(result.faults) + ".",
+        numbers=tuple(numbers),
+        parts=(*(_chart(result, engine) for engine in ("exact", "fast")), _table(result)),
+        good=result.passed,
+        notes=(
+            "An LSB is the current step of one ON cell without parasitics.",
+            *([f"Repeat it with: {again}"] if again else []),
+        ),
+        provenance={"design": design, "table": result.table, "origin": result.provenance},
+        rows=[asdict(one) for one in result.deviations],
+    )
+
+
+def _bounds(design: LimitedDesign, engine: str) -> dict[str, float]:
+    limits = design.limits
+    return (
+        {"worst": limits.exact_worst}
+        if engine == "exact"
+        else {"rms": limits.fast_rms, "worst": limits.fast_worst}
+    )
+
+
+def _chart(result: SignOffRecord, engine: str) -> Chart:
+    bounds = _bounds(result.design, engine)
+    rows: list[dict[str, object]] = []
+    for one in result.deviations:
+        if one.engine == engine:
+            rows += [
+                {
+                    "vectors": one.kind,
+                    "error": name,
+                    "value": max(getattr(one, key), FLOOR),
+                    "codes": 100 * one.codes_differ,
+                }
+                for key, name in ERRORS.items()
+            ]
+    rows += [{"error": ERRORS[key], "limit": limit} for key, limit in bounds.items()]
+    parameter = {"name": "picked", "select": {"type": "point", "fields": ["error"]}, "bind": "legend"}
+    color = category("error", None, order=list(ERRORS.values()))
+    layers: Spec = {
+        "layer": [
+            {
+                "transform": [{"filter": "isValid(datum.limit)"}],
+                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
+                "encoding": {
+                    "x": axis("limit", "error, LSB", scale={"type": "log"}),
+                    "color": color,
+                    "tooltip": tips({"error": "limit of", "limit": "LSB"}),
+                },
+            },
+            {
+                "transform": [{"filter": "isValid(datum.value)"}],
+                "params": [parameter],
+                "mark": {"type": "point", "filled": True, "size": 90},
+                "encoding": {
+                    "y": category("vectors", None, axis={"labelLimit": 150}),
+                    "x": axis("value", "error, LSB", scale={"type": "log"}),
+                    "color": color,
+                    "shape": category("error", None, order=list(ERRORS.values())),
+                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                    "tooltip": tips(
+                        {
+                            "vectors": "vectors",
+                            "error": "error",
+                            "value": "LSB",
+                            "codes": "codes that differ, %",
+                        },
+                        {"value": ".3~g", "codes": ".2f"},
+                    ),
+                },
+            },
+        ]
+    }
+    note = (
+        f"Errors of column currents against ngspice, in LSB, by kind of vector; dashed: the design's limits. "
+        f"What is below {FLOOR:g} LSB is drawn there."
+    )
+    return Chart(f"signoff-{engine}", f"Errors of the {engine} engine", note, rows, layers, height=220)
+
+
+def _table(result: SignOffRecord) -> Table:
+    columns = (
+        Column("vectors"),
+        Column("engine"),
+        Column("reads", "", "column reads compared", ",d"),
+        Column("rms", "LSB", "root mean square of the errors", ".2g"),
+        Column("99 %", "LSB", "99 % of the errors stay below", ".2g"),
+        Column("worst", "LSB", "largest error", ".2g"),
+        Column("limit", "LSB", "of the worst error", ".2g"),
+        Column("codes", "%", "converter codes that are not those of ngspice's currents", ".2f"),
+        Column("verdict"),
+    )
+    rows = []
+    for one in result.deviations:
+        limit = _bounds(result.design, one.engine)["worst"]
+        row = (one.kind, one.engine, one.reads, one.rms, one.p99, one.worst, limit, 100 * one.codes_differ)
+        rows.append((*row, "FAIL" if _fails(result, one) else "pass"))
+    marked = frozenset(place for place, one in enumerate(result.deviations) if _fails(result, one))
+    return Table("Errors by kind of vector", columns, tuple(rows), marked=marked)
+
+
+def _fails(result: SignOffRecord, one: Deviation) -> bool:
+    bounds = {**_bounds(result.design, one.engine), "codes_differ": result.design.limits.codes_differ}
+    return any(not getattr(one, name) <= bound for name, bound in bounds.items())

@@ -1,55 +1,324 @@
-"""Pictures of a study: what accuracy costs, what takes it, and which parameter matters."""
+"""Pages of studies: what came of a grid of designs, and what the results depend on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from spicekit.files import write_atomically
 from spicekit.provenance import JsonDict
-from spicekit.report.pictures import literal, png
-from spicekit.report.study_table import varying
+from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
+from spicekit.report.page import Column, Number, Page, Part, Table, table_of
+from spicekit.report.records import PROVENANCE
+from spicekit.report.sheets import MITIGATIONS
+from spicekit.report.study_table import accuracy_sheet, varying
 from spicekit.units import engineering
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+MOST_LINES = 400
+"""Points in the chart of parallel axes; more would be a smear."""
 
 
-def pareto_picture(rows: Sequence[JsonDict], path: Path) -> bool:
-    """Draw accuracy over read energy of every point, with those of a network that no other beats in both joined.
-
-    Returns whether there was anything to draw: points that did not fail.
-    """
+def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
+    """Page of a study's rows."""
     done = [row for row in rows if not row["fault"]]
-    if not done:
-        return False
-    from matplotlib.figure import Figure
+    top = best(rows)
+    names = varying(rows)
+    constant = {key: value for key, value in rows[0].items() if "." in key and key not in names}
+    hours = sum(row.get("seconds") or 0 for row in done) / 3600
+    numbers = [Number(f"{len(rows):,}", "points", f"{len(rows) - len(done)} failed")]
+    if top:
+        low = min(done, key=lambda row: row["accuracy"])
+        numbers += [
+            Number(f"{top['accuracy']:.1%}", "best accuracy", f"software {top['software_accuracy']:.1%}"),
+            Number(f"{1e9 * top['energy']:.4g} nJ", "bit-line energy of that point", "for one image"),
+            Number(f"{low['accuracy']:.1%}", "least accuracy", f"{hours:.2f} h in jobs"),
+        ]
+    return Page(
+        title=f"Study {name}",
+        verdict=f"Best point: {describe(top, rows)}." if top else "Every point failed; the table says why.",
+        numbers=tuple(numbers),
+        parts=(
+            *(_charts(done) if done else ()),
+            _points(rows, names),
+            *_accuracies(done),
+            *_effects(done),
+            _made_by(rows),
+        ),
+        notes=tuple(
+            f"{names}: left out of the sensitivities: {why}" for names, why in left_out(done).items()
+        ),
+        provenance={"the same in all points": constant},
+        rows=rows,
+    )
 
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for network, mitigation in dict.fromkeys((row["run.network"], row["run.mitigation"]) for row in done):
-        own = [row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)]
-        axes.plot(
-            *_coordinates(own), "o", alpha=0.7, label=literal(f"{Path(network).stem}, {_flips(mitigation)}")
+
+def _charts(done: Sequence[JsonDict]) -> Iterator[Chart]:
+    yield pareto_chart(done)
+    yield nf_chart(done)
+    if main_effects(done):
+        yield sensitivity_chart(done)
+    if len(done) > 1:
+        yield parallel_chart(done)
+
+
+def pareto_chart(done: Sequence[JsonDict]) -> Chart:
+    """Accuracy over energy of every point that did not fail, with the front of each network."""
+    rows = _marks(done)
+    for network in dict.fromkeys(row["run.network"] for row in done):
+        front = pareto_front([row for row in done if row["run.network"] == network])
+        rows += [
+            {"front": network, "energy": 1e9 * row["energy"], "accuracy": 100 * row["accuracy"]}
+            for row in front
+        ]
+    note = (
+        "A line joins the points of a network that no other beats in accuracy for less energy. Drag to move, wheel to "
+        "enlarge, double-click for all; click a name to single it out."
+    )
+    front_line: Spec = {
+        "transform": [{"filter": "isValid(datum.front)"}],
+        "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "color": "#888888"},
+        "encoding": {"x": _ENERGY, "y": _ACCURACY, "detail": category("front", None)},
+    }
+    return Chart(
+        "pareto",
+        "Accuracy over energy",
+        note,
+        rows,
+        {"layer": [front_line, _points_layer(_ENERGY, done)]},
+        wide=True,
+    )
+
+
+def nf_chart(done: Sequence[JsonDict]) -> Chart:
+    """Accuracy over the non-ideality factor of every point that did not fail."""
+    x = axis("nf", "non-ideality factor, %", scale={"zero": False})
+    note = "NF: the share of the ideal read current that wires, drivers and devices take away."
+    return Chart(
+        "nf", "Accuracy over the non-ideality factor", note, _marks(done), {"layer": [_points_layer(x, done)]}
+    )
+
+
+_ENERGY = axis(
+    "energy", "bit-line energy of an image, nJ", scale={"type": "log", "nice": False, "padding": 12}
+)
+_ACCURACY = axis("accuracy", "accuracy, %", scale={"domain": [0, 102]})
+
+
+def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
+    parameter, opacity = switched("kind")
+    kinds = list(by_kind(done))
+    shown_fields = {plain_name(name): name for name in varying(done)}
+    results = {"accuracy": "accuracy, %", "nf": "NF, %", "energy": "energy, nJ"}
+    return {
+        "transform": [{"filter": "isValid(datum.kind)"}],
+        "params": [parameter, ZOOM],
+        "mark": {"type": "point", "filled": True, "size": 70},
+        "encoding": {
+            "x": x,
+            "y": _ACCURACY,
+            "color": category("kind", None, order=kinds),
+            "shape": category("kind", None, order=kinds),
+            "opacity": opacity,
+            "tooltip": tips({**shown_fields, **results}, dict.fromkeys(results, ".4~g")),
+        },
+    }
+
+
+def _marks(done: Sequence[JsonDict]) -> list[dict[str, Any]]:
+    names = varying(done)
+    kinds = {id(row): kind for kind, found in by_kind(done).items() for row in found}
+    return [
+        {
+            **{plain_name(name): _plain(row[name]) for name in names},
+            "kind": kinds[id(row)],
+            "accuracy": 100 * row["accuracy"],
+            "nf": 100 * row["nf"],
+            "energy": 1e9 * row["energy"],
+        }
+        for row in done
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return "none" if value is None else Path(value).stem if isinstance(value, str) and "/" in value else value
+
+
+def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
+    """Mean accuracy at each value of each parameter, over points that differ in nothing else."""
+    rows = [
+        {"parameter": name, "value": label(value), "accuracy": 100 * mean, "place": place}
+        for name, effect in main_effects(done).items()
+        for place, (value, mean) in enumerate(effect.items())
+    ]
+    left = "; ".join(f"{name}: {why}" for name, why in left_out(done).items())
+    note = "Mean accuracy at each value of a parameter, over points that differ in nothing else; the widest first."
+    spec: Spec = {
+        "encoding": {
+            "y": category("parameter", None, axis={"labelLimit": 220}),
+            "x": axis("accuracy", "mean accuracy, %", scale={"zero": False}),
+            "tooltip": tips(
+                {"parameter": "parameter", "value": "value", "accuracy": "mean accuracy, %"},
+                {"accuracy": ".1f"},
+            ),
+        },
+        "layer": [
+            {"mark": {"type": "line"}, "encoding": {"detail": category("parameter", None)}},
+            {"mark": {"type": "point", "filled": True, "size": 80}},
+            {
+                "mark": {"type": "text", "dy": -11, "fontSize": 11},
+                "encoding": {"text": {"field": "value"}},
+            },
+        ],
+    }
+    height = max(140, 64 * len(main_effects(done)))
+    return Chart(
+        "sensitivity",
+        "What the accuracy depends on",
+        f"{note} {f'Left out: {left}.' if left else ''}",
+        rows,
+        spec,
+        height,
+    )
+
+
+def parallel_chart(done: Sequence[JsonDict]) -> Chart:
+    """Every point as a line over its parameters and results, each axis scaled to its own range."""
+    chosen = done[:: -(-len(done) // MOST_LINES)]
+    axes: dict[str, list[Any]] = {name: [_plain(row[name]) for row in chosen] for name in varying(chosen)}
+    axes |= {
+        "NF, %": [100 * row["nf"] for row in chosen],
+        "energy, nJ": [1e9 * row["energy"] for row in chosen],
+    }
+    axes["accuracy, %"] = [100 * row["accuracy"] for row in chosen]
+    rows = []
+    for name, values in axes.items():
+        places = _places(values)
+        rows += [
+            {
+                "point": point,
+                "axis": name,
+                "place": place,
+                "value": label(value),
+                "accuracy": 100 * chosen[point]["accuracy"],
+            }
+            for point, (value, place) in enumerate(zip(values, places, strict=True))
+        ]
+    order = list(axes)
+    note = "A line is a point; an axis runs from its lowest value to its highest, or lists what it has."
+    if len(chosen) < len(done):
+        note += f" {len(chosen)} of {len(done):,} points, evenly drawn."
+    spec: Spec = {
+        "encoding": {
+            "x": category(
+                "axis", None, order=order, axis={"labelAngle": -20, "labelLimit": 140, "grid": True}
+            ),
+            "y": axis("place", None, axis=None),
+            "color": axis("accuracy", "accuracy, %"),
+            "detail": category("point", None),
+            "tooltip": tips(
+                {"axis": "axis", "value": "value", "accuracy": "accuracy, %"}, {"accuracy": ".1f"}
+            ),
+        },
+        "layer": [
+            {"mark": {"type": "line", "opacity": 0.45}},
+            {"mark": {"type": "point", "filled": True, "size": 28, "opacity": 0.7}},
+        ],
+    }
+    return Chart("parallel", "All parameters at once", note, rows, spec, wide=True)
+
+
+def _places(values: Sequence[Any]) -> list[float]:
+    """Where values stand on an axis from 0 to 1."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        low, high = min(values), max(values)
+        return [(value - low) / (high - low) if high > low else 0.5 for value in values]
+    kinds = list(dict.fromkeys(map(str, values)))
+    return [kinds.index(str(value)) / max(1, len(kinds) - 1) for value in values]
+
+
+def _points(rows: Sequence[JsonDict], names: Sequence[str]) -> Table:
+    columns = (
+        *(Column(name, form="g" if _numeric(rows, name) else "") for name in names),
+        Column("software", "%", "accuracy in software", ".1f"),
+        Column("accuracy", "%", "on tiles", ".1f"),
+        Column("ON cells", "", "mean partial sum of a read: cells that hold 1 and get 1", ".2f"),
+        Column("NF", "%", "share of the ideal read current that is lost", ".1f"),
+        Column("energy", "nJ", "of the bit lines for one image", ".4g"),
+        Column("fault", "", "why a point failed"),
+    )
+    front = {id(row) for row in pareto_front([row for row in rows if not row["fault"]])}
+    lines = []
+    for row in rows:
+        scales = (
+            ("software_accuracy", 100),
+            ("accuracy", 100),
+            ("partial_sum", 1),
+            ("nf", 100),
+            ("energy", 1e9),
         )
-    for place, network in enumerate(dict.fromkeys(row["run.network"] for row in done)):
-        axes.plot(
-            *_coordinates(pareto_front([row for row in done if row["run.network"] == network])),
-            "o-",
-            color="0.3",
-            linewidth=1,
-            drawstyle="steps-post",
-            markerfacecolor="none",
-            markersize=10,
-            label="_" if place else "no other of the network is as good for less",
+        results = [None if row["fault"] else scale * row[key] for key, scale in scales]
+        lines.append(
+            (
+                *(_plain(row[name]) if row[name] is not None else None for name in names),
+                *results,
+                row["fault"],
+            )
         )
-    axes.set(xlabel="energy of the bit lines for an image, uJ", ylabel="accuracy, %", ylim=(0, 105))
-    images = sorted({row["images"] for row in done})
-    axes.set_title(f"{len(done)} points, {' or '.join(map(str, images))} images each", fontsize=10)
-    figure.legend(loc="outside lower center", frameon=False, ncols=2)
-    _save(figure, axes, path)
-    return True
+    marked = frozenset(place for place, row in enumerate(rows) if id(row) in front)
+    return Table(
+        "Points",
+        columns,
+        tuple(lines),
+        "Set off: those that no other beats in accuracy for less energy.",
+        marked,
+    )
+
+
+def _numeric(rows: Sequence[JsonDict], name: str) -> bool:
+    return all(
+        row[name] is None or (isinstance(row[name], int | float) and not isinstance(row[name], bool))
+        for row in rows
+    )
+
+
+def _accuracies(done: Sequence[JsonDict]) -> Iterator[Part]:
+    """With and without BinSparX side by side, a table for each network."""
+    for network in dict.fromkeys(row["run.network"] for row in done):
+        own = [row for row in done if row["run.network"] == network]
+        if len({row["run.mitigation"] for row in own}) > 1:
+            sheet = accuracy_sheet(own, pooled="variation.seed")
+            table = table_of(sheet)
+            note = "By mitigation; of several dies mean +- standard deviation (number of dies)."
+            yield Table(f"Accuracy in %, {Path(network).stem}", table.columns, table.rows, note)
+
+
+def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
+    effects = main_effects(done)
+    if effects:
+        rows = tuple(
+            (name, label(value), 100 * mean)
+            for name, effect in effects.items()
+            for value, mean in effect.items()
+        )
+        columns = (Column("parameter"), Column("value"), Column("mean accuracy", "%", form=".1f"))
+        yield Table("Sensitivities", columns, rows, "Means over points that differ in nothing else.")
+
+
+def _made_by(rows: Sequence[JsonDict]) -> Table:
+    points: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        maker = tuple(str(row[name]) for name in ("run.network", *PROVENANCE))
+        points[maker] = points.get(maker, 0) + 1
+    lines = tuple((*maker, count) for maker, count in points.items())
+    columns = (Column("run.network"), *map(Column, PROVENANCE), Column("points", form="d"))
+    return Table("What made the points", columns, lines)
+
+
+def left_out(rows: Sequence[JsonDict]) -> dict[str, str]:
+    """Parameters that vary but have no sensitivity, and why."""
+    told = {name for names in main_effects(rows) for name in names.split(", ")}
+    why = "the study has no setting of the others with every value of it"
+    return {name: why for name in varying(rows) if name not in told}
 
 
 def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
@@ -59,28 +328,6 @@ def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
         if not front or row["accuracy"] > front[-1]["accuracy"]:
             front.append(row)
     return front
-
-
-def accuracy_picture(rows: Sequence[JsonDict], path: Path) -> bool:
-    """Draw accuracy over the non-ideality factor of every point, by network, cell, reference and mitigation.
-
-    Returns whether there was anything to draw: points that did not fail.
-    """
-    done = [row for row in rows if not row["fault"]]
-    if not done:
-        return False
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for place, (kind, found) in enumerate(by_kind(done).items()):
-        own = sorted(found, key=lambda row: row["nf"])
-        values = [100 * row["nf"] for row in own], [100 * row["accuracy"] for row in own]
-        axes.plot(*values, "osD^vP*X"[place % 8], alpha=0.7, label=literal(kind))
-    axes.set(xlabel="non-ideality factor, %", ylabel="accuracy, %", xlim=(0, None), ylim=(0, 105))
-    figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize=8)
-    _save(figure, axes, path)
-    return True
 
 
 def best(rows: Sequence[JsonDict]) -> JsonDict | None:
@@ -112,50 +359,7 @@ _SPLIT = ("run.network", "tile.cell", "converter.reference")
 
 
 def _flips(mitigation: str) -> str:
-    return "plain" if mitigation == "none" else f"BinSparX {mitigation}"
-
-
-def sensitivity_picture(rows: Sequence[JsonDict], path: Path) -> bool:
-    """Draw the `main_effects` of the parameters that the study varies.
-
-    The one that moves accuracy most comes first. Returns whether there was anything to draw.
-    """
-    done = [row for row in rows if not row["fault"]]
-    effects = main_effects(done)
-    if not effects:
-        return False
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 1.2 + 0.6 * len(effects)), layout="constrained")
-    axes = figure.subplots()
-    span = np.ptp([mean for effect in effects.values() for mean in effect.values()])
-    for place, effect in enumerate(reversed(effects.values())):
-        axes.plot([100 * mean for mean in effect.values()], [place] * len(effect), "o-", color="C0")
-        for index, (mean, values) in enumerate(_close_together(effect, 0.08 * span)):
-            text, offset = literal(", ".join(map(label, values))), (0, -14 if index % 2 else 6)
-            axes.annotate(
-                text, (100 * mean, place), offset, textcoords="offset points", ha="center", fontsize=8
-            )
-    axes.set_yticks(range(len(effects)), [literal(name.replace(", ", "\n")) for name in reversed(effects)])
-    mean = 100 * float(np.mean([row["accuracy"] for row in done]))
-    axes.axvline(mean, color="0.8", zorder=0)
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axes.annotate("all points", (mean, len(effects) - 0.4), ha="center", fontsize=8, color="0.5", bbox=white)
-    axes.set(xlabel="mean accuracy of points that differ in nothing else, %", ylim=(-0.5, len(effects) - 0.2))
-    _save(figure, axes, path)
-    return True
-
-
-def _close_together(effect: Mapping[Any, float], distance: float) -> list[tuple[float, list[Any]]]:
-    """Values that one label stands for, because their means are close, and the middle of these means."""
-    ranked = sorted(effect, key=lambda value: effect[value])
-    groups = [[ranked[0]]]
-    for value in ranked[1:]:
-        if effect[value] - effect[groups[-1][0]] < distance:
-            groups[-1].append(value)
-        else:
-            groups.append([value])
-    return [((effect[group[0]] + effect[group[-1]]) / 2, group) for group in groups]
+    return MITIGATIONS.get(mitigation, mitigation)
 
 
 def label(value: Any) -> str:
@@ -194,14 +398,3 @@ def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
                 value: float(np.mean([np.mean(setting[value]) for setting in matched])) for value in every
             }
     return dict(sorted(effects.items(), key=lambda item: -np.ptp(list(item[1].values()))))
-
-
-def _coordinates(rows: Sequence[JsonDict]) -> tuple[list[float], list[float]]:
-    """Energy, uJ, and accuracy, %."""
-    return [1e6 * row["energy"] for row in rows], [100 * row["accuracy"] for row in rows]
-
-
-def _save(figure: "Figure", axes: Any, path: Path) -> None:
-
-    axes.spines[["top", "right"]].set_visible(False)
-    write_atomically(path, png(figure))

@@ -4,7 +4,6 @@ import json
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -58,7 +57,7 @@ def evaluate(folder: Path, *more: object) -> Result:
 def test_a_tile_that_keeps_its_limits_is_signed_off(folder):
     done = sign_off(folder, "tile.toml")
     assert done.exit_code == 0, done.output
-    assert done.output.splitlines()[-1] == "signed off"
+    assert done.stdout.splitlines()[-1] == "signed off"
     record = json.loads((folder / "out" / "signoff.json").read_text())
     assert record["passed"]
     assert not record["faults"]
@@ -75,27 +74,13 @@ def test_a_tile_that_keeps_its_limits_is_signed_off(folder):
 def test_a_tile_that_does_not_is_not_and_is_told_why(folder):
     done = sign_off(folder, "strict.toml")
     assert done.exit_code == 1
-    *_, fault, verdict = done.output.splitlines()
+    *_, fault, verdict = done.stdout.splitlines()
     assert verdict == "NOT signed off"
     assert "exact: worst" in fault
     assert fault.endswith("limit 1e-12")
     record = json.loads((folder / "out" / "signoff.json").read_text())
     assert not record["passed"]
     assert fault.strip() in record["faults"]
-
-
-def test_the_picture_of_a_sign_off_shows_what_was_found(folder):
-    """The same numbers give the same picture; limits that are not kept give another."""
-    from matplotlib.image import imread
-
-    pictures = []
-    for spec in ("tile.toml", "tile.toml", "strict.toml"):
-        sign_off(folder, spec)
-        pictures.append(imread(folder / "out" / "signoff.png"))
-    assert min(pictures[0].shape[:2]) > 200
-    assert np.array_equal(pictures[0], pictures[1])
-    assert pictures[0].shape == pictures[2].shape
-    assert (pictures[0] != pictures[2]).any()
 
 
 def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
@@ -138,7 +123,7 @@ def test_the_sign_off_that_evaluate_asks_for_runs_as_it_is_printed(folder, monke
 def test_evaluate_keeps_its_result_with_its_cost_and_fidelity(folder):
     out = folder / "evaluation.json"
     done = evaluate(folder, "--energy", "--fidelity", 1, "--out", out, "--mitigation", "none")
-    assert done.output.splitlines()[-1] == str(out)
+    assert done.stdout.splitlines()[-1] == str(out)
     record = json.loads(out.read_text())
     (compared,) = record["fidelity"].values()
     assert compared["images"] == 1

@@ -1,15 +1,12 @@
 """The log survives what kills leave; Parquet and pictures say what it holds."""
 
-import numpy as np
 import pytest
 
 from spicekit.errors import BadInput
 from spicekit.report.study import (
-    accuracy_picture,
     main_effects,
+    nf_chart,
     pareto_front,
-    pareto_picture,
-    sensitivity_picture,
 )
 from spicekit.study.results import LOG_FILE, Log, read_rows, write_rows
 
@@ -108,20 +105,7 @@ def test_what_changes_together_is_one_parameter_with_both_values():
     assert effects[name] == pytest.approx({("M2", 100.0, 1): 0.5, ("M6", 10.0, 2): 0.7})
 
 
-def test_a_study_whose_points_all_failed_has_no_pictures(tmp_path):
-    rows = [{**row(0.0, 0.0), "fault": "SpiceFailed: no"}]
-    assert not pareto_picture(rows, tmp_path / "pareto.png")
-    assert not sensitivity_picture(rows, tmp_path / "sensitivity.png")
-    assert not accuracy_picture(rows, tmp_path / "accuracy.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_accuracy_over_nf_has_a_mark_for_each_cell_and_mitigation(tmp_path, monkeypatch):
-    drawn = {}
-    monkeypatch.setattr(
-        "spicekit.report.study._save",
-        lambda figure, axes, path: drawn.update({line.get_label(): line.get_xydata() for line in axes.lines}),
-    )
+def test_accuracy_over_nf_has_a_mark_for_each_cell_and_mitigation():
     common = {"converter.reference": "unit"}
     rows = [
         row(accuracy, 1.0, **common, **{"tile.cell": cell, "run.mitigation": mitigation}, nf=nf)
@@ -131,6 +115,9 @@ def test_accuracy_over_nf_has_a_mark_for_each_cell_and_mitigation(tmp_path, monk
             ("1t1r", "both", 0.09, 0.7),
         )
     ]
-    assert accuracy_picture(rows, tmp_path / "accuracy.png")
-    assert list(drawn) == ["8t-sram, plain", "1t1r, BinSparX both"]
-    assert drawn["8t-sram, plain"] == pytest.approx(np.array([[4, 50], [11, 10]]))
+    drawn = nf_chart(rows).rows
+    assert [(one["kind"], one["nf"], one["accuracy"]) for one in drawn] == [
+        ("8t-sram, plain tiles", pytest.approx(11), pytest.approx(10)),
+        ("8t-sram, plain tiles", pytest.approx(4), pytest.approx(50)),
+        ("1t1r, BinSparX", pytest.approx(9), pytest.approx(70)),
+    ]

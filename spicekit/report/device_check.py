@@ -1,0 +1,138 @@
+"""Pages of transistor cards held against their targets."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from spicekit.devices.check import FIGURES, Comparison
+from spicekit.report.charts import Chart, Spec, axis, category, tips
+from spicekit.report.page import Column, Number, Page, Table
+
+CORNERS = {"min": "ss", "typ": "tt", "max": "ff"}
+"""Columns of a data sheet; min and max are those of the three."""
+
+
+def check_page(rows: Sequence[Comparison]) -> Page:
+    """Page of `spicekit devices check --json`."""
+    judged = [row for row in rows if row.target is not None and FIGURES[row.figure].reach is not None]
+    missed = [row for row in judged if not row.within]
+    devices = list(dict.fromkeys(row.device for row in rows))
+    good = not missed
+    verdict = (
+        f"All {len(judged)} figures with a published target are within their limits."
+        if good
+        else f"{len(missed)} of {len(judged)} figures are out of their limits: "
+        + ", ".join(f"{row.device} {row.figure}" for row in missed)
+        + "."
+    )
+    worst = max(judged, key=_share, default=None)
+    whose = "" if worst is None else f"{worst.device} {worst.figure}"
+    return Page(
+        title="Transistor cards against their targets",
+        verdict=verdict,
+        good=good,
+        numbers=(
+            Number(f"{len(devices)}", "devices", ", ".join(devices)),
+            Number(f"{len(judged)}", "figures with a target", "typical corner"),
+            Number(f"{len(missed)}", "out of limits"),
+            Number(
+                "-" if worst is None else f"{_share(worst):.0%}",
+                "of its limit, the worst figure",
+                whose,
+            ),
+        ),
+        parts=(*((_chart(judged),) if judged else ()), *(_sheet(device, rows) for device in devices)),
+        rows=[asdict(row) for row in rows],
+    )
+
+
+def _share(row: Comparison) -> float:
+    reach = FIGURES[row.figure].reach
+    return 0.0 if row.deviation is None or not reach else abs(row.deviation) / reach
+
+
+def _chart(judged: Sequence[Comparison]) -> Chart:
+    rows = [
+        {
+            "device": row.device,
+            "figure": row.figure,
+            "share": 100 * (row.deviation or 0.0) / (FIGURES[row.figure].reach or 1.0),
+            "measured": f"{FIGURES[row.figure].show(row.measured)} {FIGURES[row.figure].unit}",
+            "target": f"{FIGURES[row.figure].show(row.target)} {FIGURES[row.figure].unit}",
+        }
+        for row in judged
+    ]
+    spec: Spec = {
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeDash": [5, 4]},
+                "data": {"values": [{"limit": -100}, {"limit": 100}]},
+                "encoding": {"x": axis("limit", "deviation, % of the limit")},
+            },
+            {
+                "params": [
+                    {"name": "picked", "select": {"type": "point", "fields": ["device"]}, "bind": "legend"}
+                ],
+                "mark": {"type": "point", "filled": True, "size": 80},
+                "encoding": {
+                    "y": category("figure", None, order=list(FIGURES)),
+                    "yOffset": category("device", None),
+                    "x": axis("share", "deviation, % of the limit"),
+                    "color": category("device", None),
+                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                    "tooltip": tips(
+                        {
+                            "device": "device",
+                            "figure": "figure",
+                            "measured": "measured",
+                            "target": "target",
+                            "share": "% of the limit",
+                        },
+                        {"share": "+.1f"},
+                    ),
+                },
+            },
+        ]
+    }
+    note = "Measured less target, in % of what is accepted; dashed: the limits."
+    return Chart("deviations", "Deviations from the targets", note, rows, spec, height=420, wide=True)
+
+
+def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
+    columns = (
+        Column("figure"),
+        Column("unit"),
+        Column("min", "", "lowest of the ss, tt and ff corners", ".4g"),
+        Column("typ", "", "tt corner", ".4g"),
+        Column("max", "", "highest of the ss, tt and ff corners", ".4g"),
+        Column("target", "", "published, for the typical corner", ".4g"),
+        Column("off by"),
+        Column("limit", "", "accepted deviation"),
+        Column("verdict"),
+    )
+    lines: list[tuple[Any, ...]] = []
+    failed = set()
+    for name, figure in FIGURES.items():
+        own = [row for row in rows if row.device == device and row.figure == name]
+        typical = next((row for row in own if row.process == CORNERS["typ"]), None)
+        if not own or typical is None:
+            continue
+        values = [figure.scale * row.measured for row in own]
+        target = None if typical.target is None else figure.scale * typical.target
+        judged = typical.target is not None and figure.reach is not None
+        if judged and not typical.within:
+            failed.add(len(lines))
+        lines.append(
+            (
+                name,
+                figure.unit,
+                min(values),
+                figure.scale * typical.measured,
+                max(values),
+                target,
+                figure.show_deviation(typical.deviation),
+                figure.show_deviation(figure.reach, sign="-"),
+                ("pass" if typical.within else "FAIL") if judged else "",
+            )
+        )
+    return Table(device, columns, tuple(lines), "One fin, 25 °C, Vdd 0.70 V.", frozenset(failed))

@@ -1,0 +1,414 @@
+"""Pages of evaluations: a network on one design or several."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spicekit.config import parse
+from spicekit.evaluate.design import Design
+from spicekit.provenance import JsonDict
+from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
+from spicekit.report.energy import cost_sheets
+from spicekit.report.page import Column, Number, Page, Part, Table, flat, table_of
+from spicekit.report.records import Costs, DemoRecord, EvaluationRecord, Reads
+from spicekit.report.sheets import MITIGATIONS
+from spicekit.report.sketch import Sketch, sketch_of
+from spicekit.statistics import accuracy_interval
+
+NF = "NF, the non-ideality factor: the share of the ideal read current that wires, drivers and devices take away."
+ON = "ON cells: stored 1 and applied 1, so that the cell conducts; their number is the read's partial sum."
+CI = "Whiskers: 95 % confidence interval from the number of images."
+
+
+def evaluation_page(result: EvaluationRecord, *, name: str) -> Page:
+    """Page of one network at one design; `name` is the design's."""
+    network = str(result.provenance.get("network", "network"))
+    design = parse(Design, result.design, source=name)
+    parts: list[Part | Sketch] = [
+        _accuracy({name: result}),
+        *_layers(result),
+        sketch_of(design.tile),
+        _results({(network, name): result}),
+        *_layer_tables({(network, name): result}),
+    ]
+    if result.costs is not None:
+        parts[3:3] = _cost_charts(result.costs)
+        parts += map(table_of, cost_sheets(result.costs))
+    if result.fidelity:
+        parts.append(_fidelity(result))
+    return Page(
+        title=f"{network} on {name}",
+        verdict=verdict(result) + " " + _signed_off(result),
+        numbers=_numbers(result),
+        parts=tuple(parts),
+        notes=(f"{result.images:,} images.", *result.assumptions),
+        provenance={"design": result.design, "origin": result.provenance},
+        rows=rows_of({(network, name): result}),
+    )
+
+
+def demo_page(demo: DemoRecord) -> Page:
+    """Page of both networks at both design points."""
+    results = {(one.network, one.point): one for one in demo.evaluations}
+    worst = min(demo.evaluations, key=lambda one: one.runs[0].accuracy)
+    points = {one.point: parse(Design, one.design, source=one.point) for one in demo.evaluations}
+    return Page(
+        title="Demo: binary networks on 8T-SRAM tiles",
+        verdict=f"{worst.network} on the {worst.point} tile: {verdict(worst)}",
+        numbers=_numbers(worst),
+        parts=(
+            _accuracy({f"{network}, {point}": one for (network, point), one in results.items()}),
+            *(part for one in (worst,) for part in _layers(one, of=f", {one.network} on {one.point}")),
+            *(sketch_of(design.tile, name=point) for point, design in points.items()),
+            _points(points),
+            _results(results),
+            *_layer_tables(results),
+        ),
+        notes=tuple(demo.evaluations[0].assumptions),
+        provenance={"origin": demo.provenance},
+        rows=rows_of(results),
+    )
+
+
+def comparison_page(results: Mapping[str, EvaluationRecord]) -> Page:
+    """Page of several evaluations side by side, by name: what differs in design and in outcome."""
+    best = max(results, key=lambda name: results[name].runs[-1].accuracy)
+    keyed = {(str(one.provenance.get("network", "network")), name): one for name, one in results.items()}
+    ranked = sorted(one.runs[-1].accuracy for one in results.values())
+    return Page(
+        title=f"Comparison of {len(results)} evaluations",
+        verdict=f"{best} is the most accurate with {_label(results[best].runs[-1].mitigation)}: "
+        f"{ranked[-1]:.1%}, {100 * (ranked[-1] - ranked[0]):.1f} points above the least.",
+        numbers=tuple(
+            Number(
+                f"{one.runs[-1].accuracy:.1%}",
+                name,
+                f"{_label(one.runs[-1].mitigation)}, {one.images:,} images",
+            )
+            for name, one in list(results.items())[:4]
+        ),
+        parts=(_accuracy(results), _nf_over(results), *_differences(results), _results(keyed)),
+        provenance={name: {"design": one.design, "origin": one.provenance} for name, one in results.items()},
+        rows=rows_of(keyed),
+    )
+
+
+def verdict(result: EvaluationRecord) -> str:
+    """What was found, in a sentence."""
+    first, last = result.runs[0], result.runs[-1]
+    if first is last:
+        return f"{_label(first.mitigation)} reach {first.accuracy:.1%}, software {result.software:.1%}."
+    return (
+        f"{_label(last.mitigation)} brings the accuracy from {first.accuracy:.1%} ({_label(first.mitigation)}) to "
+        f"{last.accuracy:.1%}; the software has {result.software:.1%}."
+    )
+
+
+def rows_of(results: Mapping[tuple[str, str], EvaluationRecord]) -> list[JsonDict]:
+    """A row for each run, for programs."""
+    return [
+        {
+            "network": network,
+            "design": name,
+            "mitigation": run.mitigation,
+            "images": result.images,
+            "software": result.software,
+            "ideal_tiles": result.ideal,
+            "accuracy": run.accuracy,
+            **run.model_dump(include={"reads", "partial_sum", "current", "nf", "energy"}),
+            "partial_sum_change": 0.0 - run.partial_sum_reduction,
+            "energy_change": run.energy_change,
+        }
+        for (network, name), result in results.items()
+        for run in result.runs
+    ]
+
+
+def _label(mitigation: str) -> str:
+    return MITIGATIONS.get(mitigation, mitigation)
+
+
+def _signed_off(result: EvaluationRecord) -> str:
+    if result.signed_off is None:
+        return ""
+    if not result.signed_off:
+        return "The tile is outside what was signed off against ngspice."
+    with_network = "" if result.signed_off_with_network else ", though without vectors of a network"
+    return f"The tile is inside what was signed off against ngspice{with_network}."
+
+
+def _numbers(result: EvaluationRecord) -> tuple[Number, ...]:
+    first, last = result.runs[0], result.runs[-1]
+    low, high = accuracy_interval(last.accuracy, result.images)
+    change = f"{last.energy_change:+.1%}" if first is not last else f"{1e9 * last.energy:.4g} nJ"
+    return (
+        Number(
+            f"{last.accuracy:.1%}",
+            f"accuracy, {_label(last.mitigation)}",
+            f"95 % confidence {low:.1%} to {high:.1%}, {result.images:,} images",
+        ),
+        Number(
+            f"{first.accuracy:.1%}",
+            f"accuracy, {_label(first.mitigation)}",
+            f"software {result.software:.1%}",
+        ),
+        Number(
+            " → ".join(f"{nf:.1%}" for nf in dict.fromkeys((first.nf, last.nf))),
+            "non-ideality factor (NF)",
+            "share of the ideal read current that is lost",
+        ),
+        Number(
+            change,
+            "bit-line energy for an image",
+            f"{1e9 * last.energy:.4g} nJ with {_label(last.mitigation)}",
+        ),
+    )
+
+
+def _accuracy(results: Mapping[str, EvaluationRecord]) -> Chart:
+    rows = []
+    for name, result in results.items():
+        found = {"software": result.software, "ideal tiles": result.ideal}
+        found |= {_label(run.mitigation): run.accuracy for run in result.runs}
+        for what, accuracy in found.items():
+            low, high = accuracy_interval(accuracy, result.images)
+            rows.append(
+                {
+                    "design": name,
+                    "on": what,
+                    "accuracy": 100 * accuracy,
+                    "low": 100 * low,
+                    "high": 100 * high,
+                    "images": result.images,
+                }
+            )
+    names = {
+        "design": "design",
+        "on": "on",
+        "accuracy": "accuracy, %",
+        "low": "from",
+        "high": "to",
+        "images": "images",
+    }
+    return Chart(
+        "accuracy",
+        "Accuracy",
+        f"Share of images classified rightly, %. {CI} Ideal tiles give the software's logits bit for bit.",
+        rows,
+        grouped_bars(
+            rows,
+            x="design",
+            series="on",
+            y=axis("accuracy", "accuracy, %", scale={"domain": [0, 100]}),
+            tooltip=tips(names, {"accuracy": ".1f", "low": ".1f", "high": ".1f", "images": ","}),
+            low_high=True,
+        ),
+    )
+
+
+_PER_LAYER = {
+    "nf": ("NF by layer", "NF, %", NF),
+    "on": ("ON cells of a read by layer", "mean ON cells", ON),
+    "loss": (
+        "What a read loses by layer",
+        "loss, LSB",
+        "NF times ON cells, in LSB: the current of one ON cell. A code is wrong from half an LSB on.",
+    ),
+    "energy": (
+        "Bit-line energy by layer",
+        "energy, nJ",
+        "What the bit lines deliver for one image: V_read · I · t.",
+    ),
+}
+
+
+def _layers(result: EvaluationRecord, of: str = "") -> Iterator[Chart]:
+    rows = [
+        {
+            "layer": name,
+            "on tiles": _label(run.mitigation),
+            "nf": 100 * layer.nf,
+            "on": layer.partial_sum,
+            "loss": layer.nf * layer.partial_sum,
+            "energy": 1e9 * layer.energy,
+        }
+        for run in result.runs
+        for name, layer in run.layers.items()
+    ]
+    heads = {key: unit for key, (_, unit, _) in _PER_LAYER.items()}
+    for key, (title, unit, note) in _PER_LAYER.items():
+        spec = grouped_bars(
+            rows,
+            x="layer",
+            series="on tiles",
+            y=axis(key, unit),
+            tooltip=tips({"layer": "layer", "on tiles": "on", **heads}, dict.fromkeys(heads, ".3~g")),
+        )
+        yield Chart(f"layers-{key}", title + of, note, rows, spec)
+
+
+def _nf_over(results: Mapping[str, EvaluationRecord]) -> Chart:
+    rows = [
+        {"design": name, "on tiles": _label(run.mitigation), "nf": 100 * run.nf, "energy": 1e9 * run.energy}
+        for name, one in results.items()
+        for run in one.runs
+    ]
+    spec = grouped_bars(
+        rows,
+        x="design",
+        series="on tiles",
+        y=axis("nf", "NF, %"),
+        tooltip=tips(
+            {"design": "design", "on tiles": "on", "nf": "NF, %", "energy": "energy, nJ"}, {"nf": ".1f"}
+        ),
+    )
+    return Chart("nf", "Non-ideality factor", NF, rows, spec)
+
+
+def _cost_charts(costs: Costs) -> Iterator[Chart]:
+    for what, unit, scale in (("energy", "nJ", 1e9), ("area", "um2", 1e12)):
+        rows = [
+            {"on tiles": _label(run.mitigation), "part": part, "value": scale * value}
+            for run in costs.runs
+            for part, value in getattr(run, f"{what}_parts").items()
+        ]
+        parts = list(dict.fromkeys(row["part"] for row in rows))
+        spec: Spec = {
+            "mark": "bar",
+            "params": [{"name": "picked", "select": {"type": "point", "fields": ["part"]}, "bind": "legend"}],
+            "encoding": {
+                "y": category("on tiles", None),
+                "x": axis(
+                    "value", f"{what} for one image, {unit}" if what == "energy" else f"{what}, {unit}"
+                ),
+                "color": category("part", None, order=parts),
+                "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                "tooltip": tips(
+                    {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}, {"value": ".4~g"}
+                ),
+            },
+        }
+        note = (
+            f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
+        )
+        yield Chart(f"costs-{what}", f"Where the {what} goes", note, rows, spec, height=160)
+
+
+def _results(results: Mapping[tuple[str, str], EvaluationRecord]) -> Table:
+    columns = (
+        Column("network"),
+        Column("design"),
+        Column("on"),
+        Column("accuracy", "%", "images classified rightly", ".1f"),
+        Column("from", "%", "lower end of the 95 % confidence interval, from the number of images", ".1f"),
+        Column("to", "%", "upper end of that interval", ".1f"),
+        Column("images", "", "classified", ",d"),
+        Column("ON cells", "", "mean partial sum of a read: cells that hold 1 and get 1", ".2f"),
+        Column("current", "uA", "mean current of a column read", ".4g"),
+        Column("NF", "%", "non-ideality factor: share of the ideal current that is lost", ".2f"),
+        Column("energy", "nJ", "of the bit lines for one image: V_read · I · t", ".4g"),
+        Column("energy change", "%", "against the first run on tiles", "+.1f"),
+    )
+    rows: list[tuple[Any, ...]] = []
+    for (network, name), result in results.items():
+        for what, accuracy in (("software", result.software), ("ideal tiles", result.ideal)):
+            rows.append((network, name, what, *_interval(accuracy, result.images), *(None,) * 5))
+        for run in result.runs:
+            reads = (
+                run.partial_sum,
+                1e6 * run.current,
+                100 * run.nf,
+                1e9 * run.energy,
+                100 * run.energy_change,
+            )
+            rows.append(
+                (network, name, _label(run.mitigation), *_interval(run.accuracy, result.images), *reads)
+            )
+    return Table("Accuracy and reads", columns, tuple(rows))
+
+
+def _interval(accuracy: float, images: int) -> tuple[float, float, float, int]:
+    low, high = accuracy_interval(accuracy, images)
+    return 100 * accuracy, 100 * low, 100 * high, images
+
+
+def _layer_tables(results: Mapping[tuple[str, str], EvaluationRecord]) -> Iterator[Table]:
+    columns = (
+        Column("layer"),
+        Column("on"),
+        Column("reads", "", "column reads for one image", ",.0f"),
+        Column("ON cells", "", "mean partial sum of a read", ".2f"),
+        Column("current", "uA", "mean of a column read", ".4g"),
+        Column("NF", "%", "share of the ideal current that is lost", ".2f"),
+        Column("loss", "LSB", "NF times ON cells; a code is wrong from half an LSB on", ".3f"),
+        Column("energy", "nJ", "of the bit lines for one image", ".4g"),
+    )
+    for (network, name), result in results.items():
+        rows = tuple(
+            (layer, _label(run.mitigation), *_reads(reads))
+            for run in result.runs
+            for layer, reads in run.layers.items()
+        )
+        yield Table(f"Reads of each layer: {network}, {name}", columns, rows)
+
+
+def _reads(reads: Reads) -> tuple[float, ...]:
+    nf, on = reads.nf, reads.partial_sum
+    return reads.reads, on, 1e6 * reads.current, 100 * nf, nf * on, 1e9 * reads.energy
+
+
+def _fidelity(result: EvaluationRecord) -> Table:
+    columns = (
+        Column("on"),
+        Column("images", "", "run through both engines", ",d"),
+        Column("codes", "", "converter codes compared", ",d"),
+        Column("differ", "", "codes that the two engines do not share", ",d"),
+        Column("predictions differ", "", "images that they classify differently", ",d"),
+        Column("correlation", "", "of the logits", ".6f"),
+        Column("worst logit", "sigma", "largest difference, in standard deviations of the logits", ".3g"),
+    )
+    rows = tuple(
+        (
+            _label(kind),
+            both.images,
+            both.codes,
+            both.codes_differ,
+            both.predictions_differ,
+            both.correlation,
+            both.worst_logit,
+        )
+        for kind, both in result.fidelity.items()
+    )
+    return Table("Exact engine against fast", columns, rows)
+
+
+def _points(points: Mapping[str, Design]) -> Table:
+    columns = (
+        Column("design point"),
+        Column("bit line", "ohm", "resistance of a bit-line segment between two cells", ".2f"),
+        Column("source line", "ohm", "resistance of a source-line segment between two cells", ".2f"),
+        Column("driver", "ohm", "between the read source and the first cell", ".0f"),
+        Column("sink", "ohm", "between the sensed end and the converter", ".0f"),
+        Column("rows", "", "cells along a column", "d"),
+        Column("rows asserted", "", "in one read", "d"),
+        Column("cell"),
+    )
+    rows = []
+    for name, design in points.items():
+        tile, wires = design.tile, design.tile.wires
+        lines = (wires.segment(line) for line in tile.segment_names)
+        rows.append((name, *lines, wires.r_driver, wires.r_sink, tile.rows, tile.rows_active, tile.cell))
+    note = "Mild: wide straps. Heavy: wires of minimum width, and larger terminals at both ends."
+    return Table("What the design points are", columns, tuple(rows), note)
+
+
+def _differences(results: Mapping[str, EvaluationRecord]) -> Iterator[Table]:
+    for title, what in (("design", "design"), ("origin", "provenance")):
+        flats = {name: dict(flat(getattr(one, what))) for name, one in results.items()}
+        keys = list(dict.fromkeys(key for facts in flats.values() for key in facts))
+        rows = tuple((key, *(facts.get(key, "") for facts in flats.values())) for key in keys)
+        different = tuple(row for row in rows if len(set(row[1:])) > 1)
+        if different:
+            columns = (Column(title), *(Column(name) for name in results))
+            yield Table(
+                f"What differs in {title}", columns, different, marked=frozenset(range(len(different)))
+            )

@@ -1,0 +1,203 @@
+"""Web pages of results: one file that needs nothing but itself.
+
+A page is data, which a template with autoescape and a charting library show: nothing that a result holds can become
+markup. Its content security policy has browsers fetch nothing, and run nothing but two scripts that it names by hash.
+"""
+
+import base64
+import csv
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spicekit.report.charts import Chart
+from spicekit.report.sheets import Sheet
+from spicekit.report.sketch import Sketch
+
+
+@dataclass(frozen=True)
+class Number:
+    """One of the figures that decide."""
+
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Of a table: what stands in it, in which unit, and how numbers are written."""
+
+    head: str
+    unit: str = ""
+    meaning: str = ""
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text and numbers; None is an empty cell."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = ""
+    marked: frozenset[int] = frozenset()
+    """Rows that are set off from the others."""
+
+    def texts(self) -> list[list[str]]:
+        """The cells as they are shown."""
+        return [
+            [_text(cell, column.form) for cell, column in zip(row, self.columns, strict=True)]
+            for row in self.rows
+        ]
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A small picture with what is to be said of it."""
+
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Small pictures in a row."""
+
+    title: str
+    note: str
+    thumbs: tuple[Thumb, ...]
+
+
+Part = Chart | Sketch | Table | Strip
+
+
+@dataclass(frozen=True)
+class Page:
+    """A result for people: the verdict first, then pictures, then tables, then what made it."""
+
+    title: str
+    verdict: str
+    numbers: tuple[Number, ...]
+    parts: tuple[Part, ...]
+    good: bool | None = None
+    """Whether the verdict is a pass or a failure; None if it is neither."""
+    notes: tuple[str, ...] = ()
+    """What the figures rest on."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Design and origin by dotted names, folded away."""
+    rows: Sequence[Mapping[str, Any]] = ()
+    """The figures behind it, for programs."""
+
+    @property
+    def charts(self) -> list[Chart]:
+        """Those among the parts."""
+        return [part for part in self.parts if isinstance(part, Chart)]
+
+
+def html(page: Page, *, made_by: str) -> str:
+    """The page as a file."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [_kept("vendor/bundle.js"), _kept("page.js")]
+    policy = (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+        f"script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template("page.html.j2").render(
+        page=page,
+        made_by=made_by,
+        policy=policy,
+        style=_kept("page.css"),
+        scripts=scripts,
+        charts=[_drawing(chart) for chart in page.charts],
+        facts=list(flat(page.provenance)),
+        kind=lambda part: type(part).__name__,
+        image=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}",
+    )
+
+
+def _drawing(chart: Chart) -> str:
+    """JSON of a specification with its data apart, names first: safe inside a script element."""
+    spec = chart.spec()
+    rows = spec["data"].pop("values")
+    fields = list(dict.fromkeys(key for row in rows for key in row))
+    data = [[_short(row.get(name)) for name in fields] for row in rows]
+    text = json.dumps({"spec": spec, "fields": fields, "rows": data}, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows under one head; text that a spreadsheet would take for a formula begins with an apostrophe."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [_plain(key) for key in dict.fromkeys(key for row in rows for key in row)])
+    writer.writeheader()
+    writer.writerows({_plain(key): _plain(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def table_of(sheet: Sheet) -> Table:
+    """A table of text as the terminal shows it."""
+    title, _, note = sheet.title.partition("\n")
+    return Table(title, tuple(Column(head) for head in sheet.head), sheet.rows, note)
+
+
+def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Leaves of nested tables by dotted names; what is not set is left out."""
+    if isinstance(value, Mapping):
+        return [
+            leaf
+            for key, inner in value.items()
+            for leaf in flat(inner, f"{name}.{key}" if name else str(key))
+        ]
+    if value is None:
+        return []
+    return [(name, json.dumps(value) if isinstance(value, list) else shown(value))]
+
+
+def shown(value: Any) -> str:
+    """A parameter's value."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _text(cell: Any, form: str) -> str:
+    if cell is None:
+        return ""
+    return (
+        format(cell, form)
+        if isinstance(cell, float | int) and not isinstance(cell, bool) and form
+        else str(cell)
+    )
+
+
+_HERE = Path(__file__).parent
+
+
+@functools.cache
+def _kept(name: str) -> str:
+    return (_HERE / name).read_text("ascii")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

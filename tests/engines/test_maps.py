@@ -1,0 +1,65 @@
+"""Maps of a tile: the slow solver agrees with the compiled one, and losses add up."""
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.cell_currents import lsb
+from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.maps import losses, maps
+
+WIRES = Wires(layer="M2", pitch_nm=108)
+
+
+@pytest.fixture
+def bits():
+    rng = np.random.default_rng(3)
+    return rng.integers(0, 2, (32, 6), dtype=np.uint8), rng.integers(0, 2, 32, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("end", ["far", "near"])
+@pytest.mark.parametrize("active", [8, 32])
+def test_the_cells_of_a_column_add_up_to_its_current(sram_table, bits, end, active):
+    weights, vector = bits
+    spec = TileSpec(rows=32, columns=6, rows_active=active, sense_end=end, wires=WIRES)
+    ladder = ladder_of(spec, sram_table, weights)
+    found = maps(ladder, vector)
+    reads = np.repeat(np.eye(32 // active, dtype=np.uint8), active, axis=1) * vector
+    asserted = solve(ladder, reads).current.sum(axis=0)
+    idle = asserted - found.current.sum(axis=0)  # rows that a read does not assert leak in it
+    assert np.all(np.abs(idle) <= 1e-3 * asserted.max())
+    if active == 32:
+        assert np.allclose(found.current.sum(axis=0), asserted, rtol=1e-5)
+
+
+def test_voltages_fall_away_from_the_driver_and_towards_the_sink(sram_table, bits):
+    weights, vector = bits
+    found = maps(
+        ladder_of(TileSpec(rows=32, columns=6, rows_active=32, wires=WIRES), sram_table, weights), vector
+    )
+    assert np.all(np.diff(found.v_bl, axis=0) <= 0)
+    assert np.all(np.diff(found.v_sl, axis=0) <= 0)
+    assert found.v_bl.max() < 0.35
+    assert found.v_sl.min() > 0
+
+
+def test_losses_add_up_to_what_the_column_lacks(sram_table, bits):
+    weights, vector = bits
+    spec = TileSpec(rows=32, columns=6, rows_active=16, wires=WIRES)
+    ladder = ladder_of(spec, sram_table, weights)
+    found = losses(ladder, vector)
+    assert all(value > 0 for name, value in found.items() if name != "device")
+    reads = np.repeat(np.eye(2, dtype=np.uint8), 16, axis=1) * vector
+    state = 2 * weights[None] + reads[..., None]
+    half = sram_table.current.reshape(4, *sram_table.current.shape[2:])
+    place = int(np.abs(sram_table.voltage - spec.v_read).argmin())
+    ideal = half[state, place, 0].sum(axis=(0, 1)).mean()
+    real = solve(ladder, reads).current.sum(axis=0).mean()
+    assert sum(found.values()) == pytest.approx((ideal - real) / lsb(spec, sram_table), rel=1e-3)
+
+
+def test_without_resistance_nothing_is_lost(sram_table, bits):
+    weights, vector = bits
+    wires = Wires(r_driver=0, r_sink=0, r_bl=0, r_sl=0)
+    ladder = ladder_of(TileSpec(rows=32, columns=6, rows_active=32, wires=wires), sram_table, weights)
+    assert np.abs(list(losses(ladder, vector).values())).max() < 1e-4
