@@ -89,7 +89,7 @@ class FloatConv2d(BinaryConv2d):
         return self.weight
 
     def product(self, signs: Tensor) -> Tensor:
-        return functional.conv2d(signs, self.weight, stride=self.stride, padding=self.padding)
+        return self.convolve(signs, self.weight, level=self.padding_level)
 
 
 class Images:

@@ -15,7 +15,12 @@ def evaluate(
             "limits, costs. docs/design.md has every field."
         ),
     ],
-    data: Annotated[str, typer.Option(help="digits (embedded) or cifar10")] = "digits",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="digits, cifar10, cifar100, an .npz file, a folder of class folders or of idx files."
+        ),
+    ] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch CIFAR-10 into the folder first.")

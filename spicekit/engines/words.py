@@ -63,8 +63,8 @@ class Applied:
     """(p, groups, tiles): sub-vectors applied inverted, 0 or 1."""
     asserted: NDArray[np.int32]
     """(p, groups, tiles) ones applied, after inversion."""
-    shape: tuple[int, int]
-    """Height and width of the output: pixels run image by image, line by line."""
+    shape: tuple[int, ...]
+    """Sides of the output, height and width for images: pixels run image by image, line by line."""
     first: int = 0
     """Place of the first image among all that run: noise is another for each."""
 

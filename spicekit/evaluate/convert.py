@@ -26,7 +26,7 @@ from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.layers import BinaryConv2d, binary_layers
+from spicekit.networks.layers import BinaryConv, binary_layers
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable, linear
 
@@ -224,7 +224,7 @@ def watch(
     """Classify images in software; `probe` is called with each layer and what its word lines would carry."""
     copied = deepcopy(network)
 
-    def look(name: str, layer: BinaryConv2d, arguments: tuple[Tensor]) -> None:
+    def look(name: str, layer: BinaryConv, arguments: tuple[Tensor]) -> None:
         for plane in layer.input_planes(arguments[0]):
             bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
             probe(layers[name], apply_inputs(layers[name], bits))
@@ -240,8 +240,8 @@ def recalibrate(network: nn.Module, images: Dataset) -> None:
     norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     device = next(network.parameters()).device
     with _fresh(norms):
-        for batch in np.array_split(images.images, -(-len(images) // NORM_IMAGES)):
-            network(network_inputs(batch).to(device))
+        for places in np.array_split(np.arange(len(images)), -(-len(images) // NORM_IMAGES)):
+            network(network_inputs(images.part(slice(places[0], places[-1] + 1))).to(device))
     start_at(network, 0)
 
 

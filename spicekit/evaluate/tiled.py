@@ -6,6 +6,7 @@ threads too, and others of the same weights may stand beside it.
 
 import copy
 import functools
+import math
 import threading
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,10 +22,10 @@ from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.die import layer_on_die
-from spicekit.mapping.layers import DEFAULT_UNROLLING, Geometry, Unrolling, map_layer
-from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, output_shape, pack_layer
+from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling, map_layer
+from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, pack_layer
 from spicekit.mapping.torch_backend import products_on
-from spicekit.networks.layers import BinaryConv2d, MultiBitConv2d, binary_layers
+from spicekit.networks.layers import BinaryConv, BinaryConv2d, BinaryLinear, MultiBitConv2d, binary_layers
 from spicekit.tables.table import IVTable
 
 # Bytes that the words of one layer take at a time: bounds memory whatever the batch, and keeps cores busy.
@@ -49,12 +50,12 @@ class Tiles:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
-    def lay(self, name: str, layer: BinaryConv2d) -> PackedLayer:
+    def lay(self, name: str, layer: BinaryConv) -> PackedLayer:
         """A layer as designed: no cell differs from its nominal value."""
         mapped = map_layer(
             name,
             layer.weight_bits().cpu().numpy(),
-            Geometry(layer.in_channels, layer.kernel_size, layer.stride, layer.padding),
+            layer.geometry,
             self.spec,
             binsparx=self.binsparx,
             unrolling=self.unrolling,
@@ -66,22 +67,22 @@ class Tiles:
         return packed if self.table is None else layer_on_die(packed, self.table, self.variation)
 
 
-class TiledConv2d(BinaryConv2d):
-    """A binary convolution that takes its dot products from tiles.
+class TiledConv(BinaryConv):
+    """A binary convolution, over any number of axes, that takes its dot products from tiles.
 
     Its weights are those of the layer that it replaces. Cells are written anew when they change: by an optimiser, or
-    by `load_state_dict`. No gradient flows through.
+    by `load_state_dict`. In training mode the gradient is that of the ideal product: straight through the tiles.
 
     Parameters
     ----------
-    layer : BinaryConv2d
+    layer : BinaryConv
         Copied.
     name : str
         Decides which cells and converters of the die are this layer's, and stands in errors.
     tiles : Tiles
     """
 
-    def __init__(self, layer: BinaryConv2d, *, name: str, tiles: Tiles) -> None:
+    def __init__(self, layer: BinaryConv, *, name: str, tiles: Tiles) -> None:
         nn.Module.__init__(self)
         vars(self).update(copy.deepcopy(vars(layer)))  # sizes, weights, mode
         self.name = name
@@ -95,9 +96,16 @@ class TiledConv2d(BinaryConv2d):
         """What was written."""
         return self._current()[0]
 
-    @torch.no_grad()
     def forward(self, values: Tensor) -> Tensor:
-        """Dot products (n, c_out, h_out, w_out), of the type of the real inputs (n, c_in, h, w), as tiles give them."""
+        """Dot products (n, c_out, *sides), of the type of the real inputs (n, c_in, *sides), as tiles give them."""
+        from_tiles = self._from_tiles(values)
+        if not (self.training and torch.is_grad_enabled()):
+            return from_tiles
+        ideal = super().forward(values)
+        return ideal + (from_tiles - ideal).detach()
+
+    @torch.no_grad()
+    def _from_tiles(self, values: Tensor) -> Tensor:
         with _LOCK:
             first = self.images_seen
             self.images_seen += len(values)
@@ -117,11 +125,11 @@ class TiledConv2d(BinaryConv2d):
         )
 
     def _dots(self, plane: Tensor, first: int) -> Tensor:
-        """(n, bits c_out, h, w) of bits (n, c_in, h, w), of which `first` is the first image's place."""
+        """(n, bits c_out, *sides) of bits (n, c_in, *sides), of which `first` is the first image's place."""
         cells = self._current()[1]
         if plane.device.type == "cpu" and not isinstance(self.tiles.codes, DeviceCodes):
             bits = plane.view(torch.uint8).numpy()
-            images = _images_at_a_time(cells, *bits.shape[2:])
+            images = _images_at_a_time(cells, bits.shape[2:])
             parts = [
                 dot_products(
                     cells, apply_inputs(cells, bits[at : at + images], first=first + at), self.tiles.codes
@@ -135,7 +143,7 @@ class TiledConv2d(BinaryConv2d):
                 codes: Any = self.tiles.codes
                 codes = _on_device(plane.device, codes, self.tiles.spec.rows_active)
                 product = self._products.setdefault(plane.device, products_on(cells, codes))
-            dots = product(plane).permute(0, 3, 1, 2)
+            dots = product(plane).movedim(-1, 1)
         # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.
         channels_last = plane.is_contiguous(memory_format=torch.channels_last) and not plane.is_contiguous()
         return dots.contiguous(
@@ -165,15 +173,25 @@ class TiledConv2d(BinaryConv2d):
         self._laid = self.weight, _version(self.weight), *state["_laid"]
 
 
-class TiledMultiBitConv2d(TiledConv2d, MultiBitConv2d):
+class TiledConv2d(TiledConv, BinaryConv2d):
+    """A binary convolution of images on tiles."""
+
+
+class TiledLinear(BinaryLinear, TiledConv):
+    """A binary fully connected layer on tiles."""
+
+    __init__ = TiledConv.__init__
+
+
+class TiledMultiBitConv2d(TiledConv, MultiBitConv2d):
     """A convolution of four-bit weights with four-bit inputs on tiles, bit-sliced."""
 
 
-TILED: dict[type[BinaryConv2d], type[TiledConv2d]] = {
+TILED: dict[type[BinaryConv], type[TiledConv]] = {
+    BinaryConv: TiledConv,
+    BinaryLinear: TiledLinear,
     BinaryConv2d: TiledConv2d,
-    TiledConv2d: TiledConv2d,
     MultiBitConv2d: TiledMultiBitConv2d,
-    TiledMultiBitConv2d: TiledMultiBitConv2d,
 }
 """What stands for each kind of layer."""
 
@@ -195,7 +213,7 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
     """
     copied = copy.deepcopy(network).eval()
     for name, layer in binary_layers(copied).items():
-        kind = TILED.get(type(layer))
+        kind = type(layer) if isinstance(layer, TiledConv) else TILED.get(type(layer))
         if kind is None:
             raise BadInput(
                 f"on_tiles: layer {name!r} is a {type(layer).__name__}; tiles compute "
@@ -209,9 +227,9 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
     return copied
 
 
-def tiled_layers(network: nn.Module) -> dict[str, TiledConv2d]:
+def tiled_layers(network: nn.Module) -> dict[str, TiledConv]:
     """The layers of a network that are on tiles, by their dotted names, in the order of definition."""
-    return {name: layer for name, layer in network.named_modules() if isinstance(layer, TiledConv2d)}
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, TiledConv)}
 
 
 def start_at(network: nn.Module, image: int) -> None:
@@ -220,12 +238,11 @@ def start_at(network: nn.Module, image: int) -> None:
         layer.images_seen = image
 
 
-def _images_at_a_time(packed: PackedLayer, height: int, width: int) -> int:
+def _images_at_a_time(packed: PackedLayer, shape: tuple[int, ...]) -> int:
     subvectors = packed.mask.size / packed.mask.shape[2]
     # word, flip and count of each sub-vector, and four float32 that the correction makes of them
     bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
-    rows, columns = output_shape(packed.layer, height, width)
-    return max(1, int(CHUNK_BYTES // (bytes_per_pixel * rows * columns)))
+    return max(1, int(CHUNK_BYTES // (bytes_per_pixel * math.prod(packed.layer.geometry.output(shape)))))
 
 
 def _version(weight: Tensor) -> int:

@@ -168,7 +168,7 @@ def network_case(
     def probe(packed: PackedLayer, applied: Applied) -> None:
         if packed.layer.name != layer:
             return
-        height, width = applied.shape
+        height, width = (1, 1, *applied.shape)[-2:]
         blocks = -(-packed.layer.outputs // spec.columns)
         for name, value, end in (
             ("tile", tile, len(packed.layer.rows)),

@@ -24,37 +24,37 @@ IMAGES = 64
 """Images side by side."""
 
 _READS = 8  # that fill a line of a cache
+_PLACES = 32  # of an image, laid out before the next one's: a few lines of a cache, read and written
 
 _parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 
-def side_by_side(bits: NDArray[np.uint8], padding: int) -> NDArray[np.uint8]:
-    """Bits (n, c, h, w) uint8 of images in blocks of 64, with zeros around them and in place of absent images.
+def side_by_side(bits: NDArray[np.uint8], source: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Bits (n, c, pixels) uint8 of images in blocks of 64, with zeros around them and in place of absent images.
+
+    `source` (places,) says which pixel lies in each place of the larger image; -1 none.
 
     Returns
     -------
-    (blocks, c, h + 2 padding, w + 2 padding, 64) uint8 array
+    (blocks, c, places, 64) uint8 array
     """
-    batch, channels, *sides = bits.shape
-    padded = (side + 2 * padding for side in sides)
-    together = np.empty((-(-batch // IMAGES), channels, *padded, IMAGES), np.uint8)
-    _lay_side_by_side(bits, padding, together)
+    together = np.empty((-(-len(bits) // IMAGES), bits.shape[1], len(source), IMAGES), np.uint8)
+    _lay_side_by_side(bits, source, together)
     return together
 
 
 @_parallel_kernel
-def _lay_side_by_side(bits, padding, together):  # type: ignore[no-untyped-def]
-    batch, channels, height, width = bits.shape
+def _lay_side_by_side(bits, source, together):  # type: ignore[no-untyped-def]
+    batch, channels, _ = bits.shape
     for task in numba.prange(len(together) * channels):
         block, channel = task // channels, task % channels
         first = block * IMAGES
         together[block, channel] = 0
-        for y in range(height):
+        for start in range(0, len(source), _PLACES):
             for image in range(min(IMAGES, batch - first)):
-                for x in range(width):
-                    together[block, channel, padding + y, padding + x, image] = bits[
-                        first + image, channel, y, x
-                    ]
+                for place in range(start, min(start + _PLACES, len(source))):
+                    if source[place] >= 0:
+                        together[block, channel, place, image] = bits[first + image, channel, source[place]]
     return together
 
 
@@ -64,63 +64,59 @@ def pack_inputs(
     offsets: NDArray[np.int64],
     used: NDArray[np.int64],
     mask: NDArray[np.uint64],
-    shape: tuple[int, int],
+    bases: NDArray[np.int64],
     *,
-    stride: int,
     dynamic: bool,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int32]]:
     """Words applied for every output pixel of a batch.
 
     Parameters
     ----------
-    together : (blocks, c, h, w, 64) uint8 array
+    together : (blocks, c, places, 64) uint8 array
         From `side_by_side`.
     batch : int
         Images.
     offsets : (groups, tiles, m) int64 array
-        Where, from a pixel's first input on, the bit of each row lies in a flat (c, h, w).
+        Where, from a pixel's first input on, the bit of each row lies in a flat (c, places).
     used : (groups, tiles) int64 array
         Rows in use, the first ones.
     mask : (groups, tiles, q) uint64 array
         Words with ones in the rows in use.
-    shape : (int, int)
-        Height and width of the output.
-    stride : int
+    bases : (pixels,) int64 array
+        Where the first input of each output pixel lies.
     dynamic : bool
         Whether sub-vectors with more ones than zeros are inverted.
 
     Returns
     -------
-    words : (n * height * width, groups, tiles, q) uint64 array
-    inverted : (n * height * width, groups, tiles) uint8 array
-    asserted : (n * height * width, groups, tiles) int32 array
+    words : (n * pixels, groups, tiles, q) uint64 array
+    inverted : (n * pixels, groups, tiles) uint8 array
+    asserted : (n * pixels, groups, tiles) int32 array
         Ones after inversion.
     """
     groups, tiles, q = mask.shape
-    height, width = shape
-    pixels = batch * height * width
+    pixels = batch * len(bases)
     words = np.empty((pixels, groups * tiles, q), np.uint64)
     inverted, asserted = (np.empty((pixels, groups * tiles), kind) for kind in (np.uint8, np.int32))
-    _pack(together, batch, offsets, used, mask, height, width, stride, dynamic, words, inverted, asserted)
+    _pack(together, batch, offsets, used, mask, bases, dynamic, words, inverted, asserted)
     reads = pixels, groups, tiles
     return words.reshape(*reads, q), inverted.reshape(reads), asserted.reshape(reads)
 
 
 @_parallel_kernel
 def _pack(  # type: ignore[no-untyped-def]
-    together, batch, offsets, used, mask, height, width, stride, dynamic, words, inverted, asserted
+    together, batch, offsets, used, mask, bases, dynamic, words, inverted, asserted
 ):
-    blocks, _, _, padded_width, _ = together.shape
+    blocks = len(together)
     flat = together.reshape(together.size)
     groups, tiles, q = mask.shape
     rows = offsets.shape[2]
-    reads, area = groups * tiles, height * width
+    reads, area = groups * tiles, len(bases)
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
     limit, ones_of = used.reshape(reads), mask.reshape(reads, q)
     for task in numba.prange(blocks * area):
         block, pixel = task // area, task % area
-        base = block * (together.size // blocks)
-        base += (pixel // width * padded_width + pixel % width) * stride * IMAGES
+        base = block * (together.size // blocks) + bases[pixel] * IMAGES
         pieces = np.zeros((8, IMAGES), np.uint8)
         found = np.empty((_READS * q, IMAGES), np.uint64)
         ones = np.empty((_READS * q, IMAGES), np.uint64)

@@ -1,7 +1,7 @@
-"""A binary convolution laid out on tiles: its inputs unrolled, cut into groups of rows, packed into words.
+"""A binary layer laid out on tiles: its inputs unrolled, cut into groups of rows, packed into words.
 
-The n = c_in k k inputs of a convolution are the rows. They fill tiles of `rows` rows; each tile is read in groups of
-`rows_active` rows. The last tile may be filled in part: what is left of it is never asserted.
+The n inputs of a product, c_in for each place of the kernel, are the rows. They fill tiles of `rows` rows; each tile is
+read in groups of `rows_active` rows. The last tile may be filled in part: what is left of it is never asserted.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.positions import row_weights
+from spicekit.networks.geometry import Geometry
 
 Unrolling = Literal["channel-major", "kernel-major"]
 Bits = NDArray[np.uint8]
@@ -21,16 +22,6 @@ Bits = NDArray[np.uint8]
 # Which input a row holds decides what a group of rows sees. Channel-major puts the k x k neighbours of one channel
 # side by side; they are alike, so flips gain more (docs/decisions/unrolling.md).
 DEFAULT_UNROLLING: Unrolling = "channel-major"
-
-
-@dataclass(frozen=True, eq=False)
-class Geometry:
-    """What a convolution is apart from its weights."""
-
-    in_channels: int
-    kernel: int
-    stride: int
-    padding: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +33,7 @@ class MappedLayer:
     spec: TileSpec
     binsparx: BinSparX
     rows: NDArray[np.int64]
-    """(tiles, groups, rows_active) input (c, kh, kw) as flat index c k k + kh k + kw of each row; -1 if unused."""
+    """(tiles, groups, rows_active) input of each row, a flat index into (c_in, *kernel); -1 if unused."""
     stored: Bits
     """(tiles, groups, rows_active, c_out) bits in the cells, after inversion; 0 in unused rows."""
     inverted: NDArray[np.bool_]
@@ -76,7 +67,7 @@ def map_layer(
     ----------
     name : str
         For reports.
-    weights : (c_out, c_in, k, k) uint8 array
+    weights : (c_out, c_in, *kernel) uint8 array
         Bits.
     geometry : Geometry
     spec : TileSpec
@@ -86,11 +77,11 @@ def map_layer(
     unrolling : {"channel-major", "kernel-major"}
         Order of the rows: inputs of one channel, or of one kernel position, side by side.
     """
-    if weights.ndim != 4 or weights.shape[1:] != (geometry.in_channels, geometry.kernel, geometry.kernel):
+    if weights.shape[1:] != (geometry.in_channels, *geometry.kernel):
         raise BadInput(f"map_layer({name}): weights shaped {weights.shape} do not fit {geometry}.")
     order = np.arange(weights[0].size).reshape(weights.shape[1:])
     if unrolling == "kernel-major":
-        order = order.transpose(1, 2, 0)
+        order = np.moveaxis(order, 0, -1)
     m, groups = spec.rows_active, spec.groups
     tiles = -(-order.size // spec.rows)
     filled = np.full(tiles * spec.rows, -1)

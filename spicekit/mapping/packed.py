@@ -1,5 +1,6 @@
 """A mapped layer as words, and how a batch of activations runs through it."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from spicekit.engines.words import Applied, Layout, Stored, layout_of, pack
 from spicekit.mapping.inputs import pack_inputs, side_by_side
 from spicekit.mapping.layers import MappedLayer
 from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
+from spicekit.networks.geometry import Gathering
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,36 +54,28 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
     )
 
 
-def output_shape(layer: MappedLayer, height: int, width: int) -> tuple[int, int]:
-    """Height and width of the output for an input image, not yet padded."""
-    g = layer.geometry
-    rows, columns = ((side + 2 * g.padding - g.kernel) // g.stride + 1 for side in (height, width))
-    return rows, columns
-
-
 def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0) -> Applied:
-    """Words for a batch of activation bits (n, c_in, h, w), not yet padded; `first` is the first image's place."""
+    """Words for a batch of activation bits (n, c_in, *sides), not yet padded; `first` is the first image's place."""
     layer = packed.layer
-    together = side_by_side(bits, layer.geometry.padding)
-    shape = output_shape(layer, *bits.shape[2:])
+    gathering = layer.geometry.gathering(bits.shape[2:])
+    together = side_by_side(bits.reshape(*bits.shape[:2], -1), gathering.source)
     used = np.ascontiguousarray(layer.used.T)
     words, inverted, asserted = pack_inputs(
         together,
         len(bits),
-        input_offsets(layer, together.shape[2:4]),
+        input_offsets(layer, gathering),
         used,
         packed.mask,
-        shape,
-        stride=layer.geometry.stride,
+        gathering.bases,
         dynamic=layer.binsparx.dynamic and packed.scores is None,
     )
     if packed.scores is not None:
         inverted = invert_by_score(words, asserted, packed.mask, used, packed.scores)
-    return Applied(words, inverted, asserted, shape, first)
+    return Applied(words, inverted, asserted, gathering.output, first)
 
 
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
-    """(n, c_out, h, w) float32: dot products of signs as the converters' codes give them."""
+    """(n, c_out, *sides) float32: dot products of signs as the converters' codes give them."""
     layer, step = packed.layer, np.float32(codes.step)
     used, corrected = layer.used.T, layer.binsparx.static or layer.binsparx.dynamic
     sums = codes.sums(packed.stored, applied)
@@ -95,7 +89,7 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
         torch.addmm(there, terms, torch.from_numpy(packed.corrections), out=there)
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
-    images = len(sums) // (applied.shape[0] * applied.shape[1])
+    images = len(sums) // math.prod(applied.shape)
     dots = np.empty((images, sums.shape[1], *applied.shape), np.float32)
     lay_images_out(sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1))
     return dots
@@ -107,9 +101,6 @@ def _scores(layer: MappedLayer, layout: Layout) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=64)
-def input_offsets(layer: MappedLayer, padded: tuple[int, int]) -> NDArray[np.int64]:
-    """(groups, tiles, m) place of each row's input in a padded image (c, h, w), from the pixel's corner on."""
-    k = layer.geometry.kernel
-    channel, kh, kw = np.unravel_index(np.maximum(layer.rows, 0), (layer.geometry.in_channels, k, k))
-    flat = channel * padded[0] * padded[1] + kh * padded[1] + kw
-    return np.ascontiguousarray(flat.transpose(1, 0, 2))
+def input_offsets(layer: MappedLayer, gathering: Gathering) -> NDArray[np.int64]:
+    """(groups, tiles, m) place of each row's input in the larger images (c, places), from the pixel's base on."""
+    return np.ascontiguousarray(gathering.offsets[np.maximum(layer.rows, 0)].transpose(1, 0, 2))

@@ -5,23 +5,23 @@ single precision.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from spicekit.engines.fast.torch_backend import DeviceCodes
 from spicekit.errors import BadInput
-from spicekit.mapping.packed import PackedLayer, input_offsets, output_shape
+from spicekit.mapping.packed import PackedLayer, input_offsets
 
 # Bytes that the reads of one layer take at a time: small against any GPU's memory, enough to keep it busy.
 CHUNK_BYTES = 1e9
 
 
 def products_on(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tensor]:
-    """What computes a layer's dot products (n, h, w, c_out) float32 from signs (n, c_in, h, w) on the codes' device.
+    """What computes dot products (n, *sides, c_out) float32 from signs (n, c_in, *sides) on the codes' device.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
     """`products_on`, in kernels of our own."""
     from spicekit.engines.fast.gpu_kernels import HALF, pack
 
-    layer, geometry, device = packed.layer, packed.layer.geometry, codes.device
+    layer, device = packed.layer, codes.device
     cells = codes.words(packed.stored, packed.mask)
     used = torch.from_numpy(layer.used.T.reshape(-1, 1)).to(device, torch.int32)
     corrections = torch.from_numpy(packed.corrections).to(device)
@@ -46,26 +46,26 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
     # words, and four float32 that the correction makes of each; sums, and what becomes of them
     bytes_per_pixel = reads * (4 * halves + 4 * 4 + 16) + 4 * 4 * layer.outputs
 
-    @functools.cache
-    def offsets_in(padded: tuple[int, ...]) -> Tensor:
-        """(reads, rows) int32 place of each row's input in a padded image (c, h, w); -1 where there is none."""
+    @functools.lru_cache(maxsize=4)
+    def gathered(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixel in each place of the larger image; base of each output pixel there; (reads, rows) int32 place of each
+        row's input from there on, over all channels, -1 where there is none."""
+        gathering = layer.geometry.gathering(shape)
         rows = layer.rows.transpose(1, 0, 2).reshape(reads, -1)
-        found = input_offsets(layer, (padded[0], padded[1])).reshape(reads, -1)
         offsets = np.full((reads, halves * HALF), -1, np.int32)
-        offsets[:, : rows.shape[1]] = np.where(rows >= 0, found, -1)
-        return torch.from_numpy(offsets).to(device)
+        offsets[:, : rows.shape[1]] = np.where(
+            rows >= 0, input_offsets(layer, gathering).reshape(rows.shape), -1
+        )
+        lists = gathering.source, gathering.bases.astype(np.int32), offsets
+        source, bases, places = (torch.from_numpy(each).to(device) for each in lists)
+        return source, bases, places
 
     def dots(signs: Tensor) -> Tensor:
-        shape = output_shape(layer, *signs.shape[2:])
-        ones = signs if signs.dtype == torch.bool else signs > 0
-        padded = functional.pad(ones.view(torch.uint8), (geometry.padding,) * 4).contiguous()
-        offsets = offsets_in(tuple(padded.shape[2:]))
-        pixels = len(signs) * shape[0] * shape[1]
-        words = torch.empty(reads, halves, pixels, dtype=torch.int32, device=device)
-        asserted = torch.empty(reads, pixels, dtype=torch.int32, device=device)
-        pack(
-            padded, offsets, words, asserted, area=shape[0] * shape[1], width=shape[1], stride=geometry.stride
-        )
+        source, bases, offsets = gathered(signs.shape[2:])
+        laid = _laid_out(signs, source).view(torch.uint8).contiguous()
+        words = torch.empty(reads, halves, len(signs) * len(bases), dtype=torch.int32, device=device)
+        asserted = torch.empty(reads, words.shape[2], dtype=torch.int32, device=device)
+        pack(laid, offsets, words, asserted, bases=bases)
         inverted = torch.zeros_like(asserted)
         if layer.binsparx.dynamic:
             inverted = (2 * asserted > used).to(torch.int32)
@@ -82,14 +82,13 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
 
 def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tensor]:
     """`products_on`, in torch's operations."""
-    layer, geometry = packed.layer, packed.layer.geometry
+    layer = packed.layer
     cells = codes.cells(packed.stored)
 
     def put(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], dtype: torch.dtype) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(codes.device, dtype)
 
     rows = layer.rows.transpose(1, 0, 2)  # (groups, tiles, m)
-    place = put(np.maximum(rows, 0).ravel(), torch.int64)
     mask = put(rows >= 0, codes.dtype)
     used = put(layer.used.T, torch.int64)
     corrections = put(packed.corrections, torch.float32)
@@ -98,11 +97,16 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
     # becomes of them
     bytes_per_pixel = 4 * 3 * rows.size + 4 * 4 * max(rows.shape[2], 16) * layer.outputs
 
+    @functools.lru_cache(maxsize=4)
+    def gathered(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Pixel in each place of the larger image; place of each row's bit there, (pixels, rows), over all channels."""
+        gathering = layer.geometry.gathering(shape)
+        offsets = gathering.offsets[np.maximum(rows, 0).ravel()]
+        return put(gathering.source, torch.int64), put(np.add.outer(gathering.bases, offsets), torch.int64)
+
     def dots(signs: Tensor) -> Tensor:
-        padded = functional.pad((signs > 0).to(torch.float32), (geometry.padding,) * 4)
-        unrolled = functional.unfold(padded, geometry.kernel, stride=geometry.stride)
-        pixels = unrolled.transpose(1, 2).reshape(-1, unrolled.shape[1]).to(codes.dtype)
-        bits = pixels[:, place].reshape(-1, *mask.shape) * mask
+        source, places = gathered(signs.shape[2:])
+        bits = _laid_out(signs, source).flatten(1).to(codes.dtype)[:, places].reshape(-1, *mask.shape) * mask
         asserted = bits.sum(dim=3, dtype=torch.float32).to(torch.int64)
         inverted = torch.zeros_like(asserted, dtype=torch.bool)
         if layer.binsparx.dynamic:
@@ -120,15 +124,21 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
     return _in_chunks(packed, dots, bytes_per_pixel)
 
 
+def _laid_out(signs: Tensor, source: Tensor) -> Tensor:
+    """(n, c, places) bool: ones in larger images, of signs or bits (n, c, *sides); False where there is no pixel."""
+    ones = signs if signs.dtype == torch.bool else signs > 0
+    return ones.flatten(2)[:, :, source.clamp(min=0)] & (source >= 0)
+
+
 def _in_chunks(
     packed: PackedLayer, dots: Callable[[Tensor], Tensor], bytes_per_pixel: int
 ) -> Callable[[Tensor], Tensor]:
     """Dot products of as many images at a time as `CHUNK_BYTES` allows."""
 
     def product(signs: Tensor) -> Tensor:
-        height, width = output_shape(packed.layer, *signs.shape[2:])
-        images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * height * width)))
+        sides = packed.layer.geometry.output(signs.shape[2:])
+        images = max(1, int(CHUNK_BYTES // (bytes_per_pixel * math.prod(sides))))
         parts = [dots(part) for part in torch.split(signs, images)]
-        return torch.cat(parts).reshape(len(signs), height, width, -1)
+        return torch.cat(parts).reshape(len(signs), *sides, -1)
 
     return product

@@ -1,4 +1,4 @@
-"""CIFAR-10 as it lies on people's disks: the python and binary archives, unpacked or not, and a compact copy.
+"""CIFAR-10 and CIFAR-100 as they lie on people's disks: archives, unpacked or not, and a compact copy of the first.
 
 Files are untrusted. The python archive is a pickle, which could run any code: it is read with inert stand-ins
 in place of the few names that it needs, and with nothing else.
@@ -31,7 +31,7 @@ ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE  # bytes of an image: red plane, green plane, blue plane
-_LARGEST_BATCH = 64 << 20  # bytes; a true batch has 31 MB
+_LARGEST_BATCH = 256 << 20  # bytes; a true batch of CIFAR-10 has 31 MB, all images of CIFAR-100 154 MB
 
 Images = npt.NDArray[np.uint8]
 Batch = tuple[Images, Images]
@@ -74,6 +74,31 @@ def read_cifar10(folder: Path, split: Literal["train", "test"], *, images_per_ba
     return images, labels
 
 
+def read_cifar100(
+    folder: Path, split: Literal["train", "test"], *, images_in: int | None = None
+) -> tuple[Images, Images, tuple[str, ...]]:
+    """Images, labels 0 to 99 and names of the fine classes of one split, of the python archive, unpacked or not.
+
+    `images_in` is what the split must hold, by default 50,000 or 10,000; raises as `read_cifar10` does.
+    """
+    layout = _Layout("cifar-100-python.tar.gz", "cifar-100-python", "", _decode_pickle)
+    files = _find(folder, layout, [split, "meta"])
+    if files is None:
+        raise BadInput(
+            f"{folder}: no CIFAR-100 found; name a folder with {layout.folder} or {layout.archive}."
+        )
+    (where, data), (where_meta, meta) = files
+    images, labels = _decode_pickle(data, where)
+    if len(labels) != (images_in or (50_000 if split == "train" else 10_000)):
+        raise _damaged(where, f"it holds {len(labels)} images")
+    try:
+        names = _InertUnpickler(io.BytesIO(meta), encoding="bytes").load()[b"fine_label_names"]
+        classes = tuple(name.decode("ascii") for name in names)
+    except Exception as error:  # a damaged pickle fails in any way it likes
+        raise _damaged(where_meta, f"it lists no classes ({error})") from error
+    return images, labels, classes
+
+
 def download_cifar10(folder: Path) -> Path:
     """Fetch the python archive into a folder unless it is there, check its SHA-256, return the folder."""
     import pooch
@@ -105,17 +130,23 @@ class _Layout:
 def _open_archive(folder: Path, split: str) -> tuple[_Layout, list[tuple[str, bytes]]]:
     """The layout found, and (where, content) of each batch file of the split."""
     for layout in (_PYTHON, _BINARY):
-        names = layout.names(split)
-        for place in (folder / layout.folder, folder):
-            if any((place / name).is_file() for name in names):
-                return layout, [(str(place / name), _read_file(place / name)) for name in names]
-        if (folder / layout.archive).is_file():
-            contents = _read_tar(folder / layout.archive, names)
-            return layout, [(f"{folder / layout.archive}:{name}", contents[name]) for name in names]
+        if (files := _find(folder, layout, layout.names(split))) is not None:
+            return layout, files
     raise BadInput(
         f"{folder}: no CIFAR-10 {split} split found; name a folder with {_PYTHON.folder}, {_BINARY.folder}, "
         f"{_PYTHON.archive}, {_BINARY.archive} or a compact copy with SHA256SUMS."
     )
+
+
+def _find(folder: Path, layout: _Layout, names: list[str]) -> list[tuple[str, bytes]] | None:
+    """(where, content) of the named files of a layout, unpacked or in its archive; None if it is not there."""
+    for place in (folder / layout.folder, folder):
+        if any((place / name).is_file() for name in names):
+            return [(str(place / name), _read_file(place / name)) for name in names]
+    if (folder / layout.archive).is_file():
+        contents = _read_tar(folder / layout.archive, names)
+        return [(f"{folder / layout.archive}:{name}", contents[name]) for name in names]
+    return None
 
 
 def _read_file(path: Path) -> bytes:
@@ -156,11 +187,11 @@ def _decode_binary(data: bytes, where: str) -> Batch:
 
 
 def _decode_pickle(data: bytes, where: str) -> Batch:
-    """A pickled dictionary with b"data", (n, 3072) uint8, and b"labels", a list of n integers."""
+    """A pickled dictionary with b"data", (n, 3072) uint8, and b"labels" or b"fine_labels", a list of n integers."""
     try:
         batch = _InertUnpickler(io.BytesIO(data), encoding="bytes").load()
         pixels = batch[b"data"].content()
-        labels = np.array(batch[b"labels"], dtype=np.uint8)
+        labels = np.array(batch[b"labels" if b"labels" in batch else b"fine_labels"], dtype=np.uint8)
         images = _planes_to_images(pixels.reshape(len(labels), _PIXELS))
     except Exception as error:  # a damaged pickle fails in any way it likes
         raise _damaged(where, f"it is no batch of the python archive ({error})") from error

@@ -1,11 +1,12 @@
-"""Data sets as one frozen record: the embedded handwritten digits, and CIFAR-10 from a folder."""
+"""Data sets as one frozen record: the embedded digits, CIFAR, files of one's own, and what Python has."""
 
 import difflib
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,28 +15,68 @@ from PIL import Image
 from torch import Tensor
 
 from spicekit.errors import BadInput
-from spicekit.networks.cifar import CIFAR10_CLASSES, CIFAR10_SOURCE, download_cifar10, read_cifar10
+from spicekit.networks import cifar
 
-DataName = Literal["digits", "cifar10"]
 Split = Literal["train", "test"]
-DATA_NAMES: tuple[DataName, ...] = get_args(DataName)
-SIDE = 32  # pixels: what both networks take
+DATA_NAMES = ("digits", "cifar10", "cifar100")
+SIDE = 32  # pixels of the digits, as of CIFAR's images
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images.
+    """Labelled images, or vectors.
 
-    `images` is (n, 32, 32, c) uint8, `labels` (n,) uint8, an index into `classes`; `source` says whose data
-    they are.
+    Raises `BadInput` if images and labels do not fit each other, or a label is outside the classes.
     """
 
-    name: DataName
+    name: str
     split: Split
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
+    """(n, h, w, c) or (n, f) uint8, which a network gets as (n, c, h, w) or (n, f) from 0 to 1; or float32 of any
+    shape (n, ..), which it gets as they are."""
+    labels: npt.NDArray[Any]
+    """(n,) index into `classes`: uint8, of more than 256 classes int64."""
     classes: tuple[str, ...]
     source: str
+    """Whose data they are."""
+    mean: tuple[float, ...] = ()
+    """Of each channel, taken from what a network gets, which is then divided by `deviation`; () if it normalises
+    by itself."""
+    deviation: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        what = f"data set {self.name!r} ({self.split})"
+        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        if images.dtype not in (np.uint8, np.float32) or images.ndim < 2:
+            raise BadInput(
+                f"{what}: images are {images.dtype} shaped {images.shape}; pass (n, h, w, c) or (n, f) uint8, "
+                f"or float32 as the network takes them."
+            )
+        if images.dtype == np.uint8 and images.ndim not in (2, 4):
+            raise BadInput(f"{what}: uint8 images are shaped {images.shape}; pass (n, h, w, c) or (n, f).")
+        if images.dtype == np.float32 and not np.isfinite(images).all():
+            raise BadInput(f"{what}: some pixels are NaN or infinite; pass finite ones.")
+        if labels.shape != (len(images),) or labels.dtype.kind not in "ui" or not len(labels):
+            raise BadInput(
+                f"{what}: labels are {labels.dtype} shaped {labels.shape} beside {len(images)} images; pass an "
+                f"integer for each, of one image at least."
+            )
+        if labels.min() < 0 or labels.max() >= len(self.classes):
+            odd = labels[(labels < 0) | (labels >= len(self.classes))]
+            raise BadInput(
+                f"{what}: {len(odd)} labels are outside the {len(self.classes)} classes, the first is {odd[0]}; "
+                f"labels go from 0 to {len(self.classes) - 1}."
+            )
+        channels = images.shape[-1 if images.dtype == np.uint8 else 1]
+        if len(self.mean) != len(self.deviation) or len(self.mean) not in (0, 1, channels):
+            raise BadInput(
+                f"{what}: {len(self.mean)} means and {len(self.deviation)} deviations for {channels} channels; "
+                f"pass one of each for every channel."
+            )
+        if not all(value > 0 for value in self.deviation):
+            raise BadInput(f"{what}: deviations are {self.deviation}; pass positive ones.")
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels.astype(np.uint8 if len(self.classes) <= 256 else np.int64))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,32 +92,43 @@ class Dataset:
         """One image, or `BadInput` if there is no such."""
         if not 0 <= index < len(self):
             raise BadInput(f"{self.name} {self.split}: asked for image {index}; pass 0 to {len(self) - 1}.")
-        return replace(self, images=self.images[index : index + 1], labels=self.labels[index : index + 1])
+        return self.part(slice(index, index + 1))
 
     def first(self, count: int) -> "Dataset":
         """The first `count` images, or `BadInput` if there are fewer."""
         if not 1 <= count <= len(self):
             raise BadInput(f"{self.name} {self.split}: asked for {count} images; pass 1 to {len(self)}.")
-        return replace(self, images=self.images[:count], labels=self.labels[:count])
+        return self.part(slice(count))
+
+    def part(self, cut: slice) -> "Dataset":
+        """Some of the images; one at least."""
+        return replace(self, images=self.images[cut], labels=self.labels[cut])
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """What a network gets, `size` images at a time."""
+        return (network_inputs(self.part(slice(i, i + size))) for i in range(0, len(self), size))
 
 
 def check_name(name: str) -> None:
-    """`BadInput` if there is no data set of this name."""
-    if name not in DATA_NAMES:
+    """`BadInput` if there is no data set of this name, and no file or folder either."""
+    if name not in DATA_NAMES and not Path(name).exists():
         near = difflib.get_close_matches(name, DATA_NAMES, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"choose from {', '.join(DATA_NAMES)}."
-        raise BadInput(f"{name!r}: no such data set; {advice}")
+        others = f"choose from {', '.join(DATA_NAMES)}, or name an .npz file or a folder of idx files or class folders."
+        raise BadInput(f"{name!r}: no such data set; {f'did you mean {near[0]}?' if near else others}")
 
 
 def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> Dataset:
-    """A data set by name.
+    """A data set by name, or from files of one's own.
 
     Parameters
     ----------
-    name : "digits" or "cifar10"
+    name : str
+        "digits", "cifar10" or "cifar100"; or the path of an .npz file, of a folder with idx files (MNIST's format),
+        or of a folder of class folders, see `own_data.read_own`.
     split : "train" or "test"
-    folder : path, for cifar10 only
-        Holds the python or binary archive, unpacked or not, or the compact copy; see `read_cifar10`.
+    folder : path, for cifar10 and cifar100 only
+        Holds the python archive or, of CIFAR-10, the binary one, unpacked or not, or the compact copy; see
+        `cifar.read_cifar10`.
 
     Raises
     ------
@@ -86,13 +138,22 @@ def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> 
     check_name(name)
     if split not in get_args(Split):
         raise BadInput(f"load_dataset({name!r}, {split!r}): the split is 'train' or 'test'.")
+    which: Split = "train" if split == "train" else "test"
+    if name in ("cifar10", "cifar100"):
+        if folder is None:
+            raise BadInput(f"load_dataset({name!r}): name the folder that holds {name.upper()} (--folder).")
+        if name == "cifar10":
+            images, labels = cifar.read_cifar10(Path(folder), which)
+            return Dataset(name, which, images, labels, cifar.CIFAR10_CLASSES, cifar.CIFAR10_SOURCE)
+        images, labels, classes = cifar.read_cifar100(Path(folder), which)
+        return Dataset(name, which, images, labels, classes, cifar.CIFAR10_SOURCE)
+    if folder is not None:
+        raise BadInput(f"load_dataset({name!r}): a folder is for cifar10 and cifar100; leave it out.")
     if name == "digits":
-        if folder is not None:
-            raise BadInput("load_dataset('digits'): the digits ship with scikit-learn; leave the folder out.")
-        return digits("train" if split == "train" else "test")
-    if folder is None:
-        raise BadInput("load_dataset('cifar10'): name the folder that holds CIFAR-10 (--folder).")
-    return cifar10(Path(folder), "train" if split == "train" else "test")
+        return digits(which)
+    from spicekit.networks.own_data import read_own
+
+    return read_own(Path(name), which)
 
 
 def fetch_dataset(name: str, folder: Path | None) -> None:
@@ -102,7 +163,7 @@ def fetch_dataset(name: str, folder: Path | None) -> None:
             f"--download fetches CIFAR-10, got --data {name} and {f'--folder {folder}' if folder else 'no --folder'}; "
             f"pass --data cifar10 and --folder, where to."
         )
-    download_cifar10(folder)
+    cifar.download_cifar10(folder)
 
 
 def digits(split: Split) -> Dataset:
@@ -131,20 +192,23 @@ def digits(split: Split) -> Dataset:
     )
 
 
-def cifar10(folder: Path, split: Split) -> Dataset:
-    """CIFAR-10 from any layout that `read_cifar10` knows."""
-    images, labels = read_cifar10(folder, split)
-    return Dataset("cifar10", split, images, labels, CIFAR10_CLASSES, CIFAR10_SOURCE)
+def network_inputs(images: Dataset | npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Tensor:
+    """What a network takes, float32: of uint8 (n, h, w, c) or (n, f), (n, c, h, w) or (n, f) from 0 to 1.
 
-
-def network_inputs(images: Dataset | npt.NDArray[np.uint8]) -> Tensor:
-    """What a network takes: (n, c, 32, 32) float32, pixels from 0 to 1, from (n, 32, 32, c) uint8.
-
-    The network normalises by itself, so every data set goes through this one function.
+    Floats stay as they are. Where a data set states mean and deviation they are taken off and divided by.
     """
-    pixels = images.images if isinstance(images, Dataset) else images
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:3] != (SIDE, SIDE):
+    pixels = images.images if isinstance(images, Dataset) else np.asarray(images)
+    if pixels.dtype == np.float32:
+        values = torch.from_numpy(np.ascontiguousarray(pixels))
+    elif pixels.dtype == np.uint8 and pixels.ndim in (2, 4):
+        channels_first = np.moveaxis(pixels, -1, 1)
+        values = torch.from_numpy(np.ascontiguousarray(channels_first)).float().div_(255)
+    else:
         raise BadInput(
-            f"network_inputs got {pixels.dtype} shaped {pixels.shape}; pass (n, {SIDE}, {SIDE}, c) uint8."
+            f"network_inputs got {pixels.dtype} shaped {pixels.shape}; pass (n, h, w, c) or (n, f) uint8, or float32."
         )
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float().div_(255)
+    if isinstance(images, Dataset) and images.mean:
+        shape = (-1, *(1,) * (values.ndim - 2))
+        mean, deviation = (torch.tensor(each).reshape(shape) for each in (images.mean, images.deviation))
+        values = (values - mean) / deviation
+    return values

@@ -3,23 +3,48 @@
 import torch
 from torch import Tensor, nn
 
-from spicekit.networks.data import Dataset, network_inputs
+from spicekit.errors import BadInput
+from spicekit.networks.data import Dataset
 
 
 @torch.inference_mode()
 def predict_logits(network: nn.Module, dataset: Dataset, *, batch: int = 64) -> Tensor:
-    """Logits (n, classes) float32 of every image, in evaluation mode, on the processor of the network."""
-    device = next(network.parameters()).device
+    """Logits (n, classes) float32 of every image, in evaluation mode, on the processor of the network.
+
+    `BadInput` if the network does not take such images, or gives no such logits.
+    """
+    like = next(iter([*network.parameters(), *network.buffers()]), torch.zeros(()))
+    dtype = like.dtype if like.is_floating_point() else torch.float32
     was_training = network.training
     network.eval()
     try:
         logits = [
-            network(network_inputs(dataset.images[start : start + batch]).to(device)).float().cpu()
-            for start in range(0, len(dataset), batch)
+            logits_of(network(inputs.to(like.device, dtype)), len(dataset.classes)).float().cpu()
+            for inputs in dataset.batches(batch)
         ]
+    except RuntimeError as error:
+        shape = tuple(next(dataset.batches(1)).shape[1:])
+        raise BadInput(
+            f"the network does not take {dataset.name}'s inputs, (n, {', '.join(map(str, shape))}): {error}"
+        ) from error
     finally:
         network.train(was_training)
     return torch.cat(logits)
+
+
+def logits_of(output: object, classes: int) -> Tensor:
+    """The logits (n, classes or more) in what a network returns: a tensor, or the first of a tuple or list.
+
+    `BadInput` if there are none. Outputs beyond the classes stand for nothing: they are left out.
+    """
+    first = output[0] if isinstance(output, tuple | list) and output else output
+    first = getattr(first, "logits", first)
+    if not isinstance(first, Tensor) or first.ndim != 2 or first.shape[1] < classes:
+        got = f"shaped {tuple(first.shape)}" if isinstance(first, Tensor) else f"a {type(first).__name__}"
+        raise BadInput(
+            f"the network's output is {got}; it must be logits (n, {classes}), or a tuple that begins with them."
+        )
+    return first[:, :classes]
 
 
 def count_right(logits: Tensor, labels: Tensor) -> int:

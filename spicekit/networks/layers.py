@@ -1,8 +1,8 @@
-"""The layer that runs on tiles: a convolution whose weights and inputs are signs, -1 or +1.
+"""The layers that run on tiles: linear operators whose weights and inputs are signs, -1 or +1.
 
 Signs and bits are two encodings of the same thing, `bit = (sign + 1) / 2`, and sign(0) = +1. Padding is -1
-(bit 0) always, so that an array of cells, which knows no third value, computes exactly this layer. Scales
-live in the batch norm that follows: the layer's output is an integer.
+(bit 0), or 0 by way of a constant that digital logic adds: an array of cells, which knows no third value, computes
+exactly these layers. Scales live in what follows: a layer's output is an integer.
 """
 
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from spicekit.networks.geometry import Geometry
 
 
 def signs_of(values: Tensor) -> Tensor:
@@ -21,24 +23,26 @@ def signs_of(values: Tensor) -> Tensor:
     return torch.sign(values).add_(0.5).sign_()  # 0 becomes 0.5, then +1; quicker than comparing and choosing
 
 
-class BinaryConv2d(nn.Module):
-    """A convolution of signs with signs: no bias, no scale, padding -1.
+class BinaryConv(nn.Module):
+    """A convolution of signs with signs over any number of axes, none at all included: no bias, no scale.
 
-    The weights are latent floats while training; the forward pass takes their signs. Inputs (n, c_in, h, w)
-    of any real value are binarised on entry. The output (n, c_out, h_out, w_out) float32 holds dot products:
-    integers between -c_in k k and +c_in k k, exact in evaluation mode.
+    The weights are latent floats while training; the forward pass takes their signs. Inputs (n, c_in, *sides)
+    of any real value are binarised on entry. The output (n, c_out, *sides) float32 holds dot products:
+    integers between -c_in k and +c_in k for a kernel of k places, exact in evaluation mode.
 
     Tiles, which know bits alone, compute it from `weight_bits` and `input_planes`, one plane of the inputs at a time;
     `combine` makes the layer's result of what they give.
 
     Parameters
     ----------
-    in_channels, out_channels : int
-        c_in and c_out.
-    kernel_size : int
-        k, the side of the square kernel.
-    stride, padding : int
-        Step of the kernel; rows and columns of -1 put around the image.
+    geometry : Geometry
+        Channels, kernel, stride, dilation, padding.
+    out_channels : int
+        c_out.
+    zero_padded : bool
+        Padding counts as 0 in place of -1. The cells compute the same, since a row that pads is not asserted either
+        way; what -1 adds there, the sum of the weights outside the image, is a constant for each output channel and
+        each of a few kinds of border pixels, which digital logic takes off again.
     """
 
     bits = 1
@@ -47,20 +51,21 @@ class BinaryConv2d(nn.Module):
     padding_level = -1.0
     """What is put around the image: all bits 0."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1, padding: int = 1
-    ) -> None:
+    def __init__(self, geometry: Geometry, out_channels: int, *, zero_padded: bool = False) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        self.geometry = geometry
         self.out_channels = out_channels
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+        self.zero_padded = zero_padded
+        self.weight = nn.Parameter(torch.empty(out_channels, geometry.in_channels, *geometry.kernel))
         nn.init.kaiming_normal_(self.weight)
 
+    @property
+    def in_channels(self) -> int:
+        """c_in."""
+        return self.geometry.in_channels
+
     def forward(self, values: Tensor) -> Tensor:
-        """Dot products (n, c_out, h_out, w_out) of the signs of `values` (n, c_in, h, w)."""
+        """Dot products (n, c_out, *sides) of the signs of `values` (n, c_in, *sides)."""
         return self.product(self.input_levels(values))
 
     def input_levels(self, values: Tensor) -> Tensor:
@@ -69,38 +74,64 @@ class BinaryConv2d(nn.Module):
         return signs
 
     def weight_levels(self) -> Tensor:
-        """What the layer makes of its latent weights: signs (c_out, c_in, k, k)."""
+        """What the layer makes of its latent weights: signs (c_out, c_in, *kernel)."""
         signs: Tensor = _WeightSign.apply(self.weight)  # type: ignore[no-untyped-call]
         return signs
 
     def product(self, signs: Tensor) -> Tensor:
-        """Integer dot products (n, c_out, h_out, w_out) float32 of signs (n, c_in, h, w)."""
-        padded = functional.pad(signs, (self.padding,) * 4, value=self.padding_level)
-        dots = functional.conv2d(padded, self.weight_levels(), stride=self.stride)
+        """Integer dot products (n, c_out, *sides) float32 of signs (n, c_in, *sides)."""
+        dots = self.convolve(signs, self.weight_levels(), level=self.padding_level)
         # Fast convolution algorithms (Winograd) work with fractions; the true result is an integer.
-        return dots if self.training else dots.round()
+        dots = dots if self.training else dots.round()
+        return dots + self.border(signs) if self.zero_padded else dots
+
+    def border(self, signs: Tensor) -> Tensor:
+        """What zero padding adds to padding with -1: (1, c_out, *sides), of inputs (n, c_in, *sides).
+
+        The sum of the weights that lie outside the image.
+        """
+        sums = self.convolve(
+            torch.zeros_like(signs[:1, :1]), self.weight_levels().sum(dim=1, keepdim=True), level=1.0
+        )
+        return sums if self.training else sums.round()
+
+    def convolve(self, values: Tensor, weight: Tensor, *, level: float) -> Tensor:
+        """(n, c_out, *sides) of any values (n, c, *sides) and weights (c_out, c, *kernel), `level` where none are."""
+        g = self.geometry
+        if not g.kernel:
+            return functional.linear(values, weight)
+        if any(apart > 1 for apart in g.spread):
+            sides = ((side - 1) * apart + 1 for side, apart in zip(values.shape[2:], g.spread, strict=True))
+            wide = values.new_full((*values.shape[:2], *sides), level)
+            steps = tuple(slice(None, None, apart) for apart in g.spread)
+            wide[:, :, *steps] = values
+            values = wide
+        pads = [side for pair in reversed(g.padding) for side in pair]
+        padded = functional.pad(values, pads, value=level) if any(pads) else values
+        convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(g.kernel) - 1]
+        return convolve(padded, weight, stride=g.stride, dilation=g.dilation)
 
     @torch.no_grad()
     def weight_bits(self) -> Tensor:
-        """Weights as stored in cells: (bits c_out, c_in, k, k) uint8; of signs, 1 for +1 and 0 for -1."""
+        """Weights as stored in cells: (bits c_out, c_in, *kernel) uint8; of signs, 1 for +1 and 0 for -1."""
         return (self.weight_levels() > 0).to(torch.uint8)
 
     @torch.no_grad()
     def input_planes(self, values: Tensor) -> Tensor:
-        """Bits of real inputs (n, c_in, h, w) for word lines: (bits, n, c_in, h, w) bool or uint8, low ones first."""
+        """Bits of real inputs (n, c_in, *sides) for word lines: (bits, n, c_in, *sides), low ones first."""
         return (values >= 0)[None]
 
     @torch.no_grad()
     def combine(self, dots: list[Tensor], planes: Tensor) -> Tensor:
-        """The layer's result (n, c_out, h_out, w_out), of what signs give for each of its `input_planes`.
+        """The layer's result (n, c_out, *sides), of what signs give for each of its `input_planes`.
 
-        That is (n, bits c_out, h_out, w_out): dot products of signs, -1 for a bit of 0, with all planes of the weights.
+        That is (n, bits c_out, *sides): dot products of signs, -1 for a bit of 0, with all planes of the weights.
         """
-        return dots[0]
+        return dots[0] + self.border(planes[0].float()) if self.zero_padded else dots[0]
 
     @torch.no_grad()
     def set_weight_bits(self, planes: Tensor) -> None:
-        """Latent weights that the bits (bits c_out, c_in, k, k) stand for."""
+        """Latent weights that the bits (bits c_out, c_in, *kernel) stand for."""
         self.weight.copy_(2.0 * planes - 1)
 
     @torch.no_grad()
@@ -110,10 +141,51 @@ class BinaryConv2d(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(network)` shows."""
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}, padding={self.padding}"
+        return f"{self.geometry.text(self.out_channels)}{', zero padded' * self.zero_padded}"
+
+
+class BinaryConv2d(BinaryConv):
+    """A convolution of images (n, c_in, h, w), padded with -1.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        c_in and c_out.
+    kernel_size, stride, padding, dilation : int or two
+        Of the kernel's sides; its step; rows and columns put around the image; distance of what it looks at.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int | tuple[int, int] = 3,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 1,
+        dilation: int | tuple[int, int] = 1,
+    ) -> None:
+        kernel, step, pads, apart = (
+            (each, each) if isinstance(each, int) else tuple(each)
+            for each in (kernel_size, stride, padding, dilation)
         )
+        geometry = Geometry(in_channels, kernel, step, apart, tuple((pad, pad) for pad in pads), (1, 1))
+        super().__init__(geometry, out_channels)
+
+
+class BinaryLinear(BinaryConv):
+    """A fully connected layer: signs (.., c_in) to dot products (.., c_out)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(Geometry(in_features), out_features)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Dot products (.., c_out) of the signs of `values` (.., c_in)."""
+        return super().forward(values.reshape(-1, self.in_channels)).reshape(*values.shape[:-1], -1)
+
+    def input_planes(self, values: Tensor) -> Tensor:
+        """Bits (1, n, c_in) of inputs (.., c_in)."""
+        return super().input_planes(values.reshape(-1, self.in_channels))
 
 
 class MultiBitConv2d(BinaryConv2d):
@@ -146,13 +218,13 @@ class MultiBitConv2d(BinaryConv2d):
         return levels
 
     def weight_levels(self) -> Tensor:
-        """Integers from -8 to 7 (c_out, c_in, k, k)."""
+        """Integers from -8 to 7 (c_out, c_in, *kernel)."""
         levels: Tensor = _Integer.apply(8 * self.weight, -8, 7)  # type: ignore[no-untyped-call]
         return levels
 
     @torch.no_grad()
     def weight_bits(self) -> Tensor:
-        """Weights as stored in cells: (4 c_out, c_in, k, k) uint8, low planes first."""
+        """Weights as stored in cells: (4 c_out, c_in, *kernel) uint8, low planes first."""
         return bit_planes(self.weight_levels()).flatten(0, 1)
 
     @torch.no_grad()
@@ -165,20 +237,18 @@ class MultiBitConv2d(BinaryConv2d):
         """With signs s = 2 u - 1, the common ones of two vectors are sum(u a) = (dot + 2 sum(u) + 2 sum(a) - n) / 4."""
         bits = self.weight_bits()
         inputs = bits[0].numel()
-        weight_ones = bits.sum(dim=(1, 2, 3))[:, None, None]
+        weight_ones = bits.flatten(1).sum(1).reshape(-1, *(1,) * len(self.geometry.kernel))
         total = torch.tensor(0.0, device=planes.device)
         for place, (plane, dot) in enumerate(zip(planes, dots, strict=True)):
-            window = functional.pad(plane.float().sum(dim=1, keepdim=True), (self.padding,) * 4)
-            ones = functional.conv2d(
-                window, torch.ones_like(bits[:1, :1], dtype=dot.dtype), stride=self.stride
-            )
+            window = plane.float().sum(dim=1, keepdim=True)
+            ones = self.convolve(window, torch.ones_like(bits[:1, :1], dtype=dot.dtype), level=0.0)
             common = (dot + 2 * weight_ones + 2 * ones.round() - inputs) / 4
             total = total + 2**place * _weighed(common, axis=1)
         return total
 
     @torch.no_grad()
     def set_weight_bits(self, planes: Tensor) -> None:
-        """Latent weights that the bits (4 c_out, c_in, k, k) stand for."""
+        """Latent weights that the bits (4 c_out, c_in, *kernel) stand for."""
         self.weight.copy_(_weighed(planes.float(), axis=0) / 8)
 
     @torch.no_grad()
@@ -210,9 +280,9 @@ def _weighed(planes: Tensor, *, axis: int) -> Tensor:
     return torch.einsum("p,p...->...", places, planes_apart).movedim(0, axis)
 
 
-def binary_layers(network: nn.Module) -> dict[str, BinaryConv2d]:
+def binary_layers(network: nn.Module) -> dict[str, BinaryConv]:
     """The binary layers of a network by their dotted names, in the order of definition."""
-    return {name: layer for name, layer in network.named_modules() if isinstance(layer, BinaryConv2d)}
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, BinaryConv)}
 
 
 class _ActivationSign(torch.autograd.Function):

@@ -133,8 +133,8 @@ TILED: dict[int, type[BinaryConv2d]] = {1: BinaryConv2d, 4: MultiBitConv2d}
 
 def _shortcut(x: Tensor, conv: BinaryConv2d) -> Tensor:
     """What goes around a binary convolution: averaged down, and repeated over channels, where it must be."""
-    if conv.stride > 1:
-        x = functional.avg_pool2d(x, conv.stride)
+    if max(conv.geometry.stride) > 1:
+        x = functional.avg_pool2d(x, conv.geometry.stride)
     return x.repeat(1, conv.out_channels // conv.in_channels, 1, 1)
 
 

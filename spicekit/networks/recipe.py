@@ -8,14 +8,14 @@ from pydantic import Field
 
 from spicekit.config import Config, parse
 from spicekit.networks.card import NetworkName
-from spicekit.networks.data import DataName
 
 
 class Recipe(Config):
     """A training run: network, data, and how the one learns the other."""
 
     network: NetworkName
-    data: DataName
+    data: str
+    """Name or path, see `load_dataset`."""
     width: float = Field(default=1.0, gt=0, le=4)
     bits: Literal[1, 4] = 1
     begin: str | None = None

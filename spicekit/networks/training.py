@@ -104,8 +104,21 @@ def train(
     begun = (out / STATE).exists()
     if begun and not resume:
         raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
+    if (
+        train_set.images.dtype != np.uint8
+        or train_set.images.ndim != 4
+        or train_set.images.shape[3] not in (1, 3)
+    ):
+        raise BadInput(
+            f"train: {train_set.name} has {train_set.images.dtype} shaped {train_set.images.shape}; the networks that "
+            f"can be trained here take uint8 images, grey or RGB."
+        )
     kind = Architecture(
-        name=recipe.network, classes=len(train_set.classes), width=recipe.width, bits=recipe.bits
+        name=recipe.network,
+        classes=len(train_set.classes),
+        channels=1 if train_set.images.shape[3] == 1 else 3,
+        width=recipe.width,
+        bits=recipe.bits,
     )
     network = build(kind, seed=recipe.seed)
     if not begun:

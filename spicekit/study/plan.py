@@ -11,7 +11,6 @@ from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.evaluate.convert import Mitigation
 from spicekit.evaluate.design import Design, design_from_tables
-from spicekit.networks.data import DataName
 
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)
@@ -23,7 +22,7 @@ class Run(Config):
 
     network: str = "vgg-small"
     """Name of a network that ships, or a checkpoint file."""
-    data: DataName = "digits"
+    data: str = "digits"
     folder: str | None = None
     """Where CIFAR-10 lies."""
     images: int | None = Field(default=None, ge=1)

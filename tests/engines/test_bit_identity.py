@@ -29,7 +29,9 @@ def layer_on_tiles(tables, cell: str, rows: int, binsparx: BinSparX):
     model = read_model(spec, tables[cell])
     rng = np.random.default_rng(rows)
     weights = rng.integers(0, 2, (OUTPUTS, CHANNELS, 3, 3), dtype=np.uint8)
-    packed = pack_layer(map_layer("layer", weights, Geometry(CHANNELS, 3, 1, 1), spec, binsparx=binsparx))
+    packed = pack_layer(
+        map_layer("layer", weights, Geometry.square(CHANNELS, 3, 1, 1), spec, binsparx=binsparx)
+    )
     bits = (rng.random((IMAGES, CHANNELS, SIDE, SIDE)) < 0.6).astype(np.uint8)
     # a code of less than one ON cell, so that what lies between two of them would be seen
     fine = Converter(bits=8, full_scale=float(rows))

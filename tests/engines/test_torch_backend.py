@@ -36,7 +36,7 @@ def packed_of(spec: TileSpec, binsparx: BinSparX):
     """A layer whose last tile is filled in part."""
     rng = np.random.default_rng(1)
     weights = (rng.random((6, 23, 3, 3)) < rng.uniform(0.2, 0.9, (6, 1, 1, 1))).astype(np.uint8)
-    return pack_layer(map_layer("layer", weights, Geometry(23, 3, 2, 1), spec, binsparx=binsparx))
+    return pack_layer(map_layer("layer", weights, Geometry.square(23, 3, 2, 1), spec, binsparx=binsparx))
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -130,7 +130,7 @@ def test_a_kind_of_layer_that_tiles_do_not_know_is_refused(sram_table):
     class Own(BinaryConv2d):
         pass
 
-    with pytest.raises(BadInput, match="layer '0' is a Own; tiles compute BinaryConv2d"):
+    with pytest.raises(BadInput, match="layer '0' is a Own; tiles compute BinaryConv, BinaryConv2d"):
         convert(torch.nn.Sequential(Own(3, 5)), DESIGN, table=sram_table)
 
 

@@ -68,7 +68,9 @@ def layer_of(spec: TileSpec, binsparx: BinSparX):
         np.uint8
     )
     bits = (rng.random((IMAGES, CHANNELS, SIDE, SIDE)) < 0.55).astype(np.uint8)
-    return pack_layer(map_layer("conv", weights, Geometry(CHANNELS, 3, 1, 1), spec, binsparx=binsparx)), bits
+    return pack_layer(
+        map_layer("conv", weights, Geometry.square(CHANNELS, 3, 1, 1), spec, binsparx=binsparx)
+    ), bits
 
 
 def fixed_tally(model) -> Tally:

@@ -42,7 +42,7 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
         map_layer(
             "layer",
             layer.weight_bits().numpy(),
-            Geometry(channels[0], kernel, stride, kernel // 2),
+            Geometry.square(channels[0], kernel, stride, kernel // 2),
             spec,
             binsparx=BinSparX(static=static, dynamic=dynamic, rule=rule),
             unrolling=unrolling,
@@ -75,7 +75,11 @@ def mapped(binsparx: BinSparX, *, channels: int = 8, rows_active: int = 16):
     rng = np.random.default_rng(1)
     weights = (rng.random((6, channels, 3, 3)) < 0.7).astype(np.uint8)
     return map_layer(
-        "layer", weights, Geometry(channels, 3, 1, 1), spec_of(rows_active=rows_active), binsparx=binsparx
+        "layer",
+        weights,
+        Geometry.square(channels, 3, 1, 1),
+        spec_of(rows_active=rows_active),
+        binsparx=binsparx,
     )
 
 

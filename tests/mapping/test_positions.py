@@ -17,7 +17,7 @@ def mapped(spec: TileSpec, binsparx: BinSparX):
     weights = (rng.random((7, 20, 3, 3)) < rng.random((7, 20, 3, 3))).astype(
         np.uint8
     )  # 180 rows: the last tile in part
-    return map_layer("layer", weights, Geometry(20, 3, 1, 1), spec, binsparx=binsparx)
+    return map_layer("layer", weights, Geometry.square(20, 3, 1, 1), spec, binsparx=binsparx)
 
 
 def error(shared, on):

@@ -1,14 +1,24 @@
-"""A user's own network: taken in if it is binary, refused with the layer's name if it is not."""
+"""A user's own network: its binary layers are found by watching it; what cannot be taken is refused by name."""
+
+import pickle
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.fast.model import ideal_codes
 from spicekit.errors import BadInput
-from spicekit.networks.adopt import adopt, check_binary
+from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.networks.adopt import adopt, adopt_and_survey, check_binary
 from spicekit.networks.card import Architecture
 from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of
 from spicekit.networks.models import build
+
+IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+SPEC = TileSpec(rows=32, rows_active=16, wires=Wires(r_bl=1, r_sl=1))
+IDEAL = Tiles(SPEC, ideal_codes(SPEC))
 
 
 class Sign(nn.Module):
@@ -16,44 +26,117 @@ class Sign(nn.Module):
         return signs_of(x)
 
 
-def own(*, scale=1.0, bias=False, sign=True):
+def own(*, scale=1.0, bias=False, sign=True, **options):
     """An ordinary network whose second convolution has the weights -scale and +scale."""
     torch.manual_seed(2)
     network = nn.Sequential(
-        nn.Conv2d(3, 6, 3),
-        Sign() if sign else nn.Identity(),
-        nn.ConstantPad2d(1, -1.0),
-        nn.Conv2d(6, 8, 3, bias=bias),
-        nn.Flatten(),
-        nn.LazyLinear(4),
-    )
+        nn.Conv2d(3, 6, 3), Sign() if sign else nn.Identity(), nn.Conv2d(6, 8, 3, bias=bias, **options),
+        nn.Flatten(), nn.LazyLinear(4),
+    )  # fmt: skip
     network(IMAGES)
-    network[3].weight.data = signs_of(network[3].weight.data) * scale
+    network[2].weight.data = signs_of(network[2].weight.data) * scale
     return network.eval()
 
 
-IMAGES = torch.rand(5, 3, 8, 8)
-
-
-def test_signs_become_the_projects_layer_with_the_same_logits():
+def test_a_layer_of_signs_is_found_with_the_same_logits():
     network = own()
-    adopted = adopt(network, IMAGES, binary=["3"])
-    assert list(binary_layers(adopted)) == ["3"]
+    adopted, survey = adopt_and_survey(network, IMAGES)
+    assert list(binary_layers(adopted)) == ["2.binary"]
     assert torch.equal(adopted(IMAGES), network(IMAGES))
-    assert isinstance(network[3], nn.Conv2d), "the user's network is left alone"
+    assert isinstance(network[2], nn.Conv2d), "the user's network is left alone"
+    rows = str(survey).split("\n")
+    assert rows[0].startswith("0  ")
+    assert "not of two values: they go from" in rows[0]
+    assert rows[1].split() == ["2.binary", "6", "->", "8,", "3", "x", "3", "on", "tiles"]
 
 
-def test_scales_and_bias_stay_digital():
-    network = own(scale=torch.rand(8, 1, 1, 1) + 0.1, bias=True)
-    adopted = adopt(network, IMAGES, binary=["3"])
-    assert list(binary_layers(adopted)) == ["3.binary"]
+def test_scales_and_bias_stay_digital_and_attributes_can_be_reached():
+    network = own(scale=torch.rand(8, 1, 1, 1) + 0.1, bias=True, padding=1)
+    adopted = adopt(network, IMAGES, binary=["2"])
     torch.testing.assert_close(adopted(IMAGES), network(IMAGES))
+    assert adopted[2].padding == (1, 1)
+    assert torch.equal(pickle.loads(pickle.dumps(adopted))(IMAGES), adopted(IMAGES))
 
 
 def test_a_network_of_the_projects_layers_is_taken_as_it_is():
     network = build(Architecture(name="vgg-small", width=1 / 16)).eval()
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(adopt(network, images)(images), network(images))
+
+
+OPERATORS = {
+    "zero padding": lambda: nn.Conv2d(6, 8, 3, padding=1, bias=False),
+    "stride and 5 x 5": lambda: nn.Conv2d(6, 8, 5, stride=2, padding=2),
+    "same, even kernel": lambda: nn.Conv2d(6, 8, 4, padding="same"),
+    "circular": lambda: nn.Conv2d(6, 8, 3, padding=1, padding_mode="circular"),
+    "reflect": lambda: nn.Conv2d(6, 8, 3, padding=(2, 1), padding_mode="reflect"),
+    "replicate": lambda: nn.Conv2d(6, 8, 3, padding=1, padding_mode="replicate"),
+    "grouped": lambda: nn.Conv2d(6, 8, 3, padding=1, groups=2),
+    "depthwise": lambda: nn.Conv2d(6, 6, 3, padding=1, groups=6),
+    "rectangular": lambda: nn.Conv2d(6, 8, (1, 5), stride=(2, 1), padding=(0, 2)),
+    "dilated": lambda: nn.Conv2d(6, 8, 3, dilation=2, padding=2),
+    "transposed": lambda: nn.ConvTranspose2d(6, 8, 3, stride=2, padding=1, output_padding=1),
+    "transposed, grouped, dilated": lambda: nn.ConvTranspose2d(
+        6, 4, (2, 3), stride=(1, 3), groups=2, dilation=2
+    ),
+    "one axis": lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(6, 8, 5, padding=2, stride=3)),
+    "three axes": lambda: nn.Sequential(
+        nn.Unflatten(1, (3, 2)), nn.Conv3d(3, 4, (2, 3, 3), padding=(0, 1, 1))
+    ),
+    "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(6 * 49, 16)),
+    "linear over the last axis": lambda: nn.Sequential(nn.Flatten(2), nn.Linear(49, 16)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_linear_operator_is_exact_on_ideal_tiles(name):
+    torch.manual_seed(3)
+    operator = OPERATORS[name]()
+    for parameter in operator.parameters():
+        parameter.data = torch.where(parameter >= 0, 1.0, -1.0)
+    network = nn.Sequential(Sign(), operator).eval()
+    tiled = on_tiles(adopt(network, torch.randn(2, 6, 7, 7)), IDEAL)
+    unseen = torch.randn(3, 6, 7, 7)
+    with torch.no_grad():
+        assert torch.equal(tiled(unseen), network.double()(unseen.double()).float())
+
+
+class Padded(nn.Module):
+    """Pads by itself, unevenly, with a value of its own."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+        self.weight = nn.Parameter(signs_of(torch.randn(8, 6, 3, 3)))
+
+    def forward(self, x):
+        return functional.conv2d(functional.pad(signs_of(x), (2, 1, 0, 3), value=self.value), self.weight)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
+def test_padding_within_a_forward_pass_is_exact(value):
+    network = Padded(value)
+    tiled = on_tiles(adopt(network, torch.randn(2, 6, 5, 6)), IDEAL)
+    unseen = torch.randn(3, 6, 5, 6)
+    assert torch.equal(tiled(unseen), network(unseen))
+
+
+class Bits(nn.Module):
+    """Activations 0 and a, as some networks of one bit have."""
+
+    def forward(self, x):
+        return 0.5 * (x > 0).float()
+
+
+def test_inputs_of_zero_and_a_are_binary_too():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 8, 3, padding=1, bias=False)
+    conv.weight.data = signs_of(conv.weight.data)
+    network = nn.Sequential(Bits(), conv)
+    tiled = on_tiles(adopt(network, torch.randn(2, 6, 5, 5)), IDEAL)
+    unseen = torch.randn(3, 6, 5, 5)
+    assert torch.equal(tiled(unseen), network(unseen))
 
 
 def _changed(change):
@@ -66,13 +149,21 @@ def _changed(change):
     ("network", "binary", "message"),
     [
         (own(), ["7"], "no layer '7'"),
-        (own(), ["5"], "layer 5 is a Linear"),
-        (own(), ["0"], r"layer 0 is not binary: 1\d\d of 162 weights"),
-        (own(sign=False), ["3"], "layer 3 gets inputs other than -1 and \\+1"),
-        (_changed(lambda n: n[3].weight.data[0, 0, 0].zero_()), ["3"], "layer 3 is not binary: 3 of 432"),
-        (_changed(lambda n: setattr(n[3], "padding", (1, 1))), ["3"], "layer 3 pads with zeros"),
-        (_changed(lambda n: setattr(n[3], "dilation", (2, 2))), ["3"], "layer 3 must have a square kernel"),
-        (own(), [], "has no BinaryConv2d"),
+        (own(), ["4"], "layer 4 is not binary: its inputs are not of two values"),
+        (own(), ["3"], "layer 3 computed no product"),
+        (own(sign=False), ["2"], "layer 2 is not binary: its inputs are not of two values"),
+        (own(sign=False), "auto", "no layer of the network is binary:\n0 .*\n2 "),
+        (
+            _changed(lambda n: n[2].weight.data[0, 0, 0].zero_()),
+            ["2"],
+            "layer 2 is not binary: 3 of 432 weights",
+        ),
+        (_changed(lambda n: n[0].bias.data[2].fill_(torch.nan)), "auto", r"1 of 6 values of 0\.bias are NaN"),
+        (
+            nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(4, 3, 1)),
+            "auto",
+            "fails on the example, torch.float32 shaped",
+        ),
     ],
 )
 def test_what_is_not_binary_is_refused_by_name(network, binary, message):
@@ -80,17 +171,74 @@ def test_what_is_not_binary_is_refused_by_name(network, binary, message):
         adopt(network, IMAGES, binary=binary)
 
 
-def test_a_layer_whose_values_change_is_named():
-    class Forgetful(nn.Conv2d):
+def test_zeros_among_signs_are_no_padding():
+    class TorchSign(nn.Module):
         def forward(self, x):
-            return super().forward(x) + 1
+            return torch.sign(x)
 
     network = own()
-    other = Forgetful(6, 8, 3, bias=False)
-    other.weight.data = network[3].weight.data
-    network[3] = other
-    with pytest.raises(BadInput, match="layer 3 gives other values"):
-        adopt(network, IMAGES, binary=["3"])
+    network[1] = TorchSign()
+    network[0].weight.data[0], network[0].bias.data[0] = 0, 0
+    with pytest.raises(BadInput, match="180 of its 1,080 inputs are 0, neither -1 nor"):
+        adopt(network, IMAGES, binary=["2"])
+
+
+def test_an_input_that_the_example_did_not_show_is_refused_when_it_comes():
+    network = nn.Sequential(own()[2])
+    adopted = adopt(network, signs_of(torch.randn(2, 6, 8, 8)))
+    for odd in (torch.zeros(1, 6, 8, 8), torch.full((1, 6, 8, 8), torch.nan)):
+        with pytest.raises(BadInput, match="layer 0 gets inputs other than -1 and 1"):
+            adopted(odd)
+
+
+def test_weights_that_depend_on_the_images_stay_digital():
+    class Attention(nn.Module):
+        def forward(self, x):
+            signs = signs_of(x.flatten(1)[:, :6])
+            return signs @ signs.T
+
+    with pytest.raises(BadInput, match="its weights change from call to call"):
+        adopt(Attention(), torch.randn(5, 3, 8, 8))
+
+
+def test_the_layers_forward_pass_is_kept():
+    class Shifted(nn.Conv2d):
+        def forward(self, x):
+            return 2 * super().forward(x) + 1
+
+    network = own()
+    network[2] = Shifted(6, 8, 3, bias=False)
+    network[2].weight.data = signs_of(network[2].weight.data)
+    assert torch.equal(adopt(network, IMAGES)(IMAGES), network(IMAGES))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_keep_theirs(dtype):
+    network = own().to(dtype)
+    adopted = on_tiles(adopt(network, IMAGES), IDEAL)
+    assert adopted(IMAGES.to(dtype)).dtype == dtype
+    assert torch.equal(adopted(IMAGES.to(dtype)), network(IMAGES.to(dtype)))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+def test_wrappers_are_taken_off_and_scripts_refused():
+    network = own()
+    assert list(binary_layers(adopt(nn.DataParallel(network), IMAGES, binary=["module.2"]))) == ["2.binary"]
+    with pytest.raises(BadInput, match="traced or scripted module"), torch.no_grad():
+        adopt(torch.jit.trace(network, IMAGES), IMAGES)
+
+
+def test_training_goes_straight_through_tiles():
+    network = own(scale=0.5)
+    tiled = on_tiles(adopt(network, IMAGES), Tiles(SPEC, ideal_codes(SPEC))).train()
+    for each in (network, tiled):
+        each(IMAGES).square().sum().backward()
+    torch.testing.assert_close(tiled[2].written.weight.grad, network[2].weight.grad)
+    torch.testing.assert_close(tiled[0].weight.grad, network[0].weight.grad)
+    with torch.no_grad():  # a step that turns a weight's sign reaches the cells
+        tiled[2].written.weight[0, 0, 0, 0] *= -1
+        network[2].weight[0, 0, 0, 0] *= -1
+    assert torch.equal(tiled.eval()(IMAGES), network(IMAGES))
 
 
 def test_weights_that_are_not_finite_are_named():

@@ -248,3 +248,30 @@ def test_a_download_is_kept_only_if_its_checksum_is_the_published_one(tmp_path, 
 def test_a_failed_download_says_what_to_do(tmp_path, server):
     with pytest.raises(BadInput, match=r"404.*otherwise and name its folder"):
         cifar.download_cifar10(tmp_path / "data")
+
+
+def test_cifar100_is_read_as_it_is_distributed(tmp_path):
+    images, labels = batch(9)
+    content = {
+        b"data": planes(images),
+        b"fine_labels": (labels + 90).tolist(),
+        b"coarse_labels": labels.tolist(),
+    }
+    names = [f"class {index}".encode() for index in range(100)]
+    inside = {"test": content, "meta": {b"fine_label_names": names, b"coarse_label_names": []}}
+    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as archive:
+        for name, value in inside.items():
+            data = pickle.dumps(value, protocol=2)
+            member = tarfile.TarInfo(f"cifar-100-python/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    found, fine, classes = cifar.read_cifar100(tmp_path, "test", images_in=COUNT)
+    assert (found == images).all()
+    assert (fine == labels + 90).all()
+    assert classes[99] == "class 99"
+    with pytest.raises(BadInput, match="it holds 4 images"):
+        cifar.read_cifar100(tmp_path, "test")
+    with pytest.raises(BadInput, match="it lacks train"):
+        cifar.read_cifar100(tmp_path, "train")
+    with pytest.raises(BadInput, match="no CIFAR-100 found"):
+        cifar.read_cifar100(tmp_path / "elsewhere", "test")

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
 from spicekit.errors import BadInput
-from spicekit.networks.data import load_dataset, network_inputs
+from spicekit.networks.data import Dataset, load_dataset, network_inputs
 
 
 def test_digits_are_the_same_pixels_everywhere():
@@ -47,9 +47,51 @@ def test_network_inputs_are_pixels_from_zero_to_one_channels_first():
     assert inputs.max() == 1
 
 
-def test_network_inputs_refuse_anything_but_uint8_images():
-    with pytest.raises(BadInput, match="float64 shaped"):
-        network_inputs(np.zeros((1, 32, 32, 3)))
+def test_network_inputs_refuse_integers_that_are_no_bytes():
+    with pytest.raises(BadInput, match="int64 shaped"):
+        network_inputs(np.zeros((1, 32, 32, 3), np.int64))
+
+
+def test_images_have_any_size_and_vectors_and_floats_are_taken():
+    labels = np.array([0, 1, 1])
+    for shape, expected in (
+        ((3, 28, 28, 1), (3, 1, 28, 28)),
+        ((3, 5, 7, 4), (3, 4, 5, 7)),
+        ((3, 20), (3, 20)),
+    ):
+        data = Dataset("mine", "test", np.full(shape, 255, np.uint8), labels, ("a", "b"), "me")
+        inputs = network_inputs(data)
+        assert inputs.shape == expected
+        assert (inputs == 1).all()
+    floats = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
+    assert (network_inputs(Dataset("mine", "test", floats, labels, ("a", "b"), "me")).numpy() == floats).all()
+
+
+def test_stated_mean_and_deviation_are_applied_channel_by_channel():
+    images = np.zeros((1, 2, 2, 3), np.uint8)
+    data = Dataset("mine", "test", images, np.array([0]), ("a",), "me", (0.1, 0.2, 0.3), (1.0, 0.5, 0.1))
+    np.testing.assert_allclose(network_inputs(data)[0, :, 1, 0], [-0.1, -0.4, -3.0], rtol=1e-6)
+    assert [len(part) for part in data.batches(4)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.array([0, 2])}, "1 labels are outside the 2 classes, the first is 2"),
+        ({"labels": np.array([-1, 1])}, "the first is -1"),
+        ({"labels": np.array([0])}, "beside 2 images"),
+        ({"labels": np.array([0.0, 1.0])}, "pass an integer"),
+        ({"images": np.full((2, 1, 4, 4), np.nan, np.float32)}, "NaN or infinite"),
+        ({"images": np.zeros((2, 4, 4, 1))}, "float64 shaped"),
+        ({"images": np.zeros((2, 4, 4), np.uint8)}, "uint8 images are shaped"),
+        ({"mean": (0.5,)}, "1 means and 0 deviations"),
+        ({"mean": (0.5,), "deviation": (0.0,)}, "pass positive ones"),
+    ],
+)
+def test_images_and_labels_that_do_not_fit_are_refused(change, message):
+    fields = {"images": np.zeros((2, 4, 4, 1), np.uint8), "labels": np.array([0, 1]), **change}
+    with pytest.raises(BadInput, match=message):
+        Dataset("mine", "test", classes=("a", "b"), source="me", **fields)
 
 
 def test_a_part_of_a_data_set_is_its_beginning():
@@ -64,9 +106,9 @@ def test_a_part_of_a_data_set_is_its_beginning():
 @pytest.mark.parametrize(
     ("name", "split", "folder", "message"),
     [
-        ("mnist", "test", None, "choose from digits, cifar10"),
+        ("mnist", "test", None, "choose from digits, cifar10, cifar100, or name an .npz"),
         ("digits", "validation", None, "'train' or 'test'"),
-        ("digits", "test", "somewhere", "leave the folder out"),
+        ("digits", "test", "somewhere", "leave it out"),
         ("cifar10", "test", None, "name the folder"),
     ],
 )

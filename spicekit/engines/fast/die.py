@@ -4,6 +4,7 @@ The surrogate gives a read's current with nominal cells. The cells' deviations s
 makes a code of it with its own offset, bow and noise. Currents are in fixed point, 0.004 LSB, on the way.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,7 +61,6 @@ class DieCodes:
             np.uint64(flaws.key),
             np.float32(len(self.reference.thresholds)),
         )
-        height, width = applied.shape
         sums = kernel(
             *tables,
             stored.words,
@@ -72,7 +72,7 @@ class DieCodes:
             *length,
             (none if stored.deviation is None else stored.deviation, self._passed, layout.word, layout.bit),
             converters,
-            (height * width, applied.first),
+            (math.prod(applied.shape), applied.first),
         )
         return np.asarray(sums)
 

@@ -25,24 +25,22 @@ _PIXELS, _COLUMNS, _WARPS = 32, 32, 8  # four reads a thread: they and their sum
 _PACKED = 256  # pixels at a time
 
 
-def pack(bits: Any, offsets: Any, words: Any, ones: Any, *, area: int, width: int, stride: int) -> None:
+def pack(bits: Any, offsets: Any, words: Any, ones: Any, *, bases: Any) -> None:
     """Set the words that word lines carry, before any of them is inverted.
 
     Parameters
     ----------
-    bits : (n, c, h, w) uint8 tensor
-        Padded images.
+    bits : (n, c, places) uint8 tensor
+        Images as the kernel moves over them.
     offsets : (reads, halves * 32) int32 tensor
-        Where, from a pixel's first input on, the bit of each row lies in a flat (c, h, w); -1 for none.
+        Where, from a pixel's first input on, the bit of each row lies in a flat (c, places); -1 for none.
     words : (reads, halves, p) int32 tensor
     ones : (reads, p) int32 tensor
         How many ones they have.
-    area, width : int
-        Pixels of an output image, and of a line of it.
-    stride : int
+    bases : (pixels,) int32 tensor
+        Where the first input of each output pixel lies.
     """
     reads, halves, pixels = words.shape
-    _, channels, height, padded = bits.shape
     with torch.cuda.device_of(bits):  # type: ignore[no-untyped-call]
         _pack[(triton.cdiv(pixels, _PACKED), reads)](
             bits,
@@ -50,11 +48,9 @@ def pack(bits: Any, offsets: Any, words: Any, ones: Any, *, area: int, width: in
             words,
             ones,
             pixels,
-            channels * height * padded,
-            padded,
-            area,
-            width,
-            stride,
+            bits[0].numel(),
+            bases,
+            len(bases),
             halves,
             _PACKED,
         )
@@ -151,10 +147,8 @@ def _pack(  # type: ignore[no-untyped-def]
     ones,
     pixels,
     image_size,
-    padded,
+    bases,
     area,
-    width,
-    stride,
     HALVES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -162,7 +156,7 @@ def _pack(  # type: ignore[no-untyped-def]
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = pixel < pixels
     place = pixel % area
-    corner = (pixel // area) * image_size + (place // width * padded + place % width) * stride
+    corner = (pixel // area) * image_size + tl.load(bases + place)
     count = tl.zeros((BLOCK,), tl.int32)
     for half in range(HALVES):
         word = tl.zeros((BLOCK,), tl.int32)

@@ -1,0 +1,338 @@
+"""Images of one's own: an .npz file, idx files, a folder of class folders, or what a Python session has.
+
+Files are untrusted: arrays are read without pickles, images by Pillow's decoders of a few formats.
+"""
+
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from spicekit.errors import BadInput
+from spicekit.networks.data import Dataset, Split
+
+# Of a set that comes in one piece, every tenth image of each class is the "train" split, for calibration alone, and the
+# others are the "test" split: no image is in both. Assumed: calibration looks at some tens of images.
+_CALIBRATION_SHARE = 10
+_LARGEST_FILE = 4 << 30  # bytes, unpacked; 10,000 colour images of 224 x 224 pixels have 1.5e9
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
+_SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
+_IDX = re.compile(r"(?P<part>.+)-images[-.]idx3-ubyte(?P<gz>\.gz)?")
+_NPZ_PAIRS = ("{split}_images", "{split}_labels"), ("x_{split}", "y_{split}")
+
+
+def read_own(path: Path, split: Split) -> Dataset:
+    """A split of a data set of one's own.
+
+    Parameters
+    ----------
+    path : path
+        * an .npz file with `images` and `labels`, or `train_images`, `train_labels`, `test_images`, `test_labels`, or
+          Keras' `x_train`, `y_train`, `x_test`, `y_test`. Images are (n, h, w, c), (n, c, h, w), (n, h, w) or (n, f),
+          uint8, or floats beside an array `range`, the two values that become 0 and 1. Further arrays that it may have:
+          `layout` ("nhwc" or "nchw", where the shape leaves that open), `classes` (names), `mean` and `std`;
+        * a folder with idx files as MNIST is distributed: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+          `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, gzipped or not;
+        * a folder with a folder of images for each class, or with such folders in `train` and `test` (or `val`).
+    split : "train" or "test"
+        Of a set in one piece, every tenth image of each class is "train", all others "test".
+
+    Raises
+    ------
+    BadInput
+        If there is no such file, or its content is not what is described here.
+    """
+    if path.suffix == ".npz" and path.is_file():
+        return _read_npz(path, split)
+    if path.is_dir():
+        if any(_IDX.fullmatch(file.name) for file in path.iterdir()):
+            return _read_idx(path, split)
+        return _read_class_folders(path, split)
+    raise BadInput(
+        f"{path}: is no data set; name an .npz file, a folder with idx files or a folder of class folders."
+    )
+
+
+def as_dataset(data: Any, *, classes: int | Sequence[str] | None = None, split: Split = "test") -> Dataset:
+    """What a Python session has, as a data set.
+
+    Parameters
+    ----------
+    data : Dataset, pair of arrays, torch Dataset, DataLoader, other iterable of batches, or a callable
+        Arrays or tensors of images and labels; or something that gives such pairs, image by image (a torch `Dataset`)
+        or batch by batch (a `DataLoader`); or a function without arguments that returns one of these. Images are uint8,
+        (n, h, w, c) or (n, c, h, w), which become 0 to 1; or floats as the network takes them.
+    classes : int or names, optional
+        How many, or which; by default as many as the labels show.
+    split : "train" or "test"
+
+    Raises
+    ------
+    BadInput
+        If it is none of these, or images and labels do not fit each other.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if callable(data):
+        return as_dataset(data(), classes=classes, split=split)
+    images, labels = _pair_of(data)
+    if classes is None:
+        classes = int(labels.max()) + 1 if len(labels) else 1
+    names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
+    if images.dtype.kind == "f":
+        images = np.asarray(images, np.float32)
+    elif images.dtype == np.uint8:
+        images = _channels_last(images, "images", "as_dataset")
+    return Dataset("own", split, images, labels, names, "given in Python")
+
+
+def _pair_of(data: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(each, "dtype") for each in data):
+        images, labels = (_array(each) for each in data)
+        return images, labels
+    one_by_one = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list)
+    if not one_by_one and not isinstance(data, Iterable):
+        raise BadInput(
+            f"as_dataset got a {type(data).__name__}; pass (images, labels), a torch Dataset or a DataLoader."
+        )
+    pairs = (data[index] for index in range(len(data))) if one_by_one else iter(data)
+    images_found, labels_found = [], []
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise BadInput(f"as_dataset: got a {type(pair).__name__} where (image, label) is expected.")
+        images_found.append(_array(pair[0]))
+        labels_found.append(_array(pair[1]))
+    if not images_found:
+        raise BadInput("as_dataset: got no images; pass one at least.")
+    try:
+        join: Callable[..., NDArray[Any]] = np.stack if one_by_one else np.concatenate
+        return join(images_found), join(labels_found)
+    except ValueError as error:
+        raise BadInput(f"as_dataset: images differ in shape ({error}); give all of them the same.") from error
+
+
+def _array(values: Any) -> NDArray[Any]:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.asarray(values)
+
+
+def _channels_last(images: NDArray[Any], where: str, source: str, layout: str | None = None) -> NDArray[Any]:
+    """Images (n, h, w), (n, h, w, c), (n, c, h, w) or vectors (n, f): with channels last."""
+    if images.ndim == 3:
+        return images[..., None]
+    if images.ndim == 4:
+        likely = [name for name, axis in (("nchw", 1), ("nhwc", 3)) if images.shape[axis] in (1, 3, 4)]
+        if layout is None and len(likely) == 1:
+            layout = likely[0]
+        if layout not in ("nhwc", "nchw"):
+            raise BadInput(
+                f"{source}: {where} shaped {images.shape} may be n-h-w-c or n-c-h-w; say which with "
+                f"an array layout, 'nhwc' or 'nchw', in the .npz file."
+            )
+        return np.moveaxis(images, 1, -1) if layout == "nchw" else images
+    if images.ndim != 2:
+        raise BadInput(
+            f"{source}: {where} are shaped {images.shape}; pass (n, h, w, c), (n, c, h, w) or (n, f)."
+        )
+    return images
+
+
+# -- one file -------------------------------------------------------------------------------------------------
+
+
+def _read_npz(path: Path, split: Split) -> Dataset:
+    arrays = _npz_arrays(path)
+    own: NDArray[np.intp] | None = None
+    for pair in (*_NPZ_PAIRS, ("images", "labels")):
+        images_name, labels_name = (name.format(split=split) for name in pair)
+        if images_name in arrays and labels_name in arrays:
+            break
+    else:
+        raise BadInput(
+            f"{path}: has arrays {', '.join(sorted(arrays)) or 'none'}; it needs images and labels, or train_images, "
+            f"train_labels, test_images and test_labels."
+        )
+    layout = str(arrays["layout"]).lower() if "layout" in arrays else None
+    images = _channels_last(arrays[images_name], images_name, str(path), layout)
+    labels = arrays[labels_name]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]  # as Keras has those of CIFAR
+    names = arrays.get("classes")
+    if labels.dtype.kind not in "ui" or labels.shape != (len(images),) or not len(labels):
+        raise BadInput(
+            f"{path}: {labels_name} is {labels.dtype} shaped {labels.shape} beside {len(images)} images; an integer "
+            f"for each is needed."
+        )
+    known = max(
+        int(arrays[other].max()) + 1
+        for pair in (*_NPZ_PAIRS, ("images", "labels"))
+        for other in (pair[1].format(split=each) for each in ("train", "test"))
+        if other in arrays and arrays[other].size
+    )
+    classes = tuple(map(str, names.ravel())) if names is not None else tuple(map(str, range(known)))
+    if images_name == "images":
+        own = _share(labels, split)
+        images, labels = images[own], labels[own]
+    mean, deviation = (
+        tuple(arrays[key].ravel().tolist()) if key in arrays else () for key in ("mean", "std")
+    )
+    return Dataset(
+        path.stem, split, _pixels(images, arrays.get("range"), images_name, path), labels, classes, path.name,
+        mean, deviation,
+    )  # fmt: skip
+
+
+def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(member.file_size for member in archive.infolist())) > _LARGEST_FILE:
+                raise BadInput(
+                    f"{path}: unpacks to {size:,} bytes; split it into files below {_LARGEST_FILE:,}."
+                )
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInput(f"{path}: is no readable .npz file of plain arrays ({error}).") from error
+
+
+def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: Path) -> NDArray[Any]:
+    """uint8 as they are; floats to 0..1, channels first, as a network takes them."""
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise BadInput(f"{path}: {name} is {images.dtype}; pass uint8, or floats beside an array range.")
+    if limits is None or limits.shape != (2,) or not limits[0] < limits[1]:
+        raise BadInput(
+            f"{path}: {name} holds floats; add an array range with the two values that stand for black and white, "
+            f"for example range=[0, 1]."
+        )
+    low, high = (float(limit) for limit in limits)
+    if not (np.isfinite(images).all() and low <= images.min() and images.max() <= high):
+        raise BadInput(
+            f"{path}: {name} goes from {images.min()} to {images.max()}, outside its range {low} to {high}."
+        )
+    scaled = ((images.astype(np.float64) - low) / (high - low)).astype(np.float32)
+    return np.ascontiguousarray(np.moveaxis(scaled, -1, 1))
+
+
+def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
+    """Places of the images of a split, of a set that comes in one piece."""
+    train = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        train[np.flatnonzero(labels == label)[::_CALIBRATION_SHARE]] = True
+    if train.all():
+        raise BadInput(
+            f"a set of {len(labels)} images, one of each class, leaves none to classify; give two splits."
+        )
+    return np.flatnonzero(train if split == "train" else ~train)
+
+
+# -- idx files ------------------------------------------------------------------------------------------------
+
+
+def _read_idx(folder: Path, split: Split) -> Dataset:
+    """As MNIST, Fashion-MNIST, KMNIST and EMNIST are distributed."""
+    found = [match for file in sorted(folder.iterdir()) if (match := _IDX.fullmatch(file.name))]
+    files = [match for match in found if ("train" in match["part"]) == (split == "train")]
+    if len(files) != 1:
+        raise BadInput(
+            f"{folder}: {len(files)} idx files of the {split} split ({', '.join(m.string for m in files) or 'none'}); "
+            f"one is needed, as train-images-idx3-ubyte or t10k-images-idx3-ubyte."
+        )
+    images = _idx_array(folder / files[0].string, dimensions=3)
+    name = files[0].string.replace("images", "labels").replace("idx3", "idx1")
+    choices = [folder / name, folder / name.removesuffix(".gz"), folder / f"{name}.gz"]
+    labels_path = next((path for path in choices if path.is_file()), None)
+    if labels_path is None:
+        raise BadInput(f"{folder}: {files[0].string} has no labels beside it; add {name}.")
+    labels = _idx_array(labels_path, dimensions=1)
+    if len(images) != len(labels):
+        raise BadInput(f"{labels_path}: holds {len(labels)} labels beside {len(images)} images.")
+    first = int(labels.min())  # EMNIST's letters count from 1
+    if first > 1:
+        raise BadInput(f"{labels_path}: its labels begin with {first}; they begin with 0 or 1.")
+    classes = tuple(str(label) for label in range(max(10, int(labels.max()) + 1)))
+    return Dataset(folder.name, split, images[..., None], labels, classes, str(folder.name))
+
+
+def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+    """Big-endian: 0, 0, type 8 (unsigned byte), number of dimensions; the sides; the bytes, in C order."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); fetch it again.") from error
+    header = 4 + 4 * dimensions
+    sides = (
+        np.frombuffer(data[4:header], ">u4").astype(object) if len(data) >= header else np.zeros(0, object)
+    )
+    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) != header + int(np.prod(sides)):
+        raise BadInput(f"{path}: is no whole idx file of {dimensions} dimensions of bytes; fetch it again.")
+    return np.frombuffer(data, np.uint8, offset=header).reshape([int(side) for side in sides])
+
+
+# -- class folders --------------------------------------------------------------------------------------------
+
+
+def _read_class_folders(folder: Path, split: Split) -> Dataset:
+    inner = next((folder / name for name in _SPLITS[split] if (folder / name).is_dir()), None)
+    split_apart = any((folder / name).is_dir() for names in _SPLITS.values() for name in names)
+    if split_apart and inner is None:
+        raise BadInput(
+            f"{folder}: has no folder {' or '.join(_SPLITS[split])}; add one with the {split} images."
+        )
+    root = inner or folder
+    classes = sorted(
+        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    if len(classes) < 2:
+        raise BadInput(
+            f"{root}: holds {len(classes)} class folders; two at least are needed, each with images."
+        )
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        inside = sorted(
+            file for file in (root / name).iterdir() if file.is_file() and not file.name.startswith(".")
+        )
+        if not inside:
+            raise BadInput(f"{root / name}: holds no images.")
+        files += inside
+        labels += [label] * len(inside)
+    places = np.arange(len(labels)) if split_apart else _share(np.array(labels), split)
+    first = _decode(files[places[0]])
+    mode = "L" if first.mode in ("1", "L") else "RGB"
+    images = np.empty((len(places), first.height, first.width, 1 if mode == "L" else 3), np.uint8)
+    for image, place in zip(images, places, strict=True):
+        picture = _decode(files[place])
+        if picture.size != first.size:
+            raise BadInput(
+                f"{files[place]}: has {picture.width} x {picture.height} pixels, {files[places[0]].name} "
+                f"{first.width} x {first.height}; give all images the size that the network takes."
+            )
+        image[:] = np.asarray(picture.convert(mode)).reshape(image.shape)
+    return Dataset(folder.name, split, images, np.array(labels)[places], tuple(classes), folder.name)
+
+
+def _decode(path: Path) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(path.read_bytes()), formats=_FORMATS) as picture:
+            if picture.mode not in ("1", "L", "P", "RGB"):
+                raise BadInput(
+                    f"{path}: is a {picture.mode} image; pass grey or RGB ones of 8 bits, without alpha."
+                )
+            return picture.convert("RGB") if picture.mode == "P" else picture.copy()
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(
+            f"{path}: is no image that can be read ({error}); formats are {', '.join(_FORMATS)}."
+        ) from error

@@ -1,0 +1,85 @@
+"""What the world has published runs unmodified: ideal tiles give the integer sums of a double-precision reference."""
+
+import copy
+
+import published as nets
+import pytest
+import torch
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.fast.model import ideal_codes
+from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.mapping.binsparx import BinSparX
+from spicekit.networks.adopt import AsWritten, adopt
+from spicekit.networks.layers import binary_layers
+
+SPEC = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=1, r_sl=1))
+
+CASES = {
+    "IR-Net ResNet-20": (nets.ir_resnet20, (3, 32, 32), 18),
+    "IR-Net ResNet-20, 28 pixels, grey": (lambda: nets.ir_resnet20(channels=1), (1, 28, 28), 18),
+    "IR-Net ResNet-20, 64 pixels": (nets.ir_resnet20, (3, 64, 64), 18),
+    "IR-Net VGG-small": (lambda: nets.vgg_small(nets.IrConv2d), (3, 32, 32), 5),
+    "ReCU VGG-small": (lambda: nets.vgg_small(nets.RecuConv2d), (3, 32, 32), 5),
+    "ReCU VGG-small, 64 pixels": (lambda: nets.vgg_small(nets.RecuConv2d, side=64), (3, 64, 64), 5),
+    "Bi-Real-18, 224 pixels": (nets.bireal18, (3, 224, 224), 16),
+    "ReActNet-A, 224 pixels": (nets.reactnet_a, (3, 224, 224), 31),
+    "XNOR-Net NIN": (nets.xnor_nin, (3, 32, 32), 7),
+    "FINN CNV": (nets.finn_cnv, (3, 32, 32), 8),
+    "FINN LFC": (nets.finn_lfc, (1, 28, 28), 4),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ideal_tiles_give_the_integer_sums_of_a_published_network(name):
+    torch.manual_seed(0)
+    build, shape, count = CASES[name]
+    network = nets.settled(build(), torch.randn(4 if shape[1] > 100 else 16, *shape))
+    before = copy.deepcopy(network.state_dict())
+    adopted = adopt(network, torch.randn(2, *shape))
+    assert all(
+        torch.equal(value, network.state_dict()[key]) for key, value in before.items() if "1" not in key[-2:]
+    )
+    unseen = torch.randn(2, *shape)
+    with torch.no_grad():
+        wanted = network(unseen)
+        sums = {}
+        for binsparx in (BinSparX(), BinSparX(static=True, dynamic=True)):
+            tiled = on_tiles(adopted, Tiles(SPEC, ideal_codes(SPEC), binsparx))
+            sums = _sums_against_reference(tiled, unseen)
+            logits = tiled(unseen)
+            assert torch.equal(logits, adopted(unseen)), (
+                "tiles give what the adopted network gives, bit for bit"
+            )
+    assert len(sums) == len(binary_layers(adopted)) == count
+    assert all(sums.values())
+    # Rounding alone, of a product by s * sign(w), may carry an activation over a threshold.
+    close = (logits - wanted).abs() <= 1e-5 * wanted.abs().max()
+    assert close.all(), (
+        f"{int((logits.argmax(1) != wanted.argmax(1)).sum())} of {len(wanted)} decisions differ"
+    )
+
+
+def _sums_against_reference(tiled, images):
+    """Whether each binary layer's integers are those of its authors' layer, of the inputs that it gets."""
+    equal, handles = {}, []
+
+    def watch(name, around):
+        integers = []
+
+        def keep(_layer, _inputs, output):
+            integers.append(output)
+
+        def compare(around, inputs, _output):
+            equal[name] = torch.equal(integers.pop().double(), around.written.integers(inputs[0]))
+
+        handles.append(around.binary.register_forward_hook(keep))
+        handles.append(around.register_forward_hook(compare))
+
+    for name, module in tiled.named_modules():
+        if isinstance(module, AsWritten):
+            watch(name, module)
+    tiled(images)
+    for handle in handles:
+        handle.remove()
+    return equal
