@@ -1,5 +1,6 @@
 """What made a result: versions, command, time and content hashes, as plain JSON-ready data."""
 
+import ast
 import datetime
 import functools
 import hashlib
@@ -60,6 +61,32 @@ def code_hash() -> str:
     return content_hash(
         {name: text for name, text in sources.items() if not name.startswith(("cli/", "report/"))}
     )
+
+
+@functools.cache
+def code_hash_of(module: str) -> str:
+    """SHA-256 of the sources of a module of this package and of all that it imports from the package, directly or not.
+
+    What a cache keeps is keyed by it: other code, another entry.
+    """
+    sources: dict[str, str] = {}
+    _gather_sources(module, sources)
+    return content_hash(sources)
+
+
+def _gather_sources(module: str, sources: dict[str, str]) -> None:
+    place = Path(spicekit.__file__).parent.joinpath(*module.split(".")[1:])
+    path = next((each for each in (place.with_suffix(".py"), place / "__init__.py") if each.is_file()), None)
+    if module in sources or path is None:  # a name of a module, not a module
+        return
+    sources[module] = path.read_text("utf-8")
+    for node in ast.walk(ast.parse(sources[module])):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
+        for name in names:
+            if name.split(".")[0] == "spicekit":
+                _gather_sources(name, sources)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Arrays that are quick to read and slow to make, kept by the hash of what decides them.
+"""Arrays that are quick to read and slow to make, kept by the hash of what decides them: inputs, and code.
 
 A cache entry is written whole or not at all, so concurrent builds of one entry are both right. An entry that is not as
 it was written is made again: its last 32 bytes are the SHA-256 of the .npz file before them.
@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from spicekit.compiled import fresh_folder
 from spicekit.errors import BadInput
 from spicekit.files import write_atomically
+from spicekit.provenance import code_hash_of, content_hash
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -42,6 +44,38 @@ def _writable(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def key_of(module: str, *inputs: Any) -> str:
+    """Key of what `module` computes from JSON-ready inputs; its code, and all that it imports, counts as one."""
+    return content_hash([module, code_hash_of(module), *inputs])
+
+
+def fitted(key: str, fit: Callable[[], Arrays], *, limit: float, what: str, instead: str) -> Arrays:
+    """A surrogate's coefficients, from the cache or fitted now; its `error` decides whether it is of use.
+
+    Parameters
+    ----------
+    key, fit
+        As in `cached`; `fit` gives `error`, too: (2,) LSB, rms and largest, on tiles that the fit has not seen.
+    limit : float
+        LSB rms.
+    what, instead : str
+        For the refusal: what was found to be off, and what to do.
+
+    Raises
+    ------
+    BadInput
+        If the error is above the limit, or no number; names it. As `cached` does.
+    """
+    found = cached(key, fit)
+    rms, worst = found["error"]
+    if not rms <= limit:
+        raise BadInput(
+            f"{what} was found to be off by {rms:.3g} LSB rms ({worst:.2g} at most) for this tile; "
+            f"its limit is {limit}. {instead}"
+        )
+    return found
 
 
 def cached(key: str, build: Callable[[], Arrays]) -> Arrays:

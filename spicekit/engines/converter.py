@@ -7,6 +7,7 @@ Every column of every tile has a converter of its own. Where they are not ideal,
 keeps, and every conversion has noise; all are measured on the converter's own scale, where a code is 1 wide.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -32,9 +33,11 @@ class Converter(Config):
     """Resolution and reference scheme of the column converters."""
 
     bits: int | None = Field(default=None, ge=1, le=8)
-    """Resolution; by default as many as give every possible partial sum a code of its own."""
+    """Resolution; left out, as many as give each partial sum up to `full_scale` a code of its own."""
     full_scale: float | None = Field(default=None, gt=0)
-    """Partial sum of the highest code; by default the number of rows in a read."""
+    """Partial sum that the scale reaches; left out, the rows of a read. A code stands for one ON cell, or for more
+    where there are too few bits. Where `bits` and `full_scale` are both given they alone decide: the highest code
+    stands for `full_scale`, and codes may be narrower than an ON cell (docs/decisions/converter.md)."""
     reference: Literal["unit", "linear", "per_level"] = "unit"
     """`unit`: steps of one LSB as designed, blind to parasitics. `linear`: gain and offset fitted on
     calibration reads. `per_level`: every threshold fitted. All converters of a network have the same."""
@@ -47,6 +50,25 @@ class Converter(Config):
     """LSB of the converter: standard deviation of what a conversion adds to its input, normal and new every time."""
     seed: int = Field(default=0, ge=0)
     """Of offsets, bows and noise."""
+
+    def resolution(self, rows: int) -> int:
+        """Bits, for reads of so many rows.
+
+        >>> Converter().resolution(16), Converter(full_scale=15).resolution(16), Converter(bits=3).resolution(16)
+        (5, 4, 3)
+        """
+        return self.bits or math.ceil(self.full_scale or rows).bit_length()
+
+    def step(self, rows: int) -> float:
+        """Partial sum that a code stands for, in reads of so many rows.
+
+        >>> Converter().step(16), Converter(full_scale=16).step(16), Converter(bits=5).step(16)
+        (1.0, 1.0, 1.0)
+        >>> Converter(bits=3).step(14), Converter(bits=8, full_scale=51).step(64)
+        (2.0, 0.2)
+        """
+        step = (self.full_scale or float(rows)) / float(2 ** self.resolution(rows) - 1)
+        return step if self.bits and self.full_scale else max(step, 1.0)
 
     @property
     def flawed(self) -> bool:
@@ -108,10 +130,10 @@ def set_reference(
     BadInput
         If the calibration reads do not show enough different partial sums to fit.
     """
-    highest = 2 ** (converter.bits or int(rows).bit_length()) - 1
-    full_scale = converter.full_scale or float(rows)
-    step = max(full_scale / highest, 1.0) if converter.full_scale is None else full_scale / highest
-    middles = (np.arange(highest) + 0.5) * step  # partial sums at which the code changes
+    step = converter.step(rows)
+    middles = (
+        np.arange(2 ** converter.resolution(rows) - 1) + 0.5
+    ) * step  # partial sums at which the code changes
     if converter.reference == "unit":
         return Reference(middles * lsb, step)
     levels = np.unique(count)

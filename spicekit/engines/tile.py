@@ -24,6 +24,7 @@ from spicekit.engines.variation import (
     stick,
 )
 from spicekit.errors import BadInput
+from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -44,6 +45,7 @@ class Tile:
 
     def __post_init__(self) -> None:
         spec = self.spec
+        table_for(spec, self.table)
         check_bits("weights", self.weights, (spec.rows, spec.columns))
         if spec.v_read > self.table.voltage[-1]:
             raise BadInput(f"v_read = {spec.v_read} V is outside the table, 0 to {self.table.voltage[-1]} V.")
@@ -81,7 +83,8 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     Raises
     ------
     BadInput
-        If `bits` is not (b, r) or holds anything but 0 and 1, or the fast engine is not accurate enough for the spec;
+        If there is no such engine; `bits` is not (b, r) or holds anything but 0 and 1; the fast engine is not accurate
+        enough for the spec;
         for mismatch with the spice engine, and with the fast one of bit-line drive.
     NotConverged, SpiceFailed
         From the exact and the spice engine.
@@ -91,7 +94,7 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
 
 def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     """(b, groups, c) A: what `column_currents` adds up, for each read; same parameters and errors."""
-    spec = tile.spec
+    spec, engine = tile.spec, check_engine(engine)
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
     if engine == "fast" and spec.drive == "wordline":
         current = model.read_currents(spec, tile.table, tile.held, bits)

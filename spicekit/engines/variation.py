@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.config import Config
-from spicekit.engines.cache import cached
+from spicekit.engines.cache import cached, key_of
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 from spicekit.tables.spread import sensitivity, standard_deviations
@@ -100,7 +100,7 @@ def keep_sensitivity(spec: TileSpec, table: IVTable, found: Array) -> None:
 
 def _key(spec: TileSpec, table: IVTable) -> str:
     decides = spec.model_dump(mode="json", include={"cell", "device", "corner", "v_read", "v_wl"})
-    return content_hash(["sensitivity-2", decides, standard_deviations(spec), table.sha256])
+    return key_of(__name__, decides, standard_deviations(spec), table.sha256)
 
 
 def require_wordline(spec: TileSpec) -> None:

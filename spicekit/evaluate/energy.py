@@ -112,7 +112,7 @@ def resolution(design: Design, *, largest: int | None = None) -> int:
     By default, up to the rows in a read.
     """
     sums = design.tile.rows_active if largest is None else largest
-    return design.converter.bits or sums.bit_length()
+    return design.converter.resolution(sums)
 
 
 def estimate(events: LayerEvents, circuit: ReadCircuit, design: Design) -> Estimate:

@@ -7,7 +7,9 @@ its checksum, and against the cards and templates of today.
 import functools
 import io
 import json
+import operator
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from spicekit.devices.cards import load_card
 from spicekit.devices.reram import load_reram
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.files import write_atomically
-from spicekit.provenance import content_hash
+from spicekit.provenance import JsonDict, content_hash
 from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import Characterisation, Sweep
 from spicekit.tables.plan import default_plan
@@ -72,6 +74,56 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
         f"there is no I-V table {request.name}.h5 in {' or '.join(map(str, folders))}; "
         f"make it with: {_command(folders[0] / f'{request.name}.h5')}"
     )
+
+
+def table_for(spec: TileSpec, table: IVTable | None) -> IVTable:
+    """The table given, if it was swept under a tile's conditions; if none is given, the one that `find_table` finds.
+
+    Linear tables count as what they were made of, at the read voltage that they were made for. A table that is of no
+    card says so in its `origin`, under `synthetic`, and fits every tile.
+
+    Raises
+    ------
+    BadInput
+        If the table is of another cell, device, corner or word-line voltage; names both sides.
+    MissingTable, BadTable
+        As `find_table` does.
+    """
+    if table is None:
+        return find_table(spec)
+    wanted = _flat(Characterisation(spec).conditions)
+    held = _flat(table.origin.get("conditions", {}))
+    if "synthetic" in table.origin:
+        wanted = {}
+    elif not held:
+        raise BadInput(
+            "the I-V table does not say which cell, device and corner it is of; take one from find_table(spec), or say "
+            "what made it: origin={'synthetic': 'a formula of mine'}."
+        )
+    if "linear_at" in table.origin:
+        wanted["v_read"], held["v_read"] = spec.v_read, table.origin["linear_at"]
+    differing = [name for name in sorted(wanted.keys() - _SWEPT) if held.get(name) != wanted[name]]
+    if differing:
+        raise BadInput(
+            f"the I-V table is of {_said(held, differing)}, the tile of {_said(wanted, differing)}; "
+            f"take the table that find_table(spec) finds."
+        )
+    return table
+
+
+# How a table was swept, and of which sample: of no concern to a tile.
+_SWEPT = {"v_max", "points", "seed"}
+
+
+def _flat(conditions: JsonDict) -> JsonDict:
+    """Conditions with those of a corner and a device beside all others."""
+    inner = [each for each in conditions.values() if isinstance(each, dict)]
+    outer = {name: each for name, each in conditions.items() if not isinstance(each, dict)}
+    return functools.reduce(operator.or_, inner, outer)
+
+
+def _said(conditions: JsonDict, names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {conditions.get(name)}" for name in names)
 
 
 def current_table(request: Characterisation, store: Path) -> IVTable:

@@ -94,7 +94,7 @@ def test_linear_cells_agree_with_a_dense_nodal_solution(sense_end):
     volt = np.linspace(0, 0.7, 8)
     drop = volt[:, None] - volt[None, :]
     current = np.array([[g[w, a] * drop for a in (0, 1)] for w in (0, 1)])
-    table = IVTable(volt, current, {})
+    table = IVTable(volt, current, {"synthetic": "a formula"})
     spec = spec_of(20.0, sense_end=sense_end)
     rng = np.random.default_rng(3)
     weights = rng.integers(0, 2, (ROWS, 1), dtype=np.uint8)

@@ -48,7 +48,9 @@ def linear():
     """Cells of 1/g ohm."""
     volt = np.linspace(0, 0.7, 8)
     drop = volt[:, None] - volt[None, :]
-    return IVTable(volt, np.array([[1e-9 * drop, 2e-6 * drop], [2e-9 * drop, 1e-4 * drop]]), {})
+    return IVTable(
+        volt, np.array([[1e-9 * drop, 2e-6 * drop], [2e-9 * drop, 1e-4 * drop]]), {"synthetic": "a formula"}
+    )
 
 
 @settings(deadline=None, max_examples=30)

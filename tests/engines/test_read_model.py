@@ -87,7 +87,7 @@ def test_the_surrogate_keeps_its_limits_on_patterns_it_was_not_fitted_to(
 
 @pytest.mark.parametrize("rows", [24, 32, 48, 64, 128])
 def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table, rows):
-    """They drive the kernel's sums to the ends of what 16 bits hold."""
+    """They drive the kernel's sums to the ends of what 16 bits hold. A code at a threshold may move."""
     model = read_model(spec_of(rows), sram_table)
     row = np.arange(rows)
     runs = np.array([(first <= row) & (row < last) for first in row for last in range(first + 1, rows + 1)])
@@ -102,6 +102,7 @@ def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table,
     fine = fit_reference(model, Converter(bits=8, full_scale=float(rows)), None)
     codes = model.codes(fine).sums(stored, applied)[:, 0]
     expected = convert(fine, model.currents(bits, bits, group=0) - model.bias.zeros(asserted[:, 0, 0]))
+    assert abs(codes - expected).max() <= 1
     assert (codes == expected).mean() > 0.999
     assert len(np.unique(codes)) > 30
 

@@ -35,7 +35,11 @@ def test_it_goes_through_every_point_of_the_table(tables, cell):
 @pytest.mark.parametrize("points", [5, 6, 9])
 def test_cells_of_one_conductance_are_met_exactly(points):
     v = np.linspace(0, 0.7, points)
-    table = IVTable(v, np.array([[1e-9, 1e-6], [2e-9, 1e-4]])[..., None, None] * (v[:, None] - v), {})
+    table = IVTable(
+        v,
+        np.array([[1e-9, 1e-6], [2e-9, 1e-4]])[..., None, None] * (v[:, None] - v),
+        {"synthetic": "ohmic"},
+    )
     x, y = np.random.default_rng(0).uniform(0, 0.7, (2, 50))
     current, p, q = cells_at(table, 3, x, y)
     np.testing.assert_allclose(current, 1e-4 * (x - y), rtol=1e-9, atol=1e-16)

@@ -63,7 +63,8 @@ class ExactCodes:
         current, bound = first_step(start_of(self.spec, self.table, group), weights, bits)
         signal = current - zeros[:, None]
         codes = convert(self.reference, signal - bound)
-        vector, column = np.nonzero(codes != convert(self.reference, signal + bound))
+        open_ = (codes != convert(self.reference, signal + bound)) | ~np.isfinite(bound)
+        vector, column = np.nonzero(open_)
         exact = solve_reads(columns, bits, vector, column).current
         codes[vector, column] = convert(self.reference, exact - zeros[vector])
         return codes

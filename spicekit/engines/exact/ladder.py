@@ -46,7 +46,18 @@ class Ladder:
     weights: Bits
     """(r, c) stored bits; any number of columns."""
     scale: Array
-    """(r, c) factor on each cell's current; ones where there is no mismatch."""
+    """(r, c) factor on each cell's current, not negative; ones where there is no mismatch."""
+
+    def __post_init__(self) -> None:
+        check_cells("Ladder", self.weights, self.scale, (self.spec.rows, *self.weights.shape[1:2]))
+
+
+def check_cells(name: str, weights: Bits, scale: Array, shape: tuple[int, ...]) -> None:
+    """`BadInput` unless stored bits and factors are (r, c) of that shape, and the factors finite and not negative."""
+    if len(shape) != 2 or weights.shape != shape or scale.shape != shape:
+        raise BadInput(f"{name}: weights and scale must be {shape}, got {weights.shape} and {scale.shape}.")
+    if not ((scale >= 0) & np.isfinite(scale)).all():
+        raise BadInput(f"{name}: scale must hold finite factors, 0 or more.")
 
 
 def ladder_of(spec: TileSpec, table: IVTable, weights: Bits) -> Ladder:
@@ -127,6 +138,12 @@ _parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"
 
 
 @_kernel
+def larger(worst, miss):  # type: ignore[no-untyped-def]
+    """The larger one; NaN if either is, so that no limit is met by what is no number."""
+    return miss if miss > worst or miss != miss else worst
+
+
+@_kernel
 def spline_at(patch, x, y):  # type: ignore[no-untyped-def]
     """36 times the value of a bicubic B-spline, and 12 times its slopes, `x` and `y` intervals from its first knot."""
     last = patch.shape[0] - 4.0
@@ -168,7 +185,7 @@ def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-un
         value *= scale[row] / 36
         p = max(slope_b * scale[row] / (12 * step), 0.0)
         q = min(slope_s * scale[row] / (12 * step), 0.0)
-        worst = max(worst, abs(value - i[row]))
+        worst = larger(worst, abs(value - i[row]))
         cell[row, 0] = value - p * (first + x * step) - q * (first + y * step)
         cell[row, 1] = p
         cell[row, 2] = q

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
-from spicekit.engines.exact.ladder import Solution, spline_at
+from spicekit.engines.exact.ladder import Solution, check_cells, larger, spline_at
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 
@@ -59,13 +59,7 @@ class Mesh:
     """(r, c) factor on each cell's current, not negative; ones where there is no mismatch."""
 
     def __post_init__(self) -> None:
-        shape = self.spec.rows, self.spec.columns
-        if self.weights.shape != shape or self.scale.shape != shape:
-            raise BadInput(
-                f"Mesh: weights and scale must be {shape}, got {self.weights.shape} and {self.scale.shape}."
-            )
-        if not ((self.scale >= 0) & np.isfinite(self.scale)).all():
-            raise BadInput("Mesh: scale must hold finite factors, 0 or more.")
+        check_cells("Mesh", self.weights, self.scale, (self.spec.rows, self.spec.columns))
 
 
 def mesh_of(spec: TileSpec, table: IVTable, weights: Bits) -> Mesh:
@@ -233,7 +227,7 @@ def _cells(bits, v_read, states, scale, conductance, axis, row, column, limit): 
                 k = r * shape[1] + c
                 p[r, c], q[r, c] = cell[k, 1], -cell[k, 2]
                 miss[r, c] = cell[k, 0] + p[r, c] * x[r, c] - q[r, c] * y[r, c] - i[r, c]
-                worst = max(worst, abs(miss[r, c]))
+                worst = larger(worst, abs(miss[r, c]))
         if worst <= limit or iteration == MAX_ITERATIONS:
             break
         _add(i, 1.0, _step(miss, p, q, row, column))
@@ -316,7 +310,7 @@ def _largest(miss, residual):  # type: ignore[no-untyped-def]
     residual[:] = 0.0
     for r in range(miss.shape[0]):
         for c in range(miss.shape[1]):
-            residual[c] = max(residual[c], abs(miss[r, c]))
+            residual[c] = larger(residual[c], abs(miss[r, c]))
 
 
 @_kernel

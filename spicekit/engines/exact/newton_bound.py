@@ -99,7 +99,7 @@ def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
     Returns
     -------
     current, bound : (b, c) float64 arrays, A
-        The exact engine's current is within the bound, its own tolerance included.
+        The exact engine's current is within the bound, its own tolerance included; infinite where nothing is known.
     """
     spec, table, wires = start.spec, start.table, start.spec.wires
     resistances = wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")
@@ -110,8 +110,8 @@ def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
     i, j = (np.clip(v / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
     bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2
     bound += spec.rows * (start.leak + residual_limit(table))
-    outside = (lowest < table.voltage[0]) | (highest > table.voltage[-1])
-    return current, np.where(outside, np.inf, bound)
+    inside = (lowest >= table.voltage[0]) & (highest <= table.voltage[-1]) & np.isfinite(current)
+    return current, np.where(inside, bound, np.inf)
 
 
 def _mean_voltages(spec: TileSpec, table: IVTable, group: int) -> tuple[Array, Array]:

@@ -24,12 +24,10 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
-from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.mesh import cell_currents, linear_response, linearise, mesh_of, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
-from spicekit.errors import BadInput
-from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -74,21 +72,9 @@ def column_currents(spec: TileSpec, table: IVTable, weights: Bits, bits: Bits) -
 def prepare(spec: TileSpec, table: IVTable, weights: Bits) -> Surrogate:
     """The surrogate of a tile that stores `weights` (r, c).
 
-    The first call for a spec and table fits the polynomial, in seconds for 64 x 64 cells; it is then cached.
-
-    Raises
-    ------
-    BadInput
-        If the error found for this spec is above `RMS_LIMIT`; names it.
+    Raises as `correction` does.
     """
     model = correction(spec, table)
-    rms, worst = model.error
-    if rms > RMS_LIMIT:
-        raise BadInput(
-            f"the fast engine for bit-line drive was built for this spec and found to be off by {rms:.3f} LSB rms "
-            f"({worst:.1f} at most); its limit is {RMS_LIMIT}. Use the exact engine, lighter wires, a lower v_read, "
-            f"a smaller tile or cells of higher resistance."
-        )
     matrix = _matrix(spec, table, weights)
     unit = spec.rows * lsb(spec, table)
     c, S, p = model.coefficients, matrix.sum(axis=0) / unit, _places(spec)
@@ -107,9 +93,21 @@ def read(surrogate: Surrogate, bits: Bits) -> Array:
 
 
 def correction(spec: TileSpec, table: IVTable) -> Correction:
-    """The polynomial of a spec; fitted at the first call, then cached."""
-    key = content_hash(["mesh-3", spec.model_dump(mode="json"), table.sha256])
-    return Correction(**cached(key, lambda: _fit(spec, table)))
+    """The polynomial of a spec; fitted at the first call, in seconds for 64 x 64 cells, then cached.
+
+    Raises
+    ------
+    BadInput
+        If the error found for this spec is above `RMS_LIMIT`; names it.
+    """
+    found = fitted(
+        key_of(__name__, spec.model_dump(mode="json"), table.sha256),
+        lambda: _fit(spec, table),
+        limit=RMS_LIMIT,
+        what="the fast engine for bit-line drive",
+        instead="Use the exact engine, lighter wires, a lower v_read, a smaller tile or cells of higher resistance.",
+    )
+    return Correction(**found)
 
 
 def _matrix(spec: TileSpec, table: IVTable, weights: Bits) -> Array:

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, require_wordline
 from spicekit.engines.words import DEVIATION_UNIT
 from spicekit.errors import BadInput
-from spicekit.provenance import content_hash
 from spicekit.tables.spread import standard_deviations
 from spicekit.tables.table import IVTable
 
@@ -63,16 +62,14 @@ def passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed:
     require_wordline(spec)
     decides = spec.model_dump(mode="json", exclude={"columns"})
     spread = standard_deviations(spec)
-    key = content_hash(["deviation-2", decides, variation.mismatch, spread, table.sha256])
-    found = Passed(**cached(key, lambda: _fit(spec, table, variation)))
-    rms, worst = found.error
-    if rms > RMS_LIMIT:
-        raise BadInput(
-            f"the fast engine's first-order mismatch was found to be off by {rms:.3f} LSB rms ({worst:.2f} at most) "
-            f"for this tile and mismatch = {variation.mismatch:g}; its limit is {RMS_LIMIT}. Use the exact engine, "
-            f"lighter wires or fewer rows in a read."
-        )
-    return found
+    found = fitted(
+        key_of(__name__, decides, variation.mismatch, spread, table.sha256),
+        lambda: _fit(spec, table, variation),
+        limit=RMS_LIMIT,
+        what=f"the fast engine's first-order mismatch ({variation.mismatch:g} times the card's)",
+        instead="Use the exact engine, lighter wires or fewer rows in a read.",
+    )
+    return Passed(**found)
 
 
 def deviations(found: Passed, bias: Bias, bits: Bits, factor: Array) -> NDArray[np.int16]:

@@ -11,6 +11,7 @@ from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.wire_sums import BlockReads, block_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
 from spicekit.errors import BadInput
+from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -37,8 +38,9 @@ def read_model(spec: TileSpec, table: IVTable) -> ReadModel:
     Raises
     ------
     BadInput
-        If the tile has bit-line drive.
+        If the tile has bit-line drive, or the table is of other conditions.
     """
+    table_for(spec, table)
     if spec.drive != "wordline":
         raise BadInput("read_model: networks run on tiles with word-line drive; set drive = 'wordline'.")
     return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else block_reads(spec, table)

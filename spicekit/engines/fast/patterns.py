@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.cache import Arrays, cached, key_of
 from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
 from spicekit.engines.fast.kernels import count_patterns, sum_pattern_codes
 from spicekit.engines.words import Applied, Stored, Tally
-from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -125,7 +124,7 @@ class PatternReads:
 
 def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
     """Table of all patterns of each group of rows; built in seconds at the first call, then cached."""
-    key = content_hash(["patterns-1", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
+    key = key_of(__name__, spec.model_dump(mode="json", exclude={"columns"}), table.sha256)
     return PatternReads(bias_of(spec, table), **cached(key, lambda: _build(spec, table)))
 
 

@@ -39,7 +39,9 @@ Single = NDArray[np.float32]
 COLUMNS = 64
 """Columns that a table covers."""
 NARROW_ROWS = 64
-"""Rows up to which running numbers fit 8 bits and sums 16: they reach from -25,300 to 22,100."""
+"""Rows up to which running numbers fit 8 bits and sums 16."""
+NARROW_RANGE = -30317, 25488
+"""The least and the most that sums are, over all patterns of 64 rows: proven in tests/engines/test_sum_bounds.py."""
 TERMS = 18
 """Coefficients of the polynomial; before them come two numbers, see `BlockCodes`."""
 

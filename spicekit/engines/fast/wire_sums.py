@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cache import Arrays, cached
+from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
@@ -39,8 +39,6 @@ from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
 from spicekit.engines.fast.wire_sum_kernels import TERMS, sum_block_codes, tally_blocks
 from spicekit.engines.words import Applied, Stored, Tally
-from spicekit.errors import BadInput
-from spicekit.provenance import content_hash
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -160,15 +158,14 @@ def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
     BadInput
         If the error found is above `RMS_LIMIT`; names it.
     """
-    key = content_hash(["blocks-7", spec.model_dump(mode="json", exclude={"columns"}), table.sha256])
-    model = BlockReads(bias_of(spec, table), **cached(key, lambda: _fit(spec, table)))
-    rms, worst = model.error
-    if not rms <= RMS_LIMIT:
-        raise BadInput(
-            f"the fast engine was built for this spec and found to be off by {rms:.3g} LSB rms ({worst:.2g} at most); "
-            f"its limit is {RMS_LIMIT}. Use the exact engine, lighter wires or fewer rows in a read."
-        )
-    return model
+    found = fitted(
+        key_of(__name__, spec.model_dump(mode="json", exclude={"columns"}), table.sha256),
+        lambda: _fit(spec, table),
+        limit=RMS_LIMIT,
+        what="the fast engine",
+        instead="Use the exact engine, lighter wires or fewer rows in a read.",
+    )
+    return BlockReads(bias_of(spec, table), **found)
 
 
 def features(on: Bits, asserted: Bits, *, share: float) -> Array:
