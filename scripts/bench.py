@@ -34,11 +34,11 @@ from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import MissingTable, SpiceFailed
-from spicekit.evaluate.convert import MITIGATIONS, Mitigation
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.signoff import sign_off
 from spicekit.evaluate.tiled import Tiles, on_tiles
 from spicekit.evaluate.vectors import HARVEST_IMAGES, LAYERS, Case, cases_for, network_cases
+from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.cifar import CIFAR10_CLASSES
 from spicekit.networks.data import Dataset, load_dataset
@@ -348,7 +348,7 @@ def _errors(cell: CellName, rows: int, active: int, ohm: float, columns: int) ->
     signed = sign_off(Design(tile=narrow), table, cases_for(narrow, 2, rng=np.random.default_rng(SEED)))
     if signed.failures:
         raise SpiceFailed(signed.failures[0])
-    exact = max(row.worst for row in signed.deviations if row.engine == "exact")
+    exact = max(row.worst for row in signed.errors if row.engine == "exact")
     fast = {
         kind: _against_exact(cases, spec)
         for kind, cases in (

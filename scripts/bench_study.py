@@ -27,7 +27,7 @@ from spicekit.evaluate.design import design_from_tables
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
-from spicekit.study.jobs import met_by, run_job
+from spicekit.study.jobs import counted_reads, run_job
 from spicekit.study.plan import Point, Run
 from spicekit.study.results import LOG_FILE
 from spicekit.study.sweep import checkpoint
@@ -65,7 +65,8 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     calibration = load_dataset("digits", "train").first(FEW)
 
     def job(images: Dataset, start: int) -> None:
-        met = met_by(point, weights, table, probed(images), code=code_hash()) if start == 0 else None
+        few, code = probed(images, point.design), code_hash()
+        counted = counted_reads(point, weights, table, few, code=code) if start == 0 else None
         run_job(
             point,
             weights,
@@ -73,8 +74,8 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
             images,
             calibration,
             0,
-            calibration_met=None,
-            images_met=met,
+            calibration_counted=None,
+            images_counted=counted,
             start=start,
             code=code_hash(),
         )

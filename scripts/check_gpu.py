@@ -36,8 +36,8 @@ from spicekit.engines.converter import Converter, Reference
 from spicekit.engines.fast.model import Codes, ReadModel, fit_reference, read_model
 from spicekit.engines.fast.torch_backend import Form, codes_on
 from spicekit.engines.words import layout_of, unpack
-from spicekit.evaluate.convert import MITIGATIONS, Mitigation
 from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products
 from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.checkpoints import load_network

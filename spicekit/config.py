@@ -6,18 +6,95 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
+import numpy as np
 import pydantic
 
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(pydantic.BaseModel)
 
-class Config(pydantic.BaseModel):
-    """A frozen record that refuses unknown keys, wrong types and NaN, and knows its content hash."""
+
+class _Constructed(ModelMetaclass):
+    """Lets a call with keywords take NumPy's numbers and lists, and fail with `BadInput` alone."""
+
+    if not TYPE_CHECKING:  # types are those of the fields
+
+        def __call__(cls, *arguments: Any, **fields: Any) -> Any:  # noqa: N805
+            if arguments:
+                raise BadInput(
+                    f"{cls.__name__}: pass fields by name: {cls.__name__}({next(iter(cls.model_fields))}=...)."
+                )
+            try:
+                return super().__call__(**{name: _plain(value) for name, value in fields.items()})
+            except pydantic.ValidationError as error:
+                raise BadInput(f"{cls.__name__}: {_one_line(cls, error, '')}") from error
+
+
+class Config(pydantic.BaseModel, metaclass=_Constructed):
+    """A frozen record that refuses unknown keys, wrong types and NaN, and knows its content hash.
+
+    Made by keywords, or from TOML or JSON; what does not fit is `BadInput`.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The record as the tables of a TOML file; what is None is left out."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        top = {name: value for name, value in values.items() if not isinstance(value, dict)}
+        return {
+            **({"": top} if top else {}),
+            **{name: value for name, value in values.items() if name not in top},
+        }
+
+    @classmethod
+    def from_tables(cls, tables: dict[str, Any], *, source: str) -> Self:
+        """The record that the tables of a TOML file hold; `source` names it in errors."""
+        return parse(cls, tables, source=source)
+
+    def to_toml(self) -> str:
+        """The record as TOML text, all fields written out.
+
+        >>> from spicekit.circuits.spec import Wires
+        >>> print(Wires(r_bl=1.5, r_sl=1.5).to_toml(), end="")
+        r_driver = 100.0
+        r_sink = 100.0
+        r_bl = 1.5
+        r_sl = 1.5
+        """
+        parts = []
+        for name, values in self.tables().items():
+            lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            parts.append("\n".join(([f"[{name}]"] if name else []) + lines))
+        return "\n".join(parts) + "\n"
+
+    @classmethod
+    def from_toml(cls, text: str, *, source: str = "TOML") -> Self:
+        """The record that TOML text holds; `BadInput` if it does not fit."""
+        try:
+            return cls.from_tables(tomllib.loads(text), source=source)
+        except tomllib.TOMLDecodeError as error:
+            raise BadInput(f"{source}: is not valid TOML ({error}).") from error
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "JSON") -> Self:
+        """The record that JSON text holds; `BadInput` if it does not fit."""
+        try:
+            return parse(cls, json.loads(text), source=source)
+        except ValueError as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"{source}: is not valid JSON ({error}).") from error
 
     def content_hash(self) -> str:
         """SHA-256 of the record's canonical JSON."""
@@ -65,6 +142,15 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, list(known), n=1)
     advice = f": did you mean '{near[0]}'?" if near else "; remove it or check its spelling"
     return f"unknown key '{key}'{advice}"
+
+
+def _plain(value: Any) -> Any:
+    """A value without NumPy's types; a tuple for a list."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
 def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError, source: str) -> str:

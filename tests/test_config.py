@@ -105,7 +105,7 @@ times = 1e-9
             "unknown key 'convertor': did you mean 'converter'",
         ),
         (
-            "[tile]\nrows = 63\n[wires]\nr_bl = 3\nr_sl = 3",
+            "[tile]\nrows = 63\nrows_active = 64\n[wires]\nr_bl = 3\nr_sl = 3",
             ": rows_active = 64 must divide rows = 63",
         ),
         ("[wires]\nr_bl = 3\nr_sl = '3'", "line 3: 'wires.r_sl' = '3': Input should be a valid number"),

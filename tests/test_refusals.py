@@ -61,7 +61,7 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
     (folder / "mismatched.toml").write_text(WIRES + "[variation]\nmismatch = 1.0\n")
     forbid(
         monkeypatch,
-        "evaluate.evaluation.evaluate",
+        "evaluate.evaluation.software_and_ideal",
         "evaluate.cost_model.measure_read",
         "networks.data.download_cifar10",
     )

@@ -85,7 +85,7 @@ class TileSpec(Config):
     rows: int = Field(default=64, ge=1, le=256)
     columns: int = Field(default=64, ge=1, le=256)
     rows_active: int = Field(default=64, ge=1, le=256)
-    """Rows asserted in one read; fewer than `rows` is partial word-line activation."""
+    """Rows asserted in one read, by default all `rows`; fewer is partial word-line activation."""
     drive: Literal["wordline", "bitline"] = "wordline"
     sense_end: Literal["far", "near"] = "far"
     v_read: float = Field(default=0.35, gt=0, le=0.70)
@@ -95,6 +95,14 @@ class TileSpec(Config):
     wires: Wires = Wires()
     corner: Corner = Corner()
     device: Device = Device()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_rows_at_once(cls, data: Any) -> Any:
+        """Rows that a read asserts: by default all."""
+        if isinstance(data, dict) and "rows_active" not in data and 1 <= _whole(data.get("rows")) <= 256:
+            return {**data, "rows_active": data["rows"]}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -111,6 +119,16 @@ class TileSpec(Config):
                 raise ValueError(str(error)) from error
         return self
 
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The spec as the tables of a TOML file."""
+        tables = super().tables()
+        return {"tile": tables.pop(""), **tables}
+
+    @classmethod
+    def from_tables(cls, tables: dict[str, Any], *, source: str) -> Self:
+        """The spec that the tables of a TOML file hold, as `spec_from_tables` reads them."""
+        return cls.model_validate(spec_from_tables(tables, source=source).model_dump())
+
     @property
     def segment_names(self) -> tuple[Any, Any]:
         """The two kinds of wire segment that this drive has."""
@@ -124,6 +142,10 @@ class TileSpec(Config):
 
 SPEC_TABLES = frozenset({"wires", "corner", "device"})
 """Of a TOML file, beside [tile]."""
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:

@@ -15,27 +15,17 @@ def demo(
     ] = Path("spicekit-demo"),
 ) -> None:
     """Calibrate the 8T-SRAM cell in ngspice, then run both networks at two design points."""
-    import json
-
     from spicekit.cli.display import evaluations_table, stages
     from spicekit.evaluate.demo import run_demo
     from spicekit.files import write_atomically
-    from spicekit.provenance import provenance
+    from spicekit.report.evaluation import demo_page
     from spicekit.report.page import html
-    from spicekit.report.results import read_page
 
     out.mkdir(parents=True, exist_ok=True)
     with stages("demo") as report:
-        results = run_demo(out / "tables", report=report)
-    evaluations_table(results)
-    records = [
-        {"network": network, "point": point, **evaluation.record()}
-        for (network, point), evaluation in results.items()
-    ]
-    write_atomically(
-        out / "demo.json", json.dumps({"evaluations": records, "provenance": provenance()}, indent=1)
-    )
-    page, source = read_page(out / "demo.json")
-    write_atomically(out / "demo.html", html(page, made_by=f"Made of {source}."))
+        result = run_demo(out / "tables", report=report)
+    evaluations_table(result.by_name())
+    result.save(out / "demo.json")
+    write_atomically(out / "demo.html", html(demo_page(result), made_by=f"Made of {out / 'demo.json'}."))
     print(f"{out / 'demo.json'}\n{out / 'demo.html'}")
     next_step(f"open {out / 'demo.html'} in a browser")

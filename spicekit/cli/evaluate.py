@@ -56,24 +56,17 @@ def evaluate(
     ] = None,
 ) -> None:
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
-    import json
     import shlex
 
     from spicekit.cli.display import evaluations_table, print_sheets, stages
     from spicekit.errors import BadInput
     from spicekit.evaluate.convert import calibration_images, check_mitigations
-    from spicekit.evaluate.cost_model import account, measure_read, with_read_time
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.fidelity import check_comparable
-    from spicekit.evaluate.fidelity import fidelity as compare
-    from spicekit.evaluate.signoff import standing
-    from spicekit.files import write_atomically
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import fetch_dataset, load_dataset
-    from spicekit.provenance import provenance
     from spicekit.report.energy import energy_sheets
-    from spicekit.tables.store import find_table
 
     if settle and energy:
         raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
@@ -83,66 +76,43 @@ def evaluate(
     design = read_design(spec)
     if fidelity:
         check_comparable(design)
-    table = find_table(design.tile, store=store)
     trained = load_network(network, data=data)
     if download:
         fetch_dataset(data, folder)
     dataset = load_dataset(data, "test", folder=folder)
     if images is not None:
         dataset = dataset.first(images)
-    few = dataset.first(fidelity) if fidelity else dataset
-    calibration = load_dataset(data, "train", folder=folder).first(calibration_images(design))
-    if energy:
-        circuit = measure_read(design.tile)
-        design = with_read_time(design, circuit)
-    if settle:
-        from spicekit.tables.settling import settling
-
-        design = design.replace(read={"time": settling(design.tile, "worst").time})
     with stages(network) as report:
         result = evaluate_network(
-            trained, dataset, design, table, calibration=calibration, mitigations=mitigations, report=report
-        )
-        compared = {
-            kind: compare(
-                trained,
-                few,
-                design,
-                table,
-                mitigation=kind,
-                calibration=calibration,
-            )
-            for kind in (mitigations if fidelity else [])
-        }
-        costs = account(trained, dataset, result, circuit) if energy else None
+            trained,
+            dataset,
+            design,
+            calibration=load_dataset(data, "train", folder=folder).first(calibration_images(design)),
+            mitigations=mitigations,
+            energy=energy,
+            settle=settle,
+            fidelity=fidelity,
+            store=store,
+            report=report,
+        ).noting(network=network)
     evaluations_table({(network, spec.stem): result})
-    if costs is not None:
-        print_sheets(energy_sheets(costs))
-    for kind, both in compared.items():
+    if result.costs is not None:
+        print_sheets(energy_sheets(result.costs))
+    for kind, both in result.fidelity.items():
         print(
             f"exact against fast, BinSparX {kind}, {both.images} images: "
             f"{both.codes_differ:,} of {both.codes:,} codes differ ({both.codes_differ / both.codes:.3%}), "
             f"{both.predictions_differ} predictions; correlation of logits {both.correlation:.6f}"
         )
-    evidence = standing(design, table, store=store)
     options = {"spec": spec, "network": network, "data": data, "folder": folder, "store": store}
     given = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]
     sign_it_off = f"run: {shlex.join(['spicekit', 'signoff', *given])}"
-    if evidence.outside:
-        print(f"outside what was signed off: {evidence.outside}; {sign_it_off}")
-    elif evidence.network:
+    if not result.signed_off:
+        print(f"outside what was signed off: {result.sign_off_fault}; {sign_it_off}")
+    elif result.signed_off_with_network:
         print("inside what was signed off")
     else:
         print(f"inside what was signed off, though without vectors of a network; {sign_it_off}")
     if out is not None:
-        origin = provenance({"network": network, "data": dataset.source, "table": table.sha256})
-        record = {
-            **result.record(),
-            "fidelity": {kind: both.record() for kind, both in compared.items()},
-            **({"costs": costs.record()} if costs is not None else {}),
-            "signed_off": not evidence.outside,
-            "signed_off_with_network": evidence.network,
-            "provenance": {**origin, "table_origin": table.origin},
-        }
-        write_atomically(out, json.dumps(record, indent=1))
+        result.save(out)
         print(out)

@@ -89,10 +89,11 @@ def export(
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
     from spicekit.engines.deck_expectation import expected_currents
-    from spicekit.evaluate.convert import MITIGATIONS, check_mitigations
+    from spicekit.evaluate.convert import check_mitigations
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.vectors import network_case
     from spicekit.files import write_array, write_atomically
+    from spicekit.mapping.binsparx import MITIGATIONS
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
 

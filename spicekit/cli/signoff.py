@@ -29,48 +29,32 @@ def signoff(
     out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result.")] = None,
 ) -> None:
     """Run ngspice on whole tiles, hold the engines to the design's limits, keep the evidence; exit status 0 or 1."""
-    import json
-
-    import numpy as np
-
     from spicekit.cli.display import print_sheets, stages
     from spicekit.evaluate.design import read_design
-    from spicekit.evaluate.signoff import evidence_path, sign_off
-    from spicekit.evaluate.vectors import HARVEST_IMAGES, cases_for
-    from spicekit.files import write_atomically
+    from spicekit.evaluate.signoff import keep_evidence, sign_off
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
-    from spicekit.provenance import provenance
     from spicekit.report.sheets import sign_off_sheet
-    from spicekit.spice.simulator import ngspice
-    from spicekit.tables.store import find_table, user_store
 
     design = read_design(spec)
-    table = find_table(design.tile, store=store)
-    harvest = None
-    if network is not None:
-        images = load_dataset(data, "test", folder=folder).first(HARVEST_IMAGES)
-        harvest = load_network(network, data=data), images
     with stages("sign-off") as report:
-        cases = cases_for(design.tile, vectors, rng=np.random.default_rng(seed), harvest=harvest)
-        result = sign_off(design, table, cases, workers=jobs, timeout=timeout, report=report)
-    print_sheets([sign_off_sheet(result.deviations)])
-    origin = provenance(
-        {
-            "seed": seed,
-            "network": network,
-            "data": harvest and harvest[1].source,
-            "ngspice": ngspice().version,
-            "ngspice_state": ngspice().state,
-            "table_origin": table.origin,
-        }
-    )
-    content = json.dumps({**result.record(), "provenance": origin}, indent=1)
-    evidence = evidence_path(store or user_store(), design.tile)
-    for path in (evidence, *([out / "signoff.json"] if out else [])):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-        print(path)
+        result = sign_off(
+            design,
+            network=None if network is None else load_network(network, data=data),
+            images=None if network is None else load_dataset(data, "test", folder=folder),
+            vectors=vectors,
+            seed=seed,
+            store=store,
+            workers=jobs,
+            timeout=timeout,
+            report=report,
+        ).noting(network=network)
+    print_sheets([sign_off_sheet(result.errors)])
+    print(keep_evidence(result, store=store))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        result.save(out / "signoff.json")
+        print(out / "signoff.json")
     for fault in result.faults:
         print(f"  {fault}")
     print("signed off" if result.passed else "NOT signed off")

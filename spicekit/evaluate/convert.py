@@ -1,12 +1,15 @@
 """A network laid out on the tiles of a design, its converters set: ready to classify."""
 
+import dataclasses
 import functools
+import itertools
+import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -21,7 +24,7 @@ from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.tiled import Tiles, on_tiles, start_at, tiled_layers
-from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
 from spicekit.networks.data import Dataset, network_inputs
@@ -31,18 +34,8 @@ from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable, linear
 
 Layers = dict[str, PackedLayer]
-Mitigation = Literal["none", "static", "dynamic", "both"]
-MITIGATIONS: dict[Mitigation, BinSparX] = {
-    "none": BinSparX(),
-    "static": BinSparX(static=True),
-    "dynamic": BinSparX(dynamic=True),
-    "both": BinSparX(static=True, dynamic=True),
-}
-
-# Images whose reads are counted for currents, and on which fitted references are calibrated. Reads of one image are
-# alike: in VGG-small for CIFAR-10 a layer's means differ by 9 to 15 % between images, so that their standard error over
-# 16 is 2 to 4 %, and 0.5 % over all layers.
-PROBE_IMAGES = 16
+Report = Callable[[str], None]
+"""Called with what is about to be done."""
 # Images that batch norms see at once when their statistics are taken anew: bounds memory.
 NORM_IMAGES = 256
 
@@ -109,12 +102,12 @@ def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
 
 def calibration_images(design: Design) -> int:
     """How many images `tile_network` looks at."""
-    return max(PROBE_IMAGES, design.mapping.recalibrate)
+    return max(design.read.probe_images, design.mapping.recalibrate)
 
 
-def probed(dataset: Dataset) -> Dataset:
+def probed(dataset: Dataset, design: Design) -> Dataset:
     """The images of which reads are counted."""
-    return dataset.first(min(PROBE_IMAGES, len(dataset)))
+    return dataset.first(min(design.read.probe_images, len(dataset)))
 
 
 def tile_network(
@@ -124,7 +117,7 @@ def tile_network(
     *,
     mitigation: Mitigation,
     calibration: Dataset | None,
-    met: Tally | None = None,
+    counted: Tally | None = None,
 ) -> TiledNetwork:
     """Lay a network out on a design point.
 
@@ -137,7 +130,7 @@ def tile_network(
     mitigation : {"none", "static", "dynamic", "both"}
     calibration : Dataset, optional
         On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
-    met : Tally, optional
+    counted : Tally, optional
         What the `probed` of them read, in all layers, where another design point has found it.
 
     Raises
@@ -156,14 +149,14 @@ def tile_network(
             f"there; pass more as calibration."
         )
     model = read_model(design.tile, table)
-    if met is None and converter.reference != "unit":
+    if counted is None and converter.reference != "unit":
         if calibration is None:
             raise BadInput(
                 f"[converter] reference = {converter.reference!r} is fitted: pass calibration images."
             )
         layers = lay_out(network, design, mitigation=mitigation)
-        met = added(tallies(network, probed(calibration), layers, model))
-    reference = fit_reference(model, converter, met)
+        counted = added(tallies(network, probed(calibration, design), layers, model).values())
+    reference = fit_reference(model, converter, counted)
     passed = mismatch_passed(design.tile, table, design.variation)
     codes = codes_of_die(model, reference, converter, passed=passed)
     binsparx = flips(design, mitigation)
@@ -194,25 +187,42 @@ def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> La
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
-def tallies(network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel) -> dict[str, Tally]:
+Tallies = tuple[Tally, ...]
+"""What reads carry: of all images together, or of one image each."""
+
+
+def tallies(
+    network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel, *, image_by_image: bool = False
+) -> dict[str, Tallies]:
     """What each layer reads while the network classifies `dataset` in software.
 
-    A network that the tiles have brought down applies other bits; currents are compared on the right ones.
+    A network that the tiles have brought down applies other bits; currents are compared on the right ones. Image by
+    image it takes some milliseconds more for each image and layer, and says how much images differ.
     """
-    met: dict[str, Tally] = {}
+    counted: dict[str, dict[int, Tally]] = {name: {} for name in layers}
 
     def probe(packed: PackedLayer, applied: Applied) -> None:
-        name = packed.layer.name
-        tally = model.tally(packed.stored, applied)
-        met[name] = met[name] + tally if name in met else tally
+        found = counted[packed.layer.name]
+        for place, part in _images_of(applied) if image_by_image else [(0, applied)]:
+            tally = model.tally(packed.stored, part)
+            found[place] = found[place] + tally if place in found else tally
 
     watch(network, dataset, layers, probe)
-    return met
+    return {name: tuple(images.values()) for name, images in counted.items()}
 
 
-def added(met: Mapping[str, Tally]) -> Tally:
+def _images_of(applied: Applied) -> Iterator[tuple[int, Applied]]:
+    """What is applied for each image, with the image's place."""
+    area = math.prod(applied.shape)
+    for image in range(len(applied.words) // area):
+        own = slice(image * area, (image + 1) * area)
+        parts = {name: getattr(applied, name)[own] for name in ("words", "inverted", "asserted")}
+        yield applied.first + image, dataclasses.replace(applied, **parts)
+
+
+def added(counted: Iterable[Tallies]) -> Tally:
     """What all layers read."""
-    return functools.reduce(operator.add, met.values())
+    return functools.reduce(operator.add, itertools.chain.from_iterable(counted))
 
 
 def watch(
@@ -221,13 +231,18 @@ def watch(
     layers: Layers,
     probe: Callable[[PackedLayer, Applied], None],
 ) -> None:
-    """Classify images in software; `probe` is called with each layer and what its word lines would carry."""
+    """Classify images in software; `probe` is called with each layer and what its word lines would carry.
+
+    The network stays as it is: a copy of it is watched.
+    """
     copied = deepcopy(network)
+    seen = dict.fromkeys(layers, 0)
 
     def look(name: str, layer: BinaryConv, arguments: tuple[Tensor]) -> None:
         for plane in layer.input_planes(arguments[0]):
             bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
-            probe(layers[name], apply_inputs(layers[name], bits))
+            probe(layers[name], apply_inputs(layers[name], bits, first=seen[name]))
+        seen[name] += len(arguments[0])
 
     for name, layer in binary_layers(copied).items():
         layer.register_forward_pre_hook(functools.partial(look, name))

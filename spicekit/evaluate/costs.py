@@ -13,9 +13,10 @@ Clark       Clark et al., Microelectronics Journal 53 (2016) 105, Tables 1 and 3
 from contextlib import suppress
 from typing import Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from spicekit.config import Config
+from spicekit.errors import BadInput
 
 Component = Literal[
     "bit lines",
@@ -196,6 +197,6 @@ class Costs(Config):
                 changes |= {f"{name} x {factor}": {name: value * factor} for factor in (0.5, 2)}
         sheets = {}
         for what, change in changes.items():
-            with suppress(ValidationError):  # half a converter, or an efficiency of 2
+            with suppress(BadInput):  # half a converter, or an efficiency of 2
                 sheets[what] = self.replace(**change)
         return sheets

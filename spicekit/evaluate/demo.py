@@ -1,12 +1,19 @@
 """The main job on embedded data: calibrate a cell, then both networks at a mild and at a heavy design point."""
 
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.evaluate.convert import Report
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.evaluation import Evaluation, Report, evaluate, software_and_ideal
+from spicekit.evaluate.evaluation import evaluate, software_and_ideal
+from spicekit.evaluate.records import Evaluation
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
+from spicekit.provenance import JsonDict, provenance
+from spicekit.results import Result
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.store import find_table
@@ -22,28 +29,68 @@ POINTS = {
 }
 
 
-def run_demo(store: Path, *, report: Report) -> dict[tuple[str, str], Evaluation]:
-    """Evaluations by network and design point, from I-V tables swept afresh into `store`."""
+class PlacedEvaluation(Evaluation):
+    """One of a demo's."""
+
+    network: str
+    """By name."""
+    point: str
+    """Of the design space."""
+
+
+class Demo(Result):
+    """What `spicekit demo` finds."""
+
+    kind: Literal["demo"] = "demo"
+    """Of result."""
+    evaluations: tuple[PlacedEvaluation, ...] = Field(min_length=1)
+    """Of each network at each design point."""
+
+    def by_name(self) -> dict[tuple[str, str], Evaluation]:
+        """The evaluations by network and design point."""
+        return {(one.network, one.point): one for one in self.evaluations}
+
+    def rows(self) -> list[JsonDict]:
+        """One for each run of each evaluation."""
+        return [
+            {"network": one.network, "point": one.point, **row}
+            for one in self.evaluations
+            for row in one.rows()
+        ]
+
+    def units(self) -> dict[str, str]:
+        """Units of the columns."""
+        return self.evaluations[0].units()
+
+    def __str__(self) -> str:
+        return f"Demo: {len(self.evaluations)} evaluations"
+
+
+def run_demo(store: Path, *, report: Report = lambda text: None) -> Demo:
+    """Both networks at both design points, with I-V tables swept afresh into `store`."""
     specs = [point.tile for point in POINTS.values()]
     report("8T-SRAM cell: I-V sweeps in ngspice")
     calibrate([Characterisation(specs[0])], store, force=True)
     table = find_table(specs[0], store=store)
     test, train = load_dataset("digits", "test"), load_dataset("digits", "train")
-    results = {}
+    results = []
     for name in NETWORKS:
         network = load_network(name, data="digits")
         known = software_and_ideal(network, test, specs[0], report=_prefixed(report, name))
         for point, design in POINTS.items():
-            results[name, point] = evaluate(
+            result = evaluate(
                 network,
                 test,
                 design,
                 table,
                 calibration=train,
                 reference=known,
+                store=store,
                 report=_prefixed(report, f"{name}, {point}"),
             )
-    return results
+            fields = {name: getattr(result, name) for name in Evaluation.model_fields}
+            results.append(PlacedEvaluation(**fields, network=name, point=point))
+    return Demo(evaluations=tuple(results), provenance=provenance())
 
 
 def _prefixed(report: Report, prefix: str) -> Report:

@@ -6,127 +6,55 @@ software's own activations cause, counted on some of the images: a network that 
 something else, and would compare with nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cell_currents import Bias
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import RMS_LIMIT
 from spicekit.engines.fast.model import ReadModel
-from spicekit.engines.variation import Variation
-from spicekit.engines.words import Tally
-from spicekit.errors import SpicekitError
-from spicekit.evaluate.convert import (
-    MITIGATIONS,
-    PROBE_IMAGES,
-    Mitigation,
-    probed,
-    tallies,
-    tile_network,
-)
+from spicekit.errors import BadInput, SpicekitError
+from spicekit.evaluate.convert import Report, Tallies, added, check_mitigations, probed, tallies, tile_network
+from spicekit.evaluate.cost_model import energy as network_energy
+from spicekit.evaluate.cost_model import measure_read, with_read_time
 from spicekit.evaluate.design import Design
+from spicekit.evaluate.fidelity import check_comparable
+from spicekit.evaluate.fidelity import fidelity as compare
+from spicekit.evaluate.records import Evaluation, ReadStatistics, TileRun
+from spicekit.evaluate.signoff import sign_off_status
 from spicekit.evaluate.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
+from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import accuracy, predict_logits
-from spicekit.provenance import JsonDict
+from spicekit.provenance import JsonDict, content_hash, provenance
+from spicekit.tables.characterise import Characterisation
+from spicekit.tables.settling import settling
+from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable
-
-Report = Callable[[str], None]
 
 
 class NotExact(SpicekitError):
     """A network on ideal tiles did not give its software logits: the mapping would be wrong."""
 
 
-@dataclass(frozen=True)
-class ReadStatistics:
-    """What the column reads of a layer, or of a network, carry."""
-
-    reads: float
-    """Column reads for one image."""
-    partial_sum: float
-    """Mean number of ON cells of a read."""
-    current: float
-    """Mean current of a read, A."""
-    ideal_current: float
-    """Mean of what it would be with all terminals held at `v_read` and 0 V, A."""
-
-    @property
-    def nf(self) -> float:
-        """Non-ideality factor, (ideal - current) / ideal, of the currents' means."""
-        return 1 - self.current / self.ideal_current
-
-    def energy(self, design: Design) -> float:
-        """J that the bit lines deliver for one image: V_read * I * t over its reads."""
-        return self.reads * design.tile.v_read * self.current * design.read.time
-
-
-@dataclass(frozen=True)
-class TileRun:
-    """A network on the tiles of a design point, with one mitigation."""
-
-    mitigation: Mitigation
-    accuracy: float
-    layers: dict[str, ReadStatistics]
-
-    @property
-    def total(self) -> ReadStatistics:
-        """Over all layers."""
-        return total(self.layers)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A network at a design point."""
-
-    design: Design
-    images: int
-    software: float
-    ideal: float
-    runs: tuple[TileRun, ...]
-
-    def record(self) -> JsonDict:
-        """Everything, JSON-ready."""
-        plain = self.runs[0].total
-        return {
-            "design": self.design.model_dump(mode="json"),
-            "images": self.images,
-            "accuracy_software": self.software,
-            "accuracy_ideal": self.ideal,
-            "runs": [
-                {
-                    "mitigation": run.mitigation,
-                    "accuracy": run.accuracy,
-                    **_figures(run.total, self.design),
-                    "partial_sum_reduction": 1 - run.total.partial_sum / plain.partial_sum,
-                    "energy_change": run.total.energy(self.design) / plain.energy(self.design) - 1,
-                    "layers": {name: _figures(layer, self.design) for name, layer in run.layers.items()},
-                }
-                for run in self.runs
-            ],
-            "assumptions": [
-                f"read time {self.design.read.time} s for every read",
-                "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
-                f"partial sums and currents: the software's activations, first {PROBE_IMAGES} images",
-                *_variation_assumptions(self.design.variation),
-            ],
-        }
-
-
 def evaluate(
-    network: torch.nn.Module,
+    network: nn.Module,
     dataset: Dataset,
     design: Design,
-    table: IVTable,
+    table: IVTable | None = None,
     *,
-    calibration: Dataset,
+    calibration: Dataset | None = None,
     mitigations: Sequence[Mitigation] = ("none", "both"),
     reference: tuple[float, float] | None = None,
+    energy: bool = False,
+    settle: bool = False,
+    fidelity: int = 0,
+    store: Path | None = None,
     report: Report = lambda text: None,
 ) -> Evaluation:
     """All four runs of a network at a design point.
@@ -138,14 +66,23 @@ def evaluate(
     dataset : Dataset
         To be classified.
     design : Design
-    table : IVTable
-        Of the design's cell and corner.
-    calibration : Dataset
-        As in `tile_network`.
+    table : IVTable, optional
+        Of the design's cell and corner; by default the one that the stores have.
+    calibration : Dataset, optional
+        As in `convert`.
     mitigations : sequence of {"none", "static", "dynamic", "both"}
         Runs on the real tiles; the first is what the others are compared with.
     reference : (float, float), optional
         Accuracy in software and on ideal tiles, where they are known from another design point of the same rows.
+    energy : bool
+        Also energy, time and area of the whole circuit; a read lasts as long as a SPICE transient and the converter
+        take.
+    settle : bool
+        Take the read time from a SPICE transient of the tile's worst column.
+    fidelity : int
+        Also run so many images through the exact engine: seconds for each.
+    store : Path, optional
+        Folder of I-V tables and sign-offs; by default the user's, then those that ship.
     report : function, optional
         Called with what is about to be done.
 
@@ -153,16 +90,93 @@ def evaluate(
     ------
     NotExact
         If the logits on ideal tiles, with or without BinSparX, are not those of the software.
+    BadInput
+        If the design does not fit the network, or what is asked for does not go together.
     """
+    mitigations = check_mitigations(mitigations)
+    if settle and energy:
+        raise BadInput("evaluate: settle and energy both set the read time; ask for one of them.")
+    if fidelity:
+        check_comparable(design)
+    few = dataset.first(fidelity) if fidelity else dataset
+    table = table or find_table(design.tile, store=store)
+    circuit = measure_read(design.tile) if energy else None
+    if circuit is not None:
+        design = with_read_time(design, circuit)
+    if settle:
+        design = design.replace(read=design.read.replace(time=settling(design.tile, "worst").time))
     if reference is None:
         reference = software_and_ideal(network, dataset, design.tile, report=report)
-    runs = []
+    runs: list[TileRun] = []
     for mitigation in mitigations:
         report(f"real tiles, BinSparX {mitigation}")
-        runs.append(
-            run_on_tiles(network, dataset, design, table, mitigation=mitigation, calibration=calibration)
+        run = run_on_tiles(network, dataset, design, table, mitigation=mitigation, calibration=calibration)
+        first = runs[0] if runs else run
+        changes = {
+            "partial_sum_reduction": 1 - run.partial_sum / first.partial_sum,
+            "energy_change": run.energy / first.energy - 1,
+        }
+        runs.append(run.model_copy(update=changes))
+    compared = {}
+    for mitigation in mitigations if fidelity else []:
+        report(f"exact engine, BinSparX {mitigation}")
+        compared[mitigation] = compare(
+            network, few, design, table, mitigation=mitigation, calibration=calibration
         )
-    return Evaluation(design, len(dataset), *reference, tuple(runs))
+    costs = None
+    if circuit is not None:
+        report("energy, time and area")
+        currents = {
+            run.mitigation: {name: layer.current for name, layer in run.layers.items()} for run in runs
+        }
+        costs = network_energy(
+            network, dataset, design, mitigations=mitigations, table=table, circuit=circuit, currents=currents
+        )
+    status = sign_off_status(design, table, store=store)
+    result = Evaluation(
+        design=design,
+        images=len(dataset),
+        accuracy_software=reference[0],
+        accuracy_ideal=reference[1],
+        runs=tuple(runs),
+        assumptions=_assumptions(design),
+        fidelity=compared,
+        costs=costs,
+        signed_off=not status.outside,
+        signed_off_with_network=status.network,
+        sign_off_fault=status.outside,
+        provenance=provenance(
+            {
+                "network": type(network).__name__,
+                "weights_sha256": weights_hash(network),
+                "data": dataset.source,
+                "images_sha256": dataset.sha256,
+                "table": table.sha256,
+                "table_origin": table.origin,
+            }
+        ),
+    )
+
+    def again(other: Design, like: Evaluation) -> Evaluation:
+        known = (like.software, like.ideal) if _ideally_alike(other, like.design) else None
+        same_cells = _conditions(other) == _conditions(like.design)
+        return evaluate(
+            network,
+            dataset,
+            other,
+            table if same_cells else None,
+            calibration=calibration,
+            mitigations=mitigations,
+            reference=known,
+            energy=energy,
+            settle=settle,
+            fidelity=fidelity,
+            store=store,
+            report=report,
+        )
+
+    result._again = again
+    return result
 
 
 def software_and_ideal(
@@ -180,19 +194,19 @@ def software_and_ideal(
     software = predict_logits(network, dataset)
     report("ideal tiles")
     ideal = _ideal_logits(network, dataset, software, spec, mitigation="none")
-    few = probed(dataset)
+    few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
     _ideal_logits(network, few, predict_logits(network, few), spec, mitigation="both")
     return accuracy(software, dataset), accuracy(ideal, dataset)
 
 
 def run_on_tiles(
-    network: torch.nn.Module,
+    network: nn.Module,
     dataset: Dataset,
     design: Design,
     table: IVTable,
     *,
     mitigation: Mitigation,
-    calibration: Dataset,
+    calibration: Dataset | None,
 ) -> TileRun:
     """The network on the real tiles of a design point.
 
@@ -205,33 +219,73 @@ def run_on_tiles(
     table : IVTable
         Of the design's cell and corner.
     mitigation : {"none", "static", "dynamic", "both"}
-    calibration : Dataset
-        As in `tile_network`.
+    calibration : Dataset, optional
+        As in `convert`.
     """
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
-    few = probed(dataset)
-    statistics = read_statistics(
-        tallies(network, few, tiled.layers, tiled.model), tiled.model, images=len(few)
-    )
+    few = probed(dataset, design)
+    counted = tallies(network, few, tiled.layers, tiled.model, image_by_image=True)
     logits = predict_logits(tiled.network, dataset)
-    return TileRun(mitigation, accuracy(logits, dataset), statistics)
-
-
-def read_statistics(met: Mapping[str, Tally], model: ReadModel, *, images: int) -> dict[str, ReadStatistics]:
-    """What each layer's reads carry, of the `tallies` of some images."""
-    return {name: _statistics(model.bias, tally, images) for name, tally in met.items()}
-
-
-def total(layers: Mapping[str, ReadStatistics]) -> ReadStatistics:
-    """Statistics of all layers' reads together."""
-    reads = sum(part.reads for part in layers.values())
-    return ReadStatistics(
-        reads,
-        *(
-            sum(part.reads * asdict(part)[key] for part in layers.values()) / reads
-            for key in ("partial_sum", "current", "ideal_current")
-        ),
+    layers = {
+        name: read_statistics([tally], tiled.model, design, images=len(few))
+        for name, tally in counted.items()
+    }
+    whole = read_statistics(counted.values(), tiled.model, design, images=len(few))
+    return TileRun(
+        mitigation=mitigation,
+        accuracy=accuracy(logits, dataset),
+        layers=layers,
+        **whole.model_dump(exclude={"nf"}),
     )
+
+
+def read_statistics(
+    counted: Iterable[Tallies], model: ReadModel, design: Design, *, images: int
+) -> ReadStatistics:
+    """What the reads of some layers carry together.
+
+    Parameters
+    ----------
+    counted : iterable of tuples of Tally
+        `tallies` of these layers; image by image, if standard errors are wanted.
+    model : ReadModel
+    design : Design
+    images : int
+        That were counted.
+    """
+    counted = list(counted)
+    tally, spec = added(counted), design.tile
+    reads = float(tally.reads.sum())
+    on = float(tally.reads @ np.arange(len(tally.reads)))
+    others = float(tally.others.sum())
+    idle = reads * spec.rows - on - others
+    state = model.bias.state
+    ideal = float(on * state[1, 1] + others * state[0, 1] + idle * state[0, 0])
+    current = float(tally.current.sum()) / reads
+    each = [added([layers]) for layers in zip(*counted, strict=True)]
+    return ReadStatistics(
+        reads=reads / images,
+        partial_sum=on / reads,
+        current=current,
+        ideal_current=ideal / reads,
+        energy=reads / images * spec.v_read * current * design.read.time,
+        partial_sum_error=_standard_error(
+            [one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]
+        ),
+        current_error=_standard_error([one.current.sum() / one.reads.sum() for one in each]),
+    )
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, by name."""
+    state = network.state_dict()
+    return content_hash(
+        {name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()}
+    )
+
+
+IDEAL_IMAGES = 16
+"""Of which BinSparX's logits on ideal tiles are compared, too: its rule is proved layer by layer in the tests."""
 
 
 def _ideal_logits(
@@ -262,23 +316,29 @@ def _first_wrong_layer(network: torch.nn.Module, dataset: Dataset) -> str | None
     return wrong[0] if wrong else None
 
 
-def _statistics(bias: Bias, tally: Tally, images: int) -> ReadStatistics:
-    reads = float(tally.reads.sum())
-    on = float(tally.reads @ np.arange(len(tally.reads)))
-    others = float(tally.others.sum())
-    idle = reads * bias.spec.rows - on - others
-    ideal = float(on * bias.state[1, 1] + others * bias.state[0, 1] + idle * bias.state[0, 0])
-    return ReadStatistics(reads / images, on / reads, float(tally.current.sum()) / reads, ideal / reads)
+def _standard_error(values: Sequence[float]) -> float | None:
+    """Of the mean of independent values; None of a single one."""
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
-def _variation_assumptions(variation: Variation) -> list[str]:
-    if not variation.mismatch:
-        return []
-    return [
-        f"mismatch: {variation.mismatch:g} times the standard deviations of card and preset, to first order, within "
-        f"{RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
-    ]
+def _ideally_alike(one: Design, other: Design) -> bool:
+    """Whether ideal tiles of two designs are the same."""
+    tiles = [design.tile.model_dump(include={"rows", "columns", "rows_active"}) for design in (one, other)]
+    return tiles[0] == tiles[1]
 
 
-def _figures(statistics: ReadStatistics, design: Design) -> JsonDict:
-    return {**asdict(statistics), "nf": statistics.nf, "energy": statistics.energy(design)}
+def _conditions(design: Design) -> JsonDict:
+    return Characterisation(design.tile).conditions
+
+
+def _assumptions(design: Design) -> tuple[str, ...]:
+    varied = (
+        f"mismatch: {design.variation.mismatch:g} times the standard deviations of card and preset, to first order, "
+        f"within {RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
+    )
+    return (
+        f"read time {design.read.time} s for every read",
+        "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
+        f"partial sums and currents: the software's activations, first {design.read.probe_images} images",
+        *([varied] if design.variation.mismatch else []),
+    )

@@ -22,10 +22,11 @@ from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import Mitigation, cells_read, tile_network
+from spicekit.evaluate.convert import cells_read, tile_network
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.fidelity import check_comparable, one_read
 from spicekit.evaluate.tiled import tiled_layers
+from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import JsonDict

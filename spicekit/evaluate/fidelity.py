@@ -16,33 +16,14 @@ from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import Mitigation, cells_read, tile_network
+from spicekit.evaluate.convert import cells_read, tile_network
 from spicekit.evaluate.design import Design
+from spicekit.evaluate.records import Fidelity
 from spicekit.evaluate.tiled import tiled_layers
+from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.provenance import JsonDict
 from spicekit.tables.table import IVTable
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """The exact engine against the fast one on the same images."""
-
-    images: int
-    correlation: float
-    """Pearson's, of all logits."""
-    worst_logit: float
-    """Largest difference of a logit, in standard deviations of the logits."""
-    predictions_differ: int
-    """Images."""
-    codes: int
-    """Reads of real tiles whose codes were compared: of the same inputs, those of the exact run."""
-    codes_differ: int
-
-    def record(self) -> JsonDict:
-        """Everything, JSON-ready."""
-        return dataclasses.asdict(self)
 
 
 def fidelity(
@@ -52,7 +33,7 @@ def fidelity(
     table: IVTable,
     *,
     mitigation: Mitigation,
-    calibration: Dataset,
+    calibration: Dataset | None,
 ) -> Fidelity:
     """Run a network through both engines; takes seconds for an image of CIFAR's size.
 

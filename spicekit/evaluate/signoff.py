@@ -1,26 +1,34 @@
 """Sign-off: the engines against ngspice on whole tiles, held to the limits of a design; and the evidence, kept."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import computed_field
+from torch import nn
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import Bias, bias_of
 from spicekit.engines.converter import Reference, convert, set_reference
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
+from spicekit.errors import BadInput
+from spicekit.evaluate.convert import Report
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.evaluation import Report
-from spicekit.evaluate.vectors import ADVERSARIAL, NETWORK, Case, adversarial_cases
-from spicekit.provenance import JsonDict
-from spicekit.spice.simulator import Failure, Outcome, simulate_all
+from spicekit.evaluate.vectors import ADVERSARIAL, HARVEST_IMAGES, NETWORK, Case, adversarial_cases, cases_for
+from spicekit.networks.data import Dataset
+from spicekit.provenance import JsonDict, provenance
+from spicekit.results import Fraction, Lsb, Record, Result, new_axes, read_record, units_of
+from spicekit.spice.simulator import Failure, Outcome, ngspice, simulate_all
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import stores
+from spicekit.tables.store import find_table, user_store
 from spicekit.tables.table import IVTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
@@ -30,83 +38,104 @@ MOVED = 1e-3
 Assumed: the same fit on another machine differs by rounding only."""
 
 
-@dataclass(frozen=True)
-class Deviation:
+class EngineError(Record):
     """How far an engine is from ngspice on one kind of vector."""
 
     kind: str
+    """Of vector."""
     engine: str
+    """Whose currents are compared."""
     reads: int
     """Column reads compared."""
-    worst: float
-    """Largest error, LSB."""
-    p99: float
-    """That 99 % of the errors stay below, LSB."""
-    rms: float
-    """LSB."""
-    codes_differ: float
-    """Fraction of converter codes that differ."""
+    worst: Lsb
+    """Largest error."""
+    p99: Lsb
+    """That 99 % of the errors stay below."""
+    rms: Lsb
+    """Root mean square of the errors."""
+    codes_differ: Fraction
+    """Converter codes that differ."""
 
 
-@dataclass(frozen=True)
-class SignOff:
+class SignOff(Result):
     """What a design's tile was found to be."""
 
+    kind: Literal["sign-off"] = "sign-off"
+    """Of result."""
     design: Design
+    """Whose tile it is; its limits decide."""
     table: str
     """SHA-256 of the I-V table."""
-    deviations: tuple[Deviation, ...]
+    errors: tuple[EngineError, ...]
+    """By kind of vector and engine."""
     vectors: int
     """Reads of a whole tile that were asked of ngspice."""
     failures: tuple[str, ...]
     """One for each of them that it did not give, and why."""
     fast_reads: tuple[float, ...]
-    """`fast_reads` of the tile, by which a change of the fast engine is found."""
+    """`fast_reads` of the tile, LSB, by which a change of the fast engine is found."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def faults(self) -> list[str]:
         """What keeps the tile from being signed off, a line each; empty if it passes."""
         limits = self.design.limits
         faults = []
-        for deviation in self.deviations:
+        for error in self.errors:
             bounds = {"codes_differ": limits.codes_differ}
-            if deviation.engine == "exact":
+            if error.engine == "exact":
                 bounds["worst"] = limits.exact_worst
             else:
                 bounds |= {"worst": limits.fast_worst, "rms": limits.fast_rms}
             for name, bound in bounds.items():
-                value = getattr(deviation, name)
+                value = getattr(error, name)
                 if not value <= bound:
-                    faults.append(
-                        f"{deviation.kind}, {deviation.engine}: {name} {value:.3g}, limit {bound:g}"
-                    )
+                    faults.append(f"{error.kind}, {error.engine}: {name} {value:.3g}, limit {bound:g}")
         if self.failures:
             faults.append(
                 f"ngspice failed on {len(self.failures)} of {self.vectors} vectors: {self.failures[0]}"
             )
         return faults
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
         """Whether every vector was simulated and every limit is kept."""
         return not self.faults
 
-    def record(self) -> JsonDict:
-        """Everything, JSON-ready."""
-        return {
-            "design": self.design.model_dump(mode="json"),
-            "table": self.table,
-            "passed": self.passed,
-            "faults": self.faults,
-            "vectors": self.vectors,
-            "failures": list(self.failures),
-            "fast_reads": list(self.fast_reads),
-            "deviations": [asdict(deviation) for deviation in self.deviations],
-        }
+    def rows(self) -> list[JsonDict]:
+        """One for each kind of vector and engine."""
+        return [error.model_dump() for error in self.errors]
+
+    def units(self) -> dict[str, str]:
+        """Units of the columns."""
+        return units_of(EngineError)
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Worst error of each engine for every kind of vector, and the limits."""
+        axes = new_axes(axes)
+        kinds = list(dict.fromkeys(error.kind for error in self.errors))
+        limits = {"exact": self.design.limits.exact_worst, "fast": self.design.limits.fast_worst}
+        for color, (engine, limit) in enumerate(limits.items()):
+            found = [error for error in self.errors if error.engine == engine]
+            places = [kinds.index(error.kind) for error in found]
+            worst = [max(error.worst, FLOOR) for error in found]
+            axes.plot(worst, places, "x", color=f"C{color}", label=engine)
+            axes.axvline(limit, color=f"C{color}", linestyle="--", label=f"limit of {engine}")
+        axes.set(xlabel="worst error, LSB", xscale="log")
+        axes.set_yticks(range(len(kinds)), [kind.replace("$", r"\$") for kind in kinds])
+        axes.legend(frameon=False, fontsize=8)
+        return axes
+
+    def __str__(self) -> str:
+        return f"Sign-off of {self.vectors:,} vectors: {'passed' if self.passed else 'NOT passed'}"
 
 
-@dataclass(frozen=True)
-class Standing:
+FLOOR = 1e-7
+"""LSB; smaller errors are drawn there."""
+
+
+class SignOffStatus(Record):
     """Whether results lie within what was signed off."""
 
     outside: str
@@ -117,9 +146,14 @@ class Standing:
 
 def sign_off(
     design: Design,
-    table: IVTable,
-    cases: Sequence[Case],
+    table: IVTable | None = None,
+    cases: Sequence[Case] | None = None,
     *,
+    network: nn.Module | None = None,
+    images: Dataset | None = None,
+    vectors: int = 8,
+    seed: int = 0,
+    store: Path | None = None,
     workers: int | None = None,
     timeout: float = 600.0,
     report: Report = lambda text: None,
@@ -130,9 +164,18 @@ def sign_off(
     ----------
     design : Design
         A fitted converter reference is fitted on the cases that are not adversarial.
-    table : IVTable
-        Of the design's cell and corner.
-    cases : sequence of Case
+    table : IVTable, optional
+        Of the design's cell and corner; by default the one that the stores have.
+    cases : sequence of Case, optional
+        By default `cases_for` the tile, from what follows.
+    network, images : Module and Dataset, optional
+        Also tiles of this network, and the vectors that the first images apply to them.
+    vectors : int
+        For each random or network tile.
+    seed : int
+        Of the bits drawn.
+    store : Path, optional
+        Folder of I-V tables; by default the user's, then those that ship.
     workers : int, optional
         ngspice processes; as many as there are cores by default.
     timeout : float
@@ -143,11 +186,23 @@ def sign_off(
     Raises
     ------
     BadInput
-        If an engine refuses the tile.
+        If an engine refuses the tile, or a network comes without images.
+    MissingTable
+        If there is no I-V table for the design.
     NotConverged
         If the exact engine does not converge.
     """
     spec = design.tile
+    table = table or find_table(spec, store=store)
+    if (network is None) != (images is None):
+        raise BadInput("sign_off: pass a network and its images together.")
+    if cases is None:
+        harvest = (
+            None
+            if network is None or images is None
+            else (network, images.first(min(HARVEST_IMAGES, len(images))))
+        )
+        cases = cases_for(spec, vectors, rng=np.random.default_rng(seed), harvest=harvest)
     found: dict[str, list[Array]] = {}
     for engine in ENGINES:
         report(f"{engine} engine")
@@ -156,8 +211,8 @@ def sign_off(
             for case in cases
         ]
     reads = [one_read_each(spec, case.bits) for case in cases]
-    vectors = sum(map(len, reads))
-    report(f"ngspice, {vectors} vectors on tiles of {spec.rows} x {spec.columns}")
+    asked = sum(map(len, reads))
+    report(f"ngspice, {asked} vectors on tiles of {spec.rows} x {spec.columns}")
     jobs = (tile_job(spec, case.weights, applied) for case, applied in zip(cases, reads, strict=True))
     spice: dict[int, Array] = {}
     failures: list[str] = []
@@ -166,7 +221,7 @@ def sign_off(
         failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
     bias = bias_of(spec, table)
     reference = _reference(design, bias, cases, reads, found["exact"])
-    deviations = []
+    errors = []
     for kind in dict.fromkeys(case.kind for case in cases):
         chosen = [index for index, case in enumerate(cases) if case.kind == kind]
         true = np.concatenate([spice[index] for index in chosen])
@@ -175,9 +230,32 @@ def sign_off(
         for engine in ENGINES if good.any() else ():
             current = np.concatenate([found[engine][index] for index in chosen])
             sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
-            deviations.append(_deviation(kind, engine, *sides, reference=reference, lsb=bias.lsb))
-    failed = tuple(sorted(failures))
-    return SignOff(design, table.sha256, tuple(deviations), vectors, failed, fast_reads(spec, table))
+            errors.append(_error(kind, engine, *sides, reference=reference, lsb=bias.lsb))
+    facts = {
+        "seed": seed,
+        "network": network and type(network).__name__,
+        "data": images and images.source,
+        "ngspice": ngspice().version,
+        "ngspice_state": ngspice().state,
+        "table_origin": table.origin,
+    }
+    return SignOff(
+        design=design,
+        table=table.sha256,
+        errors=tuple(errors),
+        vectors=asked,
+        failures=tuple(sorted(failures)),
+        fast_reads=fast_reads(spec, table),
+        provenance=provenance(facts),
+    )
+
+
+def keep_evidence(result: SignOff, *, store: Path | None = None) -> Path:
+    """Put a sign-off where evaluations of its tile look for it: in the user's store by default; the file's path."""
+    path = evidence_path(store or user_store(), result.design.tile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result.save(path)
+    return path
 
 
 def evidence_path(folder: Path, spec: TileSpec) -> Path:
@@ -185,7 +263,7 @@ def evidence_path(folder: Path, spec: TileSpec) -> Path:
     return folder / f"{Characterisation(spec).name}-{spec.content_hash()[:10]}.signoff.json"
 
 
-def standing(design: Design, table: IVTable, *, store: Path | None = None) -> Standing:
+def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None) -> SignOffStatus:
     """Whether results of a design lie within what was signed off.
 
     What was found of the tile is held to the limits that the design has now, whatever they were then. It is void for
@@ -201,33 +279,33 @@ def standing(design: Design, table: IVTable, *, store: Path | None = None) -> St
     """
     spec = design.tile
     if design.variation.mismatch or design.ablation.linear_cells:
-        return Standing("a sign-off is of nominal cells: it covers neither mismatch nor linear cells")
+        return SignOffStatus(
+            outside="a sign-off is of nominal cells: it covers neither mismatch nor linear cells"
+        )
     paths = [evidence_path(folder, spec) for folder in ([store] if store else stores())]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        return Standing("no sign-off of this tile")
+        return SignOffStatus(outside="no sign-off of this tile")
     reads = fast_reads(spec, table)
     try:
-        record = json.loads(path.read_text())
-        deviations = tuple(Deviation(**deviation) for deviation in record["deviations"])
-        found = SignOff(
-            design, record["table"], deviations, record["vectors"], record["failures"], record["fast_reads"]
-        )
-        converter = record["design"]["converter"]
-        other = [name for name in _SCALE if converter[name] != getattr(design.converter, name)]
+        found = SignOff.from_record(read_record(path), source=str(path))
         moved = float(np.abs(np.subtract(found.fast_reads, reads)).max())
-        faults = found.faults
-        if found.table != table.sha256 or record["design"]["tile"] != spec.model_dump(mode="json"):
-            return Standing(f"{path} is the sign-off of another I-V table or tile")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        return Standing(f"{path} is not a readable sign-off ({error!r})")
+    except ValueError as error:
+        return SignOffStatus(outside=f"{path} is not a readable sign-off ({error})")
+    if found.table != table.sha256 or found.design.tile != spec:
+        return SignOffStatus(outside=f"{path} is the sign-off of another I-V table or tile")
+    scales = found.design.converter, design.converter
+    other = [name for name in _SCALE if getattr(scales[0], name) != getattr(scales[1], name)]
+    faults = found.model_copy(update={"design": design}).faults  # held to today's limits
     if other:
-        return Standing(f"{path} is the sign-off of another converter: {', '.join(other)}")
+        return SignOffStatus(outside=f"{path} is the sign-off of another converter: {', '.join(other)}")
     if not moved <= MOVED:
-        return Standing(f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB")
+        return SignOffStatus(
+            outside=f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB"
+        )
     if faults:
-        return Standing(f"{path}: this tile failed its sign-off: {faults[0]}")
-    return Standing("", network=any(deviation.kind.startswith(NETWORK) for deviation in deviations))
+        return SignOffStatus(outside=f"{path}: this tile failed its sign-off: {faults[0]}")
+    return SignOffStatus(outside="", network=any(error.kind.startswith(NETWORK) for error in found.errors))
 
 
 def fast_reads(spec: TileSpec, table: IVTable) -> tuple[float, ...]:
@@ -245,14 +323,14 @@ def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[A
     return np.array(rows), [run.trouble for run in outcome.runs if run.trouble]
 
 
-def _deviation(
+def _error(
     kind: str, engine: str, current: Array, true: Array, *, reference: Reference, lsb: float
-) -> Deviation:
+) -> EngineError:
     """Of the signals (n, c) in A that the converters see."""
     error = np.abs(current - true) / lsb
-    return Deviation(
-        kind,
-        engine,
+    return EngineError(
+        kind=kind,
+        engine=engine,
         reads=error.size,
         worst=float(error.max()),
         p99=float(np.quantile(error, 0.99)),

@@ -37,6 +37,23 @@ class BinSparX(Config):
     """`count`: more ones than zeros, as published. `position`: more predicted error, see `positions`."""
 
 
+Mitigation = Literal["none", "static", "dynamic", "both"]
+MITIGATIONS: dict[Mitigation, BinSparX] = {
+    "none": BinSparX(),
+    "static": BinSparX(static=True),
+    "dynamic": BinSparX(dynamic=True),
+    "both": BinSparX(static=True, dynamic=True),
+}
+
+MITIGATION_LABELS: dict[str, str] = {
+    "none": "plain tiles",
+    "static": "static flips",
+    "dynamic": "dynamic flips",
+    "both": "BinSparX",
+}
+"""For people."""
+
+
 def restore(
     measured: NDArray[np.integer],
     *,

@@ -1,8 +1,6 @@
 """Energy, time and area of a network as tables of text."""
 
-from spicekit.config import parse
-from spicekit.evaluate.cost_model import Account
-from spicekit.report.records import Change, Constant, Costs, Figures
+from spicekit.evaluate.network_costs import Change, Constant, Figures, NetworkCosts
 from spicekit.report.sheets import Sheet
 from spicekit.units import engineering
 
@@ -11,17 +9,12 @@ KINDS = ("energy", "time", "area")
 SHOWN = 0.005  # of an energy, time or area: below it a constant's effect is not shown
 
 
-def energy_sheets(account: Account) -> list[Sheet]:
+def energy_sheets(costs: NetworkCosts) -> list[Sheet]:
     """Totals against the first run, their parts, the layers, what each constant does, and what is assumed."""
-    return cost_sheets(parse(Costs, account.record(), source="energy_sheets"))
-
-
-def cost_sheets(costs: Costs) -> list[Sheet]:
-    """The same of a result that was kept."""
     return [_totals(costs), _parts(costs), *_layers(costs), _response(costs), _assumptions(costs)]
 
 
-def _totals(costs: Costs) -> Sheet:
+def _totals(costs: NetworkCosts) -> Sheet:
     rows = tuple(
         (
             run.mitigation,
@@ -46,7 +39,7 @@ def _totals(costs: Costs) -> Sheet:
     return Sheet(title, head, rows)
 
 
-def _parts(costs: Costs) -> Sheet:
+def _parts(costs: NetworkCosts) -> Sheet:
     """Shares are also what a total moves by, relative to a part's own move."""
     names = dict.fromkeys(name for run in costs.runs for name in (*run.energy_parts, *run.area_parts))
     rows = tuple(
@@ -62,7 +55,7 @@ def _parts(costs: Costs) -> Sheet:
     return Sheet("where it goes: a part that doubles raises the total by its share", head, rows)
 
 
-def _layers(costs: Costs) -> list[Sheet]:
+def _layers(costs: NetworkCosts) -> list[Sheet]:
     head = ("layer", "energy", "time", "area", "bit lines' energy")
     return [
         Sheet(
@@ -74,7 +67,7 @@ def _layers(costs: Costs) -> list[Sheet]:
     ]
 
 
-def _response(costs: Costs) -> Sheet:
+def _response(costs: NetworkCosts) -> Sheet:
     first, last = costs.runs[0].mitigation, costs.runs[-1].mitigation
     usual, none = costs.runs[-1].change, Change(energy=0, time=0, area=0)
     rows = []
@@ -91,7 +84,7 @@ def _response(costs: Costs) -> Sheet:
     return Sheet(title, head, tuple(rows))
 
 
-def _assumptions(costs: Costs) -> Sheet:
+def _assumptions(costs: NetworkCosts) -> Sheet:
     rows = [(name, _value(constant), str(constant.source)) for name, constant in costs.constants.items()]
     rows += [("always", "", text) for text in costs.assumptions]
     rows += [("not counted", "", text) for text in costs.not_counted]

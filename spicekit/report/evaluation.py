@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spicekit.config import parse
+from spicekit.evaluate.demo import Demo
 from spicekit.evaluate.design import Design
+from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.evaluate.records import Evaluation, ReadStatistics
+from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
-from spicekit.report.energy import cost_sheets
+from spicekit.report.energy import energy_sheets
 from spicekit.report.page import Column, Number, Page, Part, Table, flat, table_of
-from spicekit.report.records import Costs, DemoRecord, EvaluationRecord, Reads
-from spicekit.report.sheets import MITIGATIONS
 from spicekit.report.sketch import Sketch, sketch_of
 from spicekit.statistics import accuracy_interval
 
@@ -19,20 +20,19 @@ ON = "ON cells: stored 1 and applied 1, so that the cell conducts; their number 
 CI = "Whiskers: 95 % confidence interval from the number of images."
 
 
-def evaluation_page(result: EvaluationRecord, *, name: str) -> Page:
+def evaluation_page(result: Evaluation, *, name: str) -> Page:
     """Page of one network at one design; `name` is the design's."""
     network = str(result.provenance.get("network", "network"))
-    design = parse(Design, result.design, source=name)
     parts: list[Part | Sketch] = [
         _accuracy({name: result}),
         *_layers(result),
-        sketch_of(design.tile),
+        sketch_of(result.design.tile),
         _results({(network, name): result}),
         *_layer_tables({(network, name): result}),
     ]
     if result.costs is not None:
         parts[3:3] = _cost_charts(result.costs)
-        parts += map(table_of, cost_sheets(result.costs))
+        parts += map(table_of, energy_sheets(result.costs))
     if result.fidelity:
         parts.append(_fidelity(result))
     return Page(
@@ -41,16 +41,16 @@ def evaluation_page(result: EvaluationRecord, *, name: str) -> Page:
         numbers=_numbers(result),
         parts=tuple(parts),
         notes=(f"{result.images:,} images.", *result.assumptions),
-        provenance={"design": result.design, "origin": result.provenance},
+        provenance={"design": result.design.model_dump(mode="json"), "origin": result.provenance},
         rows=rows_of({(network, name): result}),
     )
 
 
-def demo_page(demo: DemoRecord) -> Page:
+def demo_page(demo: Demo) -> Page:
     """Page of both networks at both design points."""
-    results = {(one.network, one.point): one for one in demo.evaluations}
+    results = demo.by_name()
     worst = min(demo.evaluations, key=lambda one: one.runs[0].accuracy)
-    points = {one.point: parse(Design, one.design, source=one.point) for one in demo.evaluations}
+    points = {one.point: one.design for one in demo.evaluations}
     return Page(
         title="Demo: binary networks on 8T-SRAM tiles",
         verdict=f"{worst.network} on the {worst.point} tile: {verdict(worst)}",
@@ -69,7 +69,7 @@ def demo_page(demo: DemoRecord) -> Page:
     )
 
 
-def comparison_page(results: Mapping[str, EvaluationRecord]) -> Page:
+def comparison_page(results: Mapping[str, Evaluation]) -> Page:
     """Page of several evaluations side by side, by name: what differs in design and in outcome."""
     best = max(results, key=lambda name: results[name].runs[-1].accuracy)
     keyed = {(str(one.provenance.get("network", "network")), name): one for name, one in results.items()}
@@ -92,7 +92,7 @@ def comparison_page(results: Mapping[str, EvaluationRecord]) -> Page:
     )
 
 
-def verdict(result: EvaluationRecord) -> str:
+def verdict(result: Evaluation) -> str:
     """What was found, in a sentence."""
     first, last = result.runs[0], result.runs[-1]
     if first is last:
@@ -103,7 +103,7 @@ def verdict(result: EvaluationRecord) -> str:
     )
 
 
-def rows_of(results: Mapping[tuple[str, str], EvaluationRecord]) -> list[JsonDict]:
+def rows_of(results: Mapping[tuple[str, str], Evaluation]) -> list[JsonDict]:
     """A row for each run, for programs."""
     return [
         {
@@ -124,10 +124,10 @@ def rows_of(results: Mapping[tuple[str, str], EvaluationRecord]) -> list[JsonDic
 
 
 def _label(mitigation: str) -> str:
-    return MITIGATIONS.get(mitigation, mitigation)
+    return MITIGATION_LABELS[mitigation]
 
 
-def _signed_off(result: EvaluationRecord) -> str:
+def _signed_off(result: Evaluation) -> str:
     if result.signed_off is None:
         return ""
     if not result.signed_off:
@@ -136,7 +136,7 @@ def _signed_off(result: EvaluationRecord) -> str:
     return f"The tile is inside what was signed off against ngspice{with_network}."
 
 
-def _numbers(result: EvaluationRecord) -> tuple[Number, ...]:
+def _numbers(result: Evaluation) -> tuple[Number, ...]:
     first, last = result.runs[0], result.runs[-1]
     low, high = accuracy_interval(last.accuracy, result.images)
     change = f"{last.energy_change:+.1%}" if first is not last else f"{1e9 * last.energy:.4g} nJ"
@@ -164,7 +164,7 @@ def _numbers(result: EvaluationRecord) -> tuple[Number, ...]:
     )
 
 
-def _accuracy(results: Mapping[str, EvaluationRecord]) -> Chart:
+def _accuracy(results: Mapping[str, Evaluation]) -> Chart:
     rows = []
     for name, result in results.items():
         found = {"software": result.software, "ideal tiles": result.ideal}
@@ -221,7 +221,7 @@ _PER_LAYER = {
 }
 
 
-def _layers(result: EvaluationRecord, of: str = "") -> Iterator[Chart]:
+def _layers(result: Evaluation, of: str = "") -> Iterator[Chart]:
     rows = [
         {
             "layer": name,
@@ -246,7 +246,7 @@ def _layers(result: EvaluationRecord, of: str = "") -> Iterator[Chart]:
         yield Chart(f"layers-{key}", title + of, note, rows, spec)
 
 
-def _nf_over(results: Mapping[str, EvaluationRecord]) -> Chart:
+def _nf_over(results: Mapping[str, Evaluation]) -> Chart:
     rows = [
         {"design": name, "on tiles": _label(run.mitigation), "nf": 100 * run.nf, "energy": 1e9 * run.energy}
         for name, one in results.items()
@@ -264,7 +264,7 @@ def _nf_over(results: Mapping[str, EvaluationRecord]) -> Chart:
     return Chart("nf", "Non-ideality factor", NF, rows, spec)
 
 
-def _cost_charts(costs: Costs) -> Iterator[Chart]:
+def _cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
     for what, unit, scale in (("energy", "nJ", 1e9), ("area", "um2", 1e12)):
         rows = [
             {"on tiles": _label(run.mitigation), "part": part, "value": scale * value}
@@ -293,7 +293,7 @@ def _cost_charts(costs: Costs) -> Iterator[Chart]:
         yield Chart(f"costs-{what}", f"Where the {what} goes", note, rows, spec, height=160)
 
 
-def _results(results: Mapping[tuple[str, str], EvaluationRecord]) -> Table:
+def _results(results: Mapping[tuple[str, str], Evaluation]) -> Table:
     columns = (
         Column("network"),
         Column("design"),
@@ -331,7 +331,7 @@ def _interval(accuracy: float, images: int) -> tuple[float, float, float, int]:
     return 100 * accuracy, 100 * low, 100 * high, images
 
 
-def _layer_tables(results: Mapping[tuple[str, str], EvaluationRecord]) -> Iterator[Table]:
+def _layer_tables(results: Mapping[tuple[str, str], Evaluation]) -> Iterator[Table]:
     columns = (
         Column("layer"),
         Column("on"),
@@ -351,12 +351,12 @@ def _layer_tables(results: Mapping[tuple[str, str], EvaluationRecord]) -> Iterat
         yield Table(f"Reads of each layer: {network}, {name}", columns, rows)
 
 
-def _reads(reads: Reads) -> tuple[float, ...]:
+def _reads(reads: ReadStatistics) -> tuple[float, ...]:
     nf, on = reads.nf, reads.partial_sum
     return reads.reads, on, 1e6 * reads.current, 100 * nf, nf * on, 1e9 * reads.energy
 
 
-def _fidelity(result: EvaluationRecord) -> Table:
+def _fidelity(result: Evaluation) -> Table:
     columns = (
         Column("on"),
         Column("images", "", "run through both engines", ",d"),
@@ -401,7 +401,7 @@ def _points(points: Mapping[str, Design]) -> Table:
     return Table("What the design points are", columns, tuple(rows), note)
 
 
-def _differences(results: Mapping[str, EvaluationRecord]) -> Iterator[Table]:
+def _differences(results: Mapping[str, Evaluation]) -> Iterator[Table]:
     for title, what in (("design", "design"), ("origin", "provenance")):
         flats = {name: dict(flat(getattr(one, what))) for name, one in results.items()}
         keys = list(dict.fromkeys(key for facts in flats.values() for key in facts))

@@ -8,12 +8,15 @@ from typing import Any
 
 from spicekit.config import parse
 from spicekit.errors import BadInput
+from spicekit.evaluate.demo import Demo
+from spicekit.evaluate.records import Evaluation
+from spicekit.evaluate.signoff import SignOff
 from spicekit.provenance import JsonDict
 from spicekit.report.device_check import check_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
 from spicekit.report.iv_table import table_page
 from spicekit.report.page import Page
-from spicekit.report.records import CheckRecord, DemoRecord, EvaluationRecord, SignOffRecord, check_rows
+from spicekit.report.records import CheckRecord, check_rows
 from spicekit.report.signoff import sign_off_page
 from spicekit.report.study import study_page
 from spicekit.report.tile import tile_page
@@ -44,14 +47,14 @@ def read_page(path: Path) -> tuple[Page, str]:
 def compare(paths: Sequence[Path]) -> tuple[Page, str]:
     """Page of several evaluations side by side; errors as of `read_page`."""
     names = _names(paths)
-    found: dict[str, EvaluationRecord] = {}
+    found: dict[str, Evaluation] = {}
     sources = []
     for name, path in zip(names, paths, strict=True):
         path, content = _content(path)
         record = _json(path)
         if not isinstance(record, dict) or not record.keys() >= {"accuracy_software", "runs"}:
             raise BadInput(f"{path}: only evaluations are compared; pass the JSON of evaluate --out.")
-        found[name] = parse(EvaluationRecord, record, source=str(path))
+        found[name] = parse(Evaluation, record, source=str(path))
         sources.append(f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}")
     return comparison_page(found), "; ".join(sources)
 
@@ -130,15 +133,11 @@ def _from_json(path: Path) -> Page:
     raise BadInput(f"{path}: expected a result, got something else; pass {_KNOWN}.")
 
 
-def _sign_off(record: JsonDict, path: Path) -> Page:
-    return sign_off_page(parse(SignOffRecord, record, source=str(path)), design=record["design"])
-
-
 _BY_START: dict[bytes, Callable[[Path], Page]] = {b"PAR1": _study, b"\x89HDF": _table, b"PK": tile_page}
 _BY_KEYS: dict[tuple[str, ...], Callable[[JsonDict, Path], Page]] = {
-    ("evaluations",): lambda record, path: demo_page(parse(DemoRecord, record, source=str(path))),
+    ("evaluations",): lambda record, path: demo_page(parse(Demo, record, source=str(path))),
     ("accuracy_software", "runs"): lambda record, path: evaluation_page(
-        parse(EvaluationRecord, record, source=str(path)), name=path.stem
+        parse(Evaluation, record, source=str(path)), name=path.stem
     ),
-    ("deviations", "passed"): _sign_off,
+    ("errors", "passed"): lambda record, path: sign_off_page(parse(SignOff, record, source=str(path))),
 }

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.summary import Group, Summary
-from spicekit.evaluate.signoff import Deviation
+from spicekit.evaluate.signoff import EngineError
+from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.statistics import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures
 from spicekit.tables.margins import CoreMargins, ElementMargins
@@ -15,7 +16,7 @@ from spicekit.tables.settling import Settling
 from spicekit.units import engineering, to_celsius
 
 if TYPE_CHECKING:
-    from spicekit.evaluate.evaluation import Evaluation
+    from spicekit.evaluate.records import Evaluation
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,6 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
 
 
-MITIGATIONS = {
-    "none": "plain tiles",
-    "static": "static flips",
-    "dynamic": "dynamic flips",
-    "both": "BinSparX",
-}
-"""What runs on tiles are called."""
-
-
 def evaluation_rows(result: "Evaluation") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Heads, and a row each for software, ideal tiles and every run: narrow enough for 60 columns."""
     head = ("", "accuracy\n%", "95 % CI\n%", "NF\n%", "ON\ncells", "energy\nnJ", "change\n%")
@@ -43,17 +35,15 @@ def evaluation_rows(result: "Evaluation") -> tuple[tuple[str, ...], list[tuple[s
         ("software", *_accuracy(result.software, result.images), "", "", "", ""),
         ("ideal tiles", *_accuracy(result.ideal, result.images), "", "", "", ""),
     ]
-    plain = result.runs[0].total.energy(result.design)
     for run in result.runs:
-        energy = run.total.energy(result.design)
         rows.append(
             (
-                MITIGATIONS.get(run.mitigation, run.mitigation),
+                MITIGATION_LABELS[run.mitigation],
                 *_accuracy(run.accuracy, result.images),
-                f"{100 * run.total.nf:.1f}",
-                f"{run.total.partial_sum:.2f}",
-                f"{1e9 * energy:.4g}",
-                "" if run is result.runs[0] else f"{100 * (energy / plain - 1):+.1f}",
+                f"{100 * run.nf:.1f}",
+                f"{run.partial_sum:.2f}",
+                f"{1e9 * run.energy:.4g}",
+                "" if run is result.runs[0] else f"{100 * run.energy_change:+.1f}",
             )
         )
     return head, rows
@@ -63,13 +53,12 @@ def verdict(result: "Evaluation") -> str:
     """What an evaluation found, in a sentence."""
     first, last = result.runs[0], result.runs[-1]
     if first is last:
-        name = MITIGATIONS.get(first.mitigation, first.mitigation)
-        return f"{name}: accuracy {result.software:.1%} in software → {first.accuracy:.1%}, NF {first.total.nf:.1%}"
-    names = (MITIGATIONS.get(run.mitigation, run.mitigation) for run in (first, last))
-    change = last.total.energy(result.design) / first.total.energy(result.design) - 1
+        name = MITIGATION_LABELS[first.mitigation]
+        return f"{name}: accuracy {result.software:.1%} in software → {first.accuracy:.1%}, NF {first.nf:.1%}"
+    names = (MITIGATION_LABELS[run.mitigation] for run in (first, last))
     return (
         f"{' → '.join(names)}: accuracy {first.accuracy:.1%} → {last.accuracy:.1%} (software {result.software:.1%}), "
-        f"NF {first.total.nf:.1%} → {last.total.nf:.1%}, bit-line energy {change:+.1%}"
+        f"NF {first.nf:.1%} → {last.nf:.1%}, bit-line energy {last.energy_change:+.1%}"
     )
 
 
@@ -192,20 +181,20 @@ def _read_row(point: ReadPoint) -> tuple[str, ...]:
     )
 
 
-def sign_off_sheet(deviations: Sequence[Deviation]) -> Sheet:
+def sign_off_sheet(errors: Sequence[EngineError]) -> Sheet:
     """Errors against ngspice, a row for each kind of vector and engine."""
     head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
     rows = tuple(
         (
-            deviation.kind,
-            deviation.engine,
-            f"{deviation.reads:,}",
-            f"{deviation.worst:.2g}",
-            f"{deviation.p99:.2g}",
-            f"{deviation.rms:.2g}",
-            f"{deviation.codes_differ:.2%}",
+            error.kind,
+            error.engine,
+            f"{error.reads:,}",
+            f"{error.worst:.2g}",
+            f"{error.p99:.2g}",
+            f"{error.rms:.2g}",
+            f"{error.codes_differ:.2%}",
         )
-        for deviation in deviations
+        for error in errors
     )
     return Sheet(
         "engines against ngspice on whole tiles: errors in LSB, converter codes that differ", head, rows

@@ -1,22 +1,18 @@
 """Pages of sign-offs: how far the engines are from ngspice, and whether that is within the limits."""
 
-from dataclasses import asdict
-
-from spicekit.evaluate.signoff import Deviation
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.signoff import FLOOR, EngineError, SignOff
 from spicekit.report.charts import Chart, Spec, axis, category, tips
 from spicekit.report.page import Column, Number, Page, Table
-from spicekit.report.records import LimitedDesign, SignOffRecord
 
-FLOOR = 1e-7
-"""LSB, left edge of the charts; errors below it are drawn there."""
 ERRORS = {"rms": "rms", "p99": "99 % stay below", "worst": "worst"}
 
 
-def sign_off_page(result: SignOffRecord, *, design: dict[str, object]) -> Page:
+def sign_off_page(result: SignOff) -> Page:
     """Page of a sign-off."""
     worst = {
         engine: max(
-            (one for one in result.deviations if one.engine == engine),
+            (one for one in result.errors if one.engine == engine),
             key=lambda one: one.worst,
             default=None,
         )
@@ -32,7 +28,7 @@ def sign_off_page(result: SignOffRecord, *, design: dict[str, object]) -> Page:
         )
         for engine, one in worst.items()
     ]
-    differ = max((one.codes_differ for one in result.deviations), default=0.0)
+    differ = max((one.codes_differ for one in result.errors), default=0.0)
     numbers += [
         Number(f"{differ:.2%}", "codes that differ, worst kind", f"limit {limits.codes_differ:.0%}"),
         Number(
@@ -54,12 +50,16 @@ def sign_off_page(result: SignOffRecord, *, design: dict[str, object]) -> Page:
             "An LSB is the current step of one ON cell without parasitics.",
             *([f"Repeat it with: {again}"] if again else []),
         ),
-        provenance={"design": design, "table": result.table, "origin": result.provenance},
-        rows=[asdict(one) for one in result.deviations],
+        provenance={
+            "design": result.design.model_dump(mode="json"),
+            "table": result.table,
+            "origin": result.provenance,
+        },
+        rows=result.rows(),
     )
 
 
-def _bounds(design: LimitedDesign, engine: str) -> dict[str, float]:
+def _bounds(design: Design, engine: str) -> dict[str, float]:
     limits = design.limits
     return (
         {"worst": limits.exact_worst}
@@ -68,10 +68,10 @@ def _bounds(design: LimitedDesign, engine: str) -> dict[str, float]:
     )
 
 
-def _chart(result: SignOffRecord, engine: str) -> Chart:
+def _chart(result: SignOff, engine: str) -> Chart:
     bounds = _bounds(result.design, engine)
     rows: list[dict[str, object]] = []
-    for one in result.deviations:
+    for one in result.errors:
         if one.engine == engine:
             rows += [
                 {
@@ -126,7 +126,7 @@ def _chart(result: SignOffRecord, engine: str) -> Chart:
     return Chart(f"signoff-{engine}", f"Errors of the {engine} engine", note, rows, layers, height=220)
 
 
-def _table(result: SignOffRecord) -> Table:
+def _table(result: SignOff) -> Table:
     columns = (
         Column("vectors"),
         Column("engine"),
@@ -139,14 +139,14 @@ def _table(result: SignOffRecord) -> Table:
         Column("verdict"),
     )
     rows = []
-    for one in result.deviations:
+    for one in result.errors:
         limit = _bounds(result.design, one.engine)["worst"]
         row = (one.kind, one.engine, one.reads, one.rms, one.p99, one.worst, limit, 100 * one.codes_differ)
         rows.append((*row, "FAIL" if _fails(result, one) else "pass"))
-    marked = frozenset(place for place, one in enumerate(result.deviations) if _fails(result, one))
+    marked = frozenset(place for place, one in enumerate(result.errors) if _fails(result, one))
     return Table("Errors by kind of vector", columns, tuple(rows), marked=marked)
 
 
-def _fails(result: SignOffRecord, one: Deviation) -> bool:
+def _fails(result: SignOff, one: EngineError) -> bool:
     bounds = {**_bounds(result.design, one.engine), "codes_differ": result.design.limits.codes_differ}
     return any(not getattr(one, name) <= bound for name, bound in bounds.items())

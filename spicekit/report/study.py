@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Part, Table, table_of
 from spicekit.report.records import PROVENANCE
-from spicekit.report.sheets import MITIGATIONS
 from spicekit.report.study_table import accuracy_sheet, varying
 from spicekit.units import engineering
 
@@ -359,7 +359,7 @@ _SPLIT = ("run.network", "tile.cell", "converter.reference")
 
 
 def _flips(mitigation: str) -> str:
-    return MITIGATIONS.get(mitigation, mitigation)
+    return MITIGATION_LABELS.get(mitigation, mitigation)
 
 
 def label(value: Any) -> str:

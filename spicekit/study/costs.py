@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from spicekit.evaluate.convert import PROBE_IMAGES, lay_out
+from spicekit.evaluate.convert import lay_out
 from spicekit.evaluate.cost_model import count_events, measure_read
 from spicekit.evaluate.energy import Estimate, LayerEvents, estimate, together
 from spicekit.networks.checkpoints import load_network
@@ -57,6 +57,7 @@ def _what_is_counted(point: Point) -> str:
     return content_hash(
         {
             "run": point.run.model_dump(mode="json"),
+            "images": point.design.read.probe_images,
             "size": [tile.rows, tile.columns, tile.rows_active],
             "mapping": mapping.model_dump(mode="json"),
             "tile": tile.model_dump(mode="json") if by_position else None,
@@ -68,6 +69,7 @@ def _events(point: Point) -> dict[str, LayerEvents]:
     """Of the images that the point's reads were counted on; currents are not known here."""
     run = point.run
     network = load_network(run.network, data=run.data)
-    images = next(iter(image_shares(run.data, run.folder, run.images, run.seed, PROBE_IMAGES).values()))
+    count = point.design.read.probe_images
+    images = next(iter(image_shares(run.data, run.folder, run.images, run.seed, count).values()))
     layers = lay_out(network, point.design, mitigation=run.mitigation)
     return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0))

@@ -4,9 +4,9 @@ import functools
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
@@ -18,8 +18,16 @@ from spicekit.engines.fast.model import read_model
 from spicekit.engines.variation import keep_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import TiledNetwork, cells_read, lay_out, probed, tallies, tile_network
-from spicekit.evaluate.evaluation import read_statistics, total
+from spicekit.evaluate.convert import (
+    Tallies,
+    TiledNetwork,
+    cells_read,
+    lay_out,
+    probed,
+    tallies,
+    tile_network,
+)
+from spicekit.evaluate.evaluation import read_statistics
 from spicekit.evaluate.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
@@ -44,7 +52,9 @@ def software_right(weights: Weights, images: Dataset) -> int:
         return _right(_network(weights), images)
 
 
-def met_by(point: Point, weights: Weights, table: IVTable, images: Dataset, *, code: str) -> dict[str, Tally]:
+def counted_reads(
+    point: Point, weights: Weights, table: IVTable, images: Dataset, *, code: str
+) -> dict[str, Tallies]:
     """What the software's activations of some images read of a point's tiles, by layer; arguments as of `run_job`."""
     _require(code)
     with _alone():
@@ -61,8 +71,8 @@ def run_job(
     calibration: Dataset,
     software: int,
     *,
-    calibration_met: Tally | None,
-    images_met: Mapping[str, Tally] | None,
+    calibration_counted: Tally | None,
+    images_counted: Mapping[str, Tallies] | None,
     start: int,
     code: str,
     cell: NDArray[np.float64] | None = None,
@@ -82,10 +92,10 @@ def run_job(
         For fitted converter references.
     software : int
         Images of the share that the network itself classifies rightly.
-    calibration_met : Tally, optional
-        `met_by` the calibration images, in all layers: where the point's converters are fitted.
-    images_met : mapping, optional
-        From `met_by`, of the first images: for the point's job that says what the reads carry.
+    calibration_counted : Tally, optional
+        `counted_reads` of the calibration images, in all layers: where the point's converters are fitted.
+    images_counted : mapping, optional
+        `counted_reads` of the first images: for the point's job that says what the reads carry.
     start : int
         Place of the first image among the point's.
     code : str
@@ -107,16 +117,19 @@ def run_job(
         began = time.perf_counter()
         if cell is not None:
             keep_sensitivity(point.design.tile, table, cell)
-        tiled = _tiled(point, weights, table, calibration, calibration_met)
+        tiled = _tiled(point, weights, table, calibration, calibration_counted)
         start_at(tiled.network, start)
         right = _right(tiled.network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
-        if images_met is not None:
-            layers = read_statistics(images_met, tiled.model, images=len(probed(images)))
-            only = point.design.ablation.layer
-            reads = total({name: layer for name, layer in layers.items() if only in (None, name)})
-            result["reads"] = {**asdict(reads), "nf": reads.nf, "energy": reads.energy(point.design)}
-            result["layers"] = {name: {**asdict(layer), "nf": layer.nf} for name, layer in layers.items()}
+        if images_counted is not None:
+            design, few = point.design, len(probed(images, point.design))
+
+            def carried(names: Iterable[str]) -> JsonDict:
+                counted = [images_counted[name] for name in names]
+                return read_statistics(counted, tiled.model, design, images=few).model_dump(exclude=_ERRORS)
+
+            result["reads"] = carried([design.ablation.layer] if design.ablation.layer else images_counted)
+            result["layers"] = {name: carried([name]) for name in images_counted}
         return {**result, "seconds": round(time.perf_counter() - began, 3)}
 
 
@@ -138,6 +151,8 @@ def _alone() -> Iterator[None]:
 
 
 _LOCK = threading.Lock()
+_ERRORS = {"partial_sum_error", "current_error"}
+"""A study counts the reads of all images together."""
 
 
 def _right(network: nn.Module, images: Dataset) -> int:
@@ -154,7 +169,7 @@ def _network(weights: Weights) -> Network:
 
 @functools.lru_cache(maxsize=2)
 def _tiled(
-    point: Point, weights: Weights, table: IVTable, calibration: Dataset, met: Tally | None
+    point: Point, weights: Weights, table: IVTable, calibration: Dataset, counted: Tally | None
 ) -> TiledNetwork:
     """What the jobs of one point share; a worker that has one of them probably gets the next."""
     return tile_network(
@@ -163,5 +178,5 @@ def _tiled(
         table,
         mitigation=point.run.mitigation,
         calibration=calibration,
-        met=met,
+        counted=counted,
     )

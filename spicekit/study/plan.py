@@ -9,8 +9,8 @@ from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import Mitigation
 from spicekit.evaluate.design import Design, design_from_tables
+from spicekit.mapping.binsparx import Mitigation
 
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)

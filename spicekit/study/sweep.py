@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 import spicekit
 from spicekit.engines.variation import cell_sensitivity
+from spicekit.engines.words import Tally
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
-from spicekit.evaluate.convert import added, calibration_images, probed
+from spicekit.evaluate.convert import Tallies, added, calibration_images, probed
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, Scheduler, connected
-from spicekit.study.jobs import Weights, met_by, run_job, software_right
+from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
 from spicekit.study.plan import Point, Study
 from spicekit.study.results import RESULTS_FILE, Log, require_pyarrow, write_rows
 from spicekit.tables.calibrate import Progress, calibrate
@@ -77,7 +78,7 @@ class _Job:
             }
         )
 
-    def met_key(self, images: Dataset) -> str:
+    def reads_key(self, images: Dataset) -> str:
         """Of what the point's tiles read of some images: points that differ in converters or dies share it."""
         return content_hash(
             {
@@ -243,14 +244,14 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
         table = send(f"table-{job.table.sha256}", _itself, job.table)
         images = send(f"images-{job.images.sha256}", _itself, job.images)
 
-        def met(images: Dataset) -> "Future":
-            key = f"met-{job.met_key(images)}"
-            return send(key, met_by, job.point, weights, table, images, code=code_hash())
+        def counted(images: Dataset) -> "Future":
+            key = f"reads-{job.reads_key(images)}"
+            return send(key, counted_reads, job.point, weights, table, images, code=code_hash())
 
-        calibration_met = None
+        design, calibration_counted = job.point.design, None
         if job.point.design.converter.reference != "unit":
-            by_layer = met(probed(job.calibration))
-            calibration_met = send(f"added-{by_layer.key}", added, by_layer)
+            by_layer = counted(probed(job.calibration, design))
+            calibration_counted = send(f"added-{by_layer.key}", _added, by_layer)
         return client.submit(
             run_job,
             job.point,
@@ -259,8 +260,8 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             images,
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
-            calibration_met=calibration_met,
-            images_met=met(probed(job.images)) if job.start == 0 else None,
+            calibration_counted=calibration_counted,
+            images_counted=counted(probed(job.images, design)) if job.start == 0 else None,
             start=job.start,
             code=code_hash(),
             cell=job.cell,
@@ -279,6 +280,10 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
 
 def _itself(value: T) -> T:
     return value
+
+
+def _added(counted: Mapping[str, Tallies]) -> Tally:
+    return added(counted.values())
 
 
 def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[str, str]) -> JsonDict:

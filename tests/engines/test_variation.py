@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec, Wires
@@ -49,7 +48,7 @@ def test_a_die_is_its_seed_and_layers_differ():
 
 
 def test_more_than_all_cells_cannot_be_stuck():
-    with pytest.raises(ValidationError, match="must not exceed 1"):
+    with pytest.raises(BadInput, match="must not exceed 1"):
         Variation(stuck_at_0=0.6, stuck_at_1=0.6)
 
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluate.cost_model import Account, account, measure_read, with_read_time
+from spicekit.evaluate.cost_model import energy, measure_read, with_read_time
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.energy import ReadCircuit, conduction_time
-from spicekit.evaluate.evaluation import Evaluation, evaluate
+from spicekit.evaluate.evaluation import evaluate
+from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.evaluate.records import Evaluation
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.models import build
@@ -38,16 +40,23 @@ def evaluation(network, digits, sram_table) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def counted(network, digits, evaluation) -> Account:
-    return account(network, digits, evaluation, CIRCUIT)
+def counted(network, digits, evaluation, sram_table) -> NetworkCosts:
+    return energy(
+        network, digits, evaluation.design, mitigations=MITIGATIONS, table=sram_table, circuit=CIRCUIT
+    )
+
+
+def run_of(costs: NetworkCosts, mitigation: str):
+    (run,) = (run for run in costs.runs if run.mitigation == mitigation)
+    return run
 
 
 def test_reads_and_bit_line_energy_are_those_of_the_evaluation(counted, evaluation):
     for run in evaluation.runs:
         for name, statistics in run.layers.items():
             assert counted.events[run.mitigation][name].reads == statistics.reads
-        bit_lines = counted.totals[run.mitigation].energy["bit lines"]
-        assert bit_lines == pytest.approx(run.total.energy(evaluation.design))
+        bit_lines = run_of(counted, run.mitigation).energy_parts["bit lines"]
+        assert bit_lines == pytest.approx(run.energy)
 
 
 def test_events_of_a_layer_follow_from_its_shape(counted):
@@ -73,7 +82,7 @@ def test_flips_are_counted_where_they_are_on(counted):
 
 
 def test_a_record_carries_every_constant_with_its_source_and_every_assumption(counted):
-    record = json.loads(json.dumps(counted.record(), allow_nan=False))
+    record = json.loads(counted.to_json())
     assert all(entry["source"] for entry in record["constants"].values())
     assert record["assumptions"]
     assert record["not_counted"]
@@ -87,20 +96,30 @@ def test_a_record_carries_every_constant_with_its_source_and_every_assumption(co
 
 def test_doubling_a_constant_raises_the_total_by_its_parts_share(counted):
     """Which is why shares say how the numbers respond."""
-    response, shares = counted.response(), counted.record()["runs"][0]["shares"]
+    response, shares = counted.response, counted.runs[0].shares
     both = (
-        response["converter_capacitance x 2"]["first_run"],
-        response["converter_noise_capacitance x 2"]["first_run"],
+        response["converter_capacitance x 2"].first_run,
+        response["converter_noise_capacitance x 2"].first_run,
     )
-    assert sum(change["energy"] for change in both) == pytest.approx(shares["energy"]["converter"])
+    assert sum(change.energy for change in both) == pytest.approx(shares["energy"]["converter"])
+
+
+def test_other_constants_give_what_the_response_says_and_run_nothing(counted, tmp_path):
+    """Also of a result that was kept and read back."""
+    counted.save(tmp_path / "costs.json")
+    kept = NetworkCosts.from_record(json.loads((tmp_path / "costs.json").read_text()), source="costs.json")
+    assert kept == counted
+    other = kept.with_constants(converter_capacitance=2 * counted.design.costs.converter_capacitance)
+    change = other.runs[0].energy / counted.runs[0].energy - 1
+    assert change == pytest.approx(counted.response["converter_capacitance x 2"].first_run.energy)
 
 
 def test_at_break_even_binsparx_saves_nothing(counted):
-    factor = counted.break_even("both")
-    plain, flipped = counted.totals["none"], counted.totals["both"]
-    needed = [whole.total_energy + (factor - 1) * whole.energy["bit lines"] for whole in (plain, flipped)]
+    plain, flipped = (run_of(counted, kind) for kind in ("none", "both"))
+    factor = flipped.break_even
+    needed = [run.energy + (factor - 1) * run.energy_parts["bit lines"] for run in (plain, flipped)]
     assert needed[0] == pytest.approx(needed[1])
-    assert counted.break_even("none") is None
+    assert plain.break_even is None
 
 
 def test_sheets_show_every_part_and_every_layer(counted):

@@ -61,8 +61,8 @@ def test_a_tile_that_keeps_its_limits_is_signed_off(folder):
     record = json.loads((folder / "out" / "signoff.json").read_text())
     assert record["passed"]
     assert not record["faults"]
-    assert {deviation["engine"] for deviation in record["deviations"]} == set(ENGINES)
-    assert all(0 < deviation["worst"] < 0.25 for deviation in record["deviations"])
+    assert {error["engine"] for error in record["errors"]} == set(ENGINES)
+    assert all(0 < error["worst"] < 0.25 for error in record["errors"])
     assert record["provenance"]["seed"] == 0
     assert record["provenance"]["ngspice"]
     assert (

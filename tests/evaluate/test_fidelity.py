@@ -8,10 +8,11 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import MITIGATIONS, tile_network
+from spicekit.evaluate.convert import tile_network
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.fidelity import fidelity
 from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits

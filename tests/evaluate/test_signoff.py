@@ -1,7 +1,7 @@
 """Sign-off on small tiles, in ngspice."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
 from spicekit.evaluate.design import Ablation, Design, Limits
-from spicekit.evaluate.signoff import ENGINES, Standing, evidence_path, sign_off, standing
+from spicekit.evaluate.signoff import ENGINES, SignOffStatus, evidence_path, sign_off, sign_off_status
 from spicekit.evaluate.vectors import Case, cases_for, network_cases, read_shapes
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.checkpoints import load_network
@@ -29,9 +29,9 @@ def test_both_engines_pass_on_tiles_that_are_read_in_parts(tables, cell):
     result = sign_off(Design(tile=spec), tables[cell], cases(spec), workers=1)
     assert result.passed
     assert not result.faults
-    assert {deviation.engine for deviation in result.deviations} == set(ENGINES)
+    assert {error.engine for error in result.errors} == set(ENGINES)
     assert result.vectors == sum(len(case.bits) for case in cases(spec)) * spec.groups
-    reads = sum(deviation.reads for deviation in result.deviations)
+    reads = sum(error.reads for error in result.errors)
     assert reads == len(ENGINES) * result.vectors * spec.columns
 
 
@@ -60,7 +60,7 @@ def test_vectors_that_ngspice_does_not_finish_fail_the_sign_off(sram_table):
     assert not result.passed
     assert result.vectors == len(result.failures) == 3
     assert "ngspice failed on 3 of 3 vectors: slow: ngspice took longer" in result.faults[0]
-    assert not result.deviations
+    assert not result.errors
 
 
 def test_every_block_shape_comes_at_both_ends_of_a_read():
@@ -93,7 +93,7 @@ def signed(sram_table, tmp_path):
     result = sign_off(Design(tile=SPEC), sram_table, cases()[:1], workers=1)
 
     def keep(**changes):
-        evidence_path(tmp_path, SPEC).write_text(json.dumps({**result.record(), **changes}))
+        evidence_path(tmp_path, SPEC).write_text(json.dumps({**json.loads(result.to_json()), **changes}))
         return result
 
     keep()
@@ -101,7 +101,7 @@ def signed(sram_table, tmp_path):
 
 
 def outside(design, table, store):
-    return standing(design, table, store=store).outside
+    return sign_off_status(design, table, store=store).outside
 
 
 def test_evidence_covers_one_tile_and_one_table(signed, sram_table, tmp_path):
@@ -134,7 +134,7 @@ def test_evidence_covers_nominal_cells_alone(signed, sram_table, tmp_path):
 
 def test_evidence_is_held_to_the_limits_of_now(signed, sram_table, tmp_path):
     """Tighter ones void it where it does not keep them, and are named; looser ones revive what had failed."""
-    worst = max(deviation.worst for deviation in signed().deviations if deviation.engine == "fast")
+    worst = max(error.worst for error in signed().errors if error.engine == "fast")
     for factor, reason in ((1.01, ""), (0.99, f"fast: worst {worst:.3g}, limit {0.99 * worst:g}")):
         design = Design(tile=SPEC, limits=Limits(fast_worst=factor * worst))
         assert outside(design, sram_table, tmp_path)[-len(reason) :] == reason
@@ -153,7 +153,9 @@ def test_evidence_is_void_once_the_fast_engine_reads_otherwise(signed, sram_tabl
 
 
 def test_evidence_says_whether_it_saw_a_network(signed, sram_table, tmp_path):
-    assert not standing(Design(tile=SPEC), sram_table, store=tmp_path).network
-    of_network = replace(signed().deviations[0], kind="network, BinSparX")
-    signed(deviations=[asdict(of_network)])
-    assert standing(Design(tile=SPEC), sram_table, store=tmp_path) == Standing("", network=True)
+    assert not sign_off_status(Design(tile=SPEC), sram_table, store=tmp_path).network
+    of_network = signed().errors[0].model_copy(update={"kind": "network, BinSparX"})
+    signed(errors=[of_network.model_dump()])
+    assert sign_off_status(Design(tile=SPEC), sram_table, store=tmp_path) == SignOffStatus(
+        outside="", network=True
+    )

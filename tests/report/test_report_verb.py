@@ -30,8 +30,8 @@ HOSTILE = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"
 FIGURES = {
     "reads": 10.0,
     "partial_sum": 4.0,
-    "current": 2e-4,
-    "ideal_current": 3e-4,
+    "current": 3e-4,
+    "ideal_current": 4e-4,
     "nf": 0.25,
     "energy": 1e-9,
 }
@@ -180,13 +180,13 @@ def costs() -> JsonDict:
 def sign_off() -> JsonDict:
     errors = {"reads": 512, "worst": 0.01234, "p99": 0.005, "rms": 0.002, "codes_differ": 0.0}
     return {
-        "design": {"tile": {"rows": 64}, "limits": {"exact_worst": 0.01}},
+        "design": {**DESIGN, "limits": {"exact_worst": 0.01}},
+        "fast_reads": [1.0],
         "table": "aa",
         "passed": False,
-        "faults": ["adversarial, exact: worst 0.01234, limit 0.01"],
         "vectors": 16,
         "failures": [],
-        "deviations": [{"kind": "adversarial", "engine": engine, **errors} for engine in ("exact", "fast")],
+        "errors": [{"kind": "adversarial", "engine": engine, **errors} for engine in ("exact", "fast")],
         "provenance": {"ngspice": "39"},
     }
 
@@ -291,7 +291,7 @@ def test_a_sign_off_shows_its_verdict_and_its_limits(tmp_path):
     made(kept(tmp_path, sign_off()), tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
     check_self_contained(page)
-    assert {"adversarial, exact: worst 0.01234, limit 0.01.", "0.012", "FAIL", "pass"} <= set(page.texts)
+    assert {"adversarial, exact: worst 0.0123, limit 0.01.", "0.012", "FAIL", "pass"} <= set(page.texts)
     (verdict,) = [tag for tag in page.all("p") if "verdict" in str(tag.get("class"))]
     assert verdict["class"] == "verdict fail"
     assert [row["worst"] for row in rows_of(tmp_path / "page.csv")] == ["0.01234"] * 2
@@ -349,8 +349,8 @@ def test_hostile_text_is_shown_and_never_markup(tmp_path, kind):
         record["runs"][0]["layers"] = {HOSTILE: FIGURES}
         path = kept(tmp_path, record)
     elif kind == "sign-off":
-        record = {**sign_off(), "faults": [HOSTILE], "provenance": {HOSTILE: HOSTILE}}
-        record["deviations"][0]["kind"] = HOSTILE
+        record = {**sign_off(), "failures": [HOSTILE], "provenance": {HOSTILE: HOSTILE}}
+        record["errors"][0]["kind"] = HOSTILE
         path = kept(tmp_path, record)
     elif kind == "cards":
         path = kept(tmp_path, [{**COMPARISON, "device": HOSTILE}])
@@ -418,7 +418,7 @@ def test_the_vendored_scripts_are_those_that_were_reviewed():
         json.dumps({**evaluation(), "runs": []}),
         json.dumps({**evaluation(), "images": "8"}),
         json.dumps({**evaluation(), "costs": {**costs(), "response": {"x": {"first_run": {}, "runs": {}}}}}),
-        json.dumps({**sign_off(), "deviations": [{"kind": "x"}]}),
+        json.dumps({**sign_off(), "errors": [{"kind": "x"}]}),
         json.dumps({**evaluation(), "provenance": {"x": "\ud800"}}),
         json.dumps([{**COMPARISON, "figure": "colour"}]),
     ],

@@ -28,9 +28,10 @@ def counts(monkeypatch) -> list[str]:
     counted: list[str] = []
     genuine = costs.count_events
 
-    def count(network, images, layers, tile, *, currents):
-        counted.append(f"{len(images)} images, {tile.wires.r_bl} ohm")
-        return genuine(network, images, layers, tile, currents=currents)
+    def count(network, images, layers, *, currents):
+        (spec,) = {packed.layer.spec for packed in layers.values()}
+        counted.append(f"{len(images)} images, {spec.wires.r_bl} ohm")
+        return genuine(network, images, layers, currents=currents)
 
     network = build(Architecture(name="vgg-small", width=0.125)).eval()
     monkeypatch.setattr(costs, "count_events", count)

@@ -23,7 +23,7 @@ from distributed.utils import json_load_robust
 
 from spicekit.errors import BadInput, SpiceFailed, SpicekitError
 from spicekit.study.cluster import Cluster, Scheduler
-from spicekit.study.jobs import met_by, run_job
+from spicekit.study.jobs import counted_reads, run_job
 from spicekit.study.plan import Study, read_study
 from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_rows
 from spicekit.study.sweep import sweep
@@ -383,7 +383,7 @@ def test_other_code_runs_everything_anew_and_a_worker_that_lacks_it_refuses(
     monkeypatch.undo()
     assert sweep(study, out, scheduler=Scheduler(address)).kept == JOBS
     with pytest.raises(BadInput, match="this worker's spicekit is not the study's"):
-        met_by(study.points[0], None, None, None, code="0123456789ab")
+        counted_reads(study.points[0], None, None, None, code="0123456789ab")
 
 
 def test_a_row_with_one_layer_on_real_tiles_says_what_that_layer_reads(network, tmp_path):

@@ -1,0 +1,159 @@
+"""What evaluations find: records that are written and read back as they are."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import pydantic
+from pydantic import Field, computed_field
+
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design
+from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.mapping.binsparx import MITIGATION_LABELS, Mitigation
+from spicekit.provenance import JsonDict
+from spicekit.results import Ampere, Fraction, Joule, Record, Result, new_axes, units_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class ReadStatistics(Record):
+    """What the column reads of a layer, or of a network, carry. Errors are standard errors over the images counted."""
+
+    reads: float
+    """Column reads for one image."""
+    partial_sum: float
+    """Mean number of ON cells of a read."""
+    current: Ampere
+    """Mean current of a read."""
+    ideal_current: Ampere
+    """Mean of what it would be with all terminals held at `v_read` and 0 V."""
+    energy: Joule
+    """That the bit lines deliver for one image: V_read * I * t over its reads."""
+    partial_sum_error: float | None = None
+    """Standard error of the mean; none of a single image."""
+    current_error: Ampere | None = None
+    """Standard error of the mean; none of a single image."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def nf(self) -> Fraction:
+        """Non-ideality factor, (ideal - current) / ideal, of the currents' means."""
+        return 1 - self.current / self.ideal_current
+
+
+class TileRun(ReadStatistics):
+    """A network on the tiles of a design, with one mitigation; its own figures are those of all layers together."""
+
+    mitigation: Mitigation
+    accuracy: Fraction
+    """Images that are classified rightly."""
+    partial_sum_reduction: Fraction = 0.0
+    """Against the first run."""
+    energy_change: Fraction = 0.0
+    """Of the bit lines, against the first run."""
+    layers: dict[str, ReadStatistics]
+    """By name."""
+
+    @property
+    def total(self) -> ReadStatistics:
+        """Over all layers."""
+        return self
+
+
+class Fidelity(Record):
+    """The exact engine against the fast one on the same images."""
+
+    images: int
+    correlation: float
+    """Pearson's, of all logits."""
+    worst_logit: float
+    """Largest difference of a logit, in standard deviations of the logits."""
+    predictions_differ: int
+    """Images."""
+    codes: int
+    """Reads of real tiles whose codes were compared: of the same inputs, those of the exact run."""
+    codes_differ: int
+    """Of these."""
+
+
+class Evaluation(Result):
+    """A network at a design point: what `spicekit evaluate` finds."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    """Of result."""
+    design: Design
+    """What was evaluated; docs/design.md has its fields."""
+    images: int = Field(ge=1)
+    """That were classified."""
+    software: Fraction = Field(alias="accuracy_software")
+    """Accuracy of the network itself."""
+    ideal: Fraction = Field(alias="accuracy_ideal")
+    """Accuracy on ideal tiles, which gave the same logits."""
+    runs: tuple[TileRun, ...] = Field(min_length=1)
+    """On the design's tiles, one for each mitigation; the first is what the others are compared with."""
+    assumptions: tuple[str, ...]
+    """That the figures rest on."""
+    fidelity: dict[Mitigation, Fidelity] = Field(default_factory=dict)
+    """By mitigation, where it was asked for."""
+    costs: NetworkCosts | None = None
+    """Energy, time and area of the whole circuit, where they were asked for."""
+    signed_off: bool | None = None
+    """Whether the design lies within what was signed off."""
+    signed_off_with_network: bool | None = None
+    """Whether vectors of a network were among those compared."""
+    sign_off_fault: str = ""
+    """Why the design lies outside."""
+
+    _again: Callable[[Design, "Evaluation"], "Evaluation"] | None = pydantic.PrivateAttr(default=None)
+
+    def with_design(self, design: Design) -> "Evaluation":
+        """The same network and images on another design; what both have in common is not computed again.
+
+        Raises
+        ------
+        BadInput
+            For a result that was read from a file: it has no network.
+        """
+        if self._again is None:
+            raise BadInput(
+                "with_design: this result was read from a file; call spicekit.evaluate with the network."
+            )
+        return self._again(design, self)
+
+    def with_converter(self, **fields: Any) -> "Evaluation":
+        """`with_design` of this one with fields of its converter changed: software and ideal tiles do not run again."""
+        return self.with_design(self.design.replace(converter=self.design.converter.replace(**fields)))
+
+    def rows(self) -> list[JsonDict]:
+        """One for each run."""
+        head = {"images": self.images, "software": self.software, "ideal": self.ideal}
+        own = {"layers", "mitigation"}
+        return [{"mitigation": run.mitigation, **head, **run.model_dump(exclude=own)} for run in self.runs]
+
+    def units(self) -> dict[str, str]:
+        """Units of the columns."""
+        return units_of(TileRun) | units_of(Evaluation)
+
+    def layer_rows(self) -> list[JsonDict]:
+        """One for each layer of each run."""
+        return [
+            {"mitigation": run.mitigation, "layer": name, **layer.model_dump()}
+            for run in self.runs
+            for name, layer in run.layers.items()
+        ]
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Bars of accuracy: software, then each run on tiles."""
+        axes = new_axes(axes)
+        names = ["software", *(MITIGATION_LABELS[run.mitigation] for run in self.runs)]
+        values = [100 * self.software, *(100 * run.accuracy for run in self.runs)]
+        axes.bar_label(
+            axes.bar(names, values, color=["0.75", *(f"C{k}" for k in range(len(self.runs)))]), fmt="%.1f"
+        )
+        axes.set(ylabel="accuracy, %", ylim=(0, 108))
+        return axes
+
+    def __str__(self) -> str:
+        runs = ", ".join(f"{run.accuracy:.1%} {MITIGATION_LABELS[run.mitigation]}" for run in self.runs)
+        return f"Evaluation of {self.images:,} images: {self.software:.1%} software, {runs}"
