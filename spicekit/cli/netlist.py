@@ -142,9 +142,11 @@ def tile(
             min=1e-12, max=1e-3, help="s: a transient of this length instead of an operating point."
         ),
     ] = None,
+    dialect: Annotated[str, typer.Option(help="ngspice, xyce, spectre or vacask.")] = "ngspice",
 ) -> None:
-    """Render a tile for `ngspice -b`; it leaves its column currents in currents.txt."""
+    """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
     from spicekit.circuits.render import Transient, check_detail, one_vector, tile_deck
+    from spicekit.decks.dialects import check_dialect, translate
     from spicekit.engines.deck_expectation import expected_currents
     from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design
@@ -152,6 +154,7 @@ def tile(
 
     if tolerance is not None and expect is None:
         raise BadInput(f"netlist tile: --tolerance {tolerance:g} needs --expect, the engine to agree with.")
+    language = check_dialect(dialect)
     tile_spec = read_design(spec).tile
     stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
     deck = tile_deck(
@@ -164,9 +167,10 @@ def tile(
         else None,
         transient=Transient(stop=transient, row_cells=tile_spec.columns) if transient else None,
     )
-    write_atomically(out, deck)
+    write_atomically(out, translate(deck, language))
+    run_with = {"ngspice": "ngspice -b", "xyce": "Xyce", "spectre": "spectre", "vacask": "vacask"}[language]
     print(
-        f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run it with: ngspice -b {out.name}"
+        f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run it with: {run_with} {out.name}"
     )
 
 
@@ -322,25 +326,26 @@ def verify(
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
     from spicekit.circuits.header import read_header
     from spicekit.circuits.render import one_vector
+    from spicekit.decks.dialects import dialect_of
     from spicekit.decks.source import read_deck
     from spicekit.decks.verify import verify as compare
+    from spicekit.decks.verify import verify_translated
     from spicekit.engines.deck_expectation import expected_currents
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array
 
     source, tile_spec = read_deck(deck), read_design(spec).tile
     stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
-    checks_itself = "expected" in read_header(source.comments).facts
-    differences = compare(
-        source,
-        tile_spec,
-        stored,
-        bits,
-        expected=expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
-        if checks_itself
-        else None,
-        compiled=[path.resolve() for path in osdi or []],
-    )
+    text = deck.read_text(encoding="utf-8", errors="replace")
+    dialect, comments = dialect_of(text)
+    expected = None
+    if "expected" in read_header(comments).facts:
+        expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
+    if dialect == "ngspice":
+        compiled = [path.resolve() for path in osdi or []]
+        differences = compare(source, tile_spec, stored, bits, expected=expected, compiled=compiled)
+    else:
+        differences = verify_translated(text, tile_spec, stored, bits, expected=expected)
     print_differences(differences, first="not in the deck", second="not meant")
     if not differences:
         print(f"{deck}: is the {tile_spec.rows} x {tile_spec.columns} tile that the spec and the bits mean")

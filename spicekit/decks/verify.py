@@ -15,6 +15,7 @@ import numpy as np
 from spicekit.circuits.header import Header, header_lines, read_header
 from spicekit.circuits.render import Bits, Expected, Transient, check_detail, tile_deck
 from spicekit.circuits.spec import TileSpec
+from spicekit.decks.dialects import compare_statements, dialect_of, translate
 from spicekit.decks.diff import Difference, compare, compare_commands, facts
 from spicekit.decks.expansion import expand
 from spicekit.decks.source import Deck, parse_deck
@@ -54,7 +55,29 @@ def verify(
     MissingTool, SpiceFailed
         If ngspice is not there, or takes too long.
     """
-    header = read_header(deck.comments)
+    meant, found = _meant(read_header(deck.comments), spec, weights, inputs, expected)
+    reference = parse_deck(meant)
+    found += _header_differences(read_header(deck.comments), read_header(reference.comments))
+    if deck.findings or deck.text() != reference.text():
+        found += _circuit_differences(deck, reference, compiled)
+    return tuple(found)
+
+
+def verify_translated(
+    text: str, spec: TileSpec, weights: Bits, inputs: Bits, *, expected: Expected | None = None
+) -> tuple[Difference, ...]:
+    """As `verify`, of a deck in another dialect, statement by statement: ngspice does not read it."""
+    dialect, comments = dialect_of(text)
+    meant, found = _meant(read_header(comments), spec, weights, inputs, expected)
+    reference = translate(meant, dialect)
+    found += _header_differences(read_header(comments), read_header(dialect_of(reference)[1]))
+    return (*found, *compare_statements(text, reference, dialect))
+
+
+def _meant(
+    header: Header, spec: TileSpec, weights: Bits, inputs: Bits, expected: Expected | None
+) -> tuple[str, list[Difference]]:
+    """The deck that the arguments mean, of the header's kind, and what is wrong with the currents it expects."""
     if header.facts.get("kind") != "tile":
         raise BadInput(
             f"verify: the deck's header calls it a {header.facts.get('kind')!r}; pass a deck of a tile."
@@ -62,7 +85,7 @@ def verify(
     claimed = _claim(header.facts.get("expected"))
     if claimed and expected is None:
         raise BadInput("verify: the deck checks its own currents; pass what they are to be, as `expected`.")
-    meant = tile_deck(
+    text = tile_deck(
         spec,
         weights,
         inputs,
@@ -70,13 +93,7 @@ def verify(
         expected=claimed,
         transient=_transient(header.facts.get("transient")),
     )
-    reference = parse_deck(meant)
-    found = [*_header_differences(header, read_header(reference.comments))]
-    if claimed and expected:
-        found += _claim_differences(claimed, expected)
-    if deck.findings or deck.text() != reference.text():
-        found += _circuit_differences(deck, reference, compiled)
-    return tuple(found)
+    return text, [*_claim_differences(claimed, expected)] if claimed and expected else []
 
 
 def _claim(table: Any) -> Expected | None:

@@ -144,3 +144,10 @@ def test_a_card_that_would_take_the_place_of_another_is_refused(
     (folder / "tile.toml").write_text(f"{SPEC}[device]\nnmos = '{nmos}'\n")
     with pytest.raises(BadInput, match=complaint):
         netlist(*TILE, "--detail", "full", "-o", "deck.cir")
+
+
+def test_a_tile_in_another_dialect_is_verified(folder: Path) -> None:
+    netlist(*TILE, "--vector", "1", "--dialect", "spectre", "--expect", "exact", "-o", "deck.scs")
+    whole = ["verify", "deck.scs", *TILE[1:], "--vector"]
+    assert "0 differences" in netlist(*whole, "1")
+    assert "vwl_0" in netlist(*whole, "0", status=1)
