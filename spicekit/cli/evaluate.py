@@ -50,6 +50,14 @@ def evaluate(
         int,
         typer.Option(min=0, help="Also run so many images through the exact engine: seconds for each."),
     ] = 0,
+    spice: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Also draw so many column reads of this evaluation, half as many near a threshold, and run them in "
+            "ngspice: how many codes differ.",
+        ),
+    ] = 0,
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result, JSON.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
@@ -92,6 +100,7 @@ def evaluate(
             energy=energy,
             settle=settle,
             fidelity=fidelity,
+            spice=spice,
             store=store,
             report=report,
         ).noting(network=network)
@@ -103,6 +112,14 @@ def evaluate(
             f"exact against fast, BinSparX {kind}, {both.images} images: "
             f"{both.codes_differ:,} of {both.codes:,} codes differ ({both.codes_differ / both.codes:.3%}), "
             f"{both.predictions_differ} predictions; correlation of logits {both.correlation:.6f}"
+        )
+    for kind, drawn in result.spice.items():
+        failed = f"; ngspice failed on {len(drawn.failures)}" if drawn.failures else ""
+        print(
+            f"ngspice against this evaluation, BinSparX {kind}: {drawn.codes_differ} of {drawn.reads} codes differ "
+            f"(95 %: {drawn.rate_low:.2%} to {drawn.rate_high:.2%}); of {drawn.near} reads within "
+            f"{drawn.near_within:.2g} LSB of a threshold {drawn.near_codes_differ}; "
+            f"currents within {drawn.worst:.2g} LSB{failed}"
         )
     options = {"spec": spec, "network": network, "data": data, "folder": folder, "store": store}
     given = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]

@@ -23,6 +23,7 @@ from spicekit.evaluate.convert import Report, Tallies, added, check_mitigations,
 from spicekit.evaluate.cost_model import energy as network_energy
 from spicekit.evaluate.cost_model import measure_read, with_read_time
 from spicekit.evaluate.design import Design
+from spicekit.evaluate.evidence import check_solvable, spice_evidence
 from spicekit.evaluate.fidelity import check_comparable
 from spicekit.evaluate.fidelity import fidelity as compare
 from spicekit.evaluate.records import Evaluation, ReadStatistics, TileRun
@@ -54,6 +55,7 @@ def evaluate(
     energy: bool = False,
     settle: bool = False,
     fidelity: int = 0,
+    spice: int = 0,
     store: Path | None = None,
     report: Report = lambda text: None,
 ) -> Evaluation:
@@ -81,6 +83,8 @@ def evaluate(
         Take the read time from a SPICE transient of the tile's worst column.
     fidelity : int
         Also run so many images through the exact engine: seconds for each.
+    spice : int
+        Also draw so many column reads of this evaluation, and half as many near a threshold, and run them in ngspice.
     store : Path, optional
         Folder of I-V tables and sign-offs; by default the user's, then those that ship.
     report : function, optional
@@ -98,6 +102,8 @@ def evaluate(
         raise BadInput("evaluate: settle and energy both set the read time; ask for one of them.")
     if fidelity:
         check_comparable(design)
+    if spice:
+        check_solvable(design)
     few = dataset.first(fidelity) if fidelity else dataset
     table = table or find_table(design.tile, store=store)
     circuit = measure_read(design.tile) if energy else None
@@ -123,6 +129,19 @@ def evaluate(
         compared[mitigation] = compare(
             network, few, design, table, mitigation=mitigation, calibration=calibration
         )
+    evidence = {}
+    for mitigation in mitigations if spice else []:
+        report(f"ngspice, {spice} reads and more, BinSparX {mitigation}")
+        evidence[mitigation] = spice_evidence(
+            network,
+            dataset,
+            design,
+            table,
+            mitigation=mitigation,
+            calibration=calibration,
+            reads=spice,
+            rng=np.random.default_rng(0),
+        )
     costs = None
     if circuit is not None:
         report("energy, time and area")
@@ -141,6 +160,7 @@ def evaluate(
         runs=tuple(runs),
         assumptions=_assumptions(design),
         fidelity=compared,
+        spice=evidence,
         costs=costs,
         signed_off=not status.outside,
         signed_off_with_network=status.network,
@@ -171,6 +191,7 @@ def evaluate(
             energy=energy,
             settle=settle,
             fidelity=fidelity,
+            spice=spice,
             store=store,
             report=report,
         )

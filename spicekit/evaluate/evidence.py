@@ -25,44 +25,16 @@ from spicekit.errors import BadInput
 from spicekit.evaluate.convert import cells_read, tile_network
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.fidelity import check_comparable, one_read
+from spicekit.evaluate.records import SpiceEvidence
 from spicekit.evaluate.tiled import tiled_layers
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.provenance import JsonDict
 from spicekit.spice.simulator import Failure, simulate_all
 from spicekit.tables.table import IVTable
 
 POOL = 20
 """Reads that are looked at for each one of the uniform sample, to find those close to a threshold."""
-
-
-@dataclass(frozen=True)
-class SpiceEvidence:
-    """How many codes of an evaluation ngspice gives otherwise."""
-
-    reads: int
-    """Column reads of the uniform sample, over all layers."""
-    codes_differ: int
-    """Of these."""
-    low: float
-    """Least rate of differing codes that the sample allows, with 95 % confidence (Clopper and Pearson)."""
-    high: float
-    """Largest rate."""
-    near: int
-    """Further reads, those closest to a threshold of those looked at."""
-    near_codes_differ: int
-    """Of these."""
-    near_within: float
-    """LSB, from the threshold, that all of these lie within."""
-    worst: float
-    """LSB, largest difference of a current of all these reads from ngspice's."""
-    failures: tuple[str, ...]
-    """Why ngspice gave no current, for each read of which it gave none; these count nowhere else."""
-
-    def record(self) -> JsonDict:
-        """Everything, JSON-ready."""
-        return {**dataclasses.asdict(self), "failures": list(self.failures)}
 
 
 def spice_evidence(
@@ -104,9 +76,7 @@ def spice_evidence(
     """
     if reads < 1:
         raise BadInput(f"spice_evidence: reads = {reads}; draw one at least.")
-    check_comparable(design)
-    if design.ablation.linear_cells:
-        raise BadInput("spice_evidence: a deck's cells are not linear; leave out [ablation] linear_cells.")
+    check_solvable(design)
     chosen = np.sort(rng.choice(len(dataset), size=min(reads, len(dataset)), replace=False))
     images = dataclasses.replace(dataset, images=dataset.images[chosen], labels=dataset.labels[chosen])
     tiled = tile_network(
@@ -138,6 +108,13 @@ def spice_evidence(
         cells_read(design, table),
         workers,
     )
+
+
+def check_solvable(design: Design) -> None:
+    """`BadInput` if decks do not have what the design's tiles have."""
+    check_comparable(design)
+    if design.ablation.linear_cells:
+        raise BadInput("spice_evidence: a deck's cells are not linear; leave out [ablation] linear_cells.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +218,8 @@ def _compare(
     return SpiceEvidence(
         reads=len(uniform),
         codes_differ=sum(uniform),
-        low=low,
-        high=high,
+        rate_low=low,
+        rate_high=high,
         near=len(close),
         near_codes_differ=sum(close),
         near_within=float(distance[near].max()),

@@ -77,6 +77,29 @@ class Fidelity(Record):
     """Of these."""
 
 
+class SpiceEvidence(Record):
+    """How many codes of an evaluation ngspice gives otherwise, of column reads drawn from those that it made."""
+
+    reads: int
+    """Of the uniform sample, over all layers."""
+    codes_differ: int
+    """Of these: unequal integers, for the same scale, thresholds and clipping."""
+    rate_low: Fraction
+    """Least rate of differing codes that the sample allows, with 95 % confidence (Clopper and Pearson)."""
+    rate_high: Fraction
+    """Largest rate."""
+    near: int
+    """Further reads, those closest to a threshold of those looked at."""
+    near_codes_differ: int
+    """Of these."""
+    near_within: float
+    """LSB, from the threshold, that all of these lie within."""
+    worst: float
+    """LSB, largest difference of a current of all these reads from ngspice's."""
+    failures: tuple[str, ...] = ()
+    """Why ngspice gave no current, for each read of which it gave none; these count nowhere else."""
+
+
 class Evaluation(Result):
     """A network at a design point: what `spicekit evaluate` finds."""
 
@@ -96,6 +119,8 @@ class Evaluation(Result):
     """That the figures rest on."""
     fidelity: dict[Mitigation, Fidelity] = Field(default_factory=dict)
     """By mitigation, where it was asked for."""
+    spice: dict[Mitigation, SpiceEvidence] = Field(default_factory=dict)
+    """By mitigation, where it was asked for: reads of this very evaluation, run in ngspice."""
     costs: NetworkCosts | None = None
     """Energy, time and area of the whole circuit, where they were asked for."""
     signed_off: bool | None = None

@@ -146,3 +146,11 @@ def test_settling_sets_the_time_of_a_read(folder):
     assert 1e-13 < settled < 1e-10
     accuracy = [record["runs"][0]["accuracy"] for record in records]
     assert accuracy[0] == accuracy[1]
+
+
+def test_evaluate_states_how_many_of_its_codes_ngspice_gives_otherwise(folder):
+    out = folder / "spice.json"
+    done = evaluate(folder, "--mitigation", "both", "--spice", 4, "--out", out)
+    assert "ngspice against this evaluation, BinSparX both: 0 of 4 codes differ" in done.output
+    found = json.loads(out.read_text())["spice"]["both"]
+    assert (found["reads"], found["near"], found["failures"]) == (4, 2, [])

@@ -55,7 +55,7 @@ def test_ngspice_gives_the_codes_of_an_evaluation(network, images, sram_table, r
     found = evidence(network, images, design_of(rows_active), sram_table)
     assert (found.reads, found.near, found.failures) == (8, 4, ())
     assert found.codes_differ == 0
-    assert (found.low, found.high) == confidence(0, 8)
+    assert (found.rate_low, found.rate_high) == confidence(0, 8)
     assert found.near_within < 0.05
     assert found.worst < 0.1  # LSB
 
@@ -82,7 +82,7 @@ def test_codes_that_are_off_are_counted(network, images, sram_table, monkeypatch
     monkeypatch.setattr(module, "tile_network", off)
     found = evidence(network, images, design_of(64), sram_table, mitigation="none")
     assert found.codes_differ == found.reads == 8
-    assert found.low > 0.6
+    assert found.rate_low > 0.6
 
 
 @pytest.mark.parametrize("rows_active", [16, 64])
