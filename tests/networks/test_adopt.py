@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import ideal_codes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluate.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import adopt, adopt_and_survey, check_binary
@@ -18,7 +18,7 @@ from spicekit.networks.models import build
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SPEC = TileSpec(rows=32, rows_active=16, wires=Wires(r_bl=1, r_sl=1))
-IDEAL = Tiles(SPEC, ideal_codes(SPEC))
+IDEAL = Tiles(SPEC, IdealCodes())
 
 
 class Sign(nn.Module):
@@ -230,7 +230,7 @@ def test_wrappers_are_taken_off_and_scripts_refused():
 
 def test_training_goes_straight_through_tiles():
     network = own(scale=0.5)
-    tiled = on_tiles(adopt(network, IMAGES), Tiles(SPEC, ideal_codes(SPEC))).train()
+    tiled = on_tiles(adopt(network, IMAGES), Tiles(SPEC, IdealCodes())).train()
     for each in (network, tiled):
         each(IMAGES).square().sum().backward()
     torch.testing.assert_close(tiled[2].written.weight.grad, network[2].weight.grad)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import ideal_codes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluate.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.adopt import AsWritten, adopt
@@ -45,7 +45,7 @@ def test_ideal_tiles_give_the_integer_sums_of_a_published_network(name):
         wanted = network(unseen)
         sums = {}
         for binsparx in (BinSparX(), BinSparX(static=True, dynamic=True)):
-            tiled = on_tiles(adopted, Tiles(SPEC, ideal_codes(SPEC), binsparx))
+            tiled = on_tiles(adopted, Tiles(SPEC, IdealCodes(), binsparx))
             sums = _sums_against_reference(tiled, unseen)
             logits = tiled(unseen)
             assert torch.equal(logits, adopted(unseen)), (
