@@ -2,6 +2,7 @@
 
 EXTRAS = {
     "study": {"cryptography", "dask", "distributed", "dask_jobqueue", "pyarrow", "pandas"},
+    "onnx": {"onnx"},
     "train": {"pooch"},
     "plots": {"vl_convert", "matplotlib"},
 }

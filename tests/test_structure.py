@@ -32,6 +32,7 @@ ONLY_IN = {
     "jinja2": {"circuits/render.py", "report/page.py"},
     "PySpice": {"spice/worker.py"},
     "h5py": {"tables/store.py"},
+    "onnx": {"networks/onnx_file.py"},
     "triton": {"engines/fast/gpu_kernels.py"},
     "vl_convert": {"report/charts.py"},
 }

@@ -13,6 +13,7 @@ from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.init import init
 from spicekit.cli.netlist import netlist
+from spicekit.cli.network import network
 from spicekit.cli.report import report
 from spicekit.cli.signoff import signoff
 from spicekit.cli.sweep import sweep
@@ -54,4 +55,5 @@ for verb in (doctor, init, calibrate, tile, signoff, train, evaluate, sweep, rep
     app.command()(verb)
 app.add_typer(devices, name="devices")
 app.add_typer(netlist, name="netlist")
+app.add_typer(network, name="network")
 app.add_typer(tables, name="tables")

@@ -72,8 +72,8 @@ def evaluate(
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.evaluation import evaluate as evaluate_network
     from spicekit.evaluate.fidelity import check_comparable
-    from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import fetch_dataset, load_dataset
+    from spicekit.networks.reader import read_network
     from spicekit.report.energy import energy_sheets
 
     if settle and energy:
@@ -84,7 +84,7 @@ def evaluate(
     design = read_design(spec)
     if fidelity:
         check_comparable(design)
-    trained = load_network(network, data=data)
+    trained = read_network(network, data=data)
     if download:
         fetch_dataset(data, folder)
     dataset = load_dataset(data, "test", folder=folder)

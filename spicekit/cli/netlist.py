@@ -94,14 +94,14 @@ def export(
     from spicekit.evaluate.vectors import network_case
     from spicekit.files import write_array, write_atomically
     from spicekit.mapping.binsparx import MITIGATIONS
-    from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
+    from spicekit.networks.reader import read_network
 
     design = read_design(spec).tile
     (kind,) = check_mitigations([mitigation])
     drawn = check_detail(detail)
     case = network_case(
-        load_network(network, data=data),
+        read_network(network, data=data),
         load_dataset(data, "test", folder=folder).only(image),
         design,
         binsparx=MITIGATIONS[kind],

@@ -32,15 +32,15 @@ def signoff(
     from spicekit.cli.display import print_sheets, stages
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.signoff import keep_evidence, sign_off
-    from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
+    from spicekit.networks.reader import read_network
     from spicekit.report.sheets import sign_off_sheet
 
     design = read_design(spec)
     with stages("sign-off") as report:
         result = sign_off(
             design,
-            network=None if network is None else load_network(network, data=data),
+            network=None if network is None else read_network(network, data=data),
             images=None if network is None else load_dataset(data, "test", folder=folder),
             vectors=vectors,
             seed=seed,

@@ -5,18 +5,19 @@ product alone is computed from bits, by a `BinaryConv` that tiles can take the p
 """
 
 import copy
-import itertools
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from spicekit.errors import BadInput
+from spicekit.networks.as_written import AsWritten, Bits, binary_weights, child_name, compute, tolerance
 from spicekit.networks.layers import BinaryConv, BinaryLinear, binary_layers
-from spicekit.networks.products import Product, Products, watching
+from spicekit.networks.products import Product, watching
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Found:
     """Of the image that it gets; () for vectors."""
     digital: str
     """Why it stays digital; "" of a layer on tiles."""
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,15 @@ def adopt_and_survey(
     names = "auto" if binary == "auto" else [name.removeprefix("module.") for name in binary]
     if names != "auto" and (unknown := set(names) - {name for name, _ in adopted.named_modules()}):
         raise BadInput(f"adopt: the network has no layer {', '.join(map(repr, sorted(unknown)))}.")
-    watched = _watch(adopted, example)
+    native: dict[str, tuple[int, ...]] = {}
+    watched = _watch(adopted, example, native)
     by_module: dict[str, list[_Watched]] = {}
     for each in watched:
         by_module.setdefault(each.module, []).append(each)
     if names != "auto" and (idle := [name for name in names if name not in by_module]):
         raise BadInput(f"adopt: layer {idle[0]} computed no product on the example; name one that does.")
     found = [
-        Found(name, layer.geometry.text(layer.out_channels), layer, (), "")
+        Found(name, layer.geometry.text(layer.out_channels), layer, native.get(name, ()), "")
         for name, layer in binary_layers(adopted).items()
     ]
     for module, products in by_module.items():
@@ -128,8 +131,9 @@ def adopt_and_survey(
         for each in products:
             digital = each.digital or ("" if wanted else "it was not asked for")
             bits = None if digital else each.bits
-            name = module if bits is None else ".".join(filter(None, (module, _child(each.ordinal))))
-            found.append(Found(name, each.shape, bits.layers[0] if bits else None, each.sides, digital))
+            name = module if bits is None else ".".join(filter(None, (module, child_name(each.ordinal))))
+            layer, groups = (bits.layers[0], len(bits.layers)) if bits else (None, 1)
+            found.append(Found(name, each.shape, layer, each.sides, digital, groups))
     survey = Survey(tuple(found))
     report(str(survey))
     if all(each.layer is None for each in found):
@@ -160,111 +164,6 @@ def check_binary(network: nn.Module) -> None:
             raise BadInput(f"check_binary: layer {name} has weights that are not finite; train it anew.")
 
 
-# -- what takes the place of a layer -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Bits:
-    """How a product is computed from bits: scale * (dot products of signs) and, for inputs 0 and a, a constant."""
-
-    layers: tuple[BinaryConv, ...]
-    """One for each group."""
-    level: float
-    """a: the inputs are -a and +a, or 0 and a."""
-    from_zero: bool
-    frame: tuple[tuple[int, int], ...]
-    """Zeros around the inputs on each axis, part of the layers' own padding."""
-    dtype: torch.dtype
-    """Of the output."""
-
-
-class AsWritten(nn.Module):
-    """A module as its authors wrote it, but for some of its products: they come from bits.
-
-    Its forward pass runs the module's own. In training mode the gradient is that of the product as written, whatever
-    computes the bits' part: straight through.
-    """
-
-    def __init__(self, name: str, written: nn.Module, bits: dict[int, Bits]) -> None:
-        super().__init__()
-        self.name = name
-        self.written = written
-        self.bits = {place: replace(each, layers=()) for place, each in bits.items()}
-        for place, each in bits.items():
-            self.add_module(
-                _child(place), each.layers[0] if len(each.layers) == 1 else nn.ModuleList(each.layers)
-            )
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "written":  # while it is being unpickled
-                raise
-            return getattr(self.written, name)
-
-    def forward(self, *arguments: Any, **options: Any) -> Any:
-        """What the module gives, its products from bits."""
-        counter = itertools.count()
-
-        def handler(
-            func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Tensor:
-            place = next(counter)
-            if place not in self.bits:
-                return func(*args, **kwargs)
-            layers = self.get_submodule(_child(place))
-            own = layers if isinstance(layers, nn.ModuleList) else [layers]
-            bits = replace(
-                self.bits[place], layers=tuple(each for each in own if isinstance(each, BinaryConv))
-            )
-            with torch.no_grad():
-                from_bits = compute(bits, product, self.name)
-            if not (self.training and torch.is_grad_enabled()):
-                return from_bits
-            ideal = func(*args, **kwargs)
-            return ideal + (from_bits - ideal).detach()
-
-        with Products(handler):
-            return self.written(*arguments, **options)
-
-
-def compute(bits: Bits, product: Product, name: str) -> Tensor:
-    """A product from bits; `BadInput` if inputs or weights have become others than they were."""
-    channels = -1 if product.axes == 0 else 1
-    inputs = product.inputs
-    for axis, (before, after) in enumerate(bits.frame):
-        inputs = inputs.narrow(2 + axis, before, inputs.shape[2 + axis] - before - after)
-    lowest = 0.0 if bits.from_zero else -bits.level
-    upper = inputs > (lowest + bits.level) / 2
-    off = (inputs - torch.where(upper, bits.level, lowest)).abs().max()
-    if not off <= _tolerance(inputs.dtype) * bits.level:
-        raise BadInput(
-            f"layer {name} gets inputs other than {lowest:g} and {bits.level:g} that the example had; where a sign is "
-            f"taken, sign(0) must be +1."
-        )
-    scale, signs = _binary_weights(product.weight, name)
-    for layer, own in zip(bits.layers, signs.chunk(len(bits.layers)), strict=True):
-        if not torch.equal(layer.weight, own):
-            with torch.no_grad():
-                layer.weight.copy_(own)
-    halves = torch.where(upper, 1.0, -1.0).to(bits.layers[0].weight.dtype)
-    dots = [
-        layer(part) for layer, part in zip(bits.layers, halves.chunk(len(bits.layers), channels), strict=True)
-    ]
-    total = dots[0] if len(dots) == 1 else torch.cat(dots, channels)
-    shape = (-1, *(1,) * product.axes)
-    if bits.from_zero:
-        total = (total + signs.flatten(1).sum(1).reshape(shape)) / 2
-    factor = scale.detach() * bits.level
-    wide = total.to(torch.promote_types(bits.dtype, torch.float32))
-    if not (factor == 1).all():
-        wide = wide * factor.to(wide.dtype).reshape(shape)
-    if product.bias is not None:
-        wide = wide + product.bias.to(wide.dtype).reshape(shape)
-    return wide.to(bits.dtype)
-
-
 # -- watching -------------------------------------------------------------------------------------------------------
 
 
@@ -280,8 +179,11 @@ class _Watched:
 
 
 @torch.no_grad()
-def _watch(network: nn.Module, example: Tensor) -> list[_Watched]:
-    """Every product of a pass; a second pass, on other images, shows which weights depend on these."""
+def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...]]) -> list[_Watched]:
+    """Every product of a pass; a second pass, on other images, shows which weights depend on these.
+
+    `native` gets the sides of what each layer of the project's own sees.
+    """
     seen: dict[tuple[str, int], _Watched] = {}
     weights: dict[tuple[str, int], Tensor] = {}
 
@@ -306,7 +208,16 @@ def _watch(network: nn.Module, example: Tensor) -> list[_Watched]:
                 f"adopt: the network fails on the example, {example.dtype} shaped {tuple(example.shape)}: {error}"
             ) from error
 
+    def note(name: str, layer: BinaryConv, arguments: tuple[Tensor, ...]) -> None:
+        native[name] = tuple(arguments[0].shape[2:]) if layer.geometry.kernel else ()
+
+    handles = [
+        layer.register_forward_pre_hook(functools.partial(note, name))
+        for name, layer in binary_layers(network).items()
+    ]
     run(first, example)
+    for handle in handles:
+        handle.remove()
     run(second, torch.roll(example, 1, dims=-1))
     return list(seen.values())
 
@@ -324,7 +235,7 @@ def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watc
         return stays(levels)
     level, from_zero, frame = levels
     try:
-        _, signs = _binary_weights(product.weight, name)
+        _, signs = binary_weights(product.weight, name)
     except BadInput as error:
         return stays(str(error))
     geometry = product.geometry
@@ -345,7 +256,7 @@ def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watc
     bits = Bits(layers, level, from_zero, frame if any(map(any, frame)) else (), output.dtype)
     got = compute(bits, product, name)
     worst = (got.double() - output.double()).abs().max()
-    if not worst <= _tolerance(output.dtype) * output.double().abs().max():
+    if not worst <= tolerance(output.dtype) * output.double().abs().max():
         return stays(f"computed from bits it differs by {worst:.3g}")
     return _Watched(name, ordinal, shape, sides, bits, "")
 
@@ -357,8 +268,8 @@ def _levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]]
     if not inputs.is_floating_point() or not inputs.numel():
         return f"its inputs are {inputs.dtype}"
     level = float(inputs.abs().max())
-    zero = inputs.abs() <= _tolerance(inputs.dtype) * level
-    full = (inputs.abs() - level).abs() <= _tolerance(inputs.dtype) * level
+    zero = inputs.abs() <= tolerance(inputs.dtype) * level
+    full = (inputs.abs() - level).abs() <= tolerance(inputs.dtype) * level
     if level == 0 or not math.isfinite(level) or not (zero | full).all():
         low, high = float(inputs.min()), float(inputs.max())
         return f"its inputs are not of two values: they go from {low:.3g} to {high:.3g}"
@@ -378,28 +289,6 @@ def _levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]]
         if not box.any():
             return level, False, tuple(frame)
     return f"{int(zero.sum()):,} of its {zero.numel():,} inputs are 0, neither -{level:g} nor +{level:g}"
-
-
-def _binary_weights(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Scale (c_out,) and signs (c_out, ..) of weights that are -s or +s; `BadInput` says how many are not."""
-    flat = weight.detach().flatten(1)
-    scale = flat.abs().amax(1)
-    odd = ~(flat.abs() >= (1 - _tolerance(weight.dtype)) * scale[:, None]) | (scale == 0)[:, None]
-    if odd.any():
-        raise BadInput(
-            f"{int(odd.sum()):,} of {flat.numel():,} weights of {name or 'the network'} are neither -s nor +s of their "
-            f"output channel"
-        )
-    return scale, torch.where(weight.detach() > 0, 1.0, -1.0)
-
-
-def _tolerance(dtype: torch.dtype) -> float:
-    """Of what is one value, relative to it.
-
-    sign(w) s - w + w, as straight-through estimators leave it, is off by up to the rounding of w, which may be some
-    hundred times s: 1e-5 in single precision. 16-bit types round coarser.
-    """
-    return 1e-4 if dtype in (torch.float32, torch.float64) else 8 * torch.finfo(dtype).eps
 
 
 def _own_copy(network: nn.Module) -> nn.Module:
@@ -426,7 +315,3 @@ def _own_copy(network: nn.Module) -> nn.Module:
         if isinstance(module, wrappers):
             copied.set_submodule(name, module.module)
     return copied
-
-
-def _child(ordinal: int) -> str:
-    return "binary" if ordinal == 0 else f"binary{ordinal + 1}"

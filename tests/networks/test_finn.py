@@ -1,6 +1,6 @@
 """FINN's CNV with 1-bit weights and activations, as Xilinx trained it: adopted as it comes, whole on tiles.
 
-Needs its weights, which do not ship: SPICEKIT_FINN names the folder with cnv_w1a1.npz, SPICEKIT_CIFAR10 that of CIFAR-10.
+Needs what does not ship: SPICEKIT_FINN names the folder with cnv_w1a1.npz, SPICEKIT_CIFAR10 that of CIFAR-10.
 """
 
 import os
@@ -33,7 +33,11 @@ class Cnv(nn.Module):
         for place in range(9):
             shape = tuple(arrays[f"layer{place}_shape"])
             bits = np.unpackbits(arrays[f"layer{place}_bits"], count=int(np.prod(shape))).reshape(shape)
-            layer = nn.Conv2d(shape[1], shape[0], 3, bias=False) if len(shape) == 4 else nn.Linear(*shape[::-1], False)
+            layer = (
+                nn.Conv2d(shape[1], shape[0], 3, bias=False)
+                if len(shape) == 4
+                else nn.Linear(*shape[::-1], False)
+            )
             layer.weight.data = torch.from_numpy(2.0 * bits - 1).float()
             self.layers.append(layer)
             if place < 8:

@@ -10,7 +10,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluate.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.networks.adopt import AsWritten, adopt
+from spicekit.networks.adopt import adopt
+from spicekit.networks.as_written import AsWritten
 from spicekit.networks.layers import binary_layers
 
 SPEC = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=1, r_sl=1))

@@ -1,0 +1,68 @@
+"""Networks from whatever file they lie in, as long as it brings no code."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from spicekit.errors import BadInput
+from spicekit.networks.adopt import Survey, adopt_and_survey
+from spicekit.networks.checkpoints import load_network
+from spicekit.networks.models import Network
+from spicekit.networks.onnx_file import OnnxNetwork, read_onnx
+
+_PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".bin", ".tar")
+_KERAS = (".h5", ".hdf5", ".keras", ".pb", ".tflite")
+_IMAGES = 4  # random ones, that show which layers are binary
+
+
+def read_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module:
+    """A network in evaluation mode, its binary layers ready for tiles.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        The name of a network that ships, a checkpoint (.safetensors) or an ONNX file; binary layers of the latter are
+        found on random images.
+    data : str
+        For a name: what it was trained on.
+
+    Raises
+    ------
+    BadInput
+        If there is no such network, the file brings code or cannot be read, or no layer is binary.
+    """
+    return read_and_survey(name_or_path, data=data)[0]
+
+
+def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[nn.Module, Survey]:
+    """As `read_network`, with the table of what goes on tiles and what stays digital, and why."""
+    path = Path(name_or_path)
+    if path.suffix in _PICKLES:
+        raise BadInput(
+            f"{path}: is a pickle, which may run any code when it is read; load it in Python yourself and pass the "
+            f"module to adopt(), or export it: torch.onnx.export(network.eval(), images, 'net.onnx')."
+        )
+    if path.suffix in _KERAS:
+        raise BadInput(
+            f"{path}: is Keras' or TensorFlow's; export it: python -m tf2onnx.convert --output net.onnx ..."
+        )
+    network: Network | OnnxNetwork
+    if path.suffix == ".onnx":
+        if not path.is_file():
+            raise BadInput(f"{path}: there is no such file; pass the path of an .onnx file.")
+        network = read_onnx(path)
+        sides = network.shape
+        if None in sides[1:]:
+            raise BadInput(
+                f"{path}: does not say how large its inputs are; export it for images of one size."
+            )
+        shape = tuple(side for side in sides[1:] if side is not None)
+        return adopt_and_survey(network, _random(sides[0] or _IMAGES, shape))
+    network = load_network(name_or_path, data=data)
+    _, survey = adopt_and_survey(network, _random(1, (network.architecture.channels, 32, 32)))
+    return network, survey
+
+
+def _random(batch: int, shape: tuple[int, ...]) -> Tensor:
+    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))

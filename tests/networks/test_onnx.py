@@ -1,0 +1,218 @@
+"""Networks in ONNX files: each operator against onnx's own reference, networks on ideal tiles, odd files refused."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.errors import BadInput
+from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.networks.onnx_file import read_onnx
+from spicekit.networks.onnx_operators import OPERATORS
+from spicekit.networks.reader import read_and_survey, read_network
+
+RNG = np.random.default_rng(0)
+QONNX = "qonnx.custom_op.general"
+SPEC = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=1, r_sl=1))
+
+
+def write(path, nodes, constants, shape, *, output="y"):
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(QONNX, 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    return path
+
+
+def floats(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+X = floats(2, 4, 7, 6)
+CASES = {
+    "Conv, uneven pads": ("Conv", [X, floats(6, 2, 3, 2), floats(6)],
+        {"pads": [1, 0, 2, 1], "strides": [2, 1], "group": 2}),
+    "Conv, same upper": ("Conv", [X, floats(3, 4, 4, 3)], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    "Conv, same lower": ("Conv", [X, floats(3, 4, 4, 3)], {"auto_pad": "SAME_LOWER", "dilations": [1, 1]}),
+    "Conv, dilated": ("Conv", [X, floats(3, 4, 3, 3)], {"dilations": [2, 1], "pads": [2, 1, 2, 1]}),
+    "ConvTranspose": ("ConvTranspose", [X, floats(4, 3, 3, 3)],
+        {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    "Gemm": ("Gemm", [floats(3, 5), floats(4, 5), floats(4)], {"transB": 1, "alpha": 0.5, "beta": 2.0}),
+    "MatMul": ("MatMul", [floats(3, 5), floats(5, 2)], {}),
+    "BatchNormalization": ("BatchNormalization", [X, floats(4), floats(4), floats(4), np.abs(floats(4))],
+        {"epsilon": 1e-3}),
+    "MaxPool": ("MaxPool", [X], {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}),
+    "AveragePool": ("AveragePool", [X], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "AveragePool, pads count": ("AveragePool", [X],
+        {"kernel_shape": [2, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+    "GlobalAveragePool": ("GlobalAveragePool", [X], {}),
+    "GlobalMaxPool": ("GlobalMaxPool", [X], {}),
+    "Pad": ("Pad", [X, ints(0, 0, 1, 2, 0, 0, 3, 0), np.float32(0.5)], {}),
+    "Pad, reflect": ("Pad", [X, ints(0, 0, 1, 2, 0, 0, 3, 0)], {"mode": "reflect"}),
+    "Clip": ("Clip", [X, np.float32(-0.5), np.float32(0.25)], {}),
+    "PRelu": ("PRelu", [X, floats(4, 1, 1)], {}),
+    "Sign": ("Sign", [np.array([-2.0, 0, 3], np.float32)], {}),
+    "Reshape": ("Reshape", [X, ints(0, -1, 6)], {}),
+    "Flatten": ("Flatten", [X], {"axis": 2}),
+    "Transpose": ("Transpose", [X], {"perm": [0, 2, 3, 1]}),
+    "Concat": ("Concat", [X, X], {"axis": 1}),
+    "Gather": ("Gather", [X, ints(2, 0)], {"axis": 1}),
+    "Slice": ("Slice", [X, ints(1), ints(9), ints(2), ints(2)], {}),
+    "Squeeze": ("Squeeze", [floats(2, 1, 3, 1), ints(1)], {}),
+    "Unsqueeze": ("Unsqueeze", [floats(2, 3), ints(0, 3)], {}),
+    "ReduceMean": ("ReduceMean", [X], {"axes": [2, 3], "keepdims": 0}),
+    "ReduceSum": ("ReduceSum", [X, ints(1)], {}),
+    "Where": ("Where", [X > 0, X, -X], {}),
+    "Max": ("Max", [X, floats(4, 1, 1), floats(6)], {}),
+    "Softmax": ("Softmax", [floats(3, 5)], {"axis": 1}),
+    "HardSigmoid": ("HardSigmoid", [X], {}),
+    "Expand": ("Expand", [floats(3, 1), ints(2, 3, 4)], {}),
+    "Shape": ("Shape", [X], {}),
+    "Cast": ("Cast", [X], {"to": 7}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_operator_computes_what_onnx_says(name):
+    kind, inputs, attributes = CASES[name]
+    names = [f"i{place}" for place in range(len(inputs))]
+    node = helper.make_node(kind, names, ["y"], **attributes)
+    infos = [
+        helper.make_tensor_value_info(each, helper.np_dtype_to_tensor_dtype(np.asarray(value).dtype), None)
+        for each, value in zip(names, inputs, strict=True)
+    ]
+    graph = helper.make_graph(
+        [node], "g", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    wanted = ReferenceEvaluator(model).run(None, dict(zip(names, inputs, strict=True)))[0]
+    got = OPERATORS[kind](*(torch.from_numpy(np.asarray(value)) for value in inputs), **attributes)
+    assert tuple(got.shape) == wanted.shape
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def small_network(path):
+    """Padded by a node of its own, norm with negative gains, a linear layer of signs times 0.25."""
+    n = helper.make_node
+    nodes = [
+        n("Conv", ["x", "w0"], ["a"], name="first"),
+        n("BatchNormalization", ["a", "g", "b", "m", "v"], ["c"], name="norm"),
+        n("Sign", ["c"], ["s"], name="sign"),
+        n("Pad", ["s", "pads"], ["p"], name="frame"),
+        n("Conv", ["p", "w1"], ["d"], name="/layer1/conv", strides=[2, 2]),
+        n("Sign", ["d0"], ["e"], name="sign2"),
+        n("Flatten", ["e"], ["f"], name="flat"),
+        n("MatMul", ["f", "w2"], ["h"], name="head"),
+        n("Add", ["h", "bias"], ["y"], name="bias_add"),
+    ]
+    nodes.insert(5, n("Add", ["d", "half"], ["d0"], name="shift"))
+    constants = {
+        "w0": floats(6, 3, 3, 3), "g": floats(6), "b": floats(6), "m": floats(6), "v": np.abs(floats(6)),
+        "pads": ints(0, 0, 1, 1, 0, 0, 1, 1), "w1": np.sign(floats(8, 6, 3, 3)), "half": np.float32(0.5),
+        "w2": 0.25 * np.sign(floats(32, 10)), "bias": floats(10),
+    }  # fmt: skip
+    return write(path, nodes, constants, (3, 6, 6))
+
+
+def test_a_network_from_a_file_is_on_ideal_tiles_what_onnx_computes(tmp_path):
+    path = small_network(tmp_path / "net.onnx")
+    network, survey = read_and_survey(path)
+    assert {found.name: bool(found.layer) for found in survey.found} == {
+        "first": False, "layer1_conv.binary": True, "head.binary": True,
+    }  # fmt: skip
+    tiled = on_tiles(network, Tiles(SPEC, IdealCodes()))
+    assert list(tiled_layers(tiled)) == ["layer1_conv.binary", "head.binary"]
+    images = floats(5, 3, 6, 6)
+    with torch.no_grad():
+        got = tiled(torch.from_numpy(images))
+    np.testing.assert_allclose(
+        got.numpy(), ReferenceEvaluator(str(path)).run(None, {"x": images})[0], atol=1e-5
+    )
+
+
+def test_qonnx_quantisers_make_binary_layers(tmp_path):
+    n = helper.make_node
+    nodes = [
+        n("BipolarQuant", ["x", "one"], ["a"], name="in_quant", domain=QONNX),
+        n("BipolarQuant", ["w", "scale"], ["wq"], name="w_quant", domain=QONNX),
+        n("Conv", ["a", "wq"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        n("Quant", ["c", "two", "zero", "bits"], ["q"], name="quant", signed=1, narrow=1, domain=QONNX),
+        n(
+            "MultiThreshold",
+            ["q", "thresholds"],
+            ["t"],
+            name="levels",
+            out_scale=2.0,
+            out_bias=-1.0,
+            domain=QONNX,
+        ),
+        n("Flatten", ["t"], ["f"]),
+        n("Gemm", ["f", "wl"], ["y"], name="last", transB=1),
+    ]
+    weight, last = floats(4, 3, 3, 3), np.sign(floats(10, 64))
+    thresholds = floats(4, 1)
+    constants = {
+        "one": np.float32(1), "w": weight, "scale": np.float32(0.125), "two": np.float32(2), "zero": np.float32(0),
+        "bits": np.float32(4), "thresholds": thresholds, "wl": last,
+    }  # fmt: skip
+    network, survey = read_and_survey(write(tmp_path / "q.onnx", nodes, constants, (3, 4, 4)))
+    assert [found.name for found in survey.found if found.layer] == ["conv.binary", "last.binary"]
+    images = torch.randn(3, 3, 4, 4)
+    signs, kernel = (torch.where(torch.as_tensor(each) >= 0, 1.0, -1.0).double() for each in (images, weight))
+    sums = torch.conv2d(signs, kernel * 0.125, padding=1)
+    quantised = (sums / 2).clamp(-7, 7).round() * 2
+    levels = torch.where(quantised >= torch.from_numpy(thresholds)[:, :, None], 1.0, -1.0).double()
+    wanted = levels.flatten(1) @ torch.from_numpy(last).double().T
+    tiled = on_tiles(network, Tiles(SPEC, IdealCodes()))
+    with torch.no_grad():
+        assert torch.equal(tiled(images).double(), wanted)
+
+
+def test_a_file_that_keras_exported_takes_channels_last(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Sign", ["t"], ["s"]),
+        helper.make_node("Conv", ["s", "w"], ["c"], name="conv"),
+        helper.make_node("Flatten", ["c"], ["y"]),
+    ]
+    path = write(tmp_path / "k.onnx", nodes, {"w": np.sign(floats(2, 3, 5, 4))}, (5, 4, 3))
+    images = torch.randn(2, 3, 5, 4)
+    network = read_onnx(path)
+    assert torch.equal(network(images), network(images.movedim(1, -1)))
+    with pytest.raises(BadInput, match=r"takes \(n, 5, 4, 3\), got"):
+        network(torch.randn(2, 3, 9, 9))
+
+
+def test_odd_files_are_refused_in_one_line(tmp_path):
+    node = helper.make_node("Einsum", ["x"], ["y"], name="odd one", equation="ij->i")
+    path = write(tmp_path / "odd.onnx", [node], {}, (3,))
+    with pytest.raises(BadInput, match=r"odd\.onnx: node odd one \(Einsum\): this operator is not known"):
+        read_network(path)
+    path.write_bytes(b"no protobuf at all")
+    with pytest.raises(BadInput, match="no readable ONNX file"):
+        read_network(path)
+    write(path, [helper.make_node("Relu", ["elsewhere"], ["y"])], {}, (3,))
+    with pytest.raises(BadInput, match="its input 'elsewhere' comes from nowhere"):
+        read_network(path)
+    write(path, [helper.make_node("Reshape", ["x", "to"], ["y"], name="r")], {"to": ints(7, 7)}, (3,))
+    with pytest.raises(BadInput, match=r"node r \(Reshape\): cannot be computed as it stands"):
+        read_network(path)
+    for name, message in (
+        ("net.pth", "is a pickle, which may run any code"),
+        ("net.h5", "tf2onnx"),
+        ("gone.onnx", "there is no such file"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            read_network(tmp_path / name)
