@@ -25,6 +25,8 @@ from spicekit.engines.cell_currents import lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.lanes import target
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.fast.model import fit_reference, read_model
@@ -142,7 +144,7 @@ def variation(mismatch: float = 1.0) -> None:
 
 @app.command()
 def inference(repeats: int = 5, batch: int = 64) -> None:
-    """Images a second of whole networks on non-ideal tiles against torch in float32."""
+    """Images a second of whole networks on tiles, real and ideal, against torch in float32 and in bfloat16."""
     torch.set_num_threads(numba.get_num_threads())
     speed = [
         _network_speed(name, active, mitigation, batch, repeats)
@@ -150,7 +152,7 @@ def inference(repeats: int = 5, batch: int = 64) -> None:
         for active in (64, 16)
         for mitigation in BINSPARX
     ]
-    _print({"threads": torch.get_num_threads(), "batch": batch, "speed": speed})
+    _print({"threads": torch.get_num_threads(), "batch": batch, "code_for": target(), "speed": speed})
 
 
 @app.command()
@@ -491,19 +493,26 @@ def _network_speed(
     _say(f"speed: {name}, {active} rows in a read, BinSparX {mitigation}")
     images = load_dataset("digits", "test").first(batch)
     network = load_network(name)
-    tiled = _mapped(network, _spec("8t-sram", 64, active, 3.2), mitigation)
-
-    def rate(run: torch.nn.Module) -> float:
-        return batch / _seconds(lambda: predict_logits(run, images, batch=batch))
-
-    rates: dict[str, list[float]] = {"tiles": [], "torch": []}
+    spec = _spec("8t-sram", 64, active, 3.2)
+    runs = {
+        "torch": network,
+        "bfloat16": network,
+        "tiles": _mapped(network, spec, mitigation),
+        "ideal": on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation])),
+    }
+    rates: dict[str, list[float]] = {kind: [] for kind in runs}
     for repeat in range(repeats + 1):
-        software, tiles = rate(network), rate(tiled)
-        if repeat:  # the first round compiles
-            rates["torch"].append(software)
-            rates["tiles"].append(tiles)
+        for kind, run in runs.items():
+            with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16"):
+                seconds = _seconds(functools.partial(predict_logits, run, images, batch=batch))
+            if repeat:  # the first round compiles
+                rates[kind].append(batch / seconds)
     what = {"network": name, "rows_active": active, "binsparx": mitigation}
-    return {**what, **_compared(rates, "tiles", "torch")}
+    against = {
+        ours: {other: _compared(rates, ours, other) for other in ("torch", "bfloat16")}
+        for ours in ("tiles", "ideal")
+    }
+    return {**what, **against}
 
 
 def _mapped(network: torch.nn.Module, spec: TileSpec, mitigation: Mitigation) -> torch.nn.Module:

@@ -11,7 +11,7 @@ from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
 
-IMAGES, SIDE = 7, 20  # 2,800 vectors: more than a compiled loop takes at a time
+IMAGES, SIDE = 11, 20  # 4,400 vectors: more than a compiled loop takes at a time
 CHANNELS, OUTPUTS = 19, 70  # the last tile is filled in part, and so are the last 64 columns
 
 pytestmark = [

@@ -8,7 +8,7 @@ added; and for each of these the least and the most that their squares add up to
 import numpy as np
 import pytest
 
-from spicekit.engines.fast.wire_sum_kernels import NARROW_RANGE, NARROW_ROWS
+from spicekit.engines.fast.wire_sum_code import NARROW_RANGE, NARROW_ROWS
 from spicekit.engines.fast.wire_sums import features, read_bytes
 
 

@@ -11,6 +11,7 @@ column passes on of its cells' deviations follows from the number of ON cells, w
 factored alike.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -62,6 +63,8 @@ class FactoredCodes:
     """Whether they are of a die whose cells are not all alike."""
     step: float
     """Partial sum that one code stands for."""
+    clamped: bool = True
+    """Whether a read may lie outside the converter's scale."""
 
     def holds(self, stored: Stored) -> bool:
         """Whether these are the codes for cells that are not all alike, and 16 bits hold what they deviate by."""
@@ -76,9 +79,10 @@ class FactoredCodes:
             self.highest,
             self.products,
             self.leaky,
+            self.clamped,
             stored.words,
-            -stored.inverted.astype(np.int32),
-            _ALIKE if stored.deviation is None else stored.deviation,
+            -stored.inverted.astype(np.int16),
+            stored.deviation,
             stored.tiles,
             applied.words,
             applied.inverted,
@@ -105,9 +109,9 @@ class FactoredCodes:
         return np.asarray(np.clip(self.positions(asserted) >> self.shift, 0, self.highest))
 
 
+_SLACK = 4  # positions that roundings of a leak add or take between none and all of the rows asserted
 # The upper half of a product with a deviation is then in steps of a position.
 _PASSED_SCALE = 65536 / DEVIATION_UNIT
-_ALIKE = np.zeros((1, 1, 0, 1), np.int16)
 
 
 def factored_codes(
@@ -178,7 +182,9 @@ def factored_codes(
             return None
         error = (found / 2.0**shift - line.offset) / line.gain - exact
         if (error**2).mean(axis=(0, 2)).max() < RMS_LIMIT**2 and np.abs(error).max() < WORST_LIMIT:
-            return codes
+            above = ((line.highest + 1) << shift) - _SLACK
+            inside = passing is None and found.min() >= _SLACK and found.max() < above
+            return dataclasses.replace(codes, clamped=not inside)
     return None
 
 

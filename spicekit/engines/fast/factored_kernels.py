@@ -5,6 +5,9 @@ values and each column the factors of the ON cells which that value leaves. They
 scale of the converter: some additions, products of which the upper half counts, and a shift make a code. So results
 depend on neither batch nor threads nor processor. Where cells are not all alike, another table holds what the asserted
 ones of each byte deviate by.
+
+Codes are added in 16 bits as well, and those sums to single-precision ones before they could overflow. What a die, a
+converter or a network does not need is left out when the loop is compiled: tuples say so by their lengths.
 """
 
 from typing import Any
@@ -13,12 +16,14 @@ import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
 from spicekit.engines.fast.kernels import zeros_in_lines
 from spicekit.engines.fast.lanes import INT16, INT32, INT64, Lanes
+from spicekit.engines.fast.threads import run_tasks
 
 Short = NDArray[np.int16]
 
@@ -34,7 +39,8 @@ LEAK_SHIFT = 10
 _ONES, _INVERTED = 16, 31  # bits of a read where these begin
 _LINE = 16  # reads that fill a line of a cache
 _LANES = 32  # of whole numbers at a time
-_PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
+_PIXELS = 4096  # vectors that share a table: their sums fit a level-2 cache beside it
+_LARGEST = np.iinfo(np.int16).max
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 _parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
@@ -47,9 +53,10 @@ def sum_factored_codes(
     highest: int,
     products: int,
     leaky: bool,
+    clamped: bool,
     stored: NDArray[np.uint64],
-    turned: NDArray[np.int32],
-    deviation: Short,
+    turned: NDArray[np.int16],
+    deviation: Short | None,
     tiles: NDArray[np.int64],
     words: NDArray[np.uint64],
     inverted: NDArray[np.uint8],
@@ -69,16 +76,17 @@ def sum_factored_codes(
         Of a current.
     leaky : bool
         Whether the next fields are those of a leak.
+    clamped : bool
+        Whether a position may lie outside the converter's scale.
     stored : (groups, tiles, 1, c_out) uint64 array
-    turned : (groups, tiles, c_out) int32 array
+    turned : (groups, tiles, c_out) int16 array
         -1 where a column is stored inverted, else 0.
-    deviation : (groups, tiles, m, c_out) int16 array
-        Of each cell; those of a read add up to 16 bits. No rows if all cells are alike; else the last fields are those
-        of what a column passes on.
+    deviation : (groups, tiles, m, c_out) int16 array, or None if all cells are alike
+        Of each cell; those of a read add up to 16 bits. The last fields are those of what a column passes on.
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words, inverted, asserted
-        As from `inputs.pack_inputs`.
+        As from `mapping.inputs.pack_inputs`.
 
     Returns
     -------
@@ -87,68 +95,54 @@ def sum_factored_codes(
     pixels, groups, most, _ = words.shape
     reads = np.empty((groups, most, pixels), np.uint32)
     _lay_side_by_side(words, inverted, asserted, reads)
-    sums = np.empty((pixels, stored.shape[3]), np.float32)
-    _sum_codes(
-        factors, offset, shift, highest, products, leaky, stored, turned, deviation, tiles, reads, sums
-    )
+    sums = np.zeros((pixels, stored.shape[3]), np.float32)
+    flips = bool(turned.any() or inverted.any())
+    parts = tuple((0,) * count for count in (products, leaky, deviation is not None, clamped, flips))
+    moves = np.zeros((1, 1, 0, 1), np.int16) if deviation is None else deviation
+    shared = factors, offset, shift, highest, parts, stored, turned, moves, tiles, reads, sums
+    run_tasks(lambda task: _sum_codes(task, *shared), -(-pixels // _PIXELS) * -(-sums.shape[1] // COLUMNS))
     return sums
 
 
-@_parallel_kernel
+@_kernel
 def _sum_codes(  # type: ignore[no-untyped-def]
-    factors, offset, shift, highest, products, leaky, stored, turned, deviation, tiles, reads, sums
+    task, factors, offset, shift, highest, parts, stored, turned, deviation, tiles, reads, sums
 ):
-    """`sum_factored_codes`, of what `_lay_side_by_side` made."""
+    """`sum_factored_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made."""
     pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
-    blocks = (pixels + _PIXELS - 1) // _PIXELS
-    shift, highest = np.int16(shift), np.int16(highest)
-    for task in numba.prange(blocks * chunks):
-        first = task // chunks * _PIXELS
-        column = task % chunks * COLUMNS
-        count = min(_PIXELS, pixels - first)
-        width = min(COLUMNS, columns - column)
-        fields = factors.shape[2]
-        table = zeros_in_lines(4 * fields * 256 * COLUMNS).view(np.int16).reshape((2, fields, 256, COLUMNS))
-        bits = np.zeros((8, COLUMNS), np.int16)
-        alike = deviation.shape[2] == 0
-        moved = zeros_in_lines(0 if alike else 4 * 256 * COLUMNS).view(np.int16).reshape((-1, 256, COLUMNS))
-        turn = np.zeros(COLUMNS, np.int32)
-        total = zeros_in_lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
-        for group in range(len(stored)):
-            for tile in range(tiles[group]):
-                _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
-                if not alike:
-                    _add_up(deviation[group, tile, :, column : column + width], moved)
-                turn[:width] = turned[group, tile, column : column + width]
-                # No array is cut in this loop: counting its users takes longer than a read.
-                for pixel in range(count):
-                    read = np.int64(reads[group, tile, first + pixel])
-                    low, high = read & 255, read >> 8 & 255
-                    ones, turns = read >> _ONES & 31, np.int32(-(read >> _INVERTED))
-                    scaled = np.int16(ones << LEAK_SHIFT)
-                    found = table, moved, low, high, offset[ones], scaled
-                    added = shift, highest, turns, turn, total, pixel
-                    if alike:
-                        if leaky and products == 1:
-                            _add_leaky_1(*found, *added)
-                        elif leaky:
-                            _add_leaky_2(*found, *added)
-                        elif products == 1:
-                            _add_quiet_1(*found, *added)
-                        else:
-                            _add_quiet_2(*found, *added)
-                    elif leaky and products == 1:
-                        _add_moved_leaky_1(*found, *added)
-                    elif leaky:
-                        _add_moved_leaky_2(*found, *added)
-                    elif products == 1:
-                        _add_moved_quiet_1(*found, *added)
-                    else:
-                        _add_moved_quiet_2(*found, *added)
-        for pixel in range(count):
-            for lane in range(width):
-                sums[first + pixel, column + lane] = total[pixel, lane]
+    first, column = task // chunks * _PIXELS, task % chunks * COLUMNS
+    count, width = min(_PIXELS, pixels - first), min(COLUMNS, columns - column)
+    fields = factors.shape[2]
+    table = zeros_in_lines(4 * fields * 256 * COLUMNS).view(np.int16).reshape((2, fields, 256, COLUMNS))
+    bits = np.zeros((8, COLUMNS), np.int16)
+    alike = deviation.shape[2] == 0
+    moved = zeros_in_lines(0 if alike else 4 * 256 * COLUMNS).view(np.int16).reshape((-1, 256, COLUMNS))
+    turn = np.zeros(COLUMNS, np.int16)
+    total = zeros_in_lines(2 * count * COLUMNS).view(np.int16).reshape((count, COLUMNS))
+    left = _LARGEST // highest
+    for group in range(len(stored)):
+        for tile in range(tiles[group]):
+            _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
+            if not alike:
+                _add_up(deviation[group, tile, :, column : column + width], moved)
+            turn[:width] = turned[group, tile, column : column + width]
+            given = reads[group, tile, first : first + count]
+            _add_codes(table, moved, given, offset, np.int16(shift), np.int16(highest), turn, total, parts)
+            left -= 1
+            if left == 0:
+                _move(total, sums, first, column, width)
+                left = _LARGEST // highest
+    _move(total, sums, first, column, width)
+
+
+@_kernel
+def _move(total, sums, first, column, width):  # type: ignore[no-untyped-def]
+    """Add what was added up to the sums, and begin again."""
+    for pixel in range(len(total)):
+        for lane in range(width):
+            sums[first + pixel, column + lane] += total[pixel, lane]
+            total[pixel, lane] = 0
 
 
 @_parallel_kernel
@@ -177,14 +171,7 @@ def _fill(factors, stored, bits, table):  # type: ignore[no-untyped-def]
             for lane in range(len(stored)):
                 bits[bit, lane] = (stored[lane] >> np.uint64(8 * byte + bit)) & np.uint64(1)
         for field in range(factors.shape[1]):
-            first = (byte * factors.shape[1] + field) * 256
-            for place in range(first, first + 256):
-                _spread(factors, table, place)
-            for bit in range(8):
-                step = 1 << bit
-                for place in range(first + step, first + 256, 2 * step):
-                    for value in range(step):
-                        _drop(bits, bit, table, place + value, step)
+            _fill_field(factors, bits, table, (byte * factors.shape[1] + field) * 256)
 
 
 @_kernel
@@ -199,64 +186,77 @@ def _add_up(deviation, moved):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _spread(context, factors, table, place):  # type: ignore[no-untyped-def]
-    """Put the factor at a place into all columns."""
+def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untyped-def]
+    """Fill 256 places of the table from `first` on: the factors there, less the bits (8, COLUMNS) not stored."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        numbers, out = _data(context, builder, signature, arguments, 0, 1)
-        number = builder.load(builder.gep(numbers, [arguments[2]]))
-        row = builder.gep(out, [builder.mul(arguments[2], INT64(COLUMNS))])
-        Lanes.splat(builder, number, COLUMNS).store(row)
+        numbers, held, out = _data(context, builder, signature, arguments, 0, 1, 2)
+        kind = ir.VectorType(INT16, COLUMNS)
+        start = arguments[3]
+
+        def at(data: Any, place: Any) -> Any:
+            return builder.gep(data, [builder.mul(place, INT64(COLUMNS))])
+
+        with cgutils.for_range(builder, INT64(256)) as loop:
+            place = builder.add(start, loop.index)
+            number = builder.load(builder.gep(numbers, [place]))
+            Lanes.splat(builder, number, COLUMNS).store(at(out, place))
+        for bit in range(8):
+            step = 1 << bit
+            row = Lanes.load(builder, at(held, INT64(bit)), kind).value
+            stored = builder.icmp_signed("!=", row, ir.Constant(kind, None))
+            with cgutils.for_range(builder, INT64(128)) as loop:  # values that have the bit
+                low = builder.and_(loop.index, INT64(step - 1))
+                value = builder.add(builder.shl(builder.sub(loop.index, low), INT64(1)), low)
+                without = at(out, builder.add(start, value))
+                having = at(out, builder.add(builder.add(start, value), INT64(step)))
+                both = (Lanes.load(builder, place, kind).value for place in (having, without))
+                Lanes(builder, builder.select(stored, *both)).store(having)
         return context.get_dummy_value()
 
-    return types.void(factors, table, place), generate
+    return types.void(factors, bits, table, first), generate
 
 
 @intrinsic
-def _drop(context, bits, bit, table, place, step):  # type: ignore[no-untyped-def]
-    """Where a column's bit is 0, copy what stands `step` before a place."""
+def _add_codes(context, table, moved, reads, offset, shift, highest, turn, total, parts):  # type: ignore[no-untyped-def]
+    """Add the signed codes of reads (n,) of 64 columns to `total` (n, COLUMNS)."""
+    products, *others = (part.count for part in parts.types)
+    leaky, moving, clamped, flips = map(bool, others)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        held, out = _data(context, builder, signature, arguments, 0, 2)
-        kind = ir.VectorType(INT16, COLUMNS)
-        held = builder.gep(held, [builder.mul(arguments[1], INT64(COLUMNS))])
-        row = builder.gep(out, [builder.mul(arguments[3], INT64(COLUMNS))])
-        other = builder.gep(out, [builder.mul(builder.sub(arguments[3], arguments[4]), INT64(COLUMNS))])
-        stored = builder.icmp_signed(
-            "!=", Lanes.load(builder, held, kind).value, ir.Constant(kind, [0] * COLUMNS)
+        entries, deviations, reads, offsets, turned, totals = _data(
+            context, builder, signature, arguments, 0, 1, 2, 3, 6, 7
         )
-        chosen = builder.select(
-            stored, Lanes.load(builder, row, kind).value, Lanes.load(builder, other, kind).value
+        fields = builder.extract_value(
+            context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 1
         )
-        Lanes(builder, chosen).store(row)
-        return context.get_dummy_value()
-
-    return types.void(bits, bit, table, place, step), generate
-
-
-def _codes(products: int, *, leaky: bool, alike: bool) -> Any:
-    """Intrinsic that adds the signed codes of one read of 64 columns."""
-
-    def typed(context, table, moved, low, high, offset, ones, shift, highest, turns, turn, total, pixel):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            entries, deviations, turned, totals = _data(context, builder, signature, arguments, 0, 1, 9, 10)
-            shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
-            fields = builder.extract_value(shape, 1)
-            added, scaled, behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[4:8])
-            others = Lanes.splat(builder, arguments[8], _LANES)
-            nothing = Lanes(builder, ir.Constant(added.value.type, None))
-            row = builder.mul(arguments[11], INT64(COLUMNS))
-            whole = ir.VectorType(INT32, _LANES)
-
-            def factor(byte: int, field: int, column: int) -> Lanes:
-                return entry(
-                    entries, builder.add(builder.mul(fields, INT64(byte)), INT64(field)), byte, column
-                )
+        count = builder.extract_value(
+            context.make_array(signature.args[2])(context, builder, arguments[2]).shape, 0
+        )
+        behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[4:6])
+        kind = most.value.type
+        nothing = Lanes(builder, ir.Constant(kind, None))
+        turns = [Lanes.load(builder, builder.gep(turned, [INT64(c)]), kind) for c in _STARTS]
+        with cgutils.for_range(builder, count) as loop:
+            read = builder.load(builder.gep(reads, [loop.index]))
+            values = [
+                builder.zext(builder.and_(builder.lshr(read, INT32(8 * byte)), INT32(255)), INT64)
+                for byte in range(2)
+            ]
+            ones = builder.and_(builder.lshr(read, INT32(_ONES)), INT32(31))
+            inverted = builder.trunc(builder.ashr(read, INT32(_INVERTED)), INT16)
+            added = Lanes.splat(builder, builder.load(builder.gep(offsets, [ones])), _LANES)
+            scaled = Lanes.splat(builder, builder.trunc(builder.shl(ones, INT32(LEAK_SHIFT)), INT16), _LANES)
+            whole = Lanes.splat(builder, inverted, _LANES)
 
             def entry(numbers: Any, block: Any, byte: int, column: int) -> Lanes:
-                value = builder.add(builder.shl(block, INT64(8)), arguments[2 + byte])
+                value = builder.add(builder.shl(block, INT64(8)), values[byte])
                 place = builder.add(builder.mul(value, INT64(COLUMNS)), INT64(column))
-                return Lanes.load(builder, builder.gep(numbers, [place]), added.value.type)
+                return Lanes.load(builder, builder.gep(numbers, [place]), kind)
+
+            def factor(byte: int, field: int, column: int) -> Lanes:
+                block = builder.add(builder.mul(fields, INT64(byte)), INT64(field))
+                return entry(entries, block, byte, column)
 
             def combined(first: int, number: int, column: int) -> Lanes:
                 both = factor(0, first, column) + factor(1, first, column)
@@ -264,34 +264,32 @@ def _codes(products: int, *, leaky: bool, alike: bool) -> Any:
                     both = both + factor(0, field, column).upper_half(factor(1, field, column))
                 return both
 
-            for column in range(0, COLUMNS, _LANES):
+            for column, turn in zip(_STARTS, turns, strict=True):
                 x = combined(0, products, column) + added
                 if leaky:
-                    leak = combined(1 + products, LEAK_PRODUCTS, column)
-                    x = x + leak.upper_half(scaled)
-                if not alike:
+                    x = x + combined(1 + products, LEAK_PRODUCTS, column).upper_half(scaled)
+                if moving:
                     last = 1 + products + (1 + LEAK_PRODUCTS if leaky else 0)
                     low, high = (entry(deviations, INT64(byte), byte, column) for byte in range(2))
                     x = x + combined(last, PASSED_PRODUCTS, column).upper_half(low + high)
-                code = (x >> behind).clamped(nothing, most).widen(INT32)  # not negative
-                place = builder.gep(turned, [INT64(column)])
-                mask = Lanes.load(builder, place, whole) ^ others
-                place = builder.gep(totals, [builder.add(row, INT64(column))])
-                (Lanes.load(builder, place, whole) + ((code ^ mask) - mask)).store(place)
-            return context.get_dummy_value()
+                code = x >> behind
+                if clamped:
+                    code = code.clamped(nothing, most)
+                if flips:
+                    mask = turn ^ whole
+                    code = (code ^ mask) - mask
+                place = builder.add(builder.mul(loop.index, INT64(COLUMNS)), INT64(column))
+                there = builder.gep(totals, [place])
+                (Lanes.load(builder, there, kind) + code).store(there)
+        return context.get_dummy_value()
 
-        kinds = (table, moved, low, high, offset, ones, shift, highest, turns, turn, total, pixel)
-        return types.void(*kinds), generate
+    kinds = (table, moved, reads, offset, shift, highest, turn, total, parts)
+    return types.void(*kinds), generate
 
-    return intrinsic(typed)
+
+_STARTS = range(0, COLUMNS, _LANES)
 
 
 def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, *places: int) -> list[Any]:
     """Where the data of some of the arguments begin."""
     return [context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in places]
-
-
-_add_quiet_1, _add_quiet_2 = (_codes(products, leaky=False, alike=True) for products in PRODUCTS)
-_add_leaky_1, _add_leaky_2 = (_codes(products, leaky=True, alike=True) for products in PRODUCTS)
-_add_moved_quiet_1, _add_moved_quiet_2 = (_codes(products, leaky=False, alike=False) for products in PRODUCTS)
-_add_moved_leaky_1, _add_moved_leaky_2 = (_codes(products, leaky=True, alike=False) for products in PRODUCTS)

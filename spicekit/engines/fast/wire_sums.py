@@ -37,7 +37,8 @@ from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
-from spicekit.engines.fast.wire_sum_kernels import TERMS, sum_block_codes, tally_blocks
+from spicekit.engines.fast.wire_sum_code import TERMS
+from spicekit.engines.fast.wire_sum_kernels import sum_block_codes, tally_blocks
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.tables.table import IVTable
 
