@@ -15,14 +15,18 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_folder(name: Shipped) -> Path:
-    """Folder of shipped files, the repository's first.
+    """Folder of shipped files: the installed package's own, or the checkout's.
+
+    What lies beside an installed package is not ours: any distribution may put a folder there.
 
     Raises
     ------
     BadInput
         If neither the checkout nor the installed package holds it.
     """
-    for candidate in (_PACKAGE.parent / name, _PACKAGE / "_data" / name):
+    installed = (_PACKAGE / "_data").is_dir()
+    if installed or (_PACKAGE.parent / "pyproject.toml").is_file():
+        candidate = (_PACKAGE / "_data" if installed else _PACKAGE.parent) / name
         if candidate.is_dir():
             return candidate
     raise BadInput(

@@ -221,7 +221,7 @@ def test_a_library_that_is_not_there_comes_with_the_extra_that_brings_it(folder)
     line = [sys.executable, "-c", code, "report", "results.parquet", "--out", "page.html"]
     result = subprocess.run(line, cwd=folder, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "pip install 'spicekit[study]'" in result.stderr
+    assert "pip install 'spicekit-cim[study]'" in result.stderr
 
 
 def test_where_there_is_no_terminal_a_stage_is_a_line(capsys):

@@ -8,8 +8,21 @@ import pytest
 
 import spicekit
 from spicekit import resources
+from spicekit.errors import BadInput
 
 CHECKOUT = Path(spicekit.__file__).parent.parent
+
+
+def test_a_folder_of_the_same_name_beside_an_installed_package_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("calibration", "spicekit/_data/calibration", "other/calibration"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "spicekit")
+    assert resources.shipped_folder("calibration") == tmp_path / "spicekit/_data/calibration"
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "other/spicekit")  # nothing of ours at all
+    with pytest.raises(BadInput, match="reinstall"):
+        resources.shipped_folder("calibration")
 
 
 def test_an_installed_package_finds_every_folder_that_the_wheel_takes_along(

@@ -16,6 +16,12 @@ netlist = typer.Typer(
 
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")]
+Read = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Which read of the vector, where it asserts rows of several (rows_active < rows)."
+    ),
+]
 DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
 Compiled = Annotated[
     list[Path] | None,
@@ -127,6 +133,7 @@ def tile(
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
     out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")],
     vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
+    read: Read = None,
     detail: Annotated[
         str, typer.Option(help="read-port, or full: with the 6T core of every cell.")
     ] = "read-port",
@@ -145,7 +152,7 @@ def tile(
     dialect: Annotated[str, typer.Option(help="ngspice, xyce, spectre or vacask.")] = "ngspice",
 ) -> None:
     """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
-    from spicekit.circuits.render import Transient, check_detail, one_vector, tile_deck
+    from spicekit.circuits.render import Transient, check_detail, one_read, tile_deck
     from spicekit.decks.dialects import check_dialect, translate
     from spicekit.engines.deck_expectation import expected_currents
     from spicekit.errors import BadInput
@@ -156,7 +163,8 @@ def tile(
         raise BadInput(f"netlist tile: --tolerance {tolerance:g} needs --expect, the engine to agree with.")
     language = check_dialect(dialect)
     tile_spec = read_design(spec).tile
-    stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
+    stored = read_array(weights)
+    bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
     deck = tile_deck(
         tile_spec,
         stored,
@@ -314,6 +322,7 @@ def verify(
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
     vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
+    read: Read = None,
     expect: Annotated[
         str, typer.Option(help="Engine whose currents the deck is to expect: exact, fast.")
     ] = "exact",
@@ -325,7 +334,7 @@ def verify(
 ) -> None:
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
     from spicekit.circuits.header import read_header
-    from spicekit.circuits.render import one_vector
+    from spicekit.circuits.render import one_read
     from spicekit.decks.dialects import dialect_of
     from spicekit.decks.source import read_deck
     from spicekit.decks.verify import verify as compare
@@ -335,7 +344,8 @@ def verify(
     from spicekit.files import read_array
 
     source, tile_spec = read_deck(deck), read_design(spec).tile
-    stored, bits = read_array(weights), one_vector(read_array(inputs), vector)
+    stored = read_array(weights)
+    bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
     text = deck.read_text(encoding="utf-8", errors="replace")
     dialect, comments = dialect_of(text)
     expected = None

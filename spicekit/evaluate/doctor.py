@@ -1,5 +1,6 @@
 """What spicekit needs and whether it works on this machine."""
 
+import importlib.metadata
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from spicekit.circuits.spec import CellName, TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
 from spicekit.errors import SpicekitError
+from spicekit.extras import DISTRIBUTION
 from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate, worker_cage
 from spicekit.tables.store import find_table
@@ -25,9 +27,10 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Findings on ngspice, PySpice, torch, a GPU, the folder of compiled code, and the default tables."""
+    """Findings on a namesake, ngspice, PySpice, torch, a GPU, the folder of compiled code, and the default tables."""
     simulation = _simulation()
     return [
+        *_namesake(),
         _ngspice(),
         simulation,
         *(_models() if simulation.cure is None else ()),
@@ -35,6 +38,21 @@ def examine() -> list[Finding]:
         _compiled(),
         *(_table(cell) for cell in get_args(CellName)),
     ]
+
+
+def _namesake() -> Iterator[Finding]:
+    """The other package that is imported as `spicekit`; each overwrites the other's files."""
+    try:
+        other = importlib.metadata.metadata("spicekit")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    summary = other["Summary"] or "no summary"
+    if "compute-in-memory" not in summary:  # this one, from before it had a name of its own
+        yield Finding(
+            f"packages: another one, spicekit {other['Version']} ({summary}), is installed over this one, "
+            f"{DISTRIBUTION}",
+            f"pip uninstall spicekit; pip install --force-reinstall {DISTRIBUTION}",
+        )
 
 
 def _ngspice() -> Finding:

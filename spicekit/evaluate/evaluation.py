@@ -30,7 +30,7 @@ from spicekit.evaluate.records import Evaluation, ReadStatistics, TileRun
 from spicekit.evaluate.signoff import sign_off_status
 from spicekit.evaluate.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
-from spicekit.networks.data import Dataset
+from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.tables.characterise import Characterisation
@@ -242,7 +242,13 @@ def run_on_tiles(
     mitigation : {"none", "static", "dynamic", "both"}
     calibration : Dataset, optional
         As in `convert`.
+
+    Raises
+    ------
+    BadInput
+        If an image is among those of `calibration` too; as `convert` does.
     """
+    require_apart(dataset, calibration)
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
     few = probed(dataset, design)
     counted = tallies(network, few, tiled.layers, tiled.model, image_by_image=True)

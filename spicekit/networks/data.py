@@ -88,6 +88,11 @@ class Dataset:
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
+    @functools.cached_property
+    def each_sha256(self) -> frozenset[bytes]:
+        """SHA-256 of each image's pixels."""
+        return frozenset(hashlib.sha256(image.tobytes()).digest() for image in self.images)
+
     def only(self, index: int) -> "Dataset":
         """One image, or `BadInput` if there is no such."""
         if not 0 <= index < len(self):
@@ -107,6 +112,16 @@ class Dataset:
     def batches(self, size: int) -> Iterator[Tensor]:
         """What a network gets, `size` images at a time."""
         return (network_inputs(self.part(slice(i, i + size))) for i in range(0, len(self), size))
+
+
+def require_apart(test: Dataset, calibration: Dataset | None) -> None:
+    """`BadInput` if an image that is classified was calibrated on: such an accuracy would prove nothing."""
+    shared = test.each_sha256 & calibration.each_sha256 if calibration else frozenset()
+    if shared:
+        raise BadInput(
+            f"{len(shared)} of the {len(test)} images to be classified are among the {len(calibration or ())} of the "
+            f"calibration too; pass others, for instance those of the train split."
+        )
 
 
 def check_name(name: str) -> None:

@@ -65,7 +65,7 @@ def png_of(charts: Sequence[Chart]) -> bytes:
     try:
         import vl_convert
     except ImportError as error:
-        raise MissingTool("pictures need vl-convert; run: pip install 'spicekit[plots]'") from error
+        raise MissingTool("pictures need vl-convert; run: pip install 'spicekit-cim[plots]'") from error
     specs = [
         {"title": {"text": chart.title, "anchor": "start"}, **chart.spec(), "width": 640} for chart in charts
     ]

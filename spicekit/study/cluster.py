@@ -231,4 +231,4 @@ def _interrupts_held() -> Iterator[None]:
 _PRELOAD = "spicekit.study.jobs"
 # Dask's web pages ask nobody who they are: other users need not see a study's logs and call stacks.
 _NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-_INSTALL = "install it with: pip install 'spicekit[study]'"
+_INSTALL = "install it with: pip install 'spicekit-cim[study]'"

@@ -105,4 +105,6 @@ def require_pyarrow() -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise MissingTool("studies need pyarrow; install it with: pip install 'spicekit[study]'") from error
+        raise MissingTool(
+            "studies need pyarrow; install it with: pip install 'spicekit-cim[study]'"
+        ) from error

@@ -75,6 +75,26 @@ def test_export_refuses_an_unknown_detail_before_the_network_runs(folder: Path, 
         netlist(*export, "--detail", "magic")
 
 
+def test_a_deck_is_of_one_read_and_adds_up_to_what_the_tile_engine_gives(folder: Path) -> None:
+    """A vector with ones in two reads of two rows: no deck without a pick, and the picked ones are the tile's reads."""
+    Path("tile.toml").write_text(SPEC.replace("rows_active = 4", "rows_active = 2"))
+    with pytest.raises(BadInput, match=r"vector 1 has ones in 2 reads of 2 rows .*--read"):
+        netlist(*TILE, "--vector", "1", "-o", "deck.cir")
+    assert not (folder / "deck.cir").exists()
+    with pytest.raises(BadInput, match="pass 0 to 1"):
+        netlist(*TILE, "--vector", "1", "--read", "2", "-o", "deck.cir")
+    total = 0.0
+    for read in ("0", "1"):
+        netlist(*TILE, "--vector", "1", "--read", read, "--expect", "exact", "-o", "deck.cir")
+        assert "PASS: 2 columns" in netlist("run", "deck.cir", "-o", read)
+        assert "0 differences" in netlist("verify", "deck.cir", *TILE[1:], "--vector", "1", "--read", read)
+        lines = (folder / read / "currents.txt").read_text().splitlines()[1:]
+        total = total + np.array([float(line.split("=")[1]) for line in lines])
+    tile = CliRunner().invoke(app, ["tile", *TILE[1:], "--engine", "exact", "--out", "currents.npz"])
+    assert tile.exit_code == 0, tile.output
+    np.testing.assert_allclose(total, np.load("currents.npz")["current"][1], rtol=2e-4)
+
+
 def test_vectors_differ_in_their_word_lines_only(folder: Path) -> None:
     for vector in "01":
         netlist(*TILE, "--vector", vector, "-o", f"{vector}.cir")

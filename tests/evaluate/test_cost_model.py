@@ -21,6 +21,9 @@ CIRCUIT = ReadCircuit(settling=24e-12, word_line_charge=6e-15)
 MITIGATIONS = ("none", "static", "dynamic", "both")
 
 
+TRAIN = load_dataset("digits", "train").first(4)
+
+
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
@@ -36,7 +39,14 @@ def digits():
 def evaluation(network, digits, sram_table) -> Evaluation:
     tile = TileSpec(rows_active=8, wires=Wires(r_bl=3.2, r_sl=3.2))
     design = with_read_time(Design(tile=tile), CIRCUIT)
-    return evaluate(network, digits, design, sram_table, calibration=digits, mitigations=MITIGATIONS)
+    return evaluate(
+        network,
+        digits,
+        design,
+        sram_table,
+        calibration=TRAIN,
+        mitigations=MITIGATIONS,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,20 @@ def test_nothing_required_is_wrong_here_but_the_tables_that_tests_do_not_have() 
     assert wrong <= {"default"}
 
 
+def test_the_namesake_on_the_package_index_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is installed over this package: its metadata lies in site-packages."""
+    place = tmp_path / "spicekit-9.9.dist-info"
+    place.mkdir()
+    (place / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: spicekit\nVersion: 9.9\nSummary: NAIF kernels\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = problems()["packages"]
+    assert "spicekit 9.9 (NAIF kernels), is installed over this one, spicekit-cim" in finding.what
+    assert finding.required
+    assert "pip uninstall spicekit" in str(finding.cure)
+
+
 def test_osdi_is_told_with_its_cure() -> None:
     told = {finding.what: finding for finding in examine() if "Verilog-A" in finding.what}
     (mine,) = [finding for what, finding in told.items() if what.startswith("cards")]

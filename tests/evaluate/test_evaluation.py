@@ -23,6 +23,8 @@ from spicekit.networks.inference import predict_logits
 from spicekit.networks.models import build
 from spicekit.tables.table import interpolate, linear
 
+TRAIN = load_dataset("digits", "train").first(16)
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -52,7 +54,14 @@ def test_ideal_tiles_give_the_software_logits_bit_for_bit(digits, name, bits, ro
 @pytest.mark.parametrize("rows_active", [16, 64])
 def test_tiles_without_resistance_give_the_software_logits(network, digits, sram_table, rows_active):
     design = design_of(0.0, terminal=0.0, rows_active=rows_active)
-    result = evaluate(network, digits, design, sram_table, calibration=digits, mitigations=("none", "both"))
+    result = evaluate(
+        network,
+        digits,
+        design,
+        sram_table,
+        calibration=TRAIN,
+        mitigations=("none", "both"),
+    )
     assert {run.accuracy for run in result.runs} == {result.software}
     assert abs(result.runs[0].total.nf) < 0.01
 
@@ -76,7 +85,14 @@ def test_a_tile_that_computes_wrongly_is_caught(network, digits, monkeypatch):
 
 def test_resistance_lowers_the_currents_and_binsparx_the_partial_sums(network, digits, sram_table):
     design = design_of(3.2)
-    result = evaluate(network, digits, design, sram_table, calibration=digits, mitigations=("none", "both"))
+    result = evaluate(
+        network,
+        digits,
+        design,
+        sram_table,
+        calibration=TRAIN,
+        mitigations=("none", "both"),
+    )
     plain, flipped = (run.total for run in result.runs)
     assert 0.02 < flipped.nf < plain.nf < 0.5
     assert flipped.partial_sum < plain.partial_sum
@@ -121,7 +137,14 @@ def test_a_design_file_holds_tile_converter_and_read(tmp_path):
 
 
 def test_run_on_tiles_names_its_layers(network, digits, sram_table):
-    run = run_on_tiles(network, digits, design_of(1.0), sram_table, mitigation="static", calibration=digits)
+    run = run_on_tiles(
+        network,
+        digits,
+        design_of(1.0),
+        sram_table,
+        mitigation="static",
+        calibration=TRAIN,
+    )
     assert list(run.layers) == ["conv2", "conv3", "conv4", "conv5", "conv6"]
 
 
@@ -255,5 +278,23 @@ def test_a_die_without_variation_is_the_design(network, digits, sram_table):
 
 def test_an_assumption_says_what_mismatch_is(network, digits, sram_table):
     design = design_of(3.2).replace(variation=VARIED)
-    result = evaluate(network, digits, design, sram_table, calibration=digits, mitigations=("none",))
+    result = evaluate(
+        network,
+        digits,
+        design,
+        sram_table,
+        calibration=TRAIN,
+        mitigations=("none",),
+    )
     assert "to first order" in result.assumptions[-1]
+
+
+def test_images_that_are_classified_and_calibrated_on_are_refused(network, digits, sram_table):
+    train = TRAIN
+    images, labels = (
+        np.concatenate([getattr(train, name), getattr(digits, name)[:1]]) for name in ("images", "labels")
+    )
+    overlapping = dataclasses.replace(train, images=images, labels=labels)
+    for calibration, shared in ((digits, 12), (overlapping, 1)):
+        with pytest.raises(BadInput, match=f"{shared} of the 12 images to be classified are among the"):
+            evaluate(network, digits, design_of(1.0), sram_table, calibration=calibration)
