@@ -16,6 +16,15 @@ def to_celsius(kelvin: float) -> float:
     return kelvin - ZERO_CELSIUS
 
 
+def from_celsius(celsius: float) -> float:
+    """Temperature in kelvin.
+
+    >>> from_celsius(25.0)
+    298.15
+    """
+    return round(celsius + ZERO_CELSIUS, 9)  # 9 digits: -40 C is 233.15 K, the bound of a corner
+
+
 def engineering(value: float, unit: str) -> str:
     """A number for people: three significant digits and an SI prefix. Never for decks.
 

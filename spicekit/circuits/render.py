@@ -306,7 +306,7 @@ def _device_models(spec: TileSpec, detail: Detail) -> tuple[dict[str, str], dict
 def _transistor(spec: TileSpec, polarity: Polarity) -> Card:
     """The spec's card of a channel type; `BadInput` if it is of the other."""
     device: str = getattr(spec.device, polarity)
-    card = load_card(device, spec.corner.process)
+    card = load_card(device, spec.corner.process, polarity)
     if card.polarity != polarity:
         raise BadInput(
             f"[device] {polarity} = {device!r}: is a card of {card.polarity}; pass one of {polarity}."

@@ -1,10 +1,12 @@
 """What a tile is: cell, size, drive, wires, bias and corner, as one frozen record read from TOML."""
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from spicekit.config import Config, parse
+from spicekit.devices.cards import shipped_devices
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
 from spicekit.units import NANO
@@ -65,7 +67,7 @@ class Device(Config):
     """Which device models the cell is made of."""
 
     nmos: str = "nmos-sram"
-    """Folder in `device_models/`, or a path to a card of the user's own."""
+    """Folder in `device_models/`, or a path to a card of the user's own, from the folder of the spec's file."""
     pmos: str = "pmos-sram"
     """Likewise, for the pull-up transistors of the 6T core."""
     fins: int = Field(default=2, ge=1, le=16)
@@ -146,6 +148,19 @@ SPEC_TABLES = frozenset({"wires", "corner", "device"})
 
 def _whole(value: Any) -> int:
     return value if isinstance(value, int) else 0
+
+
+def rooted(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables of a TOML file in which the paths of [device] that are not absolute count from the file's folder."""
+    device = tables.get("device")
+    if not isinstance(device, dict):
+        return tables
+    paths = {
+        key: str((folder / name).resolve())
+        for key, name in device.items()
+        if key in ("nmos", "pmos") and isinstance(name, str) and name not in shipped_devices()
+    }
+    return {**tables, "device": {**device, **paths}}
 
 
 def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:

@@ -1,4 +1,4 @@
-"""`spicekit devices`: transistor cards against their sheets: check, fit, plot."""
+"""`spicekit devices`: transistor cards: check, fit, import, plot."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,37 +22,86 @@ def check(
     names: Devices = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate every card; exit status 1 if a figure is out of reach of its target."""
+    """Simulate every card against its published figures and its curves; exit status 1 if one is out of reach."""
     from dataclasses import asdict
 
     from spicekit.devices.cards import shipped_devices
-    from spicekit.devices.check import check_devices
-    from spicekit.report.device import print_check
+    from spicekit.devices.check import check_curves, check_devices
+    from spicekit.report.device import print_check, print_curves
 
-    rows = check_devices(names or shipped_devices())
+    figures = check_devices(names or shipped_devices())
+    curves = check_curves(names or shipped_devices())
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json({"figures": [asdict(row) for row in figures], "curves": [asdict(row) for row in curves]})
     else:
-        print_check(rows)
-    raise typer.Exit(0 if all(row.within for row in rows) else 1)
+        print_check(figures)
+        if curves:
+            print_curves(curves)
+    raise typer.Exit(0 if all([*(row.within for row in figures), *(row.within for row in curves)]) else 1)
 
 
 @devices.command()
 def fit(names: Devices = None, as_json: Json = False) -> None:
-    """Fit devices to their sheets anew and write their cards and fit records beside them."""
+    """Fit devices to their curves anew and write their cards and fit records beside them."""
     from spicekit.devices.cards import device_folder, shipped_devices
     from spicekit.devices.fit import fit_device
     from spicekit.devices.record import write_device
 
-    found = {}
+    worst = {}
     for name in names or shipped_devices():
-        rows = write_device(fit_device(name), device_folder(name))
-        missed = [row.figure for row in rows if not row.within]
-        found[name] = missed
+        found = fit_device(name)
+        write_device(found, device_folder(name))
+        worst[name] = max(row.worst for rows in found.errors.values() for row in rows)
         if not as_json:
-            print(f"{name}: {'out of reach: ' + ', '.join(missed) if missed else 'all figures within reach'}")
+            print(f"{name}: {len(found.cards)} cards, worst error {worst[name]:.2%} of the largest current")
     if as_json:
-        print_json({"out_of_reach": found})
+        print_json({"worst_error": worst})
+
+
+@devices.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="Model file of a foundry or a predictive kit; it is read, never run.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the card and its sheet into.")],
+    width: Annotated[
+        float, typer.Option(help="Effective width of one fin or transistor, m; it picks the bin.")
+    ],
+    length: Annotated[float, typer.Option(help="Gate length, m; likewise.")],
+    model: Annotated[str | None, typer.Option(help="Name of the model, without a bin's number.")] = None,
+    polarity: Annotated[str | None, typer.Option(help="Channel type: nmos or pmos.")] = None,
+    section: Annotated[
+        str | None, typer.Option(help="Section of .lib; default: tt, ff and ss, where the file has them.")
+    ] = None,
+    osdi: Annotated[
+        str | None,
+        typer.Option(help="For BSIM-CMG (level 72): the compiled model, native code that will run."),
+    ] = None,
+    module: Annotated[str, typer.Option(help="Its Verilog-A module.")] = "bsimcmg_va",
+) -> None:
+    """Take one card out of a model file: sections, bins, computed parameters, models in subcircuits."""
+    from spicekit.config import parse
+    from spicekit.devices.importing import Compiled, import_device
+    from spicekit.devices.sheet import Geometry
+    from spicekit.errors import BadInput
+
+    if polarity not in (None, "nmos", "pmos"):
+        raise BadInput(f"--polarity {polarity}: pass nmos or pmos.")
+    geometry = parse(Geometry, {"width": width, "length": length}, source="--width, --length")
+    target, cards = import_device(
+        file,
+        out,
+        geometry,
+        name=model,
+        polarity="nmos" if polarity == "nmos" else "pmos" if polarity else None,
+        section=section,
+        compiled=Compiled(osdi, module) if osdi else None,
+    )
+    for name, card in cards.items():
+        print(f"{name}: {card.model} ({card.polarity})")
+        if card.dropped:
+            print(f"  left out, as BSIM4 in ngspice has no such parameters: {', '.join(card.dropped)}")
+    print(f"{target}: name it in a spec, [device] {next(iter(cards.values())).polarity} = ...")
 
 
 @devices.command()

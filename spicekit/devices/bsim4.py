@@ -1,27 +1,70 @@
-"""A fin in the words of BSIM4: what is switched off, what the sheet states, and how a card is written.
+"""A fin in the words of BSIM4: what is switched off, what is fitted, and how a card is written.
 
 BSIM4 describes a planar bulk transistor. Terms that a fin does not have are switched off: body effect,
 narrow-channel and pocket terms, gate and junction leakage.
 """
 
-from spicekit.devices.cards import Speed
-from spicekit.devices.corners import Corner
-from spicekit.devices.sheet import FullSheet, Polarity
+from dataclasses import dataclass
+
+from spicekit.devices.cards import model_text
+from spicekit.devices.sheet import Polarity
 
 Parameters = dict[str, float]
 """BSIM4 parameters in BSIM4's units; `vth0` as a magnitude."""
 
-NOMINAL = Corner()  # TT, 25 degrees Celsius, 0.7 V: the corner of the targets
 
-# Corners: three standard deviations of the die-to-die spread, sigma(Vt) = 10 mV and 1.7 % of mobility and
-# velocity; assumed, see docs/decisions/corners-and-mismatch.md.
-CORNER_VT = 0.030  # V
-CORNER_DRIVE = 0.05
-SKEW: dict[Speed, int] = {"tt": 0, "ff": 1, "ss": -1}
+@dataclass(frozen=True)
+class Free:
+    """A fitted parameter: starting value by channel type, scale of a step, bounds."""
 
+    nmos: float
+    pmos: float
+    scale: float
+    low: float
+    high: float
+
+    def start(self, polarity: Polarity) -> float:
+        return self.nmos if polarity == "nmos" else self.pmos
+
+
+# Starting values are assumed: rounded from a first fit of the SRAM flavours, begun at the constants of the ASAP7 cards.
+FREE = {
+    "vth0": Free(
+        0.42, 0.32, 0.05, -0.3, 0.7
+    ),  # V; of the SRAM flavours: a fit moves it to its own device's threshold
+    "nfactor": Free(0, 0, 0.3, -3, 3),
+    "eta0": Free(0.055, 0.16, 0.05, 0, 1),
+    "u0": Free(0.064, 0.05, 0.01, 0.001, 0.3),  # m^2/(V s)
+    "vsat": Free(2.6e5, 8e4, 5e4, 2e4, 1e6),  # m/s
+    "pclm": Free(0.06, 0.8, 0.3, 0.001, 5),
+    "minv": Free(-0.53, 1.3, 0.5, -3, 3),
+    "rdsw": Free(95, 500, 100, 0, 800),  # ohm um
+    "ua": Free(-3.8e-9, -2.6e-9, 3e-10, -5e-9, 1e-8),  # m/V
+    "ub": Free(8.2e-18, 4e-18, 1e-18, -2e-17, 5e-17),  # m^2/V^2
+    "prwg": Free(-0.45, 1.3, 0.5, -0.5, 5),
+    "delta": Free(0.011, 0.035, 0.01, 5e-4, 0.2),
+    "pvag": Free(-0.7, -0.16, 1, -2, 10),
+    "cdscd": Free(1.5e-3, 0, 1e-3, -0.01, 0.05),
+    "voff": Free(-0.11, -0.03, 0.03, -0.3, 0.2),
+    "a2": Free(0.85, 0.3, 0.3, 0.1, 2),
+    "vtl": Free(1.5e5, 8e4, 2e5, 3e4, 2e6),  # m/s
+    "xn": Free(3.1, 3.6, 1, 3, 30),
+}
+# What moves with temperature.
+FREE_TEMPERATURE = {
+    "ute": Free(-1.1, -1.2, 0.5, -3, 2),
+    "kt1": Free(-0.034, -0.17, 0.05, -0.6, 0.3),
+    "at": Free(-1.2e5, 0, 2e4, -2e5, 3e5),
+    "ua1": Free(-4e-10, 0, 3e-10, -1e-8, 1e-8),
+    "ub1": Free(0, 0, 1e-18, -5e-17, 5e-17),
+    "prt": Free(-40, 0, 100, -800, 800),
+    "tvoff": Free(3.5e-3, 0, 1e-3, -0.02, 0.02),
+    "tnfactor": Free(0, 0, 0.01, -0.3, 0.3),
+    "teta0": Free(0, 0, 1e-4, -0.01, 0.01),
+}
 
 # Switches and terms that a fin does not have.
-_FIXED: Parameters = {
+FIXED: Parameters = {
     "level": 14,
     "version": 4.8,
     "tnom": 25,
@@ -42,29 +85,22 @@ _FIXED: Parameters = {
     "dvtp0": 0,
     "etab": 0,
     "dsub": 1,  # scales eta0, which is fitted
-    "ua": 0,  # fall of mobility with the gate's field is left to rdsw and vsat
-    "ub": 0,
     "uc": 0,
-    "prwg": 0,
-    "a0": 0,
+    "a0": 0,  # without body effect it has none either
     "ags": 0,
+    "a1": 0,
     "keta": 0,
     "b0": 0,
     "cit": 0,
-    "cdsc": 0,  # the swing is nfactor's alone
-    "cdscd": 0,
+    "cdsc": 0,
     "cdscb": 0,
-    "voff": 0,
     "voffl": 0,
-    "pdiblc1": 0,
+    "pdiblc1": 0,  # fits set both to 0
     "pdiblc2": 0,
     "pscbe1": 0,
     "pscbe2": 0,
-    "delta": 0.01,
-    "kt1l": 0,  # temperature moves what the sheet says, and nothing else
+    "kt1l": 0,
     "kt2": 0,
-    "ua1": 0,
-    "ub1": 0,
     "uc1": 0,
     "cf": 0,  # fringing is part of the overlap capacitance
     "jss": 1e-30,  # no junction leakage; ngspice rejects 0
@@ -76,37 +112,18 @@ _FIXED: Parameters = {
 }
 
 
-def parameters(sheet: FullSheet, fitted: Parameters) -> Parameters:
-    """All parameters of the typical card: fixed ones, those that the sheet states, and the fitted ones."""
-    gate, temperature = sheet.gate, sheet.temperature
+def parameters(fitted: Parameters, *, eot: float, overlap: float) -> Parameters:
+    """All parameters of a card: fixed ones, the oxide (m) and its overlaps (F/m), and the fitted ones."""
     return {
-        **_FIXED,
-        "toxe": gate.eot,
-        "toxp": gate.eot,
-        "toxm": gate.eot,
-        "cgso": gate.overlap,
-        "cgdo": gate.overlap,
-        "ute": temperature.mobility,
-        # BSIM4: vsat(T) = vsat - at (T/Tnom - 1)
-        "at": fitted["vsat"] * temperature.velocity * NOMINAL.temperature,
+        **FIXED,
+        **dict.fromkeys(("toxe", "toxp", "toxm"), eot),
+        **dict.fromkeys(("cgso", "cgdo"), overlap),
         **fitted,
     }
 
 
-def at_corner(typical: Parameters, speed: Speed) -> Parameters:
-    """The typical card's parameters moved to a process corner."""
-    drive = 1 + SKEW[speed] * CORNER_DRIVE
-    return {
-        **typical,
-        "vth0": typical["vth0"] - SKEW[speed] * CORNER_VT,
-        **{name: typical[name] * drive for name in ("u0", "vsat", "at")},
-    }
-
-
 def model_statement(polarity: Polarity, model: str, values: Parameters) -> str:
-    """A `.model` statement, six parameters a line."""
+    """A `.model` statement."""
     if polarity == "pmos":
         values = {**values, "vth0": -values["vth0"]}
-    pairs = [f"{name}={value:.7g}" for name, value in values.items()]
-    lines = [" ".join(pairs[start : start + 6]) for start in range(0, len(pairs), 6)]
-    return "\n+ ".join([f".model {model} {polarity} (", *lines]) + ")\n"
+    return model_text(model, polarity, [(name, f"{value:.7g}") for name, value in values.items()])

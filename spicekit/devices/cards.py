@@ -2,19 +2,19 @@
 
 A device is a folder with `device.toml` and a card for each corner, `tt.sp`, `ff.sp` and `ss.sp`; or a single
 card file with its sheet beside it (`mine.sp`, `mine.toml`), which then serves the typical corner only.
-A card of the user's own is read without trust: it may hold one `.model` statement with plain numbers and
-nothing else, and what reaches a deck is written anew from what was read. Native code is loaded only if the
-sheet names its file: see `CompiledModel`.
+A card of the user's own is read without trust: it may hold `.model` statements with plain numbers and nothing else, one
+for each channel type at most, and what reaches a deck is written anew from what was read. Files that hold more go
+through `spicekit.devices.importing`. Native code is loaded only if the sheet names its file: see `CompiledModel`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from spicekit.devices.corners import Process
-from spicekit.devices.levels import require_osdi, require_runnable
+from spicekit.devices.levels import require_known, require_osdi, require_runnable
 from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
@@ -91,14 +91,22 @@ class Card:
         return self.text.replace(f".model {self.model} ", f".model {model} ", 1)
 
 
-def load_card(device: str, process: Process) -> Card:
+def load_card(device: str, process: Process, polarity: Polarity | None = None) -> Card:
     """Card of a shipped device (or of a path) at a process corner.
+
+    Parameters
+    ----------
+    device : str
+    process : str
+    polarity : str, optional
+        Channel type, for files that hold a card of each.
 
     Raises
     ------
     BadInput
-        If there is no such device, its card holds anything but one `.model` of a level that this ngspice
-        runs, its compiled model is missing or of no use to this ngspice, or its sheet is missing or wrong.
+        If there is no such device or channel type, its card holds anything but `.model` statements with known
+        parameters and a level that this ngspice runs, its compiled model is missing or of no use to this ngspice, or
+        its sheet is missing or wrong.
     """
     sheet = load_sheet(device)
     folder = device_folder(device)
@@ -108,10 +116,12 @@ def load_card(device: str, process: Process) -> Card:
                 f"load_card({device!r}, {process!r}): a single card file serves the typical corner only; "
                 "pass a folder with tt.sp, ff.sp, ss.sp and device.toml."
             )
-        return _read_card(folder, sheet, device=device)
-    typical = _read_card(folder / "tt.sp", sheet, device=device)
+        return _read_card(folder, sheet, device=device, polarity=polarity)
+    typical = _read_card(folder / "tt.sp", sheet, device=device, polarity=polarity)
     speed = _speed(process, typical.polarity)
-    return typical if speed == "tt" else _read_card(folder / f"{speed}.sp", sheet, device=device)
+    if speed == "tt":
+        return typical
+    return _read_card(folder / f"{speed}.sp", sheet, device=device, polarity=polarity)
 
 
 def load_sheet(device: str) -> Sheet:
@@ -144,12 +154,36 @@ def shipped_devices() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in shipped_folder("device_models").glob("*/device.toml")))
 
 
-def card_from_text(text: str, sheet: Sheet, *, device: str, compiled: CompiledModel | None = None) -> Card:
+def polarities(device: str) -> tuple[Polarity | None, ...]:
+    """Channel types that a card file holds; (None,) if it is one that `load_card` takes as it is."""
+    folder = device_folder(device)
+    path = folder if folder.is_file() else folder / "tt.sp"
+    kinds = [kind for _, kind, _ in _models(_read(path), str(path))]
+    return ("nmos", "pmos") if sorted(kinds) == ["nmos", "pmos"] else (None,)
+
+
+def card_from_text(
+    text: str,
+    sheet: Sheet,
+    *,
+    device: str,
+    compiled: CompiledModel | None = None,
+    polarity: Polarity | None = None,
+) -> Card:
     """Card from untrusted text: comments dropped, one `.model` statement checked and written anew."""
-    model, kind, parameters = _parse_model(_statement(text, device), device)
-    polarity = _polarity(kind, sheet, device, compiled)
-    lines = [" ".join(parameters[start : start + 6]) for start in range(0, len(parameters), 6)]
-    text = "\n+ ".join([f".model {model} {kind} (", *lines]) + ")\n"
+    models = _models(text, device)
+    chosen = models if len(models) == 1 else [model for model in models if model[1] == polarity]
+    if len(chosen) != 1:
+        held = ", ".join(f"{name} ({kind})" for name, kind, _ in models) or "none"
+        raise BadInput(
+            f"{device}: holds {len(models)} .model statements: {held}; pass a file with one, or with one for each "
+            f"channel type, or take one out: {_IMPORT.format(device)}"
+        )
+    ((model, kind, parameters),) = chosen
+    channel = _polarity(kind, sheet, device, compiled)
+    if compiled is None:
+        require_known(dict(parameters), source=device)
+    text = model_text(model, kind, parameters)
     return Card(
         device=device,
         model=model,
@@ -157,9 +191,16 @@ def card_from_text(text: str, sheet: Sheet, *, device: str, compiled: CompiledMo
         width=sheet.geometry.width,
         length=sheet.geometry.length,
         sha256=content_hash(text),
-        polarity=polarity,
+        polarity=channel,
         compiled=compiled,
     )
+
+
+def model_text(model: str, kind: str, parameters: Sequence[tuple[str, str]]) -> str:
+    """A `.model` statement, six parameters a line."""
+    pairs = [f"{name}={value}" for name, value in parameters]
+    lines = [" ".join(pairs[start : start + 6]) for start in range(0, len(pairs), 6)]
+    return "\n+ ".join([f".model {model} {kind} (", *lines]) + ")\n"
 
 
 def _polarity(kind: str, sheet: Sheet, device: str, compiled: CompiledModel | None) -> Polarity:
@@ -193,20 +234,27 @@ def _speed(process: Process, polarity: Polarity) -> Speed:
     return {"t": "tt", "f": "ff", "s": "ss"}[letter]  # type: ignore[return-value]
 
 
-def _read_card(path: Path, sheet: Sheet, *, device: str) -> Card:
+def _read_card(path: Path, sheet: Sheet, *, device: str, polarity: Polarity | None) -> Card:
+    text = _read(path)
+    card = card_from_text(text, sheet, device=device, compiled=_compiled(path, sheet), polarity=polarity)
+    if card.compiled is None:
+        require_runnable(card.text, source=str(path))
+    else:
+        require_osdi(source=str(path))
+    return card
+
+
+def _read(path: Path) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read as text ({error}); pass a SPICE card.") from error
     if len(text) > _LARGEST:
-        raise BadInput(f"{path}: is longer than {_LARGEST} characters; pass a file with one .model card.")
-    card = card_from_text(text, sheet, device=device, compiled=_compiled(path, sheet))
-    if card.compiled is None:
-        require_runnable(card.text, source=str(path))
-    else:
-        require_osdi(source=str(path))
-    return card
+        raise BadInput(
+            f"{path}: is longer than {_LARGEST} characters; take one card out of it: {_IMPORT.format(path)}"
+        )
+    return text
 
 
 def _compiled(card: Path, sheet: Sheet) -> CompiledModel | None:
@@ -230,8 +278,8 @@ _LARGEST = 100_000  # characters; a card has a few thousand
 _PAIR = re.compile(r"\b(\w+)\s*=\s*([+-]?(?:\d[\d.]*|\.\d+)(?:e[+-]?\d+)?[a-z]*)(?=[\s),]|$)")
 
 
-def _statement(text: str, source: str) -> str:
-    """The one `.model` statement in a card, in lower case, continuation lines joined."""
+def _models(text: str, source: str) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Names, types and `key=number` pairs of the `.model` statements in a card, in lower case."""
     statements: list[str] = []
     for number, line in enumerate(text.lower().splitlines(), start=1):
         line = re.split(r"[;$]", line, maxsplit=1)[0].strip()
@@ -244,20 +292,27 @@ def _statement(text: str, source: str) -> str:
         else:
             raise BadInput(
                 f"{source}, line {number}: '{line[:40]}' is not part of a .model statement; a card may "
-                "hold one .model and comments, and nothing that executes or includes."
+                "hold .model statements and comments, and nothing that executes or includes. Out of a file with "
+                f"sections, parameters or subcircuits take one card: {_IMPORT.format(source)}"
             )
-    if len(statements) != 1:
-        raise BadInput(f"{source}: holds {len(statements)} .model statements; pass a file with one.")
-    return statements[0]
+    return [_parse_model(statement, source) for statement in statements]
 
 
-def _parse_model(statement: str, source: str) -> tuple[str, str, list[str]]:
+def _parse_model(statement: str, source: str) -> tuple[str, str, list[tuple[str, str]]]:
     """Name, type and `key=number` pairs of a `.model` statement."""
-    match = re.match(r"\.model\s+(\w+)\s+(\w+)\s*(.*)$", statement)
+    match = re.match(r"\.model\s+([\w.]+)\s+(\w+)\s*(.*)$", statement)
     if match is None:
         raise BadInput(f"{source}: expected '.model NAME nmos (...)', got '{statement[:60]}'.")
     name, kind, body = match.groups()
+    if "." in name:
+        raise BadInput(
+            f"{source}: '{name}' is a bin, one of several cards for ranges of width and length: a card here may have "
+            f"no dot in its name. Take out the bin that fits your transistor: {_IMPORT.format(source)}"
+        )
     rest = _PAIR.sub(" ", body).replace(",", " ").strip(" ()")
     if rest:
         raise BadInput(f"{source}: expected 'parameter = number', got '{rest[:60]}'.")
-    return name, kind, [f"{key}={value}" for key, value in _PAIR.findall(body)]
+    return name, kind, _PAIR.findall(body)
+
+
+_IMPORT = "spicekit devices import {} --out FOLDER"

@@ -1,62 +1,37 @@
-"""Fit a BSIM4 card of one fin to a device's sheet, by least squares against ngspice.
+"""Fit BSIM4 cards of one fin to a device's curves, by least squares against ngspice.
 
-Eight parameters are fitted. Each has a plausible starting value, and a residual of its own pulls it weakly
-towards that value: what the targets leave open stays plausible, and the result is unique.
+The typical card is fitted at 25 degrees Celsius first, then with its temperature terms to all temperatures; the fast
+and the slow card begin where it ends and are fitted to their own curves. What the curves leave open is held near its
+start by a weak residual for each parameter, so that results are unique.
 """
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.devices.bsim4 import NOMINAL, Parameters, model_statement, parameters
-from spicekit.devices.cards import Card, card_from_text, device_folder
-from spicekit.devices.measure import Figures, measure
+from spicekit.devices.bsim4 import FREE, FREE_TEMPERATURE, Free, Parameters, model_statement, parameters
+from spicekit.devices.cards import Card, Speed, card_from_text, device_folder
+from spicekit.devices.curves import FLOOR, Curves, Errors, errors, read_curves, surfaces
+from spicekit.devices.least_squares import least_squares
+from spicekit.devices.measure import CRITERION, V_LINEAR, gate_capacitances
 from spicekit.devices.sheet import FullSheet, read_full_sheet
 from spicekit.errors import BadInput, NotConverged
+from spicekit.spice.simulator import Session
 
 Array = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Free:
-    """A fitted parameter: plausible value, how far it may stray for one unit of residual, bounds."""
-
-    start: float
-    stray: float
-    low: float
-    high: float
-
-
-# Starting values: ASAP7's BSIM-CMG cards for vsat and rdsw; the others assumed.
-FREE = {
-    "vth0": Free(0.06, 0.3, -0.3, 0.5),  # V above vtsat, which is a threshold at a smaller current
-    "nfactor": Free(0.3, 0.5, 0, 3),
-    "eta0": Free(0.05, 0.1, 0, 1),
-    "u0": Free(0.015, 0.015, 0.002, 0.2),  # m^2/(V s)
-    "vsat": Free(7e4, 7e4, 3e4, 5e5),  # m/s
-    "pclm": Free(0.1, 0.5, 0.001, 3),
-    "minv": Free(0.5, 1, -3, 3),
-    "rdsw": Free(200, 200, 50, 600),  # ohm um
-}
-
-# One unit of residual: about a quarter of the reach in check.py. Relative for currents, absolute for voltages;
-# idlin and gmsat follow from assumptions and may stray further.
-_WEIGHT = {
-    "idsat": 0.008,
-    "ieff": 0.008,
-    "idlin": 0.02,
-    "gmsat": 0.15,
-    "ioff": 0.08,
-    "vtsat": 0.005,
-    "vtlin": 0.006,
-    "ss": 0.0007,
-    "dibl": 0.0015,
-}
-_MOST_EVALUATIONS = 100  # the shipped devices take 10 to 40
-_RELATIVE = ("idsat", "ieff", "idlin", "gmsat", "ioff")
+# One unit of residual. Currents: 0.6 % of themselves and 0.1 % of the largest; twice as strict where a read works
+# (gate from half the supply, drain up to half), more so at the points that Idsat, Idlin and Ieff are made of.
+_OF_CURRENT, _OF_LARGEST = 0.006, 0.001
+_READ, _IEFF = 2, 4
+# Idlin and weak inversion pull on the same parameters in p-channel cards, which therefore count both for more; the
+# second is a fraction of a current, however small.
+_IDSAT_IDLIN = {"nmos": 6, "pmos": 9}
+_OF_LOGARITHM = {"nmos": 0.1, "pmos": 0.07}
+_OF_START = 50  # scales that a parameter may stray from its start for one unit
+_MOST = 60  # steps
 
 
 @dataclass(frozen=True)
@@ -65,26 +40,26 @@ class Fit:
 
     device: str
     sheet: FullSheet
-    fitted: Parameters
-    """What the fit chose: the parameters of `FREE`, and `kt1`."""
-    evaluations: int
-    """Points at which ngspice was asked for figures and slopes."""
+    cards: Mapping[Speed, Parameters]
+    """All parameters of each corner's card."""
+    errors: Mapping[Speed, list[Errors]]
+    """By temperature of the curves."""
+    curves: Curves
+    steps: int
 
 
 def fit_device(device: str) -> Fit:
-    """Fit the typical card of a device, shipped or a folder, to its sheet.
+    """Fit the cards of a device, shipped or a folder, to the curves that its sheet names.
 
     Raises
     ------
     BadInput
-        If there is no such device, it is a single card file, or its sheet lacks what a fit needs.
+        If there is no such device, it is a single card file, or its sheet or curves lack what a fit needs.
     SpiceFailed
         If ngspice refuses a trial card.
     NotConverged
-        If the least squares find no minimum.
+        If a card cannot have its gate capacitance.
     """
-    from scipy.optimize import least_squares
-
     folder = device_folder(device)
     if folder.is_file():
         raise BadInput(
@@ -93,72 +68,121 @@ def fit_device(device: str) -> Fit:
             f"hold the card as it is against its sheet: spicekit devices check {device}"
         )
     sheet = read_full_sheet(folder / "device.toml")
-    start, stray, low, high = (
-        np.array([getattr(free, field) for free in FREE.values()])
-        for field in ("start", "stray", "low", "high")
-    )
-    steps = 3e-4 * stray  # small against what matters, large against ngspice's tolerance
-
-    @functools.lru_cache(maxsize=2)  # the solver asks for values and slopes at the same point
-    def evaluate(point: bytes) -> tuple[Array, Array]:
-        here = np.frombuffer(point)
-        points = np.vstack([here, here + np.diag(steps)])
-        found = measure(_cards(sheet, [_fitted(sheet, trial) for trial in points]), NOMINAL)
-        values = np.array(
-            [
-                np.append(_residuals(sheet, figures), (trial - start) / stray)
-                for figures, trial in zip(found, points, strict=True)
-            ]
+    curves = read_curves(folder / sheet.curves.file)
+    fitted: dict[Speed, Parameters] = {}
+    steps = 0
+    for speed in sorted(curves.process, reverse=True):  # tt, ss, ff
+        if speed == "tt":
+            fitted[speed] = _start(sheet, curves)
+            room = int(np.argmin(np.abs(curves.celsius - 25)))
+            fitted[speed], more = _improved(sheet, curves, speed, fitted[speed], FREE, slice(room, room + 1))
+            steps += more
+        fitted[speed], more = _improved(
+            sheet,
+            curves,
+            speed,
+            fitted["tt"] if speed != "tt" else fitted[speed],
+            FREE | FREE_TEMPERATURE,
+            slice(None),
         )
-        return values[0], ((values[1:] - values[0]) / steps[:, None]).T
-
-    solution = least_squares(
-        lambda point: evaluate(point.tobytes())[0],
-        start,
-        lambda point: evaluate(point.tobytes())[1],
-        bounds=(low, high),
-        x_scale=stray,
-        xtol=1e-5,
-        ftol=1e-5,
-        max_nfev=_MOST_EVALUATIONS,
+        steps += more
+    cards = {speed: _with_capacitance(sheet, speed, values) for speed, values in fitted.items()}
+    found = surfaces(
+        [card_of(sheet, values) for values in cards.values()], curves.celsius, curves.v_ds, curves.v_gs
     )
-    if not solution.success:
-        raise NotConverged(
-            f"fit_device({device!r}): no minimum within {_MOST_EVALUATIONS} evaluations (sum of squares "
-            f"{2 * solution.cost:.3g}); check the targets in device.toml."
-        )
-    fitted = _fitted(sheet, solution.x)
     return Fit(
         device=device,
         sheet=sheet,
-        fitted={**fitted, "kt1": _threshold_slope(sheet, fitted)},
-        evaluations=evaluate.cache_info().misses,
+        cards=cards,
+        errors={speed: errors(mine, curves, speed) for speed, mine in zip(cards, found, strict=True)},
+        curves=curves,
+        steps=steps,
     )
 
 
-def _fitted(sheet: FullSheet, point: Array) -> Parameters:
-    values = dict(zip(FREE, map(float, point), strict=True))
-    return {**values, "vth0": sheet.targets.vtsat.value + values["vth0"]}
+def card_of(sheet: FullSheet, values: Parameters) -> Card:
+    """A card that holds all these parameters."""
+    return card_from_text(model_statement(sheet.polarity, "trial", values), sheet, device="trial")
 
 
-def _threshold_slope(sheet: FullSheet, fitted: Parameters) -> float:
-    """BSIM4's kt1, so that vtsat moves with temperature as the sheet says; Vt is linear in it."""
-    (card,) = _cards(sheet, [{**fitted, "kt1": 0}])
-    cold, hot = NOMINAL.replace(temperature=233.15), NOMINAL.replace(temperature=398.15)
-    rise = measure([card], hot)[0].vtsat - measure([card], cold)[0].vtsat
-    slope = rise / (hot.temperature - cold.temperature)
-    return (sheet.temperature.vt - slope) * NOMINAL.temperature
+def _start(sheet: FullSheet, curves: Curves) -> Parameters:
+    """Starting values of the typical card, its threshold moved to where the curves reach the criterion of one."""
+    free = FREE | FREE_TEMPERATURE
+    values = {name: each.start(sheet.polarity) for name, each in free.items()}
+    room = int(np.argmin(np.abs(curves.celsius - 25)))
+    truth = curves.at("tt")[room, -1]
+    (mine,) = surfaces(
+        [card_of(sheet, parameters(values, eot=sheet.gate.eot.tt, overlap=0.0))],
+        curves.celsius[room : room + 1],
+        curves.v_ds,
+        curves.v_gs,
+    )
+    at = [
+        float(np.interp(np.log(CRITERION), np.log(np.maximum(i, FLOOR)), curves.v_gs))
+        for i in (truth, mine[0, -1])
+    ]
+    return {**values, "vth0": values["vth0"] + at[0] - at[1]}
 
 
-def _residuals(sheet: FullSheet, figures: Figures) -> Array:
-    residuals = []
-    for name, weight in _WEIGHT.items():
-        target, measured = getattr(sheet.targets, name).value, getattr(figures, name)
-        error = np.log(measured / target) if name in _RELATIVE else measured - target
-        residuals.append(error / weight)
-    return np.array(residuals)
+def _improved(
+    sheet: FullSheet,
+    curves: Curves,
+    speed: Speed,
+    start: Parameters,
+    free: Mapping[str, Free],
+    temperatures: slice,
+) -> tuple[Parameters, int]:
+    """Parameters fitted to a corner's curves at some temperatures, and the steps that it took."""
+    thin = curves.thinned()  # the other voltages are for checking
+    truth = thin.at(speed)[temperatures]
+    unit = _OF_CURRENT * np.maximum(truth, 0) + _OF_LARGEST * truth.max(axis=(1, 2), keepdims=True)
+    unit = unit / _weights(thin.v_ds, thin.v_gs, _IDSAT_IDLIN[sheet.polarity])
+    weak = truth > FLOOR / 2
+    eot = getattr(sheet.gate.eot, speed)
+    low, high, scale = (
+        np.array([getattr(each, name) for each in free.values()]) for name in ("low", "high", "scale")
+    )
+    begin = np.array([start[name] for name in free])
+
+    def residuals(points: Array) -> Array:
+        values = [{**start, **dict(zip(free, map(float, point), strict=True))} for point in points]
+        cards = [card_of(sheet, parameters(each, eot=eot, overlap=0.0)) for each in values]
+        found = surfaces(cards, thin.celsius[temperatures], thin.v_ds, thin.v_gs, run=session.run)
+        ratio = (np.maximum(found, 0) + FLOOR / 5) / (np.maximum(truth, 0) + FLOOR / 5)
+        parts = (
+            (found - truth) / unit,
+            np.where(weak, np.log(ratio), 0.0) / _OF_LOGARITHM[sheet.polarity],
+            (points - begin) / (_OF_START * scale),
+        )
+        return np.concatenate([part.reshape(len(points), -1) for part in parts], axis=1)
+
+    with Session() as session:
+        solution = least_squares(residuals, begin, low=low, high=high, scale=scale, most=_MOST)
+    return {**start, **dict(zip(free, map(float, solution.point), strict=True))}, solution.steps
 
 
-def _cards(sheet: FullSheet, trials: Sequence[Parameters]) -> list[Card]:
-    texts = (model_statement(sheet.polarity, "trial", parameters(sheet, trial)) for trial in trials)
-    return [card_from_text(text, sheet, device="trial") for text in texts]
+def _weights(v_ds: Array, v_gs: Array, idsat_idlin: float) -> Array:
+    """(d, g): how many times stricter a point is."""
+    half = v_ds[-1] / 2
+    reads = (v_ds[:, None] <= half + 1e-9) & (v_gs >= half - 0.01)
+    weights = np.where(reads, float(_READ), 1.0)
+    drain, gate, linear = (
+        int(np.argmin(np.abs(axis - v))) for axis, v in ((v_ds, half), (v_gs, half), (v_ds, V_LINEAR))
+    )
+    weights[-1, gate] = weights[drain, -1] = _IEFF
+    weights[-1, -1] = weights[linear, -1] = idsat_idlin
+    return weights
+
+
+def _with_capacitance(sheet: FullSheet, speed: Speed, fitted: Parameters) -> Parameters:
+    """All parameters of a card whose overlaps make up what the channel leaves of the gate capacitance."""
+    eot, target = getattr(sheet.gate.eot, speed), getattr(sheet.gate.capacitance, speed)
+    bare = parameters(fitted, eot=eot, overlap=0.0)
+    (channel,) = gate_capacitances([card_of(sheet, bare)])
+    overlap = (target - channel) / (2 * sheet.geometry.width)
+    if overlap < 0:
+        raise NotConverged(
+            f"the {speed} card's channel alone has {1e18 * channel:.1f} aF, more than the {1e18 * target:.1f} aF of "
+            "its sheet; check [gate] eot and capacitance."
+        )
+    return parameters(fitted, eot=eot, overlap=overlap)

@@ -2,7 +2,11 @@
 are silently replaced by level 1."""
 
 import functools
+import json
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.resources import files
 
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.simulator import Job, Step, simulate
@@ -63,6 +67,27 @@ def require_runnable(text: str, *, source: str) -> None:
         "that has it (BSIM-CMG: through OSDI, with the Verilog-A module as the model's type and, in the card's "
         "sheet, [osdi] file = 'FILE.osdi'), or refit the device as BSIM4 (level 14)."
     )
+
+
+def require_known(parameters: Mapping[str, str], *, source: str) -> None:
+    """Raise `BadInput` if ngspice would leave a parameter of a BSIM4 card out: it warns, and simulates another card."""
+    if card_level(f"level={parameters.get('level', 1)}") not in BSIM4_LEVELS:
+        return
+    known = bsim4_parameters()
+    if unknown := [name for name in parameters if name not in known]:
+        near = get_close_matches(unknown[0], known, 1)
+        raise BadInput(
+            f"{source}: BSIM4 in ngspice has no model parameter {', '.join(map(repr, unknown))}"
+            + (f" (did you mean '{near[0]}'?)" if near else "")
+            + "; correct or drop it: ngspice would leave it out without a word."
+        )
+
+
+@functools.cache
+def bsim4_parameters() -> frozenset[str]:
+    """Names that can be set on a BSIM4 model, as ngspice itself lists them, and `level`."""
+    record = json.loads(files("spicekit.devices").joinpath("parameters.json").read_text())
+    return frozenset([*record["bsim4"], "level"])
 
 
 def require_osdi(*, source: str) -> None:

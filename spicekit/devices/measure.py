@@ -80,11 +80,12 @@ def measure(cards: Sequence[Card], corner: Corner) -> list[Figures]:
     return [_figures(gate, *drain, vdd=vdd) for drain in drains]
 
 
-def gate_capacitances(cards: Sequence[Card], corner: Corner) -> list[float]:
-    """Gate capacitance of one fin of each card at Vg = Vdd with source and drain at 0 V, in F.
+def gate_capacitances(cards: Sequence[Card]) -> list[float]:
+    """Gate capacitance of one fin of each card at the nominal supply with source and drain at 0 V, F.
 
     Gate current over slew rate at the end of a slow ramp. Raises `SpiceFailed` as `measure` does.
     """
+    corner = Corner()
     (wave,) = _run(cards, corner, (Step(f"tran {_RAMP / 200} {_RAMP}"),))
     slew = corner.vdd / _RAMP
     return [float(abs(wave[f"vg{k}#branch"][-1])) / slew for k in range(len(cards))]
@@ -108,11 +109,14 @@ def _swept(wave: Waves) -> tuple[Array, Array]:
 
 
 def _run(cards: Sequence[Card], corner: Corner, steps: tuple[Step, ...]) -> list[Waves]:
-    return simulate(Job(_bench(cards, corner), steps))
+    return simulate(Job(bench(cards, corner), steps))
 
 
-def _bench(cards: Sequence[Card], corner: Corner) -> str:
-    """All transistors in parallel, each behind current probes; PMOS see mirrored gate and drain."""
+def bench(cards: Sequence[Card], corner: Corner) -> str:
+    """Deck with one fin of each card in parallel between `vg` and `vd`; current probes `vd0`, `vg0` and so on.
+
+    PMOS see mirrored gate and drain.
+    """
     transistors = [
         f"vd{k} d{card.polarity} x{k} 0\n"
         f"vg{k} g{card.polarity} y{k} 0\n"
@@ -122,7 +126,8 @@ def _bench(cards: Sequence[Card], corner: Corner) -> str:
     return "\n".join(
         [
             "* figures of merit, one fin each",
-            ".options gmin=1e-18",  # ngspice's 1e-12 S would be most of an Ioff of 1 pA
+            # ngspice's gmin of 1e-12 S would be most of an Ioff of 1 pA; slopes are taken as small differences
+            ".options gmin=1e-18 reltol=1e-7 abstol=1e-17 vntol=1e-8",
             f".temp {to_celsius(corner.temperature)}",
             *load_lines(cards),
             *(card.renamed(f"model_{k}") for k, card in enumerate(cards)),

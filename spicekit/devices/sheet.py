@@ -14,8 +14,6 @@ from spicekit.errors import BadInput
 
 Polarity = Literal["nmos", "pmos"]
 
-OXIDE_PERMITTIVITY = 3.9 * 8.8541878128e-12  # F/m: SiO2, to which an EOT refers, times vacuum (CODATA 2018)
-
 
 class Geometry(Config):
     """One fin, as an equivalent planar transistor."""
@@ -35,39 +33,53 @@ class Target(Config):
 
 
 class Targets(Config):
-    """Published figures at TT, 25 degrees Celsius and nominal supply; fields as in `measure.Figures`."""
+    """Published figures at TT, 25 degrees Celsius and nominal supply, as many as there are; as in `measure.Figures`."""
 
-    idsat: Target
-    ieff: Target
-    idlin: Target
-    ioff: Target
-    vtsat: Target
-    vtlin: Target
-    ss: Target
-    dibl: Target
-    gmsat: Target
+    idsat: Target | None = None
+    ieff: Target | None = None
+    idlin: Target | None = None
+    ioff: Target | None = None
+    vtsat: Target | None = None
+    vtlin: Target | None = None
+    ss: Target | None = None
+    dibl: Target | None = None
+
+
+class Cornered(Config):
+    """A quantity at each process corner."""
+
+    tt: float = Field(gt=0)
+    ff: float = Field(gt=0)
+    ss: float = Field(gt=0)
 
 
 class Gate(Config):
     """What sets the gate capacitance."""
 
-    eot: float = Field(gt=0)
+    eot: Cornered
     """Equivalent oxide thickness, m."""
-    overlap: float = Field(ge=0)
-    """Gate to source, and gate to drain, F for each metre of width."""
+    capacitance: Cornered
+    """Of one fin, F, with the gate at the supply, source and drain at 0 V."""
     source: str
 
 
-class Temperature(Config):
-    """How threshold, mobility and saturation velocity move with temperature."""
+class Limits(Config):
+    """How far a card may be from its curves; fractions, see `curves.Errors`."""
 
-    vt: float
-    """Change of vtsat, V/K."""
-    mobility: float
-    """Exponent of absolute temperature."""
-    velocity: float
-    """Relative fall for each kelvin, 1/K."""
+    rms: float = Field(default=0.005, gt=0)
+    worst: float = Field(default=0.02, gt=0)
+    figures: float = Field(default=0.01, gt=0)
+    """Of Idsat, Ieff and Idlin."""
+    subthreshold: float = Field(default=0.25, gt=0)
+
+
+class CurveFile(Config):
+    """Curves that cards are fitted to and held against."""
+
+    file: str
+    """Described in `devices/curves.py`; from the sheet's folder."""
     source: str
+    limits: Limits = Limits()
 
 
 class Osdi(Config):
@@ -94,16 +106,15 @@ class Sheet(Config):
     osdi: Osdi | None = None
     targets: Targets | None = None
     gate: Gate | None = None
-    temperature: Temperature | None = None
+    curves: CurveFile | None = None
 
 
 class FullSheet(Sheet):
     """A sheet with all that a fit needs."""
 
     polarity: Polarity
-    targets: Targets
     gate: Gate
-    temperature: Temperature
+    curves: CurveFile
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -125,9 +136,3 @@ def read_sheet(path: Path) -> Sheet:
 def read_full_sheet(path: Path) -> FullSheet:
     """The sheet of a device that is to be fitted; `BadInput` as `read_sheet`, or if a table is missing."""
     return parse(FullSheet, read_toml(path), source=str(path))
-
-
-def plate_capacitance(geometry: Geometry, gate: Gate) -> float:
-    """Gate capacitance of one fin as a parallel plate with its two overlaps, F."""
-    plate = OXIDE_PERMITTIVITY / gate.eot * geometry.width * geometry.length
-    return plate + 2 * gate.overlap * geometry.width

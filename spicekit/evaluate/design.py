@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from spicekit.circuits.spec import SPEC_TABLES, TileSpec, spec_from_tables
+from spicekit.circuits.spec import SPEC_TABLES, TileSpec, rooted, spec_from_tables
 from spicekit.config import Config, parse, read_toml, unknown_key
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
@@ -115,7 +115,7 @@ def read_design(path: Path) -> Design:
     BadInput
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
-    return design_from_tables(read_toml(path), source=str(path))
+    return design_from_tables(rooted(read_toml(path), path.parent), source=str(path))
 
 
 def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spicekit.devices.cards import Card, Speed, load_card
-from spicekit.devices.check import FIGURES, Comparison
+from spicekit.devices.check import FIGURES, Comparison, CurveCheck
 from spicekit.devices.corners import Corner
 from spicekit.devices.measure import measure, output_curve, transfer_curve
 from spicekit.report.pictures import png
@@ -43,6 +43,30 @@ def print_check(rows: Sequence[Comparison]) -> None:
             table.add_row("", "off by", *deviations)
     reach = (figure.show_deviation(figure.reach, sign="-") for figure in FIGURES.values())
     table.add_row("reach", "", *reach, style="dim")
+    Console(width=100).print(table)
+
+
+def print_curves(rows: Sequence[CurveCheck]) -> None:
+    """Print how far cards are from their curves, a line for each corner and temperature."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    heads = ("°C", "rms", "worst", "Idsat", "Ieff", "Idlin", "subthreshold")
+    table = Table("device", "", box=box.SIMPLE, padding=(0, 0, 0, 1))
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        e = row.errors
+        table.add_row(
+            row.device,
+            row.process,
+            f"{row.celsius:g}",
+            *(f"{value:.2%}" for value in (e.rms, e.worst)),
+            *(f"{value:+.2%}" for value in (e.idsat, e.ieff, e.idlin)),
+            f"{e.subthreshold:.0%}",
+            style="" if row.within else "bold red",
+        )
     Console(width=100).print(table)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Ngspice",
     "Outcome",
     "Run",
+    "Session",
     "Step",
     "Waves",
     "available_cores",
@@ -71,13 +72,34 @@ def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
     SpiceFailed
         If ngspice refuses the deck, crashes, does not converge or exceeds `timeout` seconds.
     """
-    ((_, outcome),) = simulate_all([job], workers=1, timeout=timeout)
-    if isinstance(outcome, Failure):
-        raise SpiceFailed(outcome.reason)
-    for run in outcome.runs:
-        if run.trouble:
-            raise SpiceFailed(run.trouble)
-    return [run.waves for run in outcome.runs]
+    with Session() as session:
+        return session.run(job, timeout=timeout)
+
+
+class Session:
+    """A worker for jobs that follow from one another, as an optimiser's do; a context manager, which stops it.
+
+    Raises `MissingTool` if libngspice is not there.
+    """
+
+    def __init__(self) -> None:
+        self._worker = _Worker(_library())
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.dismiss()
+
+    def run(self, job: Job, *, timeout: float = 120.0) -> list[Waves]:
+        """As `simulate`."""
+        outcome = self._worker.run(job, timeout, following=None)
+        if isinstance(outcome, Failure):
+            raise SpiceFailed(outcome.reason)
+        for run in outcome.runs:
+            if run.trouble:
+                raise SpiceFailed(run.trouble)
+        return [run.waves for run in outcome.runs]
 
 
 def simulate_all(

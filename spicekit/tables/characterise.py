@@ -98,7 +98,7 @@ class Characterisation:
             return Sample()
         spec, rng = self.spec, np.random.default_rng(self.seed)
         names = TRANSISTORS[spec.cell]
-        card = load_card(spec.device.nmos, spec.corner.process)
+        card = load_card(spec.device.nmos, spec.corner.process, "nmos")
         shifts = alters(card, names, "xcell", sample_vt(card, spec.device.fins, (len(names),), rng=rng))
         if spec.cell != "1t1r":
             return Sample(shifts)
@@ -119,7 +119,7 @@ class Characterisation:
 
         Comments and layout do not count.
         """
-        card = load_card(self.spec.device.nmos, self.spec.corner.process)
+        card = load_card(self.spec.device.nmos, self.spec.corner.process, "nmos")
         compiled = [card.compiled.sha256] if card.compiled else []
         return content_hash([*map(_substance, self.decks), *self.sample.alters, *compiled])
 

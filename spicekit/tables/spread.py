@@ -44,7 +44,7 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     SpiceFailed
         If a sample does not converge: none is left out.
     """
-    card = load_card(spec.device.nmos, spec.corner.process)
+    card = load_card(spec.device.nmos, spec.corner.process, "nmos")
     names = TRANSISTORS[spec.cell]
     shifts = sample_vt(card, spec.device.fins, (samples, len(names)), rng=rng)
     steps = [Step("op", alters(card, names, "xcell", shift)) for shift in shifts]
@@ -67,7 +67,7 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
 
 def standard_deviations(spec: TileSpec) -> tuple[float, ...]:
     """Of a transistor's threshold, V; then, for 1T-1ReRAM, relative of the LRS current and of ln of the HRS current."""
-    threshold = sigma_vt(load_card(spec.device.nmos, spec.corner.process), spec.device.fins)
+    threshold = sigma_vt(load_card(spec.device.nmos, spec.corner.process, "nmos"), spec.device.fins)
     if spec.cell != "1t1r":
         return (threshold,)
     preset = load_reram(spec.device.reram)
@@ -91,7 +91,7 @@ def sensitivity(spec: TileSpec) -> Array:
         If an operating point does not converge.
     """
     names = TRANSISTORS[spec.cell]
-    card = load_card(spec.device.nmos, spec.corner.process)
+    card = load_card(spec.device.nmos, spec.corner.process, "nmos")
     sigma, *of_state = standard_deviations(spec)
     shifts = sigma * np.concatenate([[signed * row for signed in (1, -1)] for row in np.eye(len(names))])
     steps = (Step("op"), *(Step("op", alters(card, names, "xcell", shift)) for shift in shifts))

@@ -67,7 +67,7 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
             faults.append(error)
     if faults:
         raise faults[0]
-    load_card(spec.device.nmos, spec.corner.process)
+    load_card(spec.device.nmos, spec.corner.process, "nmos")
     if spec.cell == "1t1r":
         load_reram(spec.device.reram)
     raise MissingTable(

@@ -8,6 +8,7 @@ from spicekit.devices.cards import card_from_text, load_card, load_sheet, shippe
 from spicekit.devices.corners import Corner
 from spicekit.devices.measure import measure
 from spicekit.errors import BadInput
+from spicekit.evaluate.design import read_design
 
 CARD = """* my own
 .MODEL Mine NMOS ( LEVEL = 54  ; a comment
@@ -73,6 +74,7 @@ def test_own_copy_of_a_shipped_device_carries_the_same_current(tmp_path: Path) -
         "shell touch owned",
         "r1 a b 1",
         ".model second nmos (level=54)",
+        ".model third.1 nmos (level=54)",
     ],
 )
 def test_anything_but_one_model_is_refused(line: str) -> None:
@@ -130,3 +132,36 @@ def test_an_own_card_may_be_called_anything(tmp_path: Path, name: str) -> None:
     (tmp_path / "mine.toml").write_text("[geometry]\nwidth = 70.5e-9\nlength = 21e-9\n")
     first, second = measure([shipped, load_card(str(tmp_path / "mine.sp"), "tt")], Corner())
     assert first == second
+
+
+BOTH = ".model nch nmos level=54 vth0=0.4\n.model pch pmos level=54\n+ vth0=-0.4\n"
+
+
+def test_a_file_with_both_channel_types_gives_the_one_that_is_asked_for(own: Path) -> None:
+    own.write_text(BOTH)
+    assert load_card(str(own), "tt", "nmos").model == "nch"
+    assert load_card(str(own), "tt", "pmos").model == "pch"
+    with pytest.raises(BadInput, match=r"2 \.model statements: nch \(nmos\), pch \(pmos\).*devices import"):
+        load_card(str(own), "tt")
+
+
+def test_a_bin_is_named_with_its_cure(own: Path) -> None:
+    own.write_text(".model nch.0 nmos level=54 vth0=0.4\n")
+    with pytest.raises(BadInput, match=r"'nch\.0' is a bin.*devices import"):
+        load_card(str(own), "tt")
+
+
+@pytest.mark.parametrize(("name", "near"), [("vthh0", "vth0"), ("toxee", "toxe")])
+def test_a_misspelt_parameter_is_refused_with_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(BadInput, match=f"no model parameter '{name}'.*'{near}'"):
+        parsed(f".model mine nmos (level=14 {name}=0.4)")
+
+
+def test_a_path_in_a_spec_counts_from_the_specs_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.write_text(BOTH)
+    spec = own.parent / "spec.toml"
+    spec.write_text('[wires]\nr_bl = 1.0\nr_sl = 1.0\n[device]\nnmos = "mine.sp"\n')
+    monkeypatch.chdir("/")
+    device = read_design(spec).tile.device
+    assert load_card(device.nmos, "tt", "nmos").model == "nch"
+    assert device.pmos == "pmos-sram"

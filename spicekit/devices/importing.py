@@ -1,0 +1,282 @@
+"""Take one card out of a model file as foundries and predictive kits hand them out.
+
+Such a file may hold several models, bins, `.lib` sections, parameters and models inside subcircuits. It is untrusted:
+nothing in it is executed or included, and what is written is a plain card of numbers.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spicekit.devices.cards import model_text
+from spicekit.devices.expressions import value
+from spicekit.devices.levels import BSIM4_LEVELS, bsim4_parameters
+from spicekit.devices.sheet import Geometry, Polarity
+from spicekit.errors import BadInput
+
+_LARGEST = 32 << 20  # characters; foundries' files have a few million
+_CORNERS = ("tt", "ff", "ss")
+_PAIR = re.compile(r"(\w+)\s*=\s*('[^']*'|\"[^\"]*\"|\{[^}]*\}|[^\s=,()]+(?:\([^()]*\))?)")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A `.model` statement as it stands in a file."""
+
+    name: str
+    kind: str
+    section: str
+    """Of `.lib`; empty outside."""
+    pairs: tuple[tuple[str, str], ...]
+    scope: tuple[tuple[str, str], ...]
+    """Parameters of the subcircuits that it stands in, from the outermost."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a file of models holds; all text in lower case."""
+
+    source: str
+    models: tuple[Model, ...]
+    parameters: Mapping[str, Sequence[tuple[str, str]]]
+    """By section of `.lib`, in order; under "" those outside of any."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A card taken out of a file."""
+
+    model: str
+    polarity: Polarity
+    text: str
+    dropped: tuple[str, ...]
+    """Parameters that ngspice's model does not have."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Verilog-A that a BSIM-CMG card is written for."""
+
+    file: str
+    """The compiled model."""
+    module: str
+
+
+def read_models(text: str, *, source: str) -> ModelFile:
+    """All `.model` statements and parameters of a file; what is neither is passed over.
+
+    Raises
+    ------
+    BadInput
+        If the file has commands or conditions, or no model.
+    """
+    section, found = "", list[Model]()
+    parameters: dict[str, list[tuple[str, str]]] = {"": []}
+    subcircuits: list[list[tuple[str, str]]] = []
+    for number, statement in _statements(text):
+        word, _, rest = statement.partition(" ")
+        if word in (".control", ".if", ".elseif", ".else"):
+            raise BadInput(
+                f"{source}, line {number}: holds {word}, which decides or executes; take it out first."
+            )
+        if word == ".lib" and len(rest.split()) == 1:
+            section = rest.strip("'\" ")
+            parameters.setdefault(section, [])
+        elif word == ".endl":
+            section = ""
+        elif word == ".subckt":
+            subcircuits.append(_PAIR.findall(rest))
+        elif word == ".ends" and subcircuits:
+            subcircuits.pop()
+        elif word in (".param", ".parameters", "parameters"):
+            (subcircuits[-1] if subcircuits else parameters[section]).extend(_PAIR.findall(rest))
+        elif word == ".model":
+            match = re.match(r"([\w.]+)\s+(\w+)\s*(.*)$", rest)
+            if match is None:
+                raise BadInput(
+                    f"{source}, line {number}: expected '.model NAME TYPE ...', got '{statement[:60]}'."
+                )
+            name, kind, body = match.groups()
+            inner = tuple(pair for each in subcircuits for pair in each)
+            found.append(Model(name, kind, section, tuple(_PAIR.findall(body)), inner))
+    if not found:
+        raise BadInput(f"{source}: holds no .model statement; pass a file of transistor models.")
+    return ModelFile(source, tuple(found), parameters)
+
+
+def import_card(
+    file: ModelFile,
+    geometry: Geometry,
+    *,
+    name: str | None = None,
+    polarity: Polarity | None = None,
+    section: str = "",
+    compiled: Compiled | None = None,
+) -> Imported:
+    """The one card of a file that fits, as a plain one.
+
+    Parameters
+    ----------
+    file : ModelFile
+    geometry : Geometry
+        One fin (or transistor); of a binned model it picks the bin.
+    name : str, optional
+        Of the model, without a bin's number.
+    polarity : str, optional
+        Channel type.
+    section : str
+        Of `.lib`, where the file has any.
+    compiled : Compiled, optional
+        For BSIM-CMG (level 72).
+
+    Raises
+    ------
+    BadInput
+        If none or several fit (it says which there are), or a value cannot be computed.
+    """
+    fitting = [
+        model
+        for model in file.models
+        if model.section in ("", section)
+        and (name is None or model.name.partition(".")[0] == name.lower())
+        and model.kind == (polarity or model.kind)
+        and model.kind in ("nmos", "pmos")
+    ]
+    outer = [*file.parameters[""], *(file.parameters.get(section, ()) if section else ())]
+    chosen = [(model, _values(model, outer, geometry, file.source)) for model in fitting]
+    chosen = [
+        (model, values) for model, values in chosen if "." not in model.name or _in_bin(values, geometry)
+    ]
+    if len(chosen) != 1:
+        held = sorted(
+            {f"{m.name} ({m.kind}{', section ' + m.section if m.section else ''})" for m in file.models}
+        )
+        fit = f"{len(chosen) or 'no'} models fit"
+        raise BadInput(
+            f"{file.source}: {fit} name {name or 'any'}, channel {polarity or 'any'}, "
+            f"section {section or 'none'}, {geometry.width:g} m x {geometry.length:g} m; it holds "
+            f"{', '.join(held[:12])}"
+            f"{' and more' if len(held) > 12 else ''}. Pass --model, --polarity, --section, --width and --length."
+        )
+    ((model, values),) = chosen
+    kind, dropped = model.kind, tuple[str, ...]()
+    if compiled:
+        old = values.get("version", 107) < 110
+        values = {key: each for key, each in values.items() if key not in ("level", "version", "l")}
+        values |= {"devtype": float(kind == "nmos")} if old else {"type": 1.0 if kind == "nmos" else -1.0}
+    elif int(values.get("level", 1)) in BSIM4_LEVELS:
+        known = bsim4_parameters()
+        dropped = tuple(key for key in values if key not in known)
+        values = {key: each for key, each in values.items() if key in known}
+    title = re.sub(r"\W", "_", model.name)
+    pairs = [(key, f"{each:.10g}") for key, each in values.items()]
+    return Imported(
+        title,
+        "nmos" if kind == "nmos" else "pmos",
+        model_text(title, compiled.module if compiled else kind, pairs),
+        dropped,
+    )
+
+
+def import_device(
+    path: Path,
+    folder: Path,
+    geometry: Geometry,
+    *,
+    name: str | None = None,
+    polarity: Polarity | None = None,
+    section: str | None = None,
+    compiled: Compiled | None = None,
+) -> tuple[Path, dict[str, Imported]]:
+    """Write a card of a model file with its sheet; what a spec's `[device]` takes, and the cards by file name.
+
+    A file with the sections tt, ff and ss, if none is asked for, gives a folder with three corners, any other file one
+    card for the typical corner. Errors as `read_models` and `import_card`.
+    """
+    from spicekit.files import write_atomically
+
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); pass a file of transistor models."
+        ) from error
+    if len(text) > _LARGEST:
+        raise BadInput(
+            f"{path}: is longer than {_LARGEST >> 20} million characters; cut out the models that you need."
+        )
+    models = read_models(text, source=str(path))
+    corners = section is None and models.parameters.keys() >= set(_CORNERS)
+    sections = {corner: corner for corner in _CORNERS} if corners else {"": (section or "").lower()}
+    cards = {
+        key: import_card(models, geometry, name=name, polarity=polarity, section=each, compiled=compiled)
+        for key, each in sections.items()
+    }
+    first = next(iter(cards.values()))
+    sheet = [f'polarity = "{first.polarity}"', "", "[geometry]"]
+    sheet += [
+        f"width = {geometry.width!r}  # m",
+        f"length = {geometry.length!r}  # m",
+        f'source = "{path.name}"',
+    ]
+    if compiled:
+        sheet += ["", "[osdi]", f'file = "{Path(compiled.file).resolve()}"', 'threshold = "delvtrand"']
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder if corners else folder / f"{first.model}.sp"
+    for key, card in cards.items():
+        write_atomically(folder / f"{key}.sp" if corners else target, f"* from {path.name}\n{card.text}")
+    write_atomically(
+        folder / "device.toml" if corners else target.with_suffix(".toml"), "\n".join(sheet) + "\n"
+    )
+    return target, {f"{key}.sp" if corners else target.name: card for key, card in cards.items()}
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Line numbers and statements in lower case: no comments, continuations joined, one space between words."""
+    number, parts = 0, list[str]()
+    for here, line in enumerate(text.lower().splitlines(), start=1):
+        line = re.split(r"\s\$|^\$|;|//", line, maxsplit=1)[0].strip()
+        if not line or line.startswith("*"):
+            continue
+        if line.startswith("+") and parts:
+            parts.append(line[1:])
+            continue
+        if parts:
+            yield number, " ".join(" ".join(parts).split())
+        number, parts = here, [line]
+    if parts:
+        yield number, " ".join(" ".join(parts).split())
+
+
+def _values(
+    model: Model, outer: Sequence[tuple[str, str]], geometry: Geometry, source: str
+) -> dict[str, float]:
+    """Parameters of a model as numbers; a later definition counts, and may name what stands before it."""
+    known: dict[str, float] = {"w": geometry.width, "l": geometry.length}
+    unknown: dict[str, str] = {}
+    for key, text in (*outer, *model.scope):
+        if key in ("w", "l"):
+            continue  # defaults of a subcircuit, for which the geometry stands
+        try:
+            known[key] = value(text, known)
+        except BadInput as error:
+            unknown[key] = str(error)  # an error only if the model needs it
+    found: dict[str, float] = {}
+    for key, text in model.pairs:
+        try:
+            found[key] = value(text, known)
+        except BadInput as error:
+            because = next(
+                (f" ({unknown[word]})" for word in re.findall(r"\w+", text) if word in unknown), ""
+            )
+            raise BadInput(f"{source}, model {model.name}, {key}: {error}{because}") from error
+    return found
+
+
+def _in_bin(values: Mapping[str, float], geometry: Geometry) -> bool:
+    return all(
+        values.get(f"{axis}min", 0.0) <= size < values.get(f"{axis}max", float("inf"))
+        for axis, size in (("w", geometry.width), ("l", geometry.length))
+    )
