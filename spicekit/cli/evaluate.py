@@ -90,12 +90,13 @@ def evaluate(
     dataset = load_dataset(data, "test", folder=folder)
     if images is not None:
         dataset = dataset.first(images)
+    train_set = load_dataset(data, "train", folder=folder)
     with stages(network) as report:
         result = evaluate_network(
             trained,
             dataset,
             design,
-            calibration=load_dataset(data, "train", folder=folder).first(calibration_images(design)),
+            calibration=train_set.first(min(calibration_images(design), len(train_set))),
             mitigations=mitigations,
             energy=energy,
             settle=settle,

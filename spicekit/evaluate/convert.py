@@ -28,7 +28,7 @@ from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
 from spicekit.networks.data import Dataset, network_inputs
-from spicekit.networks.inference import predict_logits
+from spicekit.networks.inference import like_of, predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable, linear
@@ -230,33 +230,37 @@ def watch(
     dataset: Dataset,
     layers: Layers,
     probe: Callable[[PackedLayer, Applied], None],
-) -> None:
+) -> dict[str, tuple[int, ...]]:
     """Classify images in software; `probe` is called with each layer and what its word lines would carry.
 
-    The network stays as it is: a copy of it is watched.
+    The network stays as it is: a copy of it is watched. Returns the sides of the images that each layer gets.
     """
     copied = deepcopy(network)
     seen = dict.fromkeys(layers, 0)
+    sides: dict[str, tuple[int, ...]] = {}
 
     def look(name: str, layer: BinaryConv, arguments: tuple[Tensor]) -> None:
-        for plane in layer.input_planes(arguments[0]):
+        planes = layer.input_planes(arguments[0])
+        sides[name] = tuple(planes.shape[3:])
+        for plane in planes:
             bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
             probe(layers[name], apply_inputs(layers[name], bits, first=seen[name]))
-        seen[name] += len(arguments[0])
+        seen[name] += planes.shape[1]
 
     for name, layer in binary_layers(copied).items():
         layer.register_forward_pre_hook(functools.partial(look, name))
     predict_logits(copied, dataset)
+    return sides
 
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, images: Dataset) -> None:
     """Take mean and variance of every batch norm's inputs anew, on the tiles: means over batches of like size."""
     norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    device = next(network.parameters()).device
+    like = like_of(network)
     with _fresh(norms):
         for places in np.array_split(np.arange(len(images)), -(-len(images) // NORM_IMAGES)):
-            network(network_inputs(images.part(slice(places[0], places[-1] + 1))).to(device))
+            network(network_inputs(images.part(slice(places[0], places[-1] + 1))).to(like))
     start_at(network, 0)
 
 

@@ -15,6 +15,7 @@ from spicekit.evaluate.network_costs import NetworkCosts, network_costs
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
+from spicekit.networks.layers import binary_layers
 from spicekit.provenance import provenance
 from spicekit.tables.settling import settling
 from spicekit.tables.store import find_table
@@ -111,7 +112,12 @@ def count_events(
         inverted[name] += int(applied.inverted.sum())
         pixels[name] += len(applied.words)
 
-    watch(network, dataset, layers, probe)
+    seen = watch(network, dataset, layers, probe)
+    borders = {
+        name: layer.geometry.gathering(seen[name])
+        for name, layer in binary_layers(network).items()
+        if layer.zero_padded
+    }
     return {
         name: LayerEvents(
             pixels=pixels[name] // len(dataset),
@@ -127,6 +133,8 @@ def count_events(
             stored_inverted=int(packed.layer.inverted.sum()),
             applied_inverted=inverted[name] / len(dataset),
             current=currents[name],
+            border_additions=borders[name].border_pixels * packed.layer.outputs if name in borders else 0,
+            border_constants=borders[name].border_classes * packed.layer.outputs if name in borders else 0,
         )
         for name, packed in layers.items()
     }

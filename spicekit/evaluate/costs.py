@@ -24,6 +24,7 @@ Component = Literal[
     "converter",
     "accumulation",
     "input sums",
+    "border sums",
     "flip decision",
     "inversion",
     "correction",

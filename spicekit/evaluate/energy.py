@@ -56,6 +56,10 @@ class LayerEvents:
     """Sub-vectors, over all pixels."""
     current: float
     """A, mean of a column read."""
+    border_additions: int = 0
+    """Constants that zero padding adds, over all pixels and outputs."""
+    border_constants: int = 0
+    """Words that hold them."""
 
     @property
     def reads(self) -> int:
@@ -155,6 +159,8 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
         "accumulation": events.reads * sum_bits * (adder + register),
         # sum(u_a), counted once for a pixel and taken from each output
         "input sums": events.pixels * (events.inputs + events.outputs * sum_bits) * adder,
+        # at border pixels, a constant read and added
+        "border sums": events.border_additions * sum_bits * (adder + costs.memory_bit_energy),
         # ones of each sub-vector added up, the sum compared with half of the greatest
         "flip decision": events.dynamic * pixel_subvectors * decision,
         "inversion": events.dynamic * pixel_subvectors * tile.rows_active * xor,
@@ -231,6 +237,8 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
         "converter": converters * 2**bits * costs.converter_code_area * costs.converter_shrink,
         "accumulation": sum_bits * (converters * adder + tiles * tile.columns * register),
         "input sums": (events.inputs + converters // events.tiles * sum_bits) * adder,
+        "border sums": (events.border_constants > 0) * converters // events.tiles * sum_bits * adder
+        + events.border_constants * sum_bits * costs.memory_bit_area,
         "flip decision": events.dynamic * events.tiles * decision,
         "inversion": events.dynamic * events.tiles * tile.rows_active * xor,
         "correction": converters * (flips * bits * xor + corrections * (count_bits + 1) * adder),

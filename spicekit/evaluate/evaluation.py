@@ -32,6 +32,7 @@ from spicekit.evaluate.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, predict_logits
+from spicekit.networks.own_data import Data, as_dataset
 from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
@@ -45,11 +46,11 @@ class NotExact(SpicekitError):
 
 def evaluate(
     network: nn.Module,
-    dataset: Dataset,
+    dataset: Data,
     design: Design,
     table: IVTable | None = None,
     *,
-    calibration: Dataset | None = None,
+    calibration: Data | None = None,
     mitigations: Sequence[Mitigation] = ("none", "both"),
     reference: tuple[float, float] | None = None,
     energy: bool = False,
@@ -65,12 +66,12 @@ def evaluate(
     ----------
     network : Module
         In evaluation mode.
-    dataset : Dataset
-        To be classified.
+    dataset : Dataset, pair of arrays, torch Dataset, DataLoader or callable
+        To be classified: whatever `as_dataset` takes.
     design : Design
     table : IVTable, optional
         Of the design's cell and corner; by default the one that the stores have.
-    calibration : Dataset, optional
+    calibration : as `dataset`, optional
         As in `convert`.
     mitigations : sequence of {"none", "static", "dynamic", "both"}
         Runs on the real tiles; the first is what the others are compared with.
@@ -97,6 +98,9 @@ def evaluate(
     BadInput
         If the design does not fit the network, or what is asked for does not go together.
     """
+    dataset = as_dataset(dataset)
+    if calibration is not None:
+        calibration = as_dataset(calibration, classes=dataset.classes, split="train")
     mitigations = check_mitigations(mitigations)
     if settle and energy:
         raise BadInput("evaluate: settle and energy both set the read time; ask for one of them.")

@@ -13,13 +13,12 @@ def predict_logits(network: nn.Module, dataset: Dataset, *, batch: int = 64) -> 
 
     `BadInput` if the network does not take such images, or gives no such logits.
     """
-    like = next(iter([*network.parameters(), *network.buffers()]), torch.zeros(()))
-    dtype = like.dtype if like.is_floating_point() else torch.float32
+    like = like_of(network)
     was_training = network.training
     network.eval()
     try:
         logits = [
-            logits_of(network(inputs.to(like.device, dtype)), len(dataset.classes)).float().cpu()
+            logits_of(network(inputs.to(like)), len(dataset.classes)).float().cpu()
             for inputs in dataset.batches(batch)
         ]
     except RuntimeError as error:
@@ -30,6 +29,12 @@ def predict_logits(network: nn.Module, dataset: Dataset, *, batch: int = 64) -> 
     finally:
         network.train(was_training)
     return torch.cat(logits)
+
+
+def like_of(network: nn.Module) -> Tensor:
+    """A tensor on the processor and of the type that a network computes with."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return next((each for each in tensors if each.is_floating_point()), torch.zeros(()))
 
 
 def logits_of(output: object, classes: int) -> Tensor:

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -62,7 +62,11 @@ def read_own(path: Path, split: Split) -> Dataset:
     )
 
 
-def as_dataset(data: Any, *, classes: int | Sequence[str] | None = None, split: Split = "test") -> Dataset:
+Data: TypeAlias = Any
+"""A `Dataset`, or something else that `as_dataset` takes."""
+
+
+def as_dataset(data: Data, *, classes: int | Sequence[str] | None = None, split: Split = "test") -> Dataset:
     """What a Python session has, as a data set.
 
     Parameters

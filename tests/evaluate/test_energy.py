@@ -201,6 +201,8 @@ def test_one_layer_by_hand():
         stored_inverted=1,
         applied_inverted=2.0,
         current=10e-6,
+        border_additions=4,
+        border_constants=6,
     )
     found = estimate(layer, ReadCircuit(5e-11, 1e-15), Design(tile=tile, costs=costs))
     # 3 pixels x 2 sub-vectors x 2 columns = 12 column reads; 2 bits a conversion, so a column conducts for 0.25 ns.
@@ -211,6 +213,7 @@ def test_one_layer_by_hand():
             "converter": 12 * (2 * 10e-15 + 16 * 1e-15) * 0.7**2,
             "accumulation": 12 * 2 * (2.04e-15 + 2.92e-15),
             "input sums": 3 * (3 + 2 * 2) * 2.04e-15,
+            "border sums": 4 * 2 * (2.04e-15 + 3e-15),
             "flip decision": 3 * 2 * (2 + 2) * 2.04e-15,
             "inversion": 3 * 2 * 2 * 1.31e-15,
             # 12 changes of sign of 2 bits; 3 x 1 sums for the stored flip, 2 x 2 for the applied ones, of 3 bits
@@ -221,6 +224,9 @@ def test_one_layer_by_hand():
     # 6 reads of 0.25 ns; to decide a flip, count (a carry of 2), compare (2) and invert (1) before the first
     assert found.time == pytest.approx(6 * 0.25e-9 + 5 * 1e-11)
     assert found.area["cells"] == pytest.approx(8 * 108e-9 * 325e-9)
+    assert found.area["border sums"] == pytest.approx(
+        2 * 2 * costs.logic_spread * 0.204e-12 + 6 * 2 * 0.054e-12
+    )
     assert found.area["flip memory"] == pytest.approx(2 * 2 * (1 + 2) * 0.054e-12)
     assert found.area["converter"] == pytest.approx(2 * 4 * 10e-12 * 0.25)
 
