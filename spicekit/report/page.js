@@ -10,9 +10,11 @@ function config(dark, narrow) {
     axis: {labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
     legend: {labelColor: ink, titleColor: ink, orient: "top", columns: narrow ? 1 : 4, labelFontSize: 12, symbolOpacity: 1, labelLimit: 240},
     header: {labelColor: ink, titleColor: ink}, title: {color: ink}, text: {color: ink}, rule: {color: ink}, tick: {color: ink},
-    range: {category: dark ? DARK : LIGHT, heatmap: {scheme: dark ? "viridis" : "yellowgreenblue"}, ramp: {scheme: dark ? "viridis" : "yellowgreenblue"}},
+    range: {category: dark ? DARK : LIGHT, heatmap: RAMP, ramp: RAMP},
   };
 }
+
+const RAMP = ["#5a6f96", "#3f8fb0", "#3fae8f", "#a3c14a", "#f0c419"];  // seen on white and on black
 
 const wantsDark = matchMedia("(prefers-color-scheme: dark)"), views = new Map();
 
