@@ -4,7 +4,7 @@ The converter subtracts the current of a reference column that stores zeros only
 asserted cells, known by design, does not count as signal (docs/decisions/converter.md).
 
 Every column of every tile has a converter of its own. Where they are not ideal, each has an offset and a bow that it
-keeps, and every conversion has noise; all are measured on the converter's own scale, where a code is 1 wide.
+keeps, and every conversion has noise; all are on the converter's scale, on which thresholds are 1 apart.
 """
 
 import math

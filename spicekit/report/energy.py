@@ -33,9 +33,9 @@ def _totals(costs: NetworkCosts) -> Sheet:
         f"energy, time and area for one image\na column settles in {engineering(costs.settling, 's')}, "
         f"{costs.converter_bits} bits take {engineering(costs.conversion_time, 's')}, "
         f"it conducts for {engineering(costs.conduction_time, 's')}\n"
-        "even at: times which the bit lines would have to take what they do, for BinSparX to save nothing"
+        "break-even: the factor by which bit-line energy must grow before BinSparX saves energy"
     )
-    head = ("BinSparX", "energy", "", "of it BinSparX", "even at", "time", "", "area", "")
+    head = ("BinSparX", "energy", "", "of it BinSparX", "break-even", "time", "", "area", "")
     return Sheet(title, head, rows)
 
 

@@ -7,8 +7,7 @@ all vectors for each. The tables of a tile fill a quarter of a level-2 cache. Th
 in 16 bits up to 64 rows and in 32 bits above, and a polynomial in single precision, whose operations come in one order.
 So results depend on neither batch nor threads nor processor.
 
-Arrays of a batch's size are made by NumPy, which asks for large pages: to touch a small one for the first time takes as
-long as some thousand additions.
+Batch-sized arrays are allocated in NumPy: huge pages make first touches cheap.
 """
 
 from typing import Any

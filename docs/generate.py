@@ -1,0 +1,64 @@
+"""Pages that the build of the site makes from code: command line, result files, what the wheel ships."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mkdocs_gen_files
+import typer
+
+from spicekit.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Write every page."""
+    verbs = commands(typer.main.get_command(app), "spicekit")
+    write("reference/command-line.md", "\n".join(["# Command line", "", OPENING, *verbs]))
+    write("howto/own-card.md", relinked((ROOT / "device_models" / "README.md").read_text()))
+
+
+OPENING = (
+    "Made from the code. Results go to standard output, progress and advice to standard error. Exit status: 0 if all is "
+    "well, 1 if a check fails, 2 for bad input, 130 after Ctrl-C."
+)
+
+
+def commands(command: Any, path: str) -> Iterator[str]:
+    """A section for each verb, with a table of its arguments and options."""
+    inner = getattr(command, "commands", None)
+    if inner is None or path == "spicekit":
+        yield f"\n## {path}\n\n{inspect.cleandoc(command.help or '')}\n"
+        rows = [row(parameter) for parameter in command.params if parameter.name != "help"]
+        if rows:
+            yield "\n".join(["| | default | |", "|---|---|---|", *rows])
+    for name, one in (inner or {}).items():
+        yield from commands(one, f"{path} {name}")
+
+
+def row(parameter: Any) -> str:
+    """Of a table of options."""
+    name = f"`{parameter.name.upper()}`"
+    if parameter.param_type_name == "option":
+        name = " ".join(f"`{option}`" for option in parameter.opts)
+    default = parameter.default
+    shown = "" if default in (None, False) or callable(default) else f"`{default}`"
+    text = (getattr(parameter, "help", "") or "").replace("|", r"\|").replace(r"\[", "[")
+    return f"| {name} | {'required' if parameter.required else shown} | {text} |"
+
+
+def relinked(text: str) -> str:
+    """A page from elsewhere: its links within the repository become names."""
+    return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
+def write(path: str, text: str) -> None:
+    """A page of the site."""
+    with mkdocs_gen_files.open(path, "w") as file:
+        file.write(text)
+
+
+main()
