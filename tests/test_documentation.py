@@ -26,7 +26,9 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.mark.timeout(900)
 def test_the_first_tutorial_runs_from_calibration_to_report(tmp_path):
     script = "set -e\n" + "\n".join(blocks("first-report.md", "sh"))
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert {"tile.html", "result.html"} <= {path.name for path in tmp_path.iterdir()}
     assert "BinSparX" in done.stdout
@@ -35,7 +37,9 @@ def test_the_first_tutorial_runs_from_calibration_to_report(tmp_path):
 @pytest.mark.timeout(900)
 def test_the_tutorial_in_python_runs_and_prints_what_it_says(tmp_path):
     code = "\n".join(blocks("python.md", "python"))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     said = [line for block in blocks("python.md", "text") for line in block.splitlines()]
     assert done.stdout.splitlines() == said

@@ -91,7 +91,9 @@ def _chart(result: SignOff, engine: str) -> Chart:
                 "transform": [{"filter": "isValid(datum.limit)"}],
                 "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
                 "encoding": {
-                    "x": axis("limit", "error, LSB", scale={"type": "log"}, axis={"format": ".0e", "tickCount": 6}),
+                    "x": axis(
+                        "limit", "error, LSB", scale={"type": "log"}, axis={"format": ".0e", "tickCount": 6}
+                    ),
                     "color": color,
                     "tooltip": tips({"error": "limit of", "limit": "LSB"}),
                 },
@@ -102,7 +104,9 @@ def _chart(result: SignOff, engine: str) -> Chart:
                 "mark": {"type": "point", "filled": True, "size": 90},
                 "encoding": {
                     "y": category("vectors", None, axis={"labelLimit": 150}),
-                    "x": axis("value", "error, LSB", scale={"type": "log"}, axis={"format": ".0e", "tickCount": 6}),
+                    "x": axis(
+                        "value", "error, LSB", scale={"type": "log"}, axis={"format": ".0e", "tickCount": 6}
+                    ),
                     "color": color,
                     "shape": category("error", None, order=list(ERRORS.values())),
                     "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
