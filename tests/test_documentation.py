@@ -34,17 +34,6 @@ def test_the_first_tutorial_runs_from_calibration_to_report(tmp_path):
     assert "BinSparX" in done.stdout
 
 
-@pytest.mark.timeout(900)
-def test_the_tutorial_in_python_runs_and_prints_what_it_says(tmp_path):
-    code = "\n".join(blocks("python.md", "python"))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    said = [line for block in blocks("python.md", "text") for line in block.splitlines()]
-    assert done.stdout.splitlines() == said
-
-
 @pytest.mark.timeout(300)
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material")
