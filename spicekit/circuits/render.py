@@ -6,6 +6,8 @@ Its header says what made it.
 
 import dataclasses
 import functools
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -32,6 +34,8 @@ Bits = NDArray[np.uint8]
 
 CURRENTS_FILE = "currents.txt"
 """Where a deck run by `ngspice -b` leaves its column currents."""
+VOLTAGES_FILE = "voltages.txt"
+"""Where it leaves the voltages of nodes that were asked for."""
 WAVES_FILE = "waves.txt"
 """Where a transient deck leaves time and column currents."""
 
@@ -74,6 +78,38 @@ class Transient:
     """s. Assumed: about two gate delays."""
     row_cells: int = 1
     """Cells that each word line passes; those beyond the deck's columns load it with their gates."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a tile's deck leaves besides its column currents."""
+
+    nodes: tuple[str, ...] = ()
+    """Nodes whose voltages it writes, inner ones of a cell too: `b_0_0`, `xc_0_0.mid`. An operating point leaves them
+    in `voltages.txt`, a transient as further columns of `waves.txt`."""
+    measures: tuple[str, ...] = ()
+    """What a transient prints, each as behind ngspice's `meas tran`: `t1 when v(b_0_0)=0.2 rise=1`."""
+
+    def check(self, transient: Transient | None) -> None:
+        """`BadInput` for what is no node, no measurement, or a measurement without a transient."""
+        for node in self.nodes:
+            if not _NODE.fullmatch(node):
+                raise BadInput(
+                    f"tile_deck: '{node}' is no name of a node; pass one such as b_0_0 or xc_0_0.mid."
+                )
+        for measure in self.measures:
+            if not _MEASURE.fullmatch(measure):
+                raise BadInput(
+                    f"tile_deck: '{measure}' is no measurement; pass one such as t1 when v(b_0_0)=0.2 rise=1."
+                )
+        if self.measures and transient is None:
+            raise BadInput("tile_deck: measurements are of a transient; ask for one too.")
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """Nodes that have to be kept."""
+        measured = (node for measure in self.measures for node in _MEASURED.findall(measure))
+        return tuple(dict.fromkeys((*self.nodes, *measured)))
 
 
 def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1, gap: float | None = None) -> str:
@@ -141,6 +177,8 @@ def tile_deck(
     batch: bool = True,
     expected: Expected | None = None,
     transient: Transient | None = None,
+    outputs: Outputs | None = None,
+    origin: Mapping[str, str | int] | None = None,
 ) -> str:
     """Deck of a whole tile with its wires, drivers and virtual grounds.
 
@@ -163,11 +201,15 @@ def tile_deck(
     transient : Transient, optional
         Adds the wires' capacitances and edges on the inputs; run by `ngspice -b`, the deck then writes time and
         column currents to `waves.txt`.
+    outputs : Outputs, optional
+        What else it leaves.
+    origin : mapping, optional
+        Where weights and inputs come from, for the header: network, layer, image, pixel, mitigation.
 
     Raises
     ------
     BadInput
-        If shapes do not fit the spec or a value is not 0 or 1.
+        If shapes do not fit the spec, a value is not 0 or 1, or the outputs are none.
     """
     weights = _bits("weights", weights, (spec.rows, spec.columns))
     inputs = _bits("inputs", inputs, (spec.rows,))
@@ -185,6 +227,11 @@ def tile_deck(
                 f"tile_deck: expected currents are {expected.current.shape}, not ({spec.columns},)."
             )
         facts["expected"] = {"current": expected.current.tolist(), "tolerance": expected.tolerance}
+    if outputs is not None:
+        outputs.check(transient)
+        facts["outputs"] = {"nodes": list(outputs.nodes), "measures": list(outputs.measures)}
+    if origin is not None:
+        facts["origin"] = dict(origin)
     return _render(
         "tile.cir.j2",
         spec,
@@ -198,9 +245,16 @@ def tile_deck(
         expected=expected,
         transient=transient,
         loads=loads(spec, row_cells=transient.row_cells) if transient else None,
+        outputs=outputs,
         currents_file=CURRENTS_FILE,
+        voltages_file=VOLTAGES_FILE,
         waves_file=WAVES_FILE,
     )
+
+
+def with_read(deck: str) -> str:
+    """A deck of `cell_deck`, made to read its cell when `ngspice -b` runs it: it prints the read current."""
+    return _environment().get_template("cell_read.cir.j2").render(deck=deck.removesuffix(".end\n"))
 
 
 def one_read(
@@ -251,6 +305,11 @@ def check_detail(name: str) -> Detail:
     if name not in get_args(Detail):
         raise BadInput(f"detail '{name}' is not one of {', '.join(get_args(Detail))}.")
     return cast(Detail, name)
+
+
+_NODE = re.compile(r"\w[\w.]*")
+_MEASURE = re.compile(r"[A-Za-z]\w* [\w .,=()+*/-]+")
+_MEASURED = re.compile(r"\bv\((\w[\w.]*)\)", re.IGNORECASE)
 
 
 def _render(

@@ -45,7 +45,7 @@ def cell(
     ] = None,
 ) -> None:
     """Render one cell between two sources; with --report, measure it as a designer would."""
-    from spicekit.circuits.render import cell_deck
+    from spicekit.circuits.render import cell_deck, with_read
     from spicekit.errors import BadInput
     from spicekit.evaluate.design import read_design
     from spicekit.files import write_atomically
@@ -54,7 +54,7 @@ def cell(
         raise BadInput("netlist cell: pass --out for a deck, --report for figures and plots, or both.")
     tile_spec = read_design(spec).tile
     if out is not None:
-        write_atomically(out, cell_deck(tile_spec, weight=weight, activation=activation))
+        write_atomically(out, with_read(cell_deck(tile_spec, weight=weight, activation=activation)))
         print(f"{out}: {tile_spec.cell} cell, weight {weight}, activation {activation}")
     if report is not None:
         from spicekit.cli.display import print_sheets
@@ -121,9 +121,15 @@ def export(
     write_array(out / "inputs.npy", case.bits)
     for read, bits in enumerate(case.bits):
         expected = expected_currents(design, case.weights, bits)
-        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected)
+        origin: dict[str, str | int] = {"network": network, "layer": layer, "data": data, "image": image}
+        origin |= {"pixel_row": row, "pixel_column": column, "input_tile": tile, "output_block": block}
+        origin |= {"read": read, "mitigation": mitigation}
+        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=origin)
         write_atomically(out / f"read-{read}.cir", deck)
-    print(f"{out}: weights.npy, inputs.npy and {len(case.bits)} decks, read-0.cir and so on")
+    print(
+        f"{out}: weights.npy, inputs.npy and {len(case.bits)} decks of {network}, {layer}, image {image}, pixel "
+        f"({row}, {column}), mitigation {mitigation}: read-0.cir and so on"
+    )
 
 
 @netlist.command()
@@ -149,10 +155,20 @@ def tile(
             min=1e-12, max=1e-3, help="s: a transient of this length instead of an operating point."
         ),
     ] = None,
+    save: Annotated[
+        list[str] | None,
+        typer.Option(help="Node whose voltage it leaves too: b_0_0, xc_0_0.mid; repeatable."),
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --transient, as behind meas tran: 't1 when v(b_0_0)=0.2 rise=1'; repeatable."
+        ),
+    ] = None,
     dialect: Annotated[str, typer.Option(help="ngspice, xyce, spectre or vacask.")] = "ngspice",
 ) -> None:
     """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
-    from spicekit.circuits.render import Transient, check_detail, one_read, tile_deck
+    from spicekit.circuits.render import Outputs, Transient, check_detail, one_read, tile_deck
     from spicekit.decks.dialects import check_dialect, translate
     from spicekit.engines.deck_expectation import expected_currents
     from spicekit.errors import BadInput
@@ -174,6 +190,7 @@ def tile(
         if expect
         else None,
         transient=Transient(stop=transient, row_cells=tile_spec.columns) if transient else None,
+        outputs=Outputs(tuple(save or ()), tuple(measure or ())) if save or measure else None,
     )
     write_atomically(out, translate(deck, language))
     run_with = {"ngspice": "ngspice -b", "xyce": "Xyce", "spectre": "spectre", "vacask": "vacask"}[language]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.header import read_header
-from spicekit.circuits.render import CURRENTS_FILE
+from spicekit.circuits.render import CURRENTS_FILE, WAVES_FILE
 from spicekit.decks.source import Deck
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput, SpiceFailed
@@ -112,9 +112,13 @@ def judge(deck: Deck, run: BatchRun) -> list[str]:
     Columns that miss what the deck expects, then the worst column, then its own verdict or ngspice's error.
     """
     header = read_header(deck.comments) if "[deck]" in deck.comments else None
-    if header is None or header.facts.get("kind") != "tile" or "transient" in header.facts:
+    if header is None or header.facts.get("kind") != "tile":
         return []
     said = run.output.splitlines()
+    if "transient" in header.facts and not run.status:
+        measured = [line for line in said if _MEASURED.match(line)]
+        points = len(run.files.get(WAVES_FILE, "").splitlines()) - 1
+        return [*measured, f"{WAVES_FILE}: {points} points of {header.spec.columns} columns"]
     failed = [line for line in said if line.startswith("FAIL column")]
     verdict = [line for line in said if line.startswith(("FAIL:", "PASS:"))]
     lines = failed[:_SHOWN]
@@ -155,4 +159,5 @@ def column_currents(run: BatchRun) -> NDArray[np.float64]:
 
 _SHOWN = 8  # lines of one kind
 
+_MEASURED = re.compile(r"\w+\s+=\s+[-+\d.]+e[-+]\d+")
 _CURRENT = re.compile(r"^i\(vsense_\d+\) = (\S+)$", re.MULTILINE)

@@ -8,12 +8,12 @@ one that is rendered anew, and its header against what it speaks of.
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from spicekit.circuits.header import Header, header_lines, read_header
-from spicekit.circuits.render import Bits, Expected, Transient, check_detail, tile_deck
+from spicekit.circuits.render import Bits, Expected, Outputs, Transient, check_detail, tile_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.dialects import compare_statements, dialect_of, translate
 from spicekit.decks.diff import Difference, compare, compare_commands, facts
@@ -91,9 +91,14 @@ def _meant(
         inputs,
         detail=check_detail(str(header.facts.get("detail"))),
         expected=claimed,
-        transient=_transient(header.facts.get("transient")),
+        transient=_made(Transient, header.facts.get("transient")),
+        outputs=_made(Outputs, {k: tuple(v) for k, v in header.facts.get("outputs", {}).items()}),
+        origin=header.facts.get("origin"),
     )
     return text, [*_claim_differences(claimed, expected)] if claimed and expected else []
+
+
+T = TypeVar("T")
 
 
 def _claim(table: Any) -> Expected | None:
@@ -104,11 +109,12 @@ def _claim(table: Any) -> Expected | None:
         raise BadInput(f"verify: the header's expected currents cannot be read ({error}).") from error
 
 
-def _transient(table: Any) -> Transient | None:
+def _made(kind: type[T], table: Mapping[str, Any] | None) -> T | None:
+    """What a table of the header describes."""
     try:
-        return Transient(**table) if table else None
+        return kind(**table) if table else None
     except TypeError as error:
-        raise BadInput(f"verify: the header's transient cannot be read ({error}).") from error
+        raise BadInput(f"verify: the header's {kind.__name__.lower()} cannot be read ({error}).") from error
 
 
 def _header_differences(header: Header, meant: Header) -> Iterator[Difference]:

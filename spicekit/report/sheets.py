@@ -111,6 +111,7 @@ def deck_sheets(summary: Summary) -> list[Sheet]:
     sheets = []
     if summary.header is not None:
         facts = {k: v for k, v in summary.header.facts.items() if not isinstance(v, dict)}
+        facts |= summary.header.facts.get("origin", {})
         tile = summary.header.spec
         facts |= {
             "tile": f"{tile.rows} x {tile.columns} {tile.cell}, {tile.drive} drive, sense end {tile.sense_end}",

@@ -118,6 +118,30 @@ def test_a_transient_leaves_waves(folder: Path) -> None:
     assert waves[-1, 0] == pytest.approx(2e-10)
 
 
+def test_voltages_and_measurements_are_left_on_request(folder: Path) -> None:
+    asked = ["--save", "xc_0_0.mid", "--save", "b_0_0", "-o", "deck.cir"]
+    netlist(*TILE, "--vector", "1", *asked)
+    assert "0 errors, 0 warnings" in netlist("check", "deck.cir")
+    netlist("run", "deck.cir", "-o", "out")
+    lines = (folder / "out" / "voltages.txt").read_text().splitlines()
+    assert [line.split(" = ")[0] for line in lines] == ["v(xc_0_0.mid)", "v(b_0_0)"]
+    assert "0 differences" in netlist("verify", "deck.cir", *TILE[1:], "--vector", "1")
+    netlist(
+        *TILE, "--vector", "1", "--transient", "2e-10", "--measure", "t1 when v(wl_0)=0.35 rise=1", *asked
+    )
+    output = netlist("run", "deck.cir", "-o", "out")
+    assert 1e-11 < float(output.split("t1")[1].split()[1]) < 1e-10
+    assert "points of 2 columns" in output.splitlines()[-1]
+    assert np.loadtxt(folder / "out" / "waves.txt", skiprows=1).shape[1] == 5
+    assert "0 differences" in netlist("verify", "deck.cir", *TILE[1:], "--vector", "1")
+
+
+@pytest.mark.parametrize("more", [["--save", "b;shell"], ["--measure", "t1 when v(a)=1"]])
+def test_outputs_that_are_none_are_refused(folder: Path, more: list[str]) -> None:
+    with pytest.raises(BadInput, match=r"name of a node|of a transient"):
+        netlist(*TILE, *more, "-o", "deck.cir")
+
+
 def test_a_vector_that_is_not_there_is_refused_and_nothing_is_written(folder: Path) -> None:
     with pytest.raises(BadInput, match="hold no vector 2"):
         netlist(*TILE, "--vector", "2", "-o", "deck.cir")
@@ -138,7 +162,8 @@ def test_pickled_arrays_are_not_opened(folder: Path) -> None:
 
 def test_a_cell_is_rendered(folder: Path) -> None:
     netlist("cell", "--spec", "tile.toml", "--weight", "0", "-o", "cell.cir")
-    assert "0 errors" in netlist("check", "cell.cir")
+    assert "0 errors, 0 warnings" in netlist("check", "cell.cir")
+    assert "i(vsl) = " in netlist("run", "cell.cir")
 
 
 @pytest.mark.parametrize("verb", ["show", "diff"])
