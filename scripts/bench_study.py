@@ -111,7 +111,7 @@ def _study(workers: int) -> dict[str, float]:
         wall = time.perf_counter() - start
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         jobs = Path(folder, "out", LOG_FILE).read_text().splitlines()
-    in_jobs = sum(json.loads(job)["result"]["seconds"] for job in jobs)
+    in_jobs = sum(json.loads(job)[2]["seconds"] for job in jobs)
     return {"wall_s": wall, "processor_s": used.ru_utime + used.ru_stime, "in_jobs_s": in_jobs}
 
 

@@ -37,6 +37,8 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         import numba
 
         dispatcher = numba.njit(**options)(function)
+        if numba.config.DISABLE_JIT:  # the function itself: for debuggers, and for scripts/mutate.py
+            return dispatcher
         with _CONFIGURED:
             given = numba.config.CACHE_DIR
             numba.config.CACHE_DIR = str(code_folder().path)  # read by the next line alone

@@ -12,6 +12,7 @@ import numpy as np
 import pydantic
 
 from spicekit.errors import BadInput
+from spicekit.files import read_file
 from spicekit.provenance import content_hash
 
 if TYPE_CHECKING:
@@ -77,10 +78,7 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
     @classmethod
     def from_toml(cls, text: str, *, source: str = "TOML") -> Self:
         """The record that TOML text holds; `BadInput` if it does not fit."""
-        try:
-            return cls.from_tables(tomllib.loads(text), source=source)
-        except tomllib.TOMLDecodeError as error:
-            raise BadInput(f"{source}: is not valid TOML ({error}).") from error
+        return cls.from_tables(_parse_toml(text.encode(), source), source=source)
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -90,11 +88,10 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
     def from_json(cls, text: str, *, source: str = "JSON") -> Self:
         """The record that JSON text holds; `BadInput` if it does not fit."""
         try:
-            return parse(cls, json.loads(text), source=source)
-        except ValueError as error:
-            if isinstance(error, BadInput):
-                raise
+            record = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"{source}: is not valid JSON ({error}).") from error
+        return parse(cls, record, source=source)
 
     def content_hash(self) -> str:
         """SHA-256 of the record's canonical JSON."""
@@ -110,13 +107,21 @@ ConfigT = TypeVar("ConfigT", bound=pydantic.BaseModel)
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; `BadInput` if it cannot be read or parsed."""
+    return _parse_toml(read_file(path, largest=_LARGEST), str(path))
+
+
+def _parse_toml(data: bytes, source: str) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); pass a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: is not valid TOML ({error}).") from error
+        if _DEEP_KEY.search(data):  # for which tomllib takes memory by the square of the parts
+            raise ValueError("a key has more than 30 parts")
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # also of text that is no UTF-8, and of too many digits
+        raise BadInput(f"{source}: is not valid TOML ({error}).") from error
+
+
+_LARGEST = 1 << 20  # bytes; a study of thousands of points has a tenth of it
+_DEEP_KEY = re.compile(rb"(?:[\w\"'-]++[ \t]*+\.[ \t]*+){30}")
+_MOST_FAULTS = 10
 
 
 def parse(model: type[ConfigT], data: Any, *, source: str) -> ConfigT:
@@ -127,6 +132,8 @@ def parse(model: type[ConfigT], data: Any, *, source: str) -> ConfigT:
     """
     try:
         return model.model_validate_json(json.dumps(data))
+    except (RecursionError, OverflowError) as error:
+        raise BadInput(f"{source}: is nested too deeply ({error}).") from error
     except TypeError as error:
         raise BadInput(f"{source}: {error}; dates and times are no values here.") from error
     except pydantic.ValidationError as error:
@@ -155,7 +162,9 @@ def _plain(value: Any) -> Any:
 
 def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError, source: str) -> str:
     faults = []
-    errors = error.errors()
+    errors = error.errors(include_url=False)
+    more = f" and {len(errors) - _MOST_FAULTS:,} more" if len(errors) > _MOST_FAULTS else ""
+    errors = errors[:_MOST_FAULTS]
     for fault in errors:
         depth = len(fault["loc"])
         if any(len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in errors):
@@ -169,10 +178,15 @@ def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError, 
         elif not key or len(repr(fault["input"])) > _SHOWN:  # the whole record: the message names its fields
             text = f"'{key}': {message}" if key else message
         else:
-            text = f"'{key}' = {fault['input']!r}: {message}"
+            text = f"'{key}' = {_short(fault['input'])}: {message}"
         line = _line(source, fault["loc"])
         faults.append(f"line {line}: {text}" if line else text)
-    return "; ".join(faults)
+    return "; ".join(faults) + more
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, dict | list) or len(value) <= _MOST_FAULTS else "(much)"
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _names(kind: Any) -> set[str]:

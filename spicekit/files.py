@@ -1,27 +1,71 @@
 """Files from outside, read without trust; files of ours, either whole or not there."""
 
 import io
+import json
+import math
 import os
 import secrets
+import stat
+import tokenize
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from spicekit.errors import BadInput
 
+MARKER = ".spicekit"
+"""File in each folder of results: such a folder may be written to again."""
+
+
+def take_folder(folder: Path, *, option: str = "--out") -> None:
+    """Make a folder for results, or take one that is empty or that spicekit has written to before.
+
+    Raises
+    ------
+    BadInput
+        If it holds anything else, which might be lost, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / MARKER).is_file():
+            if foreign := sorted(path.name for path in folder.iterdir()):
+                raise BadInput(
+                    f"{folder}: holds {foreign[0]!r} and is no folder of results; pass a new or an empty one to "
+                    f"{option}, or, if it is yours to be overwritten, make it one with: touch {folder / MARKER}"
+                )
+            (folder / MARKER).write_text("Results of spicekit, which it may overwrite.\n")
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror}); pass another {option}.") from error
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill, a crash or a full disk leaves the old one or the new one, never a part.
 
     Temporary file `.NAME.RANDOM.part` in the same folder, fsync, rename, fsync of the folder; writers of one path,
-    threads or machines, each have their own. `OSError` that names `path` if the disk refuses.
+    threads or machines, each have their own. A link stays one; what is no file (a device, a pipe) is written into.
+    `OSError` that names `path` if the disk refuses.
     """
+    data = content.encode() if isinstance(content, str) else content
     try:
-        _replace(path, content.encode() if isinstance(content, str) else content)
+        if _is_special(path):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -41,23 +85,132 @@ def _replace(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def open_file(path: Path, *, largest: int | None = None) -> BinaryIO:
+    """Open a regular file to read it: nothing that blocks, as a pipe does, or that has no end.
+
+    Raises
+    ------
+    BadInput
+        If it is not there, is no regular file, or has more than `largest` bytes.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}).") from error
+    file = os.fdopen(descriptor, "rb")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        file.close()
+        raise BadInput(f"{path}: cannot be read (it is no regular file).")
+    if largest is not None and status.st_size > largest:
+        file.close()
+        raise BadInput(f"{path}: has {status.st_size:,} bytes; expected at most {largest:,}.")
+    return file
+
+
+def read_file(path: Path, *, largest: int) -> bytes:
+    """The bytes of a regular file; errors as from `open_file`."""
+    with open_file(path, largest=largest) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise BadInput(f"{path}: grows while it is read; expected at most {largest:,} bytes.")
+    return content
+
+
+def read_json(path: Path, *, largest: int = 64 << 20) -> Any:
+    """What a JSON file holds; `BadInput` if it is none, is too large or too deep."""
+    return parse_json(read_file(path, largest=largest), source=str(path))
+
+
+def parse_json(text: bytes | str, *, source: str) -> Any:
+    """What JSON from outside holds; `BadInput` if it is none or too deep."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
+        raise BadInput(f"{source}: is not readable JSON ({error}).") from error
+
+
 def read_array(path: Path) -> npt.NDArray[Any]:
     """The array of an .npy file. Nothing in the file is ever executed.
 
     Raises
     ------
     BadInput
-        If it cannot be read, or is no plain .npy file.
+        If it cannot be read, or is no plain .npy file of the size that its header says.
     """
+    with open_file(path) as file:
+        return read_array_from(file, os.fstat(file.fileno()).st_size, source=str(path))
+
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_array_from(file: Any, size: int, *, source: str) -> npt.NDArray[Any]:
+    """The array of an open .npy file of `size` bytes; `BadInput` if its header claims another size, or objects."""
     try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror or error}); pass an .npy file.") from error
-    except (ValueError, EOFError) as error:
-        raise BadInput(f"{path}: is not a plain .npy array ({error}).") from error
-    if not isinstance(array, np.ndarray):
-        raise BadInput(f"{path}: holds several arrays; pass an .npy file with one.")
-    return array
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = _HEADERS[version](file, max_header_size=10_000)
+        claimed = math.prod(shape) * dtype.itemsize
+        rest = size - file.tell()
+        if dtype.hasobject or claimed != rest or min(shape, default=0) < 0:
+            raise ValueError(f"its header says {dtype} shaped {shape}, of {claimed:,} bytes; {rest:,} follow")
+        data = file.read(claimed)
+        if len(data) != claimed:
+            raise ValueError("it is cut short")
+        array = np.frombuffer(bytearray(data), dtype) if claimed else np.empty(0, dtype)
+        return array.reshape(shape, order="F" if fortran else "C")
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        SyntaxError,
+        tokenize.TokenError,
+        RecursionError,
+        OverflowError,
+    ) as error:
+        raise BadInput(f"{source}: is not a plain .npy array ({error}).") from error
+
+
+def read_arrays(
+    path: Path, names: Sequence[str] | None = None, *, unpacked: int = 64 << 20
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file, by name.
+
+    Raises
+    ------
+    BadInput
+        If it is no such file, lacks one of `names` (all by default), or claims to hold more bytes than it has and more
+        than `unpacked`.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                if missing := set(names or ()) - members.keys():
+                    raise BadInput(f"{path}: lacks {', '.join(sorted(missing))}.")
+                wanted = {name: members[name] for name in names or members}
+                claimed = sum(info.file_size for info in wanted.values())
+                if claimed > max(size, unpacked):
+                    raise BadInput(
+                        f"{path}: has {size:,} bytes and claims to hold {claimed:,}; it is not read."
+                    )
+                arrays = {}
+                for name, info in wanted.items():
+                    with archive.open(info) as member:
+                        arrays[name] = read_array_from(member, info.file_size, source=f"{path}, {name}")
+                return arrays
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            ValueError,
+            EOFError,
+            OSError,
+            RuntimeError,
+        ) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"{path}: is not a readable .npz archive ({error}).") from error
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:

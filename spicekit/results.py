@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import pydantic
 
 from spicekit.config import parse
-from spicekit.errors import BadInput
-from spicekit.files import write_atomically
+from spicekit.files import read_json, write_atomically
 from spicekit.provenance import JsonDict
 
 if TYPE_CHECKING:
@@ -120,12 +119,7 @@ def units_of(*records: type[Record]) -> dict[str, str]:
 
 def read_record(path: Path) -> Any:
     """What a JSON file holds; `BadInput` if it cannot be read or is no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); pass a result.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: is not JSON ({error}); pass a result.") from error
+    return read_json(path)
 
 
 def new_axes(axes: "Axes | None", *, size: tuple[float, float] = (6.4, 4.0)) -> "Axes":

@@ -1,8 +1,10 @@
 """Entry point of the `spicekit` command, and how failures reach the user: one line on stderr, exit status 2."""
 
 import atexit
+import contextlib
 import gc
 import os
+import signal
 import sys
 
 from spicekit.errors import SpicekitError
@@ -25,8 +27,9 @@ def main() -> None:
     status = _run()
     # Nor is it worth while to take modules and libraries down one by one, which Python would do now.
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):  # nobody reads it any more, or it was never open
+            stream.flush()
     os._exit(status)
 
 
@@ -46,6 +49,8 @@ def _run() -> int:
     except KeyboardInterrupt:
         print("spicekit: stopped; nothing was kept, repeat the command", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
     except (SpicekitError, OSError, ImportError) as error:
         if "--debug" in sys.argv:
             import traceback

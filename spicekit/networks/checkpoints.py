@@ -17,14 +17,17 @@ from torch import Tensor
 
 from spicekit.config import parse
 from spicekit.errors import BadInput
-from spicekit.files import write_atomically
+from spicekit.files import open_file, parse_json, write_atomically
 from spicekit.networks.card import Card, card_text
 from spicekit.networks.data import check_name
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network, build
 
 FOLDER = Path(__file__).resolve().parent / "checkpoints"
-FORMAT = "spicekit-network-1"
+FORMAT = "spicekit-network-2"
+"""1 had a checksum over the tensors alone."""
+_LONGEST_HEADER = 1 << 20  # bytes; a card has a few thousand
+_TYPES = (torch.float32, torch.uint8, torch.int64)
 _BITS = ".weight_bits"
 
 
@@ -36,8 +39,7 @@ def checkpoint_path(name: str, data: str) -> Path:
 def save_checkpoint(network: Network, path: Path, *, card: Card) -> None:
     """Write `path` (safetensors) and, beside it, the card as Markdown; each whole or not at all."""
     tensors = pack(network)
-    header = {"format": FORMAT, "card": card.model_dump_json(), "content_sha256": content_digest(tensors)}
-    content = save(tensors, header)
+    content = save(tensors, sealed(tensors, {"format": FORMAT, "card": card.model_dump_json()}))
     write_atomically(path, content)
     write_atomically(path.with_suffix(".md"), card_text(card, sha256=hashlib.sha256(content).hexdigest()))
 
@@ -70,12 +72,11 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
     tensors, header = read_tensors(path)
     if header.get("format") != FORMAT:
         raise BadInput(f"{path}: is no spicekit network: format {header.get('format')!r}, not {FORMAT!r}.")
-    if header.get("content_sha256") != content_digest(tensors):
-        raise BadInput(f"{path}: its tensors do not match their checksum; the file is damaged or was edited.")
     try:
-        card = parse(Card, json.loads(header.get("card", "")), source=str(path))
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path}: its card is not JSON ({error}).") from error
+        require_sealed(tensors, header)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}; the file is damaged or was edited.") from error
+    card = parse(Card, parse_json(header.get("card", ""), source=f"{path}, card"), source=str(path))
     network = build(card.architecture)
     unpack(network, tensors, source=str(path))
     network.card = card
@@ -84,12 +85,20 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header of a safetensors file; `BadInput` if it is damaged or something else."""
+    with open_file(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > _LONGEST_HEADER:
+        raise BadInput(f"{path}: is not a readable safetensors file (a header of {length:,} bytes).")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
-            return tensors, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError, RuntimeError) as error:
         raise BadInput(f"{path}: is not a readable safetensors file ({error}).") from error
+    for name, value in tensors.items():
+        if value.dtype not in _TYPES:
+            raise BadInput(f"{path}: {name} is {value.dtype}; expected one of {', '.join(map(str, _TYPES))}.")
+    return tensors, header
 
 
 def pack(network: Network) -> dict[str, Tensor]:
@@ -132,8 +141,21 @@ def _check(tensors: dict[str, Tensor], expected: Mapping[str, Tensor], source: s
             )
 
 
-def content_digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def sealed(tensors: dict[str, Tensor], header: dict[str, str]) -> dict[str, str]:
+    """The header with a checksum over itself and the tensors."""
+    return {**header, "sha256": content_digest(tensors, header)}
+
+
+def require_sealed(tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """`ValueError` if tensors or header are not those that were sealed."""
+    rest = {name: text for name, text in header.items() if name != "sha256"}
+    if header.get("sha256") != content_digest(tensors, rest):
+        raise ValueError("its content does not match its checksum")
+
+
+def content_digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    """SHA-256 of tensors and header."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy().tobytes())

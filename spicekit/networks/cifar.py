@@ -4,22 +4,24 @@ Files are untrusted. The python archive is a pickle, which could run any code: i
 in place of the few names that it needs, and with nothing else.
 """
 
+import gzip
 import hashlib
 import io
 import pickle
+import pickletools
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from spicekit.errors import BadInput
+from spicekit.files import open_file, read_arrays, read_file
 
 CIFAR10_SOURCE = "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, U. of Toronto, 2009"
 CIFAR10_CLASSES = (
@@ -32,6 +34,9 @@ ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE  # bytes of an image: red plane, green plane, blue plane
 _LARGEST_BATCH = 256 << 20  # bytes; a true batch of CIFAR-10 has 31 MB, all images of CIFAR-100 154 MB
+_LARGEST_ARCHIVE = 512 << 20  # bytes, unpacked; a true one has 186 MB
+_LARGEST_READ = 1 << 20  # bytes of an archive at once; its own headers have thousands
+_LARGEST_MOSAIC = 64 << 20  # pixels; all of CIFAR-10 has 61 million
 
 Images = npt.NDArray[np.uint8]
 Batch = tuple[Images, Images]
@@ -150,27 +155,44 @@ def _find(folder: Path, layout: _Layout, names: list[str]) -> list[tuple[str, by
 
 
 def _read_file(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _LARGEST_BATCH:
-            raise _damaged(str(path), f"it is larger than {_LARGEST_BATCH} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise _damaged(str(path), f"it cannot be read ({error.strerror})") from error
+    return read_file(path, largest=_LARGEST_BATCH)
+
+
+class _Unpacked(io.RawIOBase):
+    """A compressed file that ends the reading of more than an archive holds, before it takes the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_READ or self._file.tell() + size > _LARGEST_ARCHIVE:
+            raise OSError(f"it claims to hold more than {_LARGEST_ARCHIVE:,} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if offset > _LARGEST_ARCHIVE:
+            raise OSError(f"it claims to hold more than {_LARGEST_ARCHIVE:,} bytes")
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _read_tar(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Contents of the named members, whatever folder they lie in; nothing is extracted to disk."""
     wanted, found = set(names), {}
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with open_file(path) as file, tarfile.open(fileobj=_Unpacked(file), mode="r:") as archive:
             for member in archive:
                 name = member.name.rsplit("/", 1)[-1]
                 if name not in wanted or not member.isfile() or member.size > _LARGEST_BATCH:
                     continue
                 content = archive.extractfile(member)
                 assert content is not None  # it is a file
-                found[name] = content.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                found[name] = b"".join(iter(lambda: content.read(_LARGEST_READ), b""))  # noqa: B023 (run at once)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
         raise _damaged(str(path), f"it cannot be unpacked ({error})") from error
     if missing := wanted - found.keys():
         raise _damaged(str(path), f"it lacks {', '.join(sorted(missing))}")
@@ -189,13 +211,37 @@ def _decode_binary(data: bytes, where: str) -> Batch:
 def _decode_pickle(data: bytes, where: str) -> Batch:
     """A pickled dictionary with b"data", (n, 3072) uint8, and b"labels" or b"fine_labels", a list of n integers."""
     try:
+        _require_small(data)
         batch = _InertUnpickler(io.BytesIO(data), encoding="bytes").load()
         pixels = batch[b"data"].content()
-        labels = np.array(batch[b"labels" if b"labels" in batch else b"fine_labels"], dtype=np.uint8)
+        labels = batch[b"labels" if b"labels" in batch else b"fine_labels"]
+        if type(labels) is not list or not all(type(label) is int for label in labels):
+            raise ValueError("its labels are no list of integers")
+        labels = np.array(labels, dtype=np.uint8)
         images = _planes_to_images(pixels.reshape(len(labels), _PIXELS))
     except Exception as error:  # a damaged pickle fails in any way it likes
         raise _damaged(where, f"it is no batch of the python archive ({error})") from error
     return images, labels
+
+
+def _require_small(data: bytes) -> None:
+    """Refuse a pickle that would take much memory or a deep stack although it is short.
+
+    A batch is one dictionary of a list of integers, one of names, and an array. Memory goes to wherever a pickle says
+    that it remembers something, and CPython descends into nested tuples without a limit.
+    """
+    nested = 0
+    for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
+        nested += operation.name.startswith(("TUPLE", "EMPTY_TUPLE", "FROZENSET"))
+        remembers = (
+            operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MOST_OPERATIONS
+        )
+        if count > _MOST_OPERATIONS or nested > _MOST_NESTED or remembers:
+            raise ValueError("it is more than a dictionary of labels, names and an array")
+
+
+_MOST_OPERATIONS = 200_000  # of a true batch: 20,000 for labels, 20,000 for names, twice that in protocol 2
+_MOST_NESTED = 100
 
 
 class _InertUnpickler(pickle.Unpickler):
@@ -265,9 +311,9 @@ def _read_compact(folder: Path, split: str) -> Batch:
         raise _damaged(str(sums_path), f"it lists no {split}_* image")
     images = np.concatenate([_decode_mosaic(checked(name), str(folder / name)) for name in names])
     try:
-        with np.load(io.BytesIO(checked("labels.npz")), allow_pickle=False) as arrays:
-            labels = arrays[split]
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        checked("labels.npz")
+        labels = read_arrays(folder / "labels.npz", [split])[split]
+    except BadInput as error:
         raise _damaged(str(folder / "labels.npz"), f"labels of '{split}' cannot be read ({error})") from error
     if labels.dtype != np.uint8 or labels.shape != (len(images),):
         raise _damaged(
@@ -281,6 +327,8 @@ def _decode_mosaic(data: bytes, where: str) -> Images:
     """(n, 32, 32, 3) tiles of one WebP or AVIF image, row by row."""
     try:
         with Image.open(io.BytesIO(data), formats=("WEBP", "AVIF")) as picture:
+            if picture.width * picture.height > _LARGEST_MOSAIC:
+                raise ValueError(f"it claims {picture.width} x {picture.height} pixels")
             mosaic = np.asarray(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise _damaged(where, f"it cannot be decoded ({error}); AVIF needs Pillow 11.3 or later") from error

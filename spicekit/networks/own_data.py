@@ -5,8 +5,10 @@ Files are untrusted: arrays are read without pickles, images by Pillow's decoder
 
 import gzip
 import io
+import math
+import os
 import re
-import zipfile
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,12 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from spicekit.errors import BadInput
+from spicekit.files import open_file, read_arrays
 from spicekit.networks.data import Dataset, Split
 
 # Of a set that comes in one piece, every tenth image of each class is the "train" split, for calibration alone, and the
 # others are the "test" split: no image is in both. Assumed: calibration looks at some tens of images.
 _CALIBRATION_SHARE = 10
-_LARGEST_FILE = 4 << 30  # bytes, unpacked; 10,000 colour images of 224 x 224 pixels have 1.5e9
+_MOST_PACKED = 50  # bytes that one of a compressed file may stand for; digits, mostly black, reach 8
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 _SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _IDX = re.compile(r"(?P<part>.+)-images[-.]idx3-ubyte(?P<gz>\.gz)?")
@@ -156,7 +159,7 @@ def _channels_last(images: NDArray[Any], where: str, source: str, layout: str | 
 
 
 def _read_npz(path: Path, split: Split) -> Dataset:
-    arrays = _npz_arrays(path)
+    arrays = read_arrays(path, unpacked=_MOST_PACKED * path.stat().st_size)
     own: NDArray[np.intp] | None = None
     for pair in (*_NPZ_PAIRS, ("images", "labels")):
         images_name, labels_name = (name.format(split=split) for name in pair)
@@ -195,19 +198,6 @@ def _read_npz(path: Path, split: Split) -> Dataset:
         path.stem, split, _pixels(images, arrays.get("range"), images_name, path), labels, classes, path.name,
         mean, deviation,
     )  # fmt: skip
-
-
-def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if (size := sum(member.file_size for member in archive.infolist())) > _LARGEST_FILE:
-                raise BadInput(
-                    f"{path}: unpacks to {size:,} bytes; split it into files below {_LARGEST_FILE:,}."
-                )
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInput(f"{path}: is no readable .npz file of plain arrays ({error}).") from error
 
 
 def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: Path) -> NDArray[Any]:
@@ -272,18 +262,23 @@ def _read_idx(folder: Path, split: Split) -> Dataset:
 
 def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Big-endian: 0, 0, type 8 (unsigned byte), number of dimensions; the sides; the bytes, in C order."""
+    wrong = BadInput(f"{path}: is no whole idx file of {dimensions} dimensions of bytes; fetch it again.")
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
+        with open_file(path) as packed:
+            largest = _MOST_PACKED * os.fstat(packed.fileno()).st_size
+            file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
+            header = file.read(4 + 4 * dimensions)
+            if len(header) != 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
+                raise wrong
+            sides = struct.unpack(f">{dimensions}I", header[4:])
+            if math.prod(sides) > largest:
+                raise wrong
+            data = file.read(math.prod(sides) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path}: cannot be read ({error}); fetch it again.") from error
-    header = 4 + 4 * dimensions
-    sides = (
-        np.frombuffer(data[4:header], ">u4").astype(object) if len(data) >= header else np.zeros(0, object)
-    )
-    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) != header + int(np.prod(sides)):
-        raise BadInput(f"{path}: is no whole idx file of {dimensions} dimensions of bytes; fetch it again.")
-    return np.frombuffer(data, np.uint8, offset=header).reshape([int(side) for side in sides])
+    if len(data) != math.prod(sides):
+        raise wrong
+    return np.frombuffer(data, np.uint8).reshape(sides)
 
 
 # -- class folders --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from torch import Tensor
 from spicekit.config import parse
 from spicekit.errors import BadInput
 from spicekit.files import write_atomically
-from spicekit.networks.checkpoints import fill, read_tensors
+from spicekit.networks.checkpoints import fill, read_tensors, require_sealed, sealed
 from spicekit.networks.models import Network
 from spicekit.networks.recipe import Recipe
 from spicekit.provenance import JsonDict
@@ -40,7 +40,7 @@ def save_state(
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
     tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
     header = {"recipe": recipe.model_dump_json(), "state": json.dumps(asdict(state))}
-    write_atomically(path, save(tensors, header))
+    write_atomically(path, save(tensors, sealed(tensors, header)))
 
 
 def load_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe) -> State:
@@ -72,9 +72,10 @@ def read_state(path: Path) -> tuple[Recipe, State, dict[str, Tensor]]:
     """Recipe, standing and tensors of a run's state; `BadInput` if the file is damaged or something else."""
     tensors, header = read_tensors(path)
     try:
+        require_sealed(tensors, header)
         recipe = parse(Recipe, json.loads(header["recipe"]), source=str(path))
         return recipe, State(**json.loads(header["state"])), tensors
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BadInput(
             f"{path}: is no readable state of a run ({error}); remove it to start again."
         ) from error

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spicekit.errors import BadInput, MissingTool
+from spicekit.files import take_folder
 from spicekit.networks.card import Architecture, Card
 from spicekit.networks.checkpoints import fill, load_network, save_checkpoint
 from spicekit.networks.cifar import Images
@@ -123,9 +124,10 @@ def train(
     network = build(kind, seed=recipe.seed)
     if not begun:
         _begin(network, recipe, train_set)
-    out.mkdir(parents=True, exist_ok=True)
-    for leftover in out.glob(".*.part"):  # of a run that was killed while writing
-        leftover.unlink()
+    take_folder(out)
+    for name in (STATE, CHECKPOINT, "network.md", "log.csv", "log.png"):
+        for leftover in out.glob(f".{name}.*.part"):  # of a run that was killed while writing
+            leftover.unlink()
     network = network.to(processor, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters())
     state = load_state(out / STATE, network, optimizer, recipe) if begun else State()

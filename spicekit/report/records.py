@@ -58,7 +58,11 @@ def check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
     for place, row in enumerate(rows):
         where = f"{source}, row {place + 1}"
         parse(_StudyRow, row, source=where)
-        numbers = () if row["fault"] else sorted(results)
+        numbers = (
+            ()
+            if row["fault"]
+            else [*sorted(results), *(["seconds"] if row.get("seconds") is not None else [])]
+        )
         for name in numbers:
             if isinstance(row[name], bool) or not isinstance(row[name], int | float):
                 raise BadInput(f"{where}: expected a number for '{name}', got {json.dumps(row[name])}.")

@@ -1,7 +1,6 @@
 """Result files as pages: what kind one is, found by its content."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluate.demo import Demo
 from spicekit.evaluate.records import Evaluation
 from spicekit.evaluate.signoff import SignOff
+from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict
 from spicekit.report.device_check import check_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
@@ -76,10 +76,10 @@ _KNOWN = (
 
 def _content(path: Path) -> tuple[Path, bytes]:
     path = _file(path)
-    try:
-        return path, path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); pass a result.") from error
+    return path, read_file(path, largest=_LARGEST)
+
+
+_LARGEST = 1 << 30  # bytes of a result
 
 
 def _file(path: Path) -> Path:
@@ -114,8 +114,8 @@ def _table(path: Path) -> Page:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        return read_json(path)
+    except BadInput:
         return None
 
 

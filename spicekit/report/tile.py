@@ -1,7 +1,5 @@
 """Pages of tiles: column currents, what happens inside, and where the LSBs go."""
 
-import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.config import parse
 from spicekit.errors import BadInput
+from spicekit.files import parse_json, read_arrays
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, tips
 from spicekit.report.page import Column, Number, Page, Table
@@ -112,14 +111,13 @@ def tile_page(path: Path) -> Page:
 
 
 def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
+    arrays: dict[str, Array] = read_arrays(path)
     try:
-        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file.files if name != "provenance"}
-            origin = json.loads(str(file["provenance"]))
+        origin = parse_json(str(arrays.pop("provenance")), source=f"{path}, provenance")
         current, partial_sum, lsb = (
             np.asarray(arrays[name], np.float64) for name in ("current", "partial_sum", "lsb")
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: expected the currents of a tile, got another archive ({error}).") from error
     if current.ndim != 2 or partial_sum.shape != current.shape or lsb.shape or not current.size:
         raise BadInput(
@@ -135,7 +133,11 @@ def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
         and ("lost" in arrays) == ("lost_to" in arrays)
         and arrays.get("lost", np.zeros(1)).shape == arrays.get("lost_to", np.zeros(1)).shape
     )
-    if not sound or not np.isfinite(current).all():
+    if lost := np.flatnonzero(~np.isfinite(current).all(axis=0)).tolist():
+        raise BadInput(
+            f"{path}: holds no finite current in columns {', '.join(map(str, lost))}; run it again."
+        )
+    if not sound:
         raise BadInput(f"{path}: its arrays do not fit each other; run spicekit tile again.")
     return arrays, origin
 

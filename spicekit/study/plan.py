@@ -1,6 +1,7 @@
 """What a study evaluates: points of a design space, from a TOML file."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,8 @@ from spicekit.mapping.binsparx import Mitigation
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)
 _FILLED = Field(min_length=1)
+MOST_POINTS = 100_000
+"""Of a study: each takes seconds at least, and all are held in memory."""
 
 
 class Run(Config):
@@ -72,6 +75,9 @@ def read_study(path: Path) -> Study:
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
     file = parse(_File, read_toml(path), source=str(path))
+    count = sum(math.prod(map(len, grid.values())) for grid in file.grid) + len(file.point)
+    if count > MOST_POINTS:
+        raise BadInput(f"{path}: asks for {count:,} points; a study has at most {MOST_POINTS:,}.")
     changes = [*itertools.chain.from_iterable(map(_combinations, file.grid)), *file.point] or [{}]
     points = [_point(file.base, change, source=str(path)) for change in changes]
     unique = {point.content_hash(): point for point in points}

@@ -13,23 +13,24 @@ from types import TracebackType
 from typing import Self
 
 from spicekit.errors import BadInput, MissingTool
-from spicekit.files import write_atomically
-from spicekit.provenance import JsonDict
+from spicekit.files import open_file, take_folder, write_atomically
+from spicekit.provenance import JsonDict, content_hash
 
 LOG_FILE = "jobs.jsonl"
 RESULTS_FILE = "results.parquet"
 
 
 class Log:
-    """Results of jobs by key, one line of JSON each, on the disk before the next job is taken note of.
+    """Results of jobs by key, one line of JSON each with its checksum, on the disk before the next.
 
-    One study at a time writes to a folder. What a kill left of a last line is cut off.
+    One study at a time writes to a folder. What a kill left of a last line is cut off; the job of a damaged line runs
+    again. `BadInput` if the folder holds something else (`take_folder`).
     """
 
     def __init__(self, folder: Path) -> None:
         path = folder / LOG_FILE
+        take_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._file = open(path, "a+b")  # noqa: SIM115 (closed on exit)
         except OSError as error:
             raise BadInput(f"{path}: cannot be written ({error.strerror}); pass another --out.") from error
@@ -47,10 +48,11 @@ class Log:
         self.results: dict[str, JsonDict] = {}
         for line in whole.splitlines():
             try:
-                record = json.loads(line)
-                self.results[record["key"]] = record["result"]
-            except (ValueError, KeyError, TypeError):
-                continue  # a damaged line: its job runs again
+                digest, key, result = json.loads(line)
+                if digest == content_hash([key, result]):
+                    self.results[key] = result
+            except (ValueError, TypeError, RecursionError):
+                continue
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +65,8 @@ class Log:
     def add(self, key: str, result: JsonDict) -> None:
         """Keep the result of a job; `BadInput` if the disk is full."""
         try:
-            self._file.write(json.dumps({"key": key, "result": result}).encode() + b"\n")
+            line = json.dumps([content_hash([key, result]), key, result])
+            self._file.write(line.encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -93,11 +96,25 @@ def read_rows(path: Path) -> list[JsonDict]:
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        rows: list[JsonDict] = pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise BadInput(f"{path}: is not a readable Parquet file ({error}).") from error
+    with open_file(path, largest=_LARGEST) as content:
+        try:
+            with pyarrow.parquet.ParquetFile(content) as file:
+                counts = file.metadata
+                groups = (counts.row_group(index) for index in range(counts.num_row_groups))
+                size = sum(max(0, group.total_byte_size) for group in groups)
+                if counts.num_rows > _MOST_ROWS or counts.num_columns > _MOST_COLUMNS or size > _LARGEST:
+                    raise BadInput(
+                        f"{path}: claims {counts.num_rows:,} rows of {counts.num_columns:,} columns, {size:,} bytes; "
+                        f"no study has more than {_MOST_ROWS:,}, {_MOST_COLUMNS:,} and {_LARGEST:,}."
+                    )
+                rows: list[JsonDict] = file.read(use_threads=False).to_pylist()
+        except (OSError, pyarrow.ArrowException, UnicodeDecodeError, OverflowError) as error:
+            raise BadInput(f"{path}: is not a readable Parquet file ({error}).") from error
     return rows
+
+
+_LARGEST = 256 << 20  # bytes of a Parquet file, unpacked; 100,000 points with their layers have half of it
+_MOST_ROWS, _MOST_COLUMNS = 100_000, 1_000
 
 
 def require_pyarrow() -> None:

@@ -119,9 +119,13 @@ class Characterisation:
 
         Comments and layout do not count.
         """
+        return self.hash_of(self.decks)
+
+    def hash_of(self, decks: Sequence[str]) -> str:
+        """`deck_hash`, were these the decks."""
         card = load_card(self.spec.device.nmos, self.spec.corner.process, "nmos")
         compiled = [card.compiled.sha256] if card.compiled else []
-        return content_hash([*map(_substance, self.decks), *self.sample.alters, *compiled])
+        return content_hash([*map(_substance, decks), *self.sample.alters, *compiled])
 
     def key(self, ngspice: Ngspice) -> str:
         """Changes with whatever may change a current: decks, sweep, version and start-up state of ngspice."""
@@ -138,7 +142,7 @@ class Sweep:
     current: NDArray[np.float64]
     """(2, 2, k, k) A, indexed [w, a, v_bl, v_sl]; NaN where ngspice did not converge."""
     decks: tuple[str, ...]
-    """As they were run, with the card, by stored bit; empty in a table of schema 1, which did not keep them."""
+    """As they were run, with the card, by stored bit."""
     origin: JsonDict
     """What made it: conditions, key, versions, command, and how many sweeps took which fallback."""
 

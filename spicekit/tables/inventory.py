@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.files import write_atomically
+from spicekit.files import read_json, write_atomically
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import Sweep
@@ -55,8 +55,8 @@ def manifest_faults(store: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        expected = dict(json.loads(path.read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        expected = dict(read_json(path)["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
         raise BadTable(f"{path}: is not a readable manifest ({error}); {_SHIP}") from error
     there = _sums(store)
     words = {

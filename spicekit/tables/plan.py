@@ -1,16 +1,19 @@
 """Which tables a calibration makes: grids of conditions, from a TOML file or by default."""
 
 import itertools
+import math
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spicekit.circuits.spec import CellName, Device
 from spicekit.config import Config, parse, read_toml
 from spicekit.devices.corners import Corner, Process
 from spicekit.tables.characterise import Characterisation
 
+MOST_TABLES = 100_000
+"""Of a plan: each takes a second at least, and all are held in memory."""
 T = TypeVar("T")
 Values = Annotated[tuple[T, ...], Field(min_length=1)]
 
@@ -37,6 +40,11 @@ class Grid(Config):
     seed: Values[Annotated[int, Field(ge=0)]] | None = None
     """Monte Carlo: each is a cell with thresholds and ReRAM states of its own; by default the nominal cell."""
 
+    @property
+    def combinations(self) -> int:
+        """How many there are."""
+        return math.prod(len(values or (None,)) for values in dict(self).values())
+
     def characterisations(self) -> list[Characterisation]:
         """One for each combination; `BadInput` if a value is out of range."""
         combinations = itertools.product(
@@ -62,6 +70,13 @@ class Plan(Config):
     """Grids one after the other; what two of them share is made once."""
 
     grid: Values[Grid] = (Grid(),)
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        count = sum(grid.combinations for grid in self.grid)
+        if count > MOST_TABLES:
+            raise ValueError(f"asks for {count:,} tables; a plan has at most {MOST_TABLES:,}")
+        return self
 
     def characterisations(self) -> list[Characterisation]:
         """Without repetition."""

@@ -20,7 +20,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import load_card
 from spicekit.devices.reram import load_reram
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
-from spicekit.files import write_atomically
+from spicekit.files import read_file, write_atomically
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import Characterisation, Sweep
@@ -28,7 +28,9 @@ from spicekit.tables.plan import default_plan
 from spicekit.tables.table import IVTable
 
 SCHEMA = 2
-"""Version of the file layout. 1 had no decks, and a checksum over axis and currents alone."""
+"""Version of the file layout. 1, which is not read, had no decks, and a checksum over axis and currents alone."""
+_LARGEST = 64 << 20  # bytes of a file
+_MOST_POINTS = 1025  # on an axis; tables have 57
 
 
 def user_store() -> Path:
@@ -166,14 +168,27 @@ def check_current(sweep: Sweep, path: Path) -> None:
         )
     if sweep.origin.get("deck_sha256") != request.deck_hash:
         raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
+    if request.hash_of(sweep.decks) != sweep.origin.get("deck_sha256"):
+        raise BadTable(f"{path}: its decks are not those that it says it was made from; {_repair(path)}")
 
 
 def checked_table(sweep: Sweep, path: Path) -> IVTable:
-    """The I-V table that `path` holds; `BadTable` if points are missing."""
+    """The I-V table that `path` holds; `BadTable` if points are missing, or no cell can carry its currents."""
     try:
-        return sweep.table()
+        table = sweep.table()
     except NotConverged as error:
         raise BadTable(f"{path}: {error}") from error
+    power = table.current * np.subtract.outer(table.voltage, table.voltage)
+    if np.abs(table.current).max() > _MOST_CURRENT or power.min() < -_LEAST_POWER:
+        raise BadTable(
+            f"{path}: has impossible currents: up to {np.abs(table.current).max():.3g} A, and cells that give "
+            f"{max(0.0, -power.min()):.3g} W to the wires where they can only take some; {_repair(path)}"
+        )
+    return table
+
+
+_MOST_CURRENT = 10e-3  # A, assumed: two hundred times what a cell here carries
+_LEAST_POWER = 1e-15  # W; ngspice's own errors make 4e-19 W in the tables that ship
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -182,22 +197,35 @@ def read_sweep(path: Path) -> Sweep:
     Raises
     ------
     BadTable
-        If it is no HDF5 file of this schema or an older one, or its content does not match its checksum.
+        If it is no HDF5 file of this schema, or its content does not match its checksum.
     """
     import h5py
 
+    sweep = None
     try:
-        with h5py.File(path, "r") as file:
+        content = io.BytesIO(read_file(path, largest=_LARGEST))
+        with h5py.File(content, "r") as file:
             schema = int(file.attrs["schema"])
-            sweep, expected = _read(file, schema) if schema <= SCHEMA else (None, "")
-    except (OSError, KeyError, ValueError, TypeError) as error:
+            if schema < SCHEMA:
+                raise ValueError(f"schema {schema}, which protects too little of what it holds")
+            if schema == SCHEMA:
+                sweep, expected = _read(file)
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
         raise BadTable(f"{path}: is not a readable spicekit table ({error}); {_repair(path)}") from error
     if sweep is None:
         raise NewerTable(
             f"{path}: has schema {schema}, this spicekit reads up to {SCHEMA}; upgrade spicekit, or replace the file "
             f"by one of this schema with: {_command(path)} --force"
         )
-    if checksum(sweep, schema=schema) != expected:
+    if checksum(sweep) != expected:
         raise BadTable(f"{path}: does not match its checksum (edited or damaged); {_repair(path)}")
     try:
         IVTable(sweep.voltage, np.nan_to_num(sweep.current), {})
@@ -229,10 +257,10 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
         ) from error
 
 
-def checksum(sweep: Sweep, *, schema: int = SCHEMA) -> str:
+def checksum(sweep: Sweep) -> str:
     """SHA-256 of all that a table's file holds."""
     values = content_hash(content_hash(sweep.voltage) + content_hash(sweep.current))
-    return values if schema == 1 else content_hash([values, list(sweep.decks), sweep.origin])
+    return content_hash([values, list(sweep.decks), sweep.origin])
 
 
 def _command(path: Path) -> str:
@@ -260,19 +288,40 @@ _DIMENSIONS = {
 }
 
 
-def _read(file: Any, schema: int) -> tuple[Sweep, str]:
-    """Content and checksum; what an older schema lacks is left empty."""
+def _read(file: Any) -> tuple[Sweep, str]:
+    """Content and checksum."""
+    points = _dataset(file, "v_bl", kind="f").shape[0]
+    if points > _MOST_POINTS:
+        raise ValueError(f"an axis of {points} points")
+    shape = (2, 2, points, points)
     sweep = Sweep(
-        voltage=np.asarray(file["v_bl"], np.float64),
-        current=np.asarray(file["current"], np.float64),
-        decks=tuple(file["deck"].asstr()[:].tolist()) if schema > 1 else (),
+        voltage=np.asarray(_dataset(file, "v_bl", (points,), kind="f"), np.float64),
+        current=np.asarray(_dataset(file, "current", shape, kind="f"), np.float64),
+        decks=tuple(_dataset(file, "deck", (2,), kind="O").asstr()[:].tolist()),
         origin=json.loads(str(file.attrs["origin"])),
     )
-    if not isinstance(sweep.origin.get("conditions"), dict):
+    if not isinstance(sweep.origin, dict) or not isinstance(sweep.origin.get("conditions"), dict):
         raise ValueError("it does not say under which conditions it was swept")
-    if schema > 1 and not np.array_equal(np.asarray(file["converged"], bool), sweep.converged):
+    mask = _dataset(file, "converged", shape, kind="u")
+    if not np.array_equal(np.asarray(mask, bool), sweep.converged):
         raise ValueError("its mask and its currents disagree about which points converged")
     return sweep, str(file.attrs["sha256"])
+
+
+def _dataset(file: Any, name: str, shape: tuple[int, ...] | None = None, *, kind: str) -> Any:
+    """A dataset that lies in the file itself, of the shape and kind expected: looked at before anything is read."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link to something else")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is no array")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name} lies in another file")
+    if dataset.dtype.kind != kind or not dataset.shape or (shape and dataset.shape != shape):
+        raise ValueError(f"{name} is {dataset.dtype} shaped {dataset.shape}")
+    return dataset
 
 
 def _fill(file: Any, sweep: Sweep) -> None:

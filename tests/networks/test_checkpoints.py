@@ -14,11 +14,11 @@ from spicekit.networks.card import Architecture, Card, NetworkName
 from spicekit.networks.checkpoints import (
     FOLDER,
     checkpoint_path,
-    content_digest,
     load_network,
     pack,
     read_tensors,
     save_checkpoint,
+    sealed,
 )
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import accuracy, predict_logits
@@ -91,7 +91,8 @@ def tampered(path, change, *, keep_digest=False):
     tensors = {name: value.clone() for name, value in tensors.items()}
     change(tensors, header)
     if not keep_digest:
-        header["content_sha256"] = content_digest(tensors)
+        header.pop("sha256")
+        header = sealed(tensors, header)
     save_file(tensors, path, header)
 
 
@@ -109,7 +110,7 @@ FAULTS = {
     "norm2.weight is": lambda tensors, _: tensors.update({"norm2.weight": torch.full((8,), np.nan)}),
     "conv1.weight is torch.float64": lambda t, _: t.update({"conv1.weight": t["conv1.weight"].double()}),
     "format 'other'": lambda _, header: header.update(format="other"),
-    "card is not JSON": lambda _, header: header.update(card="{"),
+    "card: is not readable JSON": lambda _, header: header.update(card="{"),
     "vgg-large": of_card(architecture={"name": "vgg-large"}),
     "less than or equal to 4": of_card(architecture={"name": "vgg-small", "width": 1000}),
     "unknown key 'author'": of_card(author="nobody"),
@@ -125,7 +126,7 @@ def test_a_file_that_does_not_fit_is_refused_with_the_reason(saved, message):
 
 def test_an_edited_weight_is_noticed(saved):
     tampered(saved, lambda tensors, _: tensors["conv2.weight_bits"].bitwise_xor_(1), keep_digest=True)
-    with pytest.raises(BadInput, match="do not match their checksum"):
+    with pytest.raises(BadInput, match="does not match its checksum"):
         load_network(saved)
 
 

@@ -146,7 +146,7 @@ def test_the_compact_copy_is_cut_into_tiles_row_by_row(compact):
     ("damage", "message"),
     [
         (lambda f: (f / "test_01.webp").write_bytes(b"RIFF"), "SHA-256 is not the one"),
-        (lambda f: (f / "test_01.webp").unlink(), r"test_01\.webp: it cannot be read"),
+        (lambda f: (f / "test_01.webp").unlink(), r"test_01\.webp: cannot be read"),
         (lambda f: (f / "SHA256SUMS").write_text(""), "lists no test_"),
         (lambda f: ((f / "test_01.webp").write_bytes(b"RIFF"), write_sums(f)), "cannot be decoded"),
         (lambda f: ((f / "labels.npz").write_bytes(b"PK"), write_sums(f)), "cannot be read"),
@@ -205,7 +205,7 @@ def test_a_damaged_binary_batch_is_refused(tmp_path, value, message):
 
 def test_a_missing_batch_is_named(tmp_path):
     (tmp_path / "data_batch_1.bin").write_bytes(binary(*TEST))
-    with pytest.raises(BadInput, match=r"data_batch_2\.bin: it cannot be read"):
+    with pytest.raises(BadInput, match=r"data_batch_2\.bin: cannot be read"):
         read_cifar10(tmp_path, "train", images_per_batch=COUNT)
 
 

@@ -62,7 +62,7 @@ def test_keras_names_and_grey_images_without_a_channel_axis_are_known(tmp_path):
             "say which with an array layout",
         ),
         ({"images": IMAGES[:4], "labels": LABELS[:4]}, "leaves none to classify"),
-        ({"images": np.array([object()]), "labels": LABELS}, "no readable .npz file of plain arrays"),
+        ({"images": np.array([object()]), "labels": LABELS}, "is not a plain .npy array"),
     ],
 )
 def test_an_npz_that_does_not_fit_says_what_is_wrong(tmp_path, arrays, message):
@@ -74,7 +74,7 @@ def test_an_npz_that_does_not_fit_says_what_is_wrong(tmp_path, arrays, message):
 def test_a_cut_npz_is_refused(tmp_path):
     np.savez_compressed(tmp_path / "cut.npz", images=IMAGES, labels=LABELS)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-200])
-    with pytest.raises(BadInput, match=r"no readable \.npz"):
+    with pytest.raises(BadInput, match=r"is not a readable \.npz"):
         load_dataset(str(tmp_path / "cut.npz"), "test")
 
 

@@ -19,7 +19,7 @@ def test_what_was_added_is_there_again(tmp_path):
         assert log.results == {"a": {"right": 1}, "b": {"right": 2}}
 
 
-@pytest.mark.parametrize("torn", [b"{", b'{"key": "c", "result": {"ri', b'{"key": "c", "result": {}}'])
+@pytest.mark.parametrize("torn", [b"[", b'["0123", "c", {"ri', b'["0123", "c", {}]'])
 def test_a_torn_last_line_is_cut_off(tmp_path, torn):
     with Log(tmp_path) as log:
         log.add("a", {"right": 1})
@@ -40,6 +40,26 @@ def test_a_damaged_line_costs_only_its_job(tmp_path):
     path.write_bytes(lines[0] + b"\x00\x00\n" + lines[2])
     with Log(tmp_path) as log:
         assert sorted(log.results) == ["a", "c"]
+
+
+def test_no_flipped_bit_gives_another_result_under_the_same_key(tmp_path):
+    with Log(tmp_path) as log:
+        log.add("a" * 64, {"right": 12, "reads": {"nf": 0.25}, "layers": [1, 2, 3]})
+    path = tmp_path / LOG_FILE
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with Log(tmp_path) as log:
+            assert log.results in ({}, {"a" * 64: {"right": 12, "reads": {"nf": 0.25}, "layers": [1, 2, 3]}})
+
+
+def test_a_folder_of_somebody_else_is_not_taken(tmp_path):
+    (tmp_path / LOG_FILE).write_text("my notes")
+    with pytest.raises(BadInput, match="is no folder of results"):
+        Log(tmp_path)
+    assert (tmp_path / LOG_FILE).read_text() == "my notes"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -22,6 +22,7 @@ from distributed import get_worker
 from distributed.utils import json_load_robust
 
 from spicekit.errors import BadInput, SpiceFailed, SpicekitError
+from spicekit.files import MARKER
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads, run_job
 from spicekit.study.plan import Study, read_study
@@ -121,7 +122,7 @@ def jobs_done(out: Path) -> list[str]:
     """Keys of the finished jobs, as the disk has them."""
     path = out / LOG_FILE
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-    return [json.loads(line)["key"] for line in lines]
+    return [json.loads(line)[1] for line in lines]
 
 
 @pytest.fixture
@@ -177,6 +178,7 @@ def test_how_a_point_is_cut_into_jobs_does_not_change_its_accuracy(study, addres
 def test_a_study_goes_on_where_it_was_left(study, address, finished, reference, tmp_path):
     lines = (finished / LOG_FILE).read_bytes().splitlines(keepends=True)
     (tmp_path / LOG_FILE).write_bytes(b"".join(lines[:5]) + lines[5][:40])
+    (tmp_path / MARKER).touch()
     summary = sweep(study, tmp_path, scheduler=Scheduler(address))
     assert (summary.made, summary.kept) == (JOBS - 5, 5)
     assert results(tmp_path) == reference
@@ -358,7 +360,7 @@ def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
         pytest.raises(BadInput, match=r"--scheduler tcp://127\.0\.0\.1:1: does not answer"),
     ):
         sweep(study, tmp_path, scheduler=Scheduler("tcp://127.0.0.1:1"))
-    assert os.listdir(tmp_path) == [LOG_FILE]
+    assert set(os.listdir(tmp_path)) == {LOG_FILE, MARKER}
 
 
 def test_workers_of_a_local_cluster_evaluate_dies_with_mismatch(network, tmp_path):

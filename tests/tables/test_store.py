@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,12 +13,13 @@ import xarray
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadTable, MissingTable
+from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import ngspice
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation, Sweep
 from spicekit.tables.inventory import inventory, locate, manifest_faults, stores, write_manifest
-from spicekit.tables.store import SCHEMA, checksum, find_table, read_sweep, write_sweep
+from spicekit.tables.store import SCHEMA, find_table, read_sweep, write_sweep
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
 TT = Characterisation(SPEC)
@@ -221,20 +223,29 @@ def test_the_shipped_table_stands_in_for_a_spoilt_one(path, monkeypatch):
     assert find_table(SPEC).voltage[-1] == 0.7
 
 
-def test_schema_1_is_still_read(path):
+def test_a_table_cannot_be_made_to_say_less_than_it_is_checked_for(path):
     """Schema 1 had no decks and no mask, and a checksum over axis and currents alone."""
     sweep = read_sweep(path)
     with h5py.File(path, "r+") as file:
         del file["deck"], file["converged"]
         file.attrs["schema"] = 1
-        file.attrs["sha256"] = checksum(sweep, schema=1)
-    old = read_sweep(path)
-    assert old.decks == ()
-    assert old.converged.all()
-    assert find_table(SPEC, store=path.parent).sha256 == sweep.table().sha256
-    current_edited(path)
-    with pytest.raises(BadTable, match="checksum"):
+        file.attrs["sha256"] = content_hash(content_hash(sweep.voltage) + content_hash(sweep.current))
+    with pytest.raises(BadTable, match="schema 1, which protects too little"):
         read_sweep(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda sweep: replace(sweep, current=-sweep.current), "impossible currents"),
+        (lambda sweep: replace(sweep, current=1e4 * sweep.current), "impossible currents: up to 0."),
+        (lambda sweep: replace(sweep, decks=(sweep.decks[0], sweep.decks[0])), "its decks are not those"),
+    ],
+)
+def test_tables_that_no_cell_or_deck_can_have_given_are_told_whatever_their_checksum(path, change, fault):
+    write_sweep(change(read_sweep(path)), path)
+    (entry,) = inventory(path.parent)
+    assert fault in entry.fault
 
 
 def test_the_manifest_tells_missing_changed_and_foreign_files(path):

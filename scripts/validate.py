@@ -1,0 +1,259 @@
+"""What is claimed, shown anew: each claim with its command, figures, limits and what made them.
+
+    python scripts/validate.py                 # all: minutes; leaves docs/validation/*.json and docs/validation.md
+    python scripts/validate.py --small         # the share that CI remakes
+    python scripts/validate.py --small --check # fails if a figure is outside its limit or not the one that is stated
+
+The page is made from the files alone.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spicekit.provenance import provenance
+from spicekit.spice.simulator import ngspice, worker_cage
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = ROOT / "docs" / "validation"
+PAGE = ROOT / "docs" / "validation.md"
+DESIGNS = Path("scripts/validation")
+SAME = 0.02  # relative: by how much a figure may differ from the one stated; another processor rounds differently
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that documents say, and what shows it."""
+
+    name: str
+    says: str
+    command: tuple[str, ...]
+    """Words behind `spicekit`, or behind `python`; OUT stands for a folder that is thrown away."""
+    figures: Callable[[str, Path], Figures]
+    """From what the command prints, and the folder."""
+    limits: dict[str, tuple[float, float]]
+    """Least and most of some figures."""
+    small: bool = True
+    program: str = "spicekit"
+
+
+def _devices(said: str, folder: Path) -> Figures:
+    rows = json.loads(said)
+    targets = [row for row in rows if row["target"] is not None]
+    return {"figures measured in ngspice": len(rows), "with a target": len(targets)}
+
+
+def _tables(said: str, folder: Path) -> Figures:
+    entries = json.loads(said)
+    return {"tables": len(entries), "faults": sum(bool(entry["fault"]) for entry in entries)}
+
+
+def _sign_off(said: str, folder: Path) -> Figures:
+    record = json.loads((folder / "signoff.json").read_text())
+    figures: Figures = {"vectors in ngspice": record["vectors"], "failures": len(record["failures"])}
+    for row in record["errors"]:
+        if row["case"] == "all" or "case" not in row:
+            figures[f"{row['engine']}, {row['quantity']}, worst"] = row["worst"]
+    return figures | {"passed": float(record["passed"])}
+
+
+def _fidelity(said: str, folder: Path) -> Figures:
+    both = json.loads((folder / "e.json").read_text())["fidelity"]["none"]
+    return {name: float(both[name]) for name in ("images", "codes", "codes_differ", "correlation")}
+
+
+def _tests(said: str, folder: Path) -> Figures:
+    suite = ElementTree.parse(folder / "tests.xml").getroot()
+    cases = list(suite.iter("testcase"))
+    lost = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    skipped = [case for case in cases if case.find("skipped") is not None]
+    return {"tried": len(cases) - len(skipped), "not held": len(lost), "not possible here": len(skipped)}
+
+
+def _tested(*tests: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", "OUT/tests.xml", *tests)
+
+
+def _signed(name: str) -> tuple[str, ...]:
+    return ("signoff", "--spec", str(DESIGNS / f"{name}.toml"), "--vectors", "4", "--out", "OUT")
+
+
+CLAIMS = (
+    Claim(
+        "tables",
+        "Every table that ships is intact, from today's cards and templates, with currents that a cell can carry.",
+        ("tables", "list", "--store", "calibration", "--json"),
+        _tables,
+        {"faults": (0, 0)},
+    ),
+    Claim(
+        "devices",
+        "Each card meets its cited targets in ngspice (docs of each card in device_models/).",
+        ("devices", "check", "--json"),
+        _devices,
+        {"with a target": (1, np.inf)},
+    ),
+    *(
+        Claim(
+            f"signoff-{name}",
+            f"The engines keep their limits against ngspice on whole {name} tiles.",
+            _signed(name),
+            _sign_off,
+            {"passed": (1, 1), "failures": (0, 0)},
+        )
+        for name in ("sram", "reram")
+    ),
+    Claim(
+        "identities",
+        "BinSparX changes no dot product: flipped columns and inverted rows are undone exactly.",
+        _tested("tests/mapping"),
+        _tests,
+        {"not held": (0, 0)},
+        program="python",
+    ),
+    Claim(
+        "fidelity",
+        "A whole network through the exact engine and through the fast one gives nearly the same codes.",
+        (
+            "evaluate", "--network", "vgg-small-quarter", "--spec", str(DESIGNS / "sram.toml"), "--images", "2",
+            "--mitigation", "none", "--fidelity", "2", "--out", "OUT/e.json",
+        ),
+        _fidelity,
+        {"correlation": (0.999, 1.0)},
+        small=False,
+    ),
+    Claim(
+        "attacks",
+        "Attacks on files, decks, start-up files and clusters work on a naive path and fail here.",
+        _tested("tests/hostile", "tests/spice/test_cage.py", "tests/study/test_security.py"),
+        _tests,
+        {"not held": (0, 0)},
+        small=False,
+        program="python",
+    ),
+    Claim(
+        "faults",
+        "Kills, hangs, crashes, full disks, missing tools and non-convergence cost what they touch, by name.",
+        _tested("tests/spice/test_simulator.py", "tests/tables/test_calibrate.py", "tests/evaluate/test_doctor.py"),
+        _tests,
+        {"not held": (0, 0)},
+        small=False,
+        program="python",
+    ),
+)  # fmt: skip
+
+
+def show(claim: Claim) -> dict[str, Any]:
+    """Run a claim's command; its record."""
+    programs = {"spicekit": ["-c", "from spicekit.cli.main import main; main()"], "python": []}
+    with tempfile.TemporaryDirectory() as name:
+        words = [word.replace("OUT", name) for word in claim.command]
+        began = time.monotonic()
+        command = [sys.executable, *programs[claim.program], *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        try:
+            figures = claim.figures(done.stdout, Path(name))
+        except (OSError, ValueError, KeyError) as error:
+            raise SystemExit(
+                f"{claim.name}: {error!r}; it said: {done.stdout[-500:]} {done.stderr[-500:]}"
+            ) from error
+    made_by = provenance(
+        {"ngspice": ngspice().version, "ngspice_state": ngspice().state, "cage": worker_cage()}
+    )
+    return {
+        "says": claim.says,
+        "command": " ".join([claim.program, *claim.command]),
+        "figures": figures,
+        "limits": {name: limits for name, limits in claim.limits.items()},
+        "seconds": round(time.monotonic() - began, 1),
+        "made_by": made_by,
+    }
+
+
+def faults(claim: Claim, record: dict[str, Any]) -> Iterator[str]:
+    """Where a record breaks a limit, or differs from what is stated."""
+    for name, (least, most) in claim.limits.items():
+        value = record["figures"].get(name, np.nan)
+        if not least <= value <= most:
+            yield f"{claim.name}: {name} is {value:g}; claimed is {least:g} to {most:g}"
+    path = FILES / f"{claim.name}.json"
+    stated: Figures = json.loads(path.read_text())["figures"] if path.is_file() else {}
+    for name, value in stated.items():
+        found = record["figures"].get(name, np.nan)
+        if not abs(found - value) <= SAME * abs(value):
+            yield f"{claim.name}: {name} is {found:g}; docs/validation.md states {value:g}"
+
+
+def page() -> str:
+    """The page, from the files."""
+    lines = [
+        "# Validation",
+        "",
+        "Made by `python scripts/validate.py` from `docs/validation/*.json`, which it also leaves: do not edit. CI",
+        "remakes the share marked with a star, and fails if a figure breaks its limit or is not the one stated here",
+        "(within 2 %).",
+    ]
+    for claim in CLAIMS:
+        path = FILES / f"{claim.name}.json"
+        if not path.is_file():
+            continue
+        record = json.loads(path.read_text())
+        by = record["made_by"]
+        lines += [
+            "",
+            f"## {claim.name}{' *' if claim.small else ''}",
+            "",
+            record["says"],
+            "",
+            "| figure | value | claimed |",
+        ]
+        lines += ["|---|---|---|"]
+        for name, value in record["figures"].items():
+            least, most = record["limits"].get(name, ("", ""))
+            claimed = f"{least}" if least == most else f"{least} to {most}"
+            lines.append(f"| {name} | {value:.6g} | {claimed} |")
+        lines += [
+            "",
+            f"`{record['command']}`: {record['seconds']:g} s; spicekit {by['spicekit']}, ngspice {by['ngspice']} "
+            f"(state {by['ngspice_state'][:10]}), {by['machine']}, {by['created'][:10]}.",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Show claims; write files and page, or compare with them."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("--small", action="store_true")
+    options.add_argument("--check", action="store_true")
+    options.add_argument("--only", default="", help="claims whose name begins so")
+    given = options.parse_args()
+    found: list[str] = []
+    for claim in CLAIMS:
+        if (given.small and not claim.small) or not claim.name.startswith(given.only):
+            continue
+        record = show(claim)
+        print(f"{claim.name}: {record['figures']}, {record['seconds']} s", flush=True)
+        if given.check:
+            found += faults(claim, record)
+        else:
+            FILES.mkdir(parents=True, exist_ok=True)
+            (FILES / f"{claim.name}.json").write_text(json.dumps(record, indent=1, allow_nan=True) + "\n")
+            PAGE.write_text(page())
+            found += [fault for fault in faults(claim, record) if "claimed" in fault]
+    if found:
+        raise SystemExit("\n".join(found))
+
+
+if __name__ == "__main__":
+    main()

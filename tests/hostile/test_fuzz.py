@@ -1,0 +1,24 @@
+"""A short share of the fuzzing, with fixed seeds, and all inputs that once went wrong."""
+
+import pytest
+from fuzzing import CORPUS, READERS, fuzz, outcome
+
+SHORT = 30
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_whatever_the_bytes_a_reader_gives_a_value_or_one_error_of_ours(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPICEKIT_CACHE", str(tmp_path))
+    became = fuzz(name, SHORT)
+    assert sum(became.values()) >= SHORT
+
+
+OF_KIND = {"toml": ("design", "study", "plan", "cluster", "sheet"), "npy": ("npy",), "npz": ("npz",)}
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.rglob("*.*")), ids=lambda path: path.name)
+def test_what_once_went_wrong_is_refused(path, tmp_path):
+    for name in OF_KIND[path.parent.name]:
+        copy = tmp_path / READERS[name].file
+        copy.write_bytes(path.read_bytes())
+        assert outcome(READERS[name], copy) == "refused"
