@@ -120,6 +120,7 @@ _FIRST = 2  # line of the first statement; a listing counts one more
 
 _CUT = 4096  # characters of a card, about, behind which a listing stops
 _CARD = re.compile(r"\s*(\d+) : (.*)")
+_CONNECTION = re.compile(r"(?<![%\w])[^\s%~()\[\],]+")
 _SPACED = re.compile(r"\s*=\s*")
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
 # Least number of nodes of a device, by letter; of E, G, S the last two are read alone. More stand up to the model.
@@ -233,7 +234,8 @@ def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -
             nodes = least if nodes == len(words) else nodes
     elif kind in "egs":
         nodes, controls = 2, 2
-    elif kind == "a":
+    elif kind == "a":  # connections in brackets, with their types
+        words = [*_CONNECTION.findall(" ".join(words[:-1])), *words[-1:]]
         nodes = len(words) - 1
     reads = words[nodes : nodes + controls]
     if kind == "b":

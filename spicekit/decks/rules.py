@@ -29,6 +29,9 @@ def suffixes(deck: Deck) -> Iterator[Finding]:
         for digits, suffix in _SUFFIXED.findall(text.partition(" ")[2]):
             if suspicion := _suspicion(suffix):
                 yield finding(statement, "warning", "suffix", f"{digits}{suffix} {suspicion}")
+        for written in _INFIXED.findall(text.partition(" ")[2]):
+            message = f"{written}: SPICE reads the digits up to the letter alone"
+            yield finding(statement, "warning", "suffix", message)
         if not text.isascii():
             letters = " ".join(sorted({letter for letter in text if not letter.isascii()}))
             message = f"{letters} is no ASCII letter; ngspice ignores it behind a number"
@@ -128,6 +131,7 @@ _POSITIVE = {
 }
 _QUANTITIES = {"r": "resistance", "c": "capacitance", "l": "inductance"}
 _SUFFIXED = re.compile(r"(?<![\w.#])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))([a-zA-Z]+)(?![\w.:#])")
+_INFIXED = re.compile(r"(?<![\w.#])\d+[kKmMuUnNpPfF]\d+(?![\w.:#])")
 _UNITS = frozenset({"ohm", "ohms", "v", "h", "s", "hz", "c"})
 _SCALES = frozenset("tgkmunpf")
 

@@ -47,12 +47,13 @@ class Finding:
 def finding(at: Statement, severity: Severity, rule: str, message: str) -> Finding:
     """A finding on a statement, whose text the message quotes."""
     text = at.text if len(at.text) <= _SHOWN else at.text[:_SHOWN] + " ..."
-    return Finding(at.file, at.line, severity, rule, f"{message}: {text}")
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return Finding(at.file, max(at.line, 1), severity, rule, f"{message}: {text}")
 
 
 def counted(places: Sequence[Statement], rule: str, message: str) -> Finding:
     """One error for all statements that share it, on the first of them."""
-    more = f"; {len(places) - 1} more lines ask for it" if len(places) > 1 else ""
+    more = f"; {len(places) - 1} more lines alike" if len(places) > 1 else ""
     return finding(min(places, key=lambda at: (at.file, at.line)), "error", rule, message + more)
 
 
@@ -284,6 +285,7 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
     start: _Line | None = None
     control: _Line | None = None
     joins = False
+    unreadable: list[Statement] = []
 
     def finish() -> None:
         if start is not None:
@@ -310,8 +312,7 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
         joins = ends_open
         at = Statement(text, line.number, line.file)
         if not all(letter.isprintable() or letter == "\t" for letter in text) or text.endswith("\\"):
-            message = "holds letters that do not print, or ends in a backslash"
-            reader.findings.append(finding(at, "error", "syntax", message))
+            unreadable.append(at)
         elif continues and start is None:
             reader.findings.append(finding(at, "error", "syntax", "continues nothing"))
         elif continues:
@@ -330,6 +331,9 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
             elif at.word != ".end":  # ngspice reads on behind it
                 start, parts = line, [text]
     finish()
+    if unreadable:
+        message = "holds letters that do not print, or ends in a backslash"
+        reader.findings.append(counted(unreadable, "syntax", message))
     if control:
         at = Statement(control.text, control.number, control.file)
         reader.findings.append(finding(at, "warning", "syntax", ".control has no .endc"))

@@ -21,6 +21,10 @@ STATEMENTS = frozenset({
 """Dot lines that describe a circuit or an analysis."""
 
 OPTIONS = frozenset({
+    # of HSPICE, which ngspice keeps and does not use
+    "accurate", "brief", "captab", "co", "converge", "dccap", "dcon", "dcstep", "fast", "gmindc", "gramp", "lvltim",
+    "mcbrief", "measdgt", "measfail", "newtol", "parhier", "post_version", "runlvl", "unwrap",
+    # of ngspice
     "abstol", "acct", "altinit", "autostop", "badmos3", "chgtol", "convabsstep", "convlimit", "convstep", "cshunt",
     "defad", "defas", "defl", "defw", "ft", "gmin", "gminfactor", "gminsteps", "ingold", "interp", "itl1", "itl2",
     "itl3", "itl4", "itl5", "itl6", "keepopinfo", "klu", "list", "ltereltol", "ltetrtol", "maxevtiter",
@@ -32,8 +36,8 @@ OPTIONS = frozenset({
 """What `.options` may set; ngspice makes each a variable of its command language, too."""
 
 VARIABLES = OPTIONS | {
-    "appendwrite", "color0", "color1", "color2", "color3", "curplot", "curplottitle", "filetype", "noaskquit",
-    "num_threads", "width", "wr_singlescale", "wr_vecnames", "xbrushwidth",
+    "appendwrite", "color0", "color1", "color2", "color3", "curplot", "curplottitle", "filetype", "hcopydevtype",
+    "hcopypscolor", "noaskquit", "num_threads", "width", "wr_singlescale", "wr_vecnames", "xbrushwidth",
 }
 """What `set` and `unset` may change."""
 
@@ -121,6 +125,7 @@ _REDIRECTION = re.compile(rf"[^>]*(>{{1,2}}\s*{_PLAIN}\s*)?")
 _FORMS = {
     # `altermod m file = F` reads F: names of models and one parameter, in plain letters, and what it is set to
     "altermod": re.compile(r"(?!.*\bfile\b)[\w.:#@\[\]\s]+(=\s*[^=]+)?", re.IGNORECASE),
+    "hardcopy": re.compile(rf"{_PLAIN}(\s.*)?"),
     "listing": re.compile(rf"[a-z ]*{_TO}"),
     "option": re.compile(rf"({_SETTING}(\s*=\s*[\w.+-]+)?\s*)*", re.IGNORECASE),
     "quit": re.compile(r"[\d$&\w]*"),

@@ -70,6 +70,7 @@ BAD = {
     ),
     "level forgotten": ("t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos vth0=0.4\n.op", 4, "error", "vth0"),
     "first line is part of the circuit": ("V1 a 0 DC 1\nR1 a b 1k\nR2 b 0 1k\n.op", 1, "warning", "title"),
+    "letter for the point": ("t\nV1 a 0 1\nR1 a 0 4k7\n.op", 3, "warning", "4k7"),
     "atto": ("t\nV1 a 0 1\nC1 a 0 62a\nR1 a 0 1\n.op", 3, "warning", "atto"),
     "initial value of no node": ("t\nV1 a 0 1\nR1 a 0 1k\n.ic v(bb)=0.5\n.tran 1n 2n", 4, "error", "bb"),
     "measured node is not there": (
