@@ -76,7 +76,7 @@ class Estimate:
     time: float = 0.0
     """s, one layer after the other."""
     area: dict[Component, float] = field(default_factory=dict)
-    """m2."""
+    """m2; NaN where there is none: of drivers, where a terminal is ideal."""
 
     @property
     def total_energy(self) -> float:
@@ -223,7 +223,8 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
     adder, xor = costs.logic_spread * FULL_ADDER_AREA, costs.logic_spread * XOR_AREA
     register = costs.logic_spread * REGISTER_AREA
     ends = (tile.wires.r_driver, tile.wires.r_sink)
-    column_ends = sum(costs.terminal_area / ohm for ohm in ends if ohm)
+    # the wider the transistor, the less its resistance: one of 0 ohm has no width
+    column_ends = sum(costs.terminal_area / ohm for ohm in ends) if all(ends) else math.nan
     flips = events.static or events.dynamic
     corrections = events.static + events.dynamic
     memory_bits = events.static + events.dynamic * count_bits

@@ -1,5 +1,6 @@
 """Energy, time and area of a network as a result: what its events cost, and what each constant does to that."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -46,6 +47,7 @@ NOT_COUNTED = (
     "a column's charging from rest, beyond V_read * I while it conducts",
 )
 """The same with and without BinSparX, but for what is in the last line."""
+UNDEFINED = "area of drivers, and of all together: a terminal of 0 ohm has none; give r_driver and r_sink a resistance"
 
 ASSUMPTIONS = (
     "every word line returns to zero after each read",
@@ -75,12 +77,12 @@ class Figures(Record):
     """For one image."""
     time: Second
     """For one image: layers one after the other."""
-    area: SquareMetre
-    """Of all tiles and the circuits around them."""
+    area: SquareMetre | None
+    """Of all tiles and the circuits around them; None where that of a part is not defined."""
     energy_parts: dict[str, float]
     """J, by component."""
-    area_parts: dict[str, float]
-    """m2, by component."""
+    area_parts: dict[str, float | None]
+    """m2, by component; None for drivers of 0 ohm: an ideal terminal has no area."""
 
 
 class CostedRun(Figures):
@@ -254,7 +256,7 @@ def network_costs(
             *ASSUMPTIONS,
             f"currents and bits: the software's activations, first {design.read.probe_images} images",
         ),
-        not_counted=NOT_COUNTED,
+        not_counted=(*NOT_COUNTED, *([UNDEFINED] if math.isnan(first.total_area) else [])),
         runs=tuple(runs),
         response=response,
         design=design,
@@ -266,10 +268,14 @@ def _figures(whole: Estimate) -> dict[str, Any]:
     return {
         "energy": whole.total_energy,
         "time": whole.time,
-        "area": whole.total_area,
+        "area": _defined(whole.total_area),
         "energy_parts": dict(whole.energy),
-        "area_parts": dict(whole.area),
+        "area_parts": {name: _defined(value) for name, value in whole.area.items()},
     }
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _totals(
@@ -299,12 +305,14 @@ def _change(whole: Estimate, reference: Estimate) -> Change:
         "time": (whole.time, reference.time),
         "area": (whole.total_area, reference.total_area),
     }
-    return Change(**{name: value / base - 1 if base else None for name, (value, base) in pairs.items()})
+    return Change(
+        **{name: _defined(value / base - 1) if base else None for name, (value, base) in pairs.items()}
+    )
 
 
 def _shares(whole: Estimate) -> dict[str, dict[str, float | None]]:
     parts = {"energy": (whole.energy, whole.total_energy), "area": (whole.area, whole.total_area)}
     return {
-        kind: {name: value / total if total else None for name, value in values.items()}
+        kind: {name: _defined(value / total) if total else None for name, value in values.items()}
         for kind, (values, total) in parts.items()
     }

@@ -171,7 +171,7 @@ def network_case(
         height, width = (1, 1, *applied.shape)[-2:]
         blocks = -(-packed.layer.outputs // spec.columns)
         for name, value, end in (
-            ("tile", tile, len(packed.layer.rows)),
+            ("tile", tile, packed.layer.rows.shape[1]),
             ("columns block", block, blocks),
             ("pixel row", position[0], height),
             ("pixel column", position[1], width),
@@ -196,7 +196,7 @@ def _tile_of(
 ) -> tuple[Bits, Bits]:
     """Weights (r, c) of a tile of a layer, with zeros where it has no outputs, and vectors (b, r)."""
     layer, spec = packed.layer, packed.layer.spec
-    tile = int(rng.integers(len(layer.rows)))
+    tile = int(rng.integers(layer.rows.shape[1]))
     block = int(rng.integers(-(-layer.outputs // spec.columns)))
     pixels = rng.integers(len(applied.words), size=vectors)
     return _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
@@ -206,7 +206,7 @@ def _weights_of(packed: PackedLayer, tile: int, block: int) -> Bits:
     """(r, c) stored bits; zeros where the layer has no more outputs."""
     spec = packed.layer.spec
     first = spec.columns * block
-    stored = packed.layer.stored[tile].reshape(spec.rows, -1)[:, first : first + spec.columns]
+    stored = packed.layer.stored[:, tile].reshape(spec.rows, -1)[:, first : first + spec.columns]
     return np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
 
 

@@ -19,6 +19,7 @@ The sums are popcounts: of the weights, stored; of the activations, taken anyway
 from typing import Literal
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from spicekit.config import Config
@@ -54,6 +55,31 @@ MITIGATION_LABELS: dict[str, str] = {
 """For people."""
 
 
+@register_jitable
+def to_invert(ones, rows):  # type: ignore[no-untyped-def]
+    """Whether that which holds so many ones in so many rows is inverted: if it holds more ones than zeros.
+
+    The rule, for numbers, arrays and tensors, in compiled code and elsewhere. `ones` may be weighed, with weights whose
+    mean is 1 (`positions`).
+    """
+    return 2 * ones > rows
+
+
+@register_jitable
+def corrections_of(inverted, asserted, rows):  # type: ignore[no-untyped-def]
+    """What digital correction takes from sub-vectors: sum(u_a) - d n, which f is multiplied with, and sum(u_a).
+
+    Numbers, arrays and tensors alike: d, 0 or 1; ones as applied, after inversion; rows in use, n.
+
+    The bits 1 0 1, as they are and inverted:
+
+    >>> corrections_of(0, 2, 3), corrections_of(1, 1, 3)
+    ((2, 2), (-1, 2))
+    """
+    signed = asserted * (1 - 2 * inverted)
+    return signed, signed + rows * inverted
+
+
 def restore(
     measured: NDArray[np.integer],
     *,
@@ -65,8 +91,8 @@ def restore(
 ) -> NDArray[np.integer]:
     """The sums that were wanted, from what columns measured; arrays broadcast against one another.
 
-    The slow, obvious version of what the network kernel does. `weight_ones` and `activation_ones` count the ones
-    before any inversion, `rows` those of the group.
+    The slow, obvious version of what `packed` does on the processor and `torch_backend` on a GPU. `weight_ones` and
+    `activation_ones` count the ones before any inversion, `rows` those of the group.
 
     >>> w, a = np.array([1, 1, 0]), np.array([1, 0, 1])
     >>> ones = {"weight_ones": w.sum(), "activation_ones": a.sum(), "rows": 3}

@@ -29,16 +29,14 @@ def layer_on_die(packed: PackedLayer, table: IVTable, variation: Variation) -> P
         As `mismatch.passed` does.
     """
     layer = packed.layer
-    held = stick(layer.stored, variation, place=layer.name)
-    stored = (
-        packed.stored if held is layer.stored else pack_layer(dataclasses.replace(layer, stored=held)).stored
-    )
+    by_tile = layer.stored.swapaxes(0, 1)  # in whose order the cells of a die are drawn
+    held = stick(by_tile, variation, place=layer.name)
+    stored = packed.stored
+    if held is not by_tile:
+        stored = pack_layer(dataclasses.replace(layer, stored=held.swapaxes(0, 1))).stored
     found = mismatch_passed(layer.spec, table, variation)
     if found is not None:
         factor = factors(held, variation, cell_sensitivity(layer.spec, table), place=layer.name)
-        by_group = (1, 0, 2, 3)
-        deviation = deviations(
-            found, bias_of(layer.spec, table), held.transpose(by_group), factor.transpose(by_group)
-        )
+        deviation = deviations(found, bias_of(layer.spec, table), held.swapaxes(0, 1), factor.swapaxes(0, 1))
         stored = dataclasses.replace(stored, deviation=np.ascontiguousarray(deviation))
     return dataclasses.replace(packed, stored=stored)

@@ -27,8 +27,10 @@ def footprint(
 ) -> Footprint:
     """Of a layer with `outputs` channels on images with `sides`.
 
+    >>> from spicekit.circuits.spec import Wires
     >>> layer = Geometry.square(64, 3, 1, 1)
-    >>> footprint(layer, 128, (32, 32), TileSpec(rows=64, columns=64, rows_active=16), zero_padded=True)
+    >>> spec = TileSpec(rows_active=16, wires=Wires(r_bl=1, r_sl=1))
+    >>> footprint(layer, 128, (32, 32), spec, zero_padded=True)
     Footprint(tiles=18, cells=73728, reads=4718592, additions=15872, constants=1024)
     """
     whole, rest = divmod(geometry.inputs, spec.rows)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
 from spicekit.engines.fast.lanes import INT8, INT64, Lanes
+from spicekit.mapping.binsparx import to_invert
 
 IMAGES = 64
 """Images side by side."""
@@ -138,7 +139,7 @@ def _pack(  # type: ignore[no-untyped-def]
                     for part in range(q):
                         words[place, read, part] = found[k * q + part, image]
                         count += np.int32(ones[k * q + part, image])
-                    inverted[place, read] = dynamic and 2 * count > limit[read]
+                    inverted[place, read] = dynamic and to_invert(count, limit[read])
                     if inverted[place, read]:
                         count = limit[read] - count
                         for part in range(q):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadInput
-from spicekit.mapping.binsparx import BinSparX
+from spicekit.mapping.binsparx import BinSparX, to_invert
 from spicekit.mapping.positions import row_weights
 from spicekit.networks.geometry import Geometry
 
@@ -33,17 +33,17 @@ class MappedLayer:
     spec: TileSpec
     binsparx: BinSparX
     rows: NDArray[np.int64]
-    """(tiles, groups, rows_active) input of each row, a flat index into (c_in, *kernel); -1 if unused."""
+    """(groups, tiles, rows_active) input of each row, a flat index into (c_in, *kernel); -1 if unused."""
     stored: Bits
-    """(tiles, groups, rows_active, c_out) bits in the cells, after inversion; 0 in unused rows."""
+    """(groups, tiles, rows_active, c_out) bits in the cells, after inversion; 0 in unused rows."""
     inverted: NDArray[np.bool_]
-    """(tiles, groups, c_out) static flips."""
+    """(groups, tiles, c_out) static flips."""
     weight_ones: NDArray[np.int64]
-    """(tiles, groups, c_out) ones of the weights before inversion."""
+    """(groups, tiles, c_out) ones of the weights before inversion."""
 
     @property
     def used(self) -> NDArray[np.int64]:
-        """(tiles, groups) rows that hold an input."""
+        """(groups, tiles) rows that hold an input."""
         return np.asarray((self.rows >= 0).sum(axis=2))
 
     @property
@@ -86,17 +86,15 @@ def map_layer(
     tiles = -(-order.size // spec.rows)
     filled = np.full(tiles * spec.rows, -1)
     filled[: order.size] = order.ravel()
-    rows = filled.reshape(tiles, groups, m)
+    rows = np.ascontiguousarray(filled.reshape(tiles, groups, m).swapaxes(0, 1))
     flat = weights.reshape(len(weights), -1).T  # (n, c_out)
     bits = np.where(rows[..., None] >= 0, flat[rows], 0).astype(np.uint8)
     used = (rows >= 0)[..., None]
     ones = bits.sum(axis=2, dtype=np.int64)
     inverted = np.zeros(ones.shape, bool)
     if binsparx.static:
-        if binsparx.rule == "position":
-            ones_weighed = np.einsum("tgmc,tgm->tgc", bits, row_weights(spec, rows))
-            inverted = 2 * ones_weighed > used.sum(axis=2)
-        else:
-            inverted = 2 * ones > used.sum(axis=2)
+        by_place = binsparx.rule == "position"
+        weighed = np.einsum("gtmc,gtm->gtc", bits, row_weights(spec, rows)) if by_place else ones
+        inverted = to_invert(weighed, used.sum(axis=2))
     stored = np.where(inverted[:, :, None, :] & used, 1 - bits, bits)
     return MappedLayer(name, geometry, spec, binsparx, rows, stored, inverted, ones)

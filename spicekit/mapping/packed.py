@@ -3,14 +3,17 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spicekit.engines.fast.kernels import correction_factors, lay_images_out
+from spicekit.compiled import compiled
 from spicekit.engines.fast.model import Codes
-from spicekit.engines.words import Applied, Layout, Stored, layout_of, pack
+from spicekit.engines.words import Applied, Stored, layout_of, pack
+from spicekit.mapping.binsparx import corrections_of
 from spicekit.mapping.inputs import pack_inputs, side_by_side
 from spicekit.mapping.layers import MappedLayer
 from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
@@ -36,21 +39,21 @@ class PackedLayer:
 def pack_layer(layer: MappedLayer) -> PackedLayer:
     """Words of what the cells store."""
     layout = layout_of(layer.spec.rows_active)
-    words = pack(layer.stored.transpose(1, 0, 3, 2), layout)  # (groups, tiles, c_out, q)
-    inverted = layer.inverted.transpose(1, 0, 2)
-    flip_and_ones = np.stack([inverted, layer.weight_ones.transpose(1, 0, 2)])
+    words = pack(layer.stored.swapaxes(2, 3), layout)  # (groups, tiles, c_out, q)
+    by_place = layer.binsparx.dynamic and layer.binsparx.rule == "position"
+    weights = row_weights(layer.spec, layer.rows, layer.stored) if by_place else None
     return PackedLayer(
         layer,
         Stored(
-            np.ascontiguousarray(words.transpose(0, 1, 3, 2)),
-            np.ascontiguousarray(inverted),
-            (layer.used > 0).sum(axis=0),
+            np.ascontiguousarray(words.swapaxes(2, 3)),
+            layer.inverted,
+            (layer.used > 0).sum(axis=1),
             layer.name,
         ),
-        pack((layer.rows >= 0).astype(np.uint8).transpose(1, 0, 2), layout),
-        np.ascontiguousarray(flip_and_ones.reshape(-1, layer.outputs), np.float32),
+        pack((layer.rows >= 0).astype(np.uint8), layout),
+        np.stack([layer.inverted, layer.weight_ones]).reshape(-1, layer.outputs).astype(np.float32),
         layer.weight_ones.sum(axis=(0, 1)).astype(np.float32),
-        _scores(layer, layout) if layer.binsparx.dynamic and layer.binsparx.rule == "position" else None,
+        None if weights is None else byte_scores(weights, layout),
     )
 
 
@@ -59,27 +62,26 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0
     layer = packed.layer
     gathering = layer.geometry.gathering(bits.shape[2:])
     together = side_by_side(bits.reshape(*bits.shape[:2], -1), gathering.source)
-    used = np.ascontiguousarray(layer.used.T)
     words, inverted, asserted = pack_inputs(
         together,
         len(bits),
         input_offsets(layer, gathering),
-        used,
+        layer.used,
         packed.mask,
         gathering.bases,
         dynamic=layer.binsparx.dynamic and packed.scores is None,
     )
     if packed.scores is not None:
-        inverted = invert_by_score(words, asserted, packed.mask, used, packed.scores)
+        inverted = invert_by_score(words, asserted, packed.mask, layer.used, packed.scores)
     return Applied(words, inverted, asserted, gathering.output, first)
 
 
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
     """(n, c_out, *sides) float32: dot products of signs as the converters' codes give them."""
     layer, step = packed.layer, np.float32(codes.step)
-    used, corrected = layer.used.T, layer.binsparx.static or layer.binsparx.dynamic
+    used, corrected = layer.used, layer.binsparx.static or layer.binsparx.dynamic
     sums = codes.sums(packed.stored, applied)
-    factors, ones = correction_factors(applied.inverted, applied.asserted, used, corrected)
+    factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected)
     if corrected:
         if step != 1:
             sums *= step
@@ -91,16 +93,68 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
     column = np.float32(used.sum()) - 2 * packed.weight_ones
     images = len(sums) // math.prod(applied.shape)
     dots = np.empty((images, sums.shape[1], *applied.shape), np.float32)
-    lay_images_out(sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1))
+    _lay_images_out(sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1))
     return dots
-
-
-def _scores(layer: MappedLayer, layout: Layout) -> NDArray[np.float32]:
-    weights = row_weights(layer.spec, layer.rows, layer.stored)
-    return byte_scores(np.ascontiguousarray(weights.transpose(1, 0, 2)), layout)
 
 
 @lru_cache(maxsize=64)
 def input_offsets(layer: MappedLayer, gathering: Gathering) -> NDArray[np.int64]:
     """(groups, tiles, m) place of each row's input in the larger images (c, places), from the pixel's base on."""
-    return np.ascontiguousarray(gathering.offsets[np.maximum(layer.rows, 0)].transpose(1, 0, 2))
+    return gathering.offsets[np.maximum(layer.rows, 0)]
+
+
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
+_LINES = 128  # of a cache, that numbers are taken from column by column
+
+
+@_parallel_kernel
+def _correction_factors(inverted, asserted, used, wanted):  # type: ignore[no-untyped-def]
+    """What the corrections of `binsparx` are multiplied with, from the outputs of `inputs.pack_inputs`.
+
+    Parameters
+    ----------
+    inverted, asserted : (p, groups, tiles) arrays
+    used : (groups, tiles) int64 array
+        Rows in use.
+    wanted : bool
+        Whether anything is to be corrected.
+
+    Returns
+    -------
+    factors : (p, 2, groups * tiles) float32 array
+        sum(u_a) - d n, which is +- the ones applied, minus where they are inverted; then d. Empty unless wanted.
+    ones : (p,) float32 array
+        sum(u_a), as it was before any inversion, over all reads.
+    """
+    pixels, groups, tiles = asserted.shape
+    factors = np.empty((pixels if wanted else 0, 2, groups * tiles), np.float32)
+    ones = np.empty(pixels, np.float32)
+    for pixel in numba.prange(pixels):
+        total = 0
+        for group in range(groups):
+            for tile in range(tiles):
+                d = np.int64(inverted[pixel, group, tile])
+                signed, plain = corrections_of(d, asserted[pixel, group, tile], used[group, tile])
+                total += plain
+                if wanted:
+                    factors[pixel, 0, group * tiles + tile] = signed
+                    factors[pixel, 1, group * tiles + tile] = d
+        ones[pixel] = total
+    return factors, ones
+
+
+@_parallel_kernel
+def _lay_images_out(sums, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+    """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
+
+    `column` is (c_out,), `pixel` (p,), all float32.
+    """
+    images, columns, area = laid_out.shape
+    for image in numba.prange(images):
+        for first in range(0, area, _LINES):
+            pixels = slice(image * area + first, image * area + min(first + _LINES, area))
+            rows, add = sums[pixels], pixel[pixels]
+            for k in range(columns):
+                line = laid_out[image, k, first : first + _LINES]
+                for place in range(len(line)):
+                    line[place] = step * rows[place, k] + column[k] + add[place]

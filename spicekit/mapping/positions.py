@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
 from spicekit.engines.words import Layout
+from spicekit.mapping.binsparx import to_invert
 
 Array = NDArray[np.float64]
 
@@ -51,16 +52,16 @@ def row_weights(
     Parameters
     ----------
     spec : TileSpec
-    rows : (tiles, groups, m) integer array
+    rows : (groups, tiles, m) integer array
         Input of each row, -1 where unused.
-    stored : (tiles, groups, m, c) uint8 array, optional
+    stored : (groups, tiles, m, c) uint8 array, optional
         Bits in the cells, over which sub-vectors are applied; without it all are taken to be alike.
 
     Returns
     -------
-    (tiles, groups, m) float32 array, 0 in unused rows
+    (groups, tiles, m) float32 array, 0 in unused rows
     """
-    tiles, groups, m = rows.shape
+    groups, tiles, m = rows.shape
     used = (rows >= 0).astype(float)
     shared = shared_resistance(spec).reshape(groups, m, groups, m)
     weights = np.empty(rows.shape)
@@ -68,11 +69,11 @@ def row_weights(
         block = shared[group, :, group]
         for tile in range(tiles):
             if stored is None:
-                together: Array = np.outer(used[tile, group], used[tile, group])
+                together: Array = np.outer(used[group, tile], used[group, tile])
             else:
-                bits = stored[tile, group].astype(float)
+                bits = stored[group, tile].astype(float)
                 together = bits @ bits.T / bits.shape[1]
-            weights[tile, group] = (block * together).sum(axis=1)
+            weights[group, tile] = (block * together).sum(axis=1)
     mean = weights.sum(axis=2, keepdims=True) / np.maximum(used.sum(axis=2, keepdims=True), 1)
     return np.asarray(np.divide(weights, mean, out=used.copy(), where=mean > 0), np.float32)
 
@@ -105,9 +106,7 @@ def invert_by_score(  # type: ignore[no-untyped-def]
                     for byte in range(8):
                         value = (words[p, group, tile, q] >> np.uint64(8 * byte)) & np.uint64(255)
                         score += scores[group, tile, q, byte, np.int64(value)]
-                if (
-                    2 * score > used[group, tile]
-                ):  # the weights' mean is 1: half of their sum is half of the rows
+                if to_invert(score, used[group, tile]):
                     inverted[p, group, tile] = 1
                     asserted[p, group, tile] = used[group, tile] - asserted[p, group, tile]
                     for q in range(length):

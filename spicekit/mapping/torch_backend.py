@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spicekit.engines.fast.torch_backend import DeviceCodes
 from spicekit.errors import BadInput
+from spicekit.mapping.binsparx import corrections_of, to_invert
 from spicekit.mapping.packed import PackedLayer, input_offsets
 
 # Bytes that the reads of one layer take at a time: small against any GPU's memory, enough to keep it busy.
@@ -39,7 +40,7 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
 
     layer, device = packed.layer, codes.device
     cells = codes.words(packed.stored, packed.mask)
-    used = torch.from_numpy(layer.used.T.reshape(-1, 1)).to(device, torch.int32)
+    used = torch.from_numpy(layer.used.reshape(-1, 1)).to(device, torch.int32)
     corrections = torch.from_numpy(packed.corrections).to(device)
     constant = torch.from_numpy(layer.used.sum() - 2 * packed.weight_ones).to(device, torch.float32)
     reads, halves = len(used), codes.halves
@@ -51,7 +52,7 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
         """Pixel in each place of the larger image; base of each output pixel there; (reads, rows) int32 place of each
         row's input from there on, over all channels, -1 where there is none."""
         gathering = layer.geometry.gathering(shape)
-        rows = layer.rows.transpose(1, 0, 2).reshape(reads, -1)
+        rows = layer.rows.reshape(reads, -1)
         offsets = np.full((reads, halves * HALF), -1, np.int32)
         offsets[:, : rows.shape[1]] = np.where(
             rows >= 0, input_offsets(layer, gathering).reshape(rows.shape), -1
@@ -68,14 +69,14 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
         pack(laid, offsets, words, asserted, bases=bases)
         inverted = torch.zeros_like(asserted)
         if layer.binsparx.dynamic:
-            inverted = (2 * asserted > used).to(torch.int32)
+            inverted = to_invert(asserted, used).to(torch.int32)
             asserted = torch.where(inverted > 0, used - asserted, asserted)
         sums = codes.sums_of_words(cells, words, inverted, asserted) * codes.step
+        signed, ones = corrections_of(inverted, asserted, used)
         if layer.binsparx.static or layer.binsparx.dynamic:
-            factors = torch.cat([asserted * (1 - 2 * inverted), inverted]).to(torch.float32)
-            sums += factors.T @ corrections
-        ones_applied = torch.where(inverted > 0, used - asserted, asserted).sum(dim=0, dtype=torch.int32)
-        return 4 * sums + constant - 2 * ones_applied[:, None]
+            sums += torch.cat([signed, inverted]).to(torch.float32).T @ corrections
+        products: Tensor = 4 * sums + constant - 2 * ones.sum(dim=0, dtype=torch.int32)[:, None]
+        return products
 
     return _in_chunks(packed, dots, bytes_per_pixel)
 
@@ -88,9 +89,9 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
     def put(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], dtype: torch.dtype) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(codes.device, dtype)
 
-    rows = layer.rows.transpose(1, 0, 2)  # (groups, tiles, m)
+    rows = layer.rows
     mask = put(rows >= 0, codes.dtype)
-    used = put(layer.used.T, torch.int64)
+    used = put(layer.used, torch.int64)
     corrections = put(packed.corrections, torch.float32)
     constant = put(layer.used.sum() - 2 * packed.weight_ones, torch.float32)
     # bits as unrolled, gathered and flipped; running numbers of ON cells of one tile at a time, and what
@@ -110,16 +111,17 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
         asserted = bits.sum(dim=3, dtype=torch.float32).to(torch.int64)
         inverted = torch.zeros_like(asserted, dtype=torch.bool)
         if layer.binsparx.dynamic:
-            inverted = 2 * asserted > used
+            inverted = to_invert(asserted, used)
             bits = torch.where(inverted[..., None], mask - bits, bits)
             asserted = torch.where(inverted, used - asserted, asserted)
         sums = codes.read_sums(cells, bits, inverted, asserted) * codes.step
-        d, a = inverted.to(torch.float32), asserted.to(torch.float32)
+        flipped = inverted.to(torch.int64)
+        signed, ones = corrections_of(flipped, asserted, used)
         if layer.binsparx.static or layer.binsparx.dynamic:
-            factors = torch.stack([a * (1 - 2 * d), d], dim=1)
+            factors = torch.stack([signed, flipped], dim=1).to(torch.float32)
             sums += factors.reshape(len(sums), -1) @ corrections
-        ones = torch.where(inverted, used - a, a)
-        return 4 * sums + constant - 2 * ones.sum(dim=(1, 2))[:, None]
+        products: Tensor = 4 * sums + constant - 2 * ones.sum(dim=(1, 2)).to(torch.float32)[:, None]
+        return products
 
     return _in_chunks(packed, dots, bytes_per_pixel)
 

@@ -107,7 +107,9 @@ def _figures(whole: Figures) -> tuple[str, ...]:
     return engineering(whole.energy, "J"), engineering(whole.time, "s"), _area(whole.area), bit_lines
 
 
-def _area(value: float) -> str:
+def _area(value: float | None) -> str:
+    if value is None:
+        return "undefined"
     return f"{value / MICRO2:,.0f} um2"
 
 
@@ -115,7 +117,7 @@ def _change(value: float | None) -> str:
     return "" if value is None else f"{value:+.1%}"
 
 
-def _share(part: float | None, whole: float) -> str:
+def _share(part: float | None, whole: float | None) -> str:
     return "" if part is None or not whole else f"{part / whole:.1%}"
 
 

@@ -270,6 +270,7 @@ def _cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
             {"on tiles": _label(run.mitigation), "part": part, "value": scale * value}
             for run in costs.runs
             for part, value in getattr(run, f"{what}_parts").items()
+            if value is not None
         ]
         parts = list(dict.fromkeys(row["part"] for row in rows))
         spec: Spec = {

@@ -92,9 +92,10 @@ def test_products_do_not_depend_on_how_a_batch_is_cut(device, rows_active, monke
 
 def weights_of(packed) -> torch.Tensor:
     layer = packed.layer
-    used = layer.rows.ravel() >= 0
-    bits = layer.stored.reshape(-1, layer.outputs)[used]
-    assert (layer.rows.ravel()[used] == np.arange(used.sum())).all()
+    rows = layer.rows.swapaxes(0, 1).ravel()  # tile by tile
+    used = rows >= 0
+    bits = layer.stored.swapaxes(0, 1).reshape(-1, layer.outputs)[used]
+    assert (rows[used] == np.arange(used.sum())).all()
     return torch.from_numpy(2.0 * bits.T - 1).to(torch.float32).reshape(layer.outputs, 23, 3, 3)
 
 

@@ -10,7 +10,7 @@ from spicekit.evaluate.cost_model import energy, measure_read, with_read_time
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.energy import ReadCircuit, conduction_time
 from spicekit.evaluate.evaluation import evaluate
-from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.evaluate.network_costs import UNDEFINED, NetworkCosts, network_costs
 from spicekit.evaluate.records import Evaluation
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
@@ -102,6 +102,20 @@ def test_a_record_carries_every_constant_with_its_source_and_every_assumption(co
         assert sum(run["energy_parts"].values()) == pytest.approx(run["energy"])
         assert sum(layer["energy"] for layer in run["layers"].values()) == pytest.approx(run["energy"])
     assert record["runs"][0]["change"] == {"energy": 0, "time": 0, "area": 0}
+
+
+def test_the_area_of_ideal_terminals_is_not_defined_and_said_so(counted):
+    tile = counted.design.tile
+    ideal = counted.design.replace(tile=tile.replace(wires=tile.wires.replace(r_driver=0.0)))
+    costs = network_costs(ideal, CIRCUIT, counted.events)
+    record = json.loads(costs.to_json())
+    for run in record["runs"]:
+        assert run["area"] is run["area_parts"]["drivers"] is run["change"]["area"] is None
+        assert run["area_parts"]["cells"] > 0
+    assert UNDEFINED in record["not_counted"]
+    assert UNDEFINED not in counted.not_counted
+    assert NetworkCosts.model_validate_json(costs.to_json()).runs[0].area is None
+    assert any("undefined" in row for sheet in energy_sheets(costs) for row in sheet.rows)
 
 
 def test_doubling_a_constant_raises_the_total_by_its_parts_share(counted):

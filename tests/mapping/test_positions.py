@@ -38,14 +38,14 @@ def test_a_sub_vector_is_inverted_where_that_lowers_the_columns_predicted_error(
     inputs = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 180)
     shared = shared_resistance(spec)
     by_count = 0
-    for tile in range(layer.rows.shape[0]):
+    for tile in range(layer.rows.shape[1]):
         for group in range(spec.groups):
-            rows = layer.rows[tile, group]
+            rows = layer.rows[group, tile]
             used = rows >= 0
             place = slice(group * rows_active, (group + 1) * rows_active)
             for pixel in range(0, len(inputs), 5):
                 applied = np.where(used, inputs[pixel, rows], 0)
-                stored = layer.stored[tile, group]
+                stored = layer.stored[group, tile]
                 plain = error(shared[place, place], applied[:, None] * stored).sum()
                 inverse = error(shared[place, place], (used - applied)[:, None] * stored).sum()
                 if abs(plain - inverse) > 1e-5 * (plain + inverse):
@@ -58,8 +58,8 @@ def test_columns_are_stored_with_the_lower_predicted_error():
     spec = TileSpec(rows_active=64, sense_end="near", wires=WIRES)
     layer = mapped(spec, BinSparX(static=True, rule="position"))
     shared = shared_resistance(spec)
-    used = (layer.rows >= 0)[:, 0, :, None]
-    for tile, stored in enumerate(layer.stored[:, 0]):
+    used = (layer.rows >= 0)[0, :, :, None]
+    for tile, stored in enumerate(layer.stored[0]):
         kept, other = error(shared, stored), error(shared, np.where(used[tile], 1 - stored, 0))
         assert (kept <= other * (1 + 1e-6)).all()
     by_count = mapped(spec, BinSparX(static=True))

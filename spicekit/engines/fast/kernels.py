@@ -36,7 +36,6 @@ CODE_ENTRIES = 1 << 16
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 _parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
-_LINES = 128  # of a cache, that numbers are taken from column by column
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
@@ -46,58 +45,6 @@ _1 = np.uint64(1)
 # constants of Stafford's 13th variant in its mixing function.
 _GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 14 bits: converter.NOISE_LEVELS
-
-
-@_parallel_kernel
-def correction_factors(inverted, asserted, used, wanted):  # type: ignore[no-untyped-def]
-    """What the corrections of `mapping.binsparx` are multiplied with, from the outputs of `inputs.pack_inputs`.
-
-    Parameters
-    ----------
-    inverted, asserted : (p, groups, tiles) arrays
-    used : (groups, tiles) int64 array
-        Rows in use.
-    wanted : bool
-        Whether anything is to be corrected.
-
-    Returns
-    -------
-    factors : (p, 2, groups * tiles) float32 array
-        sum(u_a) - d n, which is +- the ones applied, minus where they are inverted; then d. Empty unless wanted.
-    ones : (p,) float32 array
-        sum(u_a), as it was before any inversion, over all reads.
-    """
-    pixels, groups, tiles = asserted.shape
-    factors = np.empty((pixels if wanted else 0, 2, groups * tiles), np.float32)
-    ones = np.empty(pixels, np.float32)
-    for pixel in numba.prange(pixels):
-        total = 0
-        for group in range(groups):
-            for tile in range(tiles):
-                d, applied = inverted[pixel, group, tile], asserted[pixel, group, tile]
-                total += used[group, tile] - applied if d else applied
-                if wanted:
-                    factors[pixel, 0, group * tiles + tile] = -applied if d else applied
-                    factors[pixel, 1, group * tiles + tile] = d
-        ones[pixel] = total
-    return factors, ones
-
-
-@_parallel_kernel
-def lay_images_out(sums, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
-    """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
-
-    `column` is (c_out,), `pixel` (p,), all float32.
-    """
-    images, columns, area = laid_out.shape
-    for image in numba.prange(images):
-        for first in range(0, area, _LINES):
-            pixels = slice(image * area + first, image * area + min(first + _LINES, area))
-            rows, add = sums[pixels], pixel[pixels]
-            for k in range(columns):
-                line = laid_out[image, k, first : first + _LINES]
-                for place in range(len(line)):
-                    line[place] = step * rows[place, k] + column[k] + add[place]
 
 
 @_parallel_kernel
