@@ -39,14 +39,26 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; default: all.")] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            help="Design, TOML: learn on its tiles; then 3 epochs, a rate of 5e-4 and no warm-up by default."
+        ),
+    ] = None,
+    mitigation: Annotated[
+        str, typer.Option(help="On these tiles: none, static, dynamic or both of BinSparX's flips.")
+    ] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a binary network, or resume a run: repeat its command with --resume."""
     import torch
 
+    from spicekit.evaluate.convert import calibration_images, check_mitigations, convert
+    from spicekit.evaluate.design import read_design
     from spicekit.networks import training
     from spicekit.networks.data import fetch_dataset, load_dataset
+    from spicekit.networks.models import Network
     from spicekit.networks.recipe import recipe_for
 
     if precision is None and threads is None:
@@ -65,11 +77,23 @@ def train(
         "precision": precision,
         "seed": seed,
     }
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, object] = {name: value for name, value in options.items() if value is not None}
+    design = None if spec is None else read_design(spec)
+    if design is not None:
+        record = {"design": design.model_dump(mode="json"), "mitigation": mitigation}
+        given = {"epochs": 3, "learning_rate": 5e-4, "warmup_epochs": 0.0, "tiles": record, **given}
     recipe = recipe_for(network, data, changes=given)
     if download:
         fetch_dataset(data, folder)
     train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
+
+    def place(fresh: Network) -> Network:
+        assert design is not None
+        few = train_set.first(min(calibration_images(design), len(train_set)))
+        tiled = convert(fresh, design, mitigation=check_mitigations([mitigation])[0], calibration=few)
+        assert isinstance(tiled, Network)  # convert copies
+        return tiled
+
     kept = f"the state of the last whole epoch is in {out}, repeat the command with --resume to go on"
     with if_stopped(kept), stages(network) as report:
 
@@ -85,11 +109,13 @@ def train(
             test_set=test_set,
             resume=resume,
             device=device,
+            place=None if design is None else place,
             report=show,
         )
     checkpoint = out / training.CHECKPOINT
     if as_json:
         print_json({"checkpoint": str(checkpoint), **card.model_dump(mode="json")})
     else:
-        print(f"{checkpoint}: {card.accuracy:.2%} of {card.test_images:,} held-out images")
+        where = "" if spec is None else f", on the tiles of {spec}"
+        print(f"{checkpoint}: {card.accuracy:.2%} of {card.test_images:,} held-out images{where}")
     next_step(f"spicekit evaluate --network {checkpoint} --data {data} --spec tile.toml")

@@ -41,7 +41,7 @@ class Card(Config):
     test_images: int = Field(ge=1)
     test_sha256: str
     accuracy: float = Field(ge=0, le=1)
-    """Fraction of the test images classified rightly."""
+    """Fraction of the test images classified rightly; on the recipe's tiles where it names some."""
     recipe: JsonDict
     """How it was trained, seed and epochs included."""
     made_by: JsonDict

@@ -36,6 +36,8 @@ class Recipe(Config):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of products while training (autocast); weights, norms' statistics and evaluation stay float32."""
     seed: int = Field(default=0, ge=0)
+    tiles: dict[str, Any] | None = None
+    """Design, and BinSparX's flips, on whose tiles the network learns; None in software."""
 
 
 def recipe_for(network: str, data: str, *, changes: Mapping[str, Any] | None = None) -> Recipe:

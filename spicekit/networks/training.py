@@ -70,6 +70,7 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     save_every: float = 60.0,
+    place: Callable[[Network], Network] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Card:
     """Train a network and leave its checkpoint, card, log and curve in a folder.
@@ -85,6 +86,9 @@ def train(
     device : "cpu", "cuda" or "auto"
     save_every : float, s
         Between two saves of the state within an epoch.
+    place : function, optional
+        Makes of the network that the run begins with a copy whose layers learn elsewhere, on tiles: its products go
+        forward there, and the gradient straight through. What log and card say of held-out images is on tiles then.
     report : function
         Called after each step.
 
@@ -122,8 +126,10 @@ def train(
         bits=recipe.bits,
     )
     network = build(kind, seed=recipe.seed)
-    if not begun:
+    if not begun or place is not None:  # fitted converters are those of the beginning
         _begin(network, recipe, train_set)
+    if place is not None:
+        network = place(network)
     take_folder(out)
     for name in (STATE, CHECKPOINT, "network.md", "log.csv", "log.png"):
         for leftover in out.glob(f".{name}.*.part"):  # of a run that was killed while writing
