@@ -69,7 +69,7 @@ def main(
         f"# BinSparX on {data}: up to {images} test images\n\n{len(shared)} points, {summary.made} jobs in "
         f"{took / 60:.1f} min, {summary.kept} kept from before, {summary.failed} failed.\n"
     ]
-    results = dict(zip(shared, summary.rows, strict=True))
+    results = dict(zip(shared, summary.points, strict=True))
     for name, points in studies.items():
         report += _section(out / name, points, [results[point] for point in points])
     write_atomically(out / "report.md", "\n".join(report))

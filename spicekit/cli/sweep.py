@@ -54,15 +54,14 @@ def sweep(
             report_tables=partial(jobs_done, report, "I-V tables"),
             report=partial(jobs_done, report, f"{len(points.points)} points"),
         )
+    rows = summary.rows()
     if as_json:
-        print_json(summary.rows)
+        print_json(rows)
     else:
-        print(
-            f"{out / RESULTS_FILE}: {len(summary.rows)} points; jobs: {summary.made} made, {summary.kept} kept"
-        )
-        if top := best(summary.rows):
-            print(f"best: {describe(top, summary.rows)}")
+        print(f"{out / RESULTS_FILE}: {len(rows)} points; jobs: {summary.made} made, {summary.kept} kept")
+        if top := best(rows):
+            print(f"best: {describe(top, rows)}")
     if summary.failed:
-        reasons = sorted({row["fault"] for row in summary.rows if row["fault"]})
+        reasons = sorted({row["fault"] for row in rows if row["fault"]})
         raise SpicekitError(f"{summary.failed} jobs failed: {'; '.join(reasons)}")
     next_step(f"spicekit report {out} --out {out / 'study.html'}")

@@ -42,7 +42,7 @@ class Demo(Result):
     """What `spicekit demo` finds."""
 
     kind: Literal["demo"] = "demo"
-    """Of result."""
+    """Which kind of result this is."""
     evaluations: tuple[PlacedEvaluation, ...] = Field(min_length=1)
     """Of each network at each design point."""
 

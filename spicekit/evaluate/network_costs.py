@@ -89,6 +89,7 @@ class CostedRun(Figures):
     """What one mitigation costs."""
 
     mitigation: Mitigation
+    """BinSparX's flips."""
     change: Change
     """Against the first run."""
     overhead: Joule
@@ -126,7 +127,7 @@ class NetworkCosts(Result):
     """What a network costs at a design point, with and without BinSparX."""
 
     kind: Literal["costs"] = "costs"
-    """Of result."""
+    """Which kind of result this is."""
     settling: Second
     """Until a column is right to half an LSB, in ngspice."""
     word_line_charge: Coulomb | None = None

@@ -46,6 +46,7 @@ class TileRun(ReadStatistics):
     """A network on the tiles of a design, with one mitigation; its own figures are those of all layers together."""
 
     mitigation: Mitigation
+    """BinSparX's flips: of stored columns, of what is applied, of both."""
     accuracy: Fraction
     """Images that are classified rightly."""
     partial_sum_reduction: Fraction = 0.0
@@ -65,6 +66,7 @@ class Fidelity(Record):
     """The exact engine against the fast one on the same images."""
 
     images: int
+    """That ran through both."""
     correlation: float
     """Pearson's, of all logits."""
     worst_logit: float
@@ -104,7 +106,7 @@ class Evaluation(Result):
     """A network at a design point: what `spicekit evaluate` finds."""
 
     kind: Literal["evaluation"] = "evaluation"
-    """Of result."""
+    """Which kind of result this is."""
     design: Design
     """What was evaluated; docs/design.md has its fields."""
     images: int = Field(ge=1)

@@ -61,7 +61,7 @@ class SignOff(Result):
     """What a design's tile was found to be."""
 
     kind: Literal["sign-off"] = "sign-off"
-    """Of result."""
+    """Which kind of result this is."""
     design: Design
     """Whose tile it is; its limits decide."""
     table: str

@@ -4,9 +4,26 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import pydantic
+
 from spicekit.devices.check import FIGURES, Comparison
 from spicekit.report.charts import Chart, Spec, axis, category, tips
 from spicekit.report.page import Column, Number, Page, Table
+from spicekit.results import Record
+
+
+class CheckRecord(Record):
+    """What `spicekit devices check --json` prints, under a name."""
+
+    comparisons: list[Comparison]
+
+    @pydantic.field_validator("comparisons")
+    @classmethod
+    def _known(cls, rows: list[Comparison]) -> list[Comparison]:
+        if unknown := {row.figure for row in rows} - FIGURES.keys():
+            raise ValueError(f"unknown figures: {', '.join(sorted(unknown))}")
+        return rows
+
 
 CORNERS = {"min": "ss", "typ": "tt", "max": "ff"}
 """Columns of a data sheet; min and max are those of the three."""

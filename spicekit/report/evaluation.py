@@ -87,7 +87,10 @@ def comparison_page(results: Mapping[str, Evaluation]) -> Page:
             for name, one in list(results.items())[:4]
         ),
         parts=(_accuracy(results), _nf_over(results), *_differences(results), _results(keyed)),
-        provenance={name: {"design": one.design, "origin": one.provenance} for name, one in results.items()},
+        provenance={
+            name: {"design": one.design.model_dump(mode="json"), "origin": one.provenance}
+            for name, one in results.items()
+        },
         rows=rows_of(keyed),
     )
 
@@ -404,7 +407,8 @@ def _points(points: Mapping[str, Design]) -> Table:
 
 def _differences(results: Mapping[str, Evaluation]) -> Iterator[Table]:
     for title, what in (("design", "design"), ("origin", "provenance")):
-        flats = {name: dict(flat(getattr(one, what))) for name, one in results.items()}
+        records = {name: one.model_dump(mode="json", include={what}) for name, one in results.items()}
+        flats = {name: dict(flat(record[what])) for name, record in records.items()}
         keys = list(dict.fromkeys(key for facts in flats.values() for key in facts))
         rows = tuple((key, *(facts.get(key, "") for facts in flats.values())) for key in keys)
         different = tuple(row for row in rows if len(set(row[1:])) > 1)

@@ -12,15 +12,14 @@ from spicekit.evaluate.records import Evaluation
 from spicekit.evaluate.signoff import SignOff
 from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict
-from spicekit.report.device_check import check_page
+from spicekit.report.device_check import CheckRecord, check_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
 from spicekit.report.iv_table import table_page
 from spicekit.report.page import Page
-from spicekit.report.records import CheckRecord, check_rows
 from spicekit.report.signoff import sign_off_page
 from spicekit.report.study import study_page
 from spicekit.report.tile import tile_page
-from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_rows
+from spicekit.study.results import LOG_FILE, RESULTS_FILE, check_rows, read_rows
 from spicekit.tables.store import read_sweep
 
 

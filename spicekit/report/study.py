@@ -10,8 +10,8 @@ from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Part, Table, table_of
-from spicekit.report.records import PROVENANCE
 from spicekit.report.study_table import accuracy_sheet, varying
+from spicekit.study.results import PROVENANCE
 from spicekit.units import engineering
 
 MOST_LINES = 400

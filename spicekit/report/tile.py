@@ -14,9 +14,18 @@ from spicekit.files import parse_json, read_arrays
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, tips
 from spicekit.report.page import Column, Number, Page, Table
-from spicekit.report.records import TileOrigin
 from spicekit.report.sketch import sketch_of
+from spicekit.results import Record
 from spicekit.units import engineering
+
+
+class TileOrigin(Record):
+    """Of a tile's currents."""
+
+    engine: str
+    spec: JsonDict
+    table: str
+
 
 Array = NDArray[Any]
 MAPS = {

@@ -10,14 +10,68 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+import pydantic
+
+from spicekit.config import parse
 from spicekit.errors import BadInput, MissingTool
 from spicekit.files import open_file, take_folder, write_atomically
+from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict, content_hash
+from spicekit.results import Result, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LOG_FILE = "jobs.jsonl"
 RESULTS_FILE = "results.parquet"
+
+
+class StudyResult(Result):
+    """What a study found: a row for each point."""
+
+    points: tuple[JsonDict, ...]
+    """In the study's order, as in the Parquet file; docs/results.md has the columns."""
+    made: int = 0
+    """Jobs."""
+    kept: int = 0
+    """Jobs that an earlier run finished."""
+    failed: int = 0
+    """Jobs; the rows of their points say why."""
+
+    def rows(self) -> list[JsonDict]:
+        """One for each point."""
+        return list(self.points)
+
+    def units(self) -> dict[str, str]:
+        """Units of the columns."""
+        return {"current": "A", "ideal_current": "A", "energy": "J", "seconds": "s"}
+
+    def save(self, path: Path | str) -> None:
+        """Write the points as Parquet, as `spicekit sweep` does."""
+        write_rows(self.points, Path(path), origin=self.provenance)
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Accuracy over the energy of the bit lines, a colour for each network and mitigation."""
+        axes = new_axes(axes)
+        done = [row for row in self.points if not row["fault"]]
+        kinds = dict.fromkeys((row["run.network"], row["run.mitigation"]) for row in done)
+        for network, mitigation in kinds:
+            own = [
+                row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)
+            ]
+            label = f"{network}, {MITIGATION_LABELS.get(mitigation, mitigation)}".replace("$", r"\$")
+            axes.plot(
+                [row["energy"] for row in own], [100 * row["accuracy"] for row in own], "o", label=label
+            )
+        axes.set(xlabel="energy of the bit lines for an image, J", ylabel="accuracy, %")
+        if kinds:
+            axes.legend(frameon=False)
+        return axes
+
+    def __str__(self) -> str:
+        return f"Study of {len(self.points)} points"
 
 
 class Log:
@@ -117,6 +171,19 @@ _LARGEST = 256 << 20  # bytes of a Parquet file, unpacked; 100,000 points with t
 _MOST_ROWS, _MOST_COLUMNS = 100_000, 1_000
 
 
+def read_study_result(path: Path) -> StudyResult:
+    """A study's Parquet file, its rows checked; `BadInput` if it is none."""
+    rows = read_rows(path)
+    check_rows(rows, source=str(path))
+    import pyarrow.parquet
+
+    try:
+        origin = json.loads((pyarrow.parquet.read_schema(path).metadata or {}).get(b"spicekit", b"{}"))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: does not say what made it ({error}); repeat its spicekit sweep.") from error
+    return StudyResult.from_record({"points": rows, "provenance": origin}, source=str(path))
+
+
 def require_pyarrow() -> None:
     """`MissingTool` with the cure, if pyarrow is not installed."""
     try:
@@ -125,3 +192,39 @@ def require_pyarrow() -> None:
         raise MissingTool(
             "studies need pyarrow; install it with: pip install 'spicekit-cim[study]'"
         ) from error
+
+
+FIGURES = ("software_accuracy", "accuracy", "partial_sum", "nf", "energy")
+"""Columns of a study's results that hold numbers wherever a point did not fail."""
+PROVENANCE = ("spicekit", "code_sha256", "ngspice", "table", "table_sha256", "weights_sha256")
+"""Of a study's row."""
+
+
+class _StudyRow(pydantic.RootModel[dict[str, str | bool | int | float | None]]):
+    """A point of a study: plain values."""
+
+    model_config = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
+    """`BadInput` if rows are not those of a study."""
+    results = {"images", *FIGURES}
+    wanted = {"run.network", "run.mitigation", "fault", *PROVENANCE}
+    names = set(rows[0]) if rows else set()
+    done = [row for row in rows if not row.get("fault")]
+    if missing := (wanted | (results if done else set())) - names:
+        raise BadInput(
+            f"{source}: expected the rows of a study, got a table without {', '.join(sorted(missing))}; "
+            f"pass the results.parquet that spicekit sweep wrote."
+        )
+    for place, row in enumerate(rows):
+        where = f"{source}, row {place + 1}"
+        parse(_StudyRow, row, source=where)
+        timed = ["seconds"] if row.get("seconds") is not None else []
+        numbers = () if row["fault"] else [*sorted(results), *timed]
+        for name in numbers:
+            if isinstance(row[name], bool) or not isinstance(row[name], int | float):
+                raise BadInput(f"{where}: expected a number for '{name}', got {json.dumps(row[name])}.")
+        for name in ("run.network", "run.mitigation", "fault"):
+            if not isinstance(row[name], str):
+                raise BadInput(f"{where}: expected text for '{name}', got {json.dumps(row[name])}.")

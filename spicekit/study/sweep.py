@@ -21,8 +21,8 @@ from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
-from spicekit.study.plan import Point, Study
-from spicekit.study.results import RESULTS_FILE, Log, require_pyarrow, write_rows
+from spicekit.study.plan import Point, Study, read_study
+from spicekit.study.results import RESULTS_FILE, Log, StudyResult, require_pyarrow
 from spicekit.tables.calibrate import Progress, calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.store import find_table, user_store
@@ -32,20 +32,6 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """What became of a study."""
-
-    rows: list[JsonDict]
-    """One for each point, in the study's order, as in the Parquet file."""
-    made: int
-    """Jobs."""
-    kept: int
-    """Jobs that an earlier run finished."""
-    failed: int
-    """Jobs; the rows of their points say why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,21 +79,21 @@ class _Job:
 
 
 def sweep(
-    study: Study,
-    out: Path,
+    study: Study | Path | str,
+    out: Path | str,
     *,
     cluster: Cluster | None = None,
     scheduler: Scheduler | None = None,
     store: Path | None = None,
     report_tables: Callable[[Progress], None] = lambda progress: None,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> StudySummary:
+) -> StudyResult:
     """Evaluate the points of a study that an earlier run did not.
 
     Parameters
     ----------
-    study : Study
-    out : Path
+    study : Study, or path of a TOML file
+    out : path
         Folder of the results: a log of finished jobs, and `results.parquet` with a row for each point.
     cluster : Cluster, optional
         Workers to start; by default one a core of this machine.
@@ -132,6 +118,7 @@ def sweep(
         If the scheduler is lost; what was finished is kept.
     """
     require_pyarrow()
+    study, out = study if isinstance(study, Study) else read_study(Path(study)), Path(out)
     tables = _tables(study, store, report_tables)
     by_point = _plan(study, tables)
     jobs = {job.key: job for jobs in by_point for job in jobs}
@@ -149,8 +136,15 @@ def sweep(
                         log.add(job.key, outcome)
                     report(Progress(done - len(faults), kept, len(faults), len(jobs)))
         rows = [_row(jobs, log.results, faults) for jobs in by_point]
-    write_rows(rows, out / RESULTS_FILE, origin=provenance({"study": study.content_hash()}))
-    return StudySummary(rows, len(wanted) - len(faults), kept, len(faults))
+    result = StudyResult(
+        points=tuple(rows),
+        made=len(wanted) - len(faults),
+        kept=kept,
+        failed=len(faults),
+        provenance=provenance({"study": study.content_hash()}),
+    )
+    result.save(out / RESULTS_FILE)
+    return result
 
 
 def _tables(study: Study, store: Path | None, report: Callable[[Progress], None]) -> dict[str, IVTable]:

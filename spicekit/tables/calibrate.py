@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.spice.simulator import Failure, ngspice
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 from spicekit.tables.locks import Claims
-from spicekit.tables.store import current_sweep, write_sweep
+from spicekit.tables.store import current_sweep, user_store, write_sweep
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Progress:
 
 
 def calibrate(
-    requests: Sequence[Characterisation],
-    store: Path,
+    requests: Characterisation | TileSpec | Sequence[Characterisation | TileSpec],
+    store: Path | None = None,
     *,
     workers: int | None = None,
     timeout: float = 120.0,
@@ -51,10 +52,10 @@ def calibrate(
 
     Parameters
     ----------
-    requests : sequence of Characterisation
+    requests : Characterisation or TileSpec, or a sequence of them
         Requests for the same table count once.
-    store : Path
-        Folder; made if it is not there.
+    store : Path, optional
+        Folder, made if it is not there; by default the user's own.
     workers : int, optional
         Processes; as many as there are cores by default.
     timeout : float
@@ -73,7 +74,10 @@ def calibrate(
     NewerTable
         If the store holds a table of a newer schema, unless `force`.
     """
-    by_name = {request.name: request for request in requests}
+    asked = [requests] if isinstance(requests, Characterisation | TileSpec) else requests
+    given = (one if isinstance(one, Characterisation) else Characterisation(one) for one in asked)
+    by_name = {request.name: request for request in given}
+    store = store or user_store()
     became: dict[str, str] = {}
     faults: dict[str, str] = {}
 

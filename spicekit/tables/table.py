@@ -1,14 +1,21 @@
 """I-V table: the current of one cell in its four states, as a function of both terminal voltages."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.errors import BadTable
 from spicekit.provenance import JsonDict, content_hash
+from spicekit.results import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from xarray import DataArray
 
 Array = NDArray[np.float64]
 
@@ -40,6 +47,26 @@ class IVTable:
         steps = np.diff(v)
         if not (steps > 0).all() or np.ptp(steps) > 1e-9 * v[-1]:
             raise BadTable("IVTable: the voltage axis must rise in equal steps.")
+
+    def to_xarray(self) -> "DataArray":
+        """The currents with their axes: (w, a, v_bl, v_sl), A; `attrs` holds units and what made the table."""
+        from xarray import DataArray
+
+        axes = {"w": [0, 1], "a": [0, 1], "v_bl": self.voltage, "v_sl": self.voltage}
+        array = DataArray(self.current, axes, tuple(axes), name="current")
+        array.attrs = {"units": "A", "origin": json.dumps(self.origin)}
+        for name in ("v_bl", "v_sl"):
+            array[name].attrs["units"] = "V"
+        return array
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Current of each state (w, a) over the bit-line voltage, with the source line at 0 V."""
+        axes = new_axes(axes)
+        for w, a in np.ndindex(2, 2):
+            axes.plot(self.voltage, np.abs(self.current[w, a, :, 0]), label=f"w = {w}, a = {a}")
+        axes.set(xlabel="bit-line voltage, V", ylabel="current, A", yscale="log")
+        axes.legend(frameon=False)
+        return axes
 
     @property
     def step(self) -> float:

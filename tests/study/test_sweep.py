@@ -369,7 +369,7 @@ def test_workers_of_a_local_cluster_evaluate_dies_with_mismatch(network, tmp_pat
     die = "variation = {mismatch = 1.0, stuck_at_0 = 0.01}\n"
     path.write_text(STUDY.format(network=network).split("[[grid]]")[0].replace("[base]", "[base]\n" + die))
     summary = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1))
-    assert [row["fault"] for row in summary.rows] == [""]
+    assert [row["fault"] for row in summary.points] == [""]
 
 
 def test_other_code_runs_everything_anew_and_a_worker_that_lacks_it_refuses(
@@ -392,7 +392,7 @@ def test_a_row_with_one_layer_on_real_tiles_says_what_that_layer_reads(network, 
     path = tmp_path / "study.toml"
     base = STUDY.format(network=network).split("[[grid]]")[0]
     path.write_text(base.replace("[base]", '[base]\nablation = {layer = "conv4"}\n'))
-    (row,) = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1)).rows
+    (row,) = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1)).points
     layers = json.loads(row["layers"])
     assert row["nf"] == layers["conv4"]["nf"] != layers["conv2"]["nf"]
     assert row["partial_sum"] == layers["conv4"]["partial_sum"]

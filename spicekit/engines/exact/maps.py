@@ -1,23 +1,26 @@
 """What happens inside a tile: voltages and currents of every cell, and what takes the current away.
 
-The slow, obvious solver: the compiled ladder gives column currents alone, and is what this one is held against.
+The slow, obvious solver: the compiled engines give column currents alone, and are what this one is held against.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import lsb
-from spicekit.engines.exact.ladder import Ladder, residual_limit, solve
+from spicekit.engines.exact import mesh
+from spicekit.engines.exact.ladder import MAX_ITERATIONS, Ladder, residual_limit, solve
+from spicekit.engines.exact.mesh import Mesh
 from spicekit.errors import BadInput, NotConverged
-from spicekit.tables.table import interpolate, linear
+from spicekit.tables.table import IVTable, interpolate, linear
 
 Array = NDArray[np.float64]
 
-STEPS = 2000
-DAMPING = 0.15
-"""Of a step: it converges while a column's resistance is up to 12 times that of its ON cells in parallel."""
+STEP = 1e-6
+"""V, over which slopes of cells are taken: the table's spline is smooth over 12.5 mV, and its currents are rounded to
+1e-16 of themselves."""
 LOSSES = ("driver", "wires", "sink", "device")
 """What takes current away, in the order in which it is added."""
 
@@ -34,6 +37,9 @@ class Maps:
     """(r, c) A, that each cell passes."""
     ideal: Array
     """(r, c) A, that it would pass between `v_read` and 0 V."""
+
+
+NAMES = tuple(field.name for field in fields(Maps))
 
 
 def maps(ladder: Ladder, bits: NDArray[np.uint8]) -> Maps:
@@ -55,14 +61,15 @@ def maps(ladder: Ladder, bits: NDArray[np.uint8]) -> Maps:
     spec = ladder.spec
     if bits.shape != (spec.rows,):
         raise BadInput(f"maps: bits must be ({spec.rows},), got {bits.shape}.")
-    found = [np.empty((spec.rows, ladder.weights.shape[1])) for _ in range(4)]
+    found = {name: np.empty((spec.rows, ladder.weights.shape[1])) for name in NAMES}
     for start in range(0, spec.rows, spec.rows_active):
         asserted = slice(start, start + spec.rows_active)
         applied = np.zeros_like(bits)
         applied[asserted] = bits[asserted]
-        for whole, part in zip(found, _read(ladder, applied), strict=True):
-            whole[asserted] = part[asserted]
-    return Maps(*found)
+        read = read_maps(ladder, applied)
+        for name, whole in found.items():
+            whole[asserted] = getattr(read, name)[asserted]
+    return Maps(**found)
 
 
 def losses(ladder: Ladder, bits: NDArray[np.uint8]) -> dict[str, float]:
@@ -90,39 +97,91 @@ def losses(ladder: Ladder, bits: NDArray[np.uint8]) -> dict[str, float]:
     return {name: float(drop) for name, drop in zip(LOSSES, -np.diff(currents) / step, strict=True)}
 
 
-def _read(ladder: Ladder, bits: NDArray[np.uint8]) -> tuple[Array, Array, Array, Array]:
-    """Voltages, currents and ideal currents (r, c) while the rows of `bits` are asserted."""
-    spec, wires = ladder.spec, ladder.spec.wires
-    shape = ladder.weights.shape
-    state = (2 * ladder.weights + bits[:, None]).ravel()
+def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
+    """Voltages and currents of every cell in one read.
 
-    def cells(v_bl: Array, v_sl: Array) -> Array:
-        return ladder.scale * interpolate(ladder.table, state, v_bl.ravel(), v_sl.ravel()).reshape(shape)
+    With bit-line drive `v_bl` is the voltage of the row's wire, and `v_sl` that of the column's.
 
-    highest = float(ladder.table.voltage[-1])
-    ideal = cells(np.full(shape, spec.v_read), np.zeros(shape))
-    current = np.zeros(shape)
-    limit = residual_limit(ladder.table)
-    for _ in range(STEPS):
-        below = np.cumsum(current[::-1], axis=0)[::-1]  # through the bit-line segment that ends at each row
-        total = below[0]
-        v_bl = spec.v_read - wires.r_driver * total - wires.segment("r_bl") * _along(below)
-        if spec.sense_end == "far":
-            above = np.cumsum(current, axis=0)  # through the source-line segment that begins at each row
-            v_sl = wires.r_sink * total + wires.segment("r_sl") * _along(above[::-1])[::-1]
-        else:
-            v_sl = wires.r_sink * total + wires.segment("r_sl") * _along(below)
-        v_bl, v_sl = np.clip(v_bl, 0, highest), np.clip(v_sl, 0, highest)  # on the way there alone
-        wanted = cells(v_bl, v_sl)
-        if np.abs(wanted - current).max() <= limit:
-            return v_bl, v_sl, wanted, ideal
-        current = current + DAMPING * (wanted - current)
-    worst = np.abs(wanted - current).max()
-    raise NotConverged(
-        f"maps: a cell's current is off by {worst:.3g} A after {STEPS} steps, tolerance {limit:.3g} A."
-    )
+    Parameters
+    ----------
+    tile : Ladder or Mesh
+    bits : (r,) uint8 array
+        Rows that the read does not assert are 0.
+
+    Raises
+    ------
+    NotConverged
+        As `maps`.
+    """
+    spec = tile.spec
+    shape = tile.weights.shape
+    if isinstance(tile, Mesh):
+        state = 2 * tile.weights + 1  # word lines are high
+        v_bl, v_sl = np.broadcast_to(spec.v_read * bits[:, None], shape), np.zeros(shape)
+        current = mesh.cell_currents(tile, bits)
+        ideal = tile.scale * interpolate(tile.table, state.ravel(), v_bl.ravel(), v_sl.ravel()).reshape(shape)
+        return Maps(*_mesh_voltages(spec, bits, current), current, ideal)
+    state = 2 * tile.weights + bits[:, None]
+    at_bias = interpolate(tile.table, state.ravel(), np.full(state.size, spec.v_read), np.zeros(state.size))
+    drop, rise = _shared_resistances(spec)
+    solved = [
+        _solve_column(tile.table, state[:, column], tile.scale[:, column], spec.v_read, drop, rise)
+        for column in range(shape[1])
+    ]
+    current = np.array([column for column, _ in solved]).T
+    worst, limit = max(miss for _, miss in solved), residual_limit(tile.table)
+    if not worst <= limit:
+        raise NotConverged(
+            f"maps: a cell's current is off by {worst:.3g} A after {MAX_ITERATIONS} steps, tolerance {limit:.3g} A."
+        )
+    return Maps(spec.v_read - drop @ current, rise @ current, current, tile.scale * at_bias.reshape(shape))
 
 
-def _along(current: Array) -> Array:
-    """(r, c) sum over the segments between the first row and each, of the currents through them."""
-    return np.concatenate([np.zeros((1, current.shape[1])), np.cumsum(current[1:], axis=0)])
+def _shared_resistances(spec: TileSpec) -> tuple[Array, Array]:
+    """(r, r) ohm: what a row's bit-line terminal loses, and its source-line terminal gains, for each row's current."""
+    row = np.arange(spec.rows)
+    nearest, farthest = np.minimum.outer(row, row), np.maximum.outer(row, row)
+    sensed = nearest if spec.sense_end == "near" else spec.rows - 1 - farthest
+    wires = spec.wires
+    drop = wires.r_driver + wires.segment("r_bl") * nearest
+    rise = wires.r_sink + wires.segment("r_sl") * sensed
+    return drop.astype(float), rise.astype(float)
+
+
+def _solve_column(
+    table: IVTable, state: NDArray[np.integer], scale: Array, v_read: float, drop: Array, rise: Array
+) -> tuple[Array, float]:
+    """Cell currents (r,) of one column by Newton's method, and by how much one misses its cell's at most, A.
+
+    Terminal voltages are linear in all currents of the column: no division by a resistance occurs.
+    """
+    highest = float(table.voltage[-1])
+
+    def cells(current: Array, up: float = 0.0, down: float = 0.0) -> Array:
+        v_bl = np.clip(v_read - drop @ current + up, 0, highest)  # on the way there alone
+        v_sl = np.clip(rise @ current + down, 0, highest)
+        return scale * interpolate(table, state, v_bl, v_sl)
+
+    current = np.zeros(len(state))
+    for _ in range(MAX_ITERATIONS):
+        miss = current - cells(current)
+        if np.abs(miss).max() <= residual_limit(table) / 10:
+            break
+        p = (cells(current, up=STEP) - cells(current, up=-STEP)) / (2 * STEP)
+        q = (cells(current, down=STEP) - cells(current, down=-STEP)) / (2 * STEP)
+        slope = np.eye(len(state)) + p[:, None] * drop - q[:, None] * rise
+        current = current - np.linalg.solve(slope, miss)
+    return current, float(np.abs(current - cells(current)).max())
+
+
+def _mesh_voltages(spec: TileSpec, bits: NDArray[np.uint8], current: Array) -> tuple[Array, Array]:
+    """Row and column voltages (r, c), V, that belong to cell currents (r, c), by Kirchhoff's laws."""
+    wires = spec.wires
+    behind = np.flip(np.cumsum(np.flip(current, 1), 1), 1)  # what a row's wire carries to each cell
+    ohm = np.where(np.arange(spec.columns) == 0, wires.r_driver, wires.segment("r_row"))
+    v_row = np.asarray(spec.v_read * bits[:, None] - np.cumsum(ohm * behind, 1), np.float64)
+    inward = np.flip(current, 0) if spec.sense_end == "far" else current  # from the sense end on
+    beyond = np.flip(np.cumsum(np.flip(inward, 0), 0), 0)
+    ohm = np.where(np.arange(spec.rows) == 0, wires.r_sink, wires.segment("r_col"))
+    v_column = np.cumsum(ohm[:, None] * beyond, 0)
+    return v_row, np.flip(v_column, 0) if spec.sense_end == "far" else v_column

@@ -1,0 +1,34 @@
+"""What `import spicekit as sk` offers."""
+
+from spicekit.circuits.spec import Device as Device
+from spicekit.circuits.spec import TileSpec as TileSpec
+from spicekit.circuits.spec import Wires as Wires
+from spicekit.devices.corners import Corner as Corner
+from spicekit.engines.converter import Converter as Converter
+from spicekit.engines.variation import Variation as Variation
+from spicekit.errors import BadInput as BadInput
+from spicekit.errors import SpicekitError as SpicekitError
+from spicekit.evaluate.array import Tile as Tile
+from spicekit.evaluate.convert import convert as convert
+from spicekit.evaluate.cost_model import energy as energy
+from spicekit.evaluate.design import Design as Design
+from spicekit.evaluate.design import design as design
+from spicekit.evaluate.design import read_design as read_design
+from spicekit.evaluate.evaluation import evaluate as evaluate
+from spicekit.evaluate.network_costs import NetworkCosts as NetworkCosts
+from spicekit.evaluate.records import Evaluation as Evaluation
+from spicekit.evaluate.signoff import SignOff as SignOff
+from spicekit.evaluate.signoff import keep_evidence as keep_evidence
+from spicekit.evaluate.signoff import sign_off as sign_off
+from spicekit.evaluate.tiled import TiledConv2d as TiledConv2d
+from spicekit.networks.adopt import adopt as adopt
+from spicekit.networks.checkpoints import load_network as load_network
+from spicekit.networks.data import Dataset as Dataset
+from spicekit.networks.data import load_dataset as load_dataset
+from spicekit.networks.layers import BinaryConv2d as BinaryConv2d
+from spicekit.study.load import load as load
+from spicekit.study.sweep import sweep as sweep
+from spicekit.tables.calibrate import calibrate as calibrate
+from spicekit.tables.table import IVTable as IVTable
+
+__version__: str

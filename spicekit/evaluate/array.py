@@ -1,0 +1,198 @@
+"""A tile for people: bits of any kind in, labelled currents and voltages out."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines import tile as engine_tile
+from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.exact.ladder import Ladder
+from spicekit.engines.exact.maps import read_maps
+from spicekit.engines.exact.mesh import Mesh
+from spicekit.engines.tile import EngineName, check_engine, one_read_each, read_currents
+from spicekit.engines.tile import Tile as Cells
+from spicekit.engines.variation import NO_VARIATION, Variation
+from spicekit.errors import BadInput
+from spicekit.evaluate.design import Design
+from spicekit.provenance import provenance
+from spicekit.tables.store import find_table
+from spicekit.tables.table import IVTable
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
+
+Bits = NDArray[np.uint8]
+
+
+class Tile:
+    """Stored bits in a tile, ready to be read by any engine.
+
+    Parameters
+    ----------
+    spec : TileSpec or Design
+        Of a design its tile and variation.
+    weights : (r, c) array of 0 and 1
+        Stored bits: bool, any integers, or nested lists.
+    table : IVTable, optional
+        Of the spec's cell and corner; by default the one that the stores have.
+    variation : Variation, optional
+        Of the cells; by default the design's, or none.
+
+    Raises
+    ------
+    BadInput
+        If the weights are not (r, c), or hold anything but 0 and 1.
+    MissingTable
+        If there is no I-V table for the spec.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> spec = sk.TileSpec(rows=4, columns=2, wires=sk.Wires(r_bl=3.2, r_sl=3.2))
+    >>> tile = sk.Tile(spec, [[1, 0], [1, 0], [1, 1], [1, 1]])
+    >>> current = tile.currents([1, 1, 1, 0])
+    >>> current.dims, current.attrs["units"], bool(current[0, 0, 0] > 2.5 * current[0, 0, 1])
+    (('vector', 'read', 'column'), 'A', True)
+    """
+
+    def __init__(
+        self,
+        spec: TileSpec | Design,
+        weights: ArrayLike,
+        *,
+        table: IVTable | None = None,
+        variation: Variation | None = None,
+    ) -> None:
+        tile = spec.tile if isinstance(spec, Design) else spec
+        if variation is None:
+            variation = spec.variation if isinstance(spec, Design) else NO_VARIATION
+        bits = as_bits("weights", weights)
+        self.cells = Cells(tile, table or find_table(tile), bits, variation)
+
+    @property
+    def spec(self) -> TileSpec:
+        """Of the tile."""
+        return self.cells.spec
+
+    @property
+    def lsb(self) -> float:
+        """Current step of one ON cell without parasitics, A."""
+        return bias_of(self.spec, self.cells.table).lsb
+
+    def currents(self, bits: ArrayLike, *, engine: EngineName = "exact") -> "DataArray":
+        """Currents into the sense points, of each read.
+
+        Parameters
+        ----------
+        bits : (b, r) or (r,) array of 0 and 1
+            Activations: bool, any integers, or lists.
+        engine : {"spice", "exact", "fast", "ideal"}
+            As in `engines.tile.column_currents`.
+
+        Returns
+        -------
+        DataArray (vector, read, column), A
+            A vector's current is the sum over its reads; `attrs` has units, LSB, engine and provenance.
+        """
+        from xarray import DataArray
+
+        name = check_engine(engine)
+        current = read_currents(self.cells, self._vectors(bits), engine=name)
+        dims = ("vector", "read", "column")
+        coords = {dim: np.arange(size) for dim, size in zip(dims, current.shape, strict=True)}
+        return DataArray(current, coords, dims, name="current", attrs=self._attributes("A", engine=name))
+
+    def partial_sums(self, bits: ArrayLike, *, engine: EngineName = "exact") -> "DataArray":
+        """Number of ON cells (vector, column) that the currents stand for: over a column of zeros, in LSB."""
+        current = self.currents(bits, engine=engine).sum("read")
+        sums = engine_tile.partial_sums(self.cells, current.values, self._vectors(bits))
+        return (
+            current.copy(data=sums).rename("partial_sum").assign_attrs(self._attributes("1", engine=engine))
+        )
+
+    def solve(self, bits: ArrayLike) -> "Dataset":
+        """Voltages at both terminals of every cell, and the current through it, by the exact engine's equations.
+
+        Parameters
+        ----------
+        bits : (b, r) or (r,) array of 0 and 1
+
+        Returns
+        -------
+        Dataset
+            `v_bl`, `v_sl` in V and `cell_current` in A, all (vector, read, row, column); with bit-line drive `v_bl` is
+            that of the row's wire and `v_sl` that of the column's. `current` in A, (vector, read, column), is what
+            flows into the sense points.
+
+        Raises
+        ------
+        NotConverged
+            If Newton's method misses its tolerance.
+        """
+        from xarray import DataArray, Dataset
+
+        vectors, spec, cells = self._vectors(bits), self.spec, self.cells
+        kind = Ladder if spec.drive == "wordline" else Mesh
+        network = kind(spec, cells.table, cells.held, cells.factor)
+        found = [read_maps(network, read) for read in one_read_each(spec, vectors)]
+        dims = ("vector", "read", "row", "column")
+        shape = (len(vectors), spec.groups, spec.rows, spec.columns)
+        coords = {dim: np.arange(size) for dim, size in zip(dims, shape, strict=True)}
+        names = {"v_bl": ("v_bl", "V"), "v_sl": ("v_sl", "V"), "cell_current": ("current", "A")}
+        parts = {}
+        for name, (field, units) in names.items():
+            values = np.reshape([getattr(read, field) for read in found], shape)
+            parts[name] = DataArray(values, coords, dims, attrs={"units": units})
+        whole = parts["cell_current"].sum("row").assign_attrs(units="A")
+        return Dataset({**parts, "current": whole}, attrs=self._attributes(engine="exact"))
+
+    def _vectors(self, bits: ArrayLike) -> Bits:
+        found = np.atleast_2d(as_bits("bits", bits))
+        if found.ndim != 2 or found.shape[1] != self.spec.rows:
+            raise BadInput(
+                f"Tile of {self.spec.rows} rows got bits shaped {np.shape(bits)}; pass (b, {self.spec.rows})."
+            )
+        return found
+
+    def _attributes(self, units: str | None = None, **facts: Any) -> dict[str, Any]:
+        origin = provenance(
+            {"spec": self.spec.model_dump(mode="json"), "table": self.cells.table.sha256, **facts}
+        )
+        return {
+            **({"units": units} if units else {}),
+            "lsb": self.lsb,
+            **facts,
+            "provenance": json.dumps(origin),
+        }
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        ones = self.cells.weights.mean()
+        return (
+            f"Tile({spec.rows} x {spec.columns} {spec.cell}, {spec.rows_active} rows a read, {ones:.0%} ones)"
+        )
+
+
+def as_bits(name: str, values: ArrayLike) -> Bits:
+    """Bits as uint8, from bool, integers or lists that hold nothing but 0 and 1.
+
+    >>> as_bits("bits", [True, False]).tolist()
+    [1, 0]
+
+    Raises
+    ------
+    BadInput
+        If they hold anything else.
+    """
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        raise BadInput(f"{name}: expected an array of 0 and 1, got rows of different lengths.") from error
+    numbers = found.dtype.kind in "bui"
+    if not numbers or (found.size and (found.min() < 0 or found.max() > 1)):
+        held = f" from {found.min()} to {found.max()}" if numbers else ""
+        raise BadInput(f"{name}: expected bits, bool or integers 0 and 1, got {found.dtype}{held}.")
+    return found.astype(np.uint8)

@@ -1,0 +1,97 @@
+"""Results from files: what a verb or `save` wrote, recognised by its content."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spicekit.errors import BadInput
+from spicekit.evaluate.demo import Demo
+from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.evaluate.records import Evaluation
+from spicekit.evaluate.signoff import SignOff
+from spicekit.results import Result, read_record
+from spicekit.study.results import RESULTS_FILE, read_study_result
+from spicekit.tables.store import read_sweep
+from spicekit.tables.table import IVTable
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+KINDS: dict[type[Result], frozenset[str]] = {
+    Evaluation: frozenset({"accuracy_software", "runs"}),
+    SignOff: frozenset({"errors", "fast_reads"}),
+    Demo: frozenset({"evaluations"}),
+    NetworkCosts: frozenset({"settling", "response"}),
+}
+"""Results in JSON, and keys that only they have."""
+
+
+def load(path: Path | str) -> "Result | IVTable | Dataset":
+    """The result in a file; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : path
+        JSON of `evaluate`, `signoff`, `demo` or of `save`; a study's folder or Parquet file; an I-V table (.h5); the
+        currents of a tile (.npz).
+
+    Returns
+    -------
+    Evaluation, SignOff, Demo, NetworkCosts, StudyResult, IVTable or xarray.Dataset
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or holds something else.
+    BadTable
+        If it is an I-V table that is damaged.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RESULTS_FILE
+    if path.suffix == ".parquet":
+        return read_study_result(path)
+    if path.suffix == ".h5":
+        return read_sweep(path).table()
+    if path.suffix == ".npz":
+        return _tile(path)
+    record = read_record(path)
+    if isinstance(record, dict):
+        for kind, keys in KINDS.items():
+            if record.keys() >= keys:
+                return kind.from_record(record, source=str(path))
+    raise BadInput(
+        f"{path}: expected a result, got something else; pass the JSON of evaluate, signoff or demo, the "
+        f"results.parquet of a study, an I-V table (.h5) or the currents of a tile (.npz)."
+    )
+
+
+def _tile(path: Path) -> "Dataset":
+    """Currents (A), partial sums and LSB of a tile, as `spicekit tile` wrote them."""
+    import zipfile
+
+    from xarray import Dataset
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = {
+                name: (dims, np.asarray(file[name], float)) for name, dims in _TILE.items() if name in file
+            }
+            parts["current"], parts["partial_sum"]
+            origin = str(file["provenance"])
+            found = Dataset(parts, attrs={"lsb": float(file["lsb"]), "provenance": origin})
+        json.loads(origin)
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: expected the currents of a tile, got another archive ({error}).") from error
+    for name in found:
+        found[name].attrs["units"] = "1" if name == "partial_sum" else "A"
+    return found
+
+
+_TILE: dict[str, tuple[str, ...]] = {
+    "current": ("vector", "column"),
+    "partial_sum": ("vector", "column"),
+    "read_current": ("vector", "read", "column"),
+}

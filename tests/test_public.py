@@ -1,0 +1,221 @@
+"""`import spicekit as sk`: what it offers, and that it is quick."""
+
+import ast
+import json
+import pickle
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray
+
+import spicekit as sk
+from spicekit.circuits.spec import TileSpec
+from spicekit.engines.exact.ladder import residual_limit
+from spicekit.networks.card import Architecture
+from spicekit.networks.models import build
+
+ROOT = Path(__file__).parents[1]
+STUB = Path(sk.__file__).with_suffix(".pyi")
+WIRES = sk.Wires(r_bl=3.2, r_sl=2.0)
+
+
+def test_importing_it_loads_nothing_else():
+    code = "import sys; before = set(sys.modules); import spicekit; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["spicekit"]
+
+
+def test_every_name_of_the_stub_is_there_and_documented():
+    names = [
+        alias.asname
+        for node in ast.parse(STUB.read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert sorted([*names, "__version__"]) == sk.__all__
+    assert set(names) <= set(dir(sk))
+    for name in names:
+        assert getattr(sk, name).__doc__, name
+
+
+def test_what_is_not_there_is_no_attribute():
+    with pytest.raises(AttributeError, match="'spicekit' has no attribute 'nonsense'"):
+        sk.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("bits", [np.int64, np.uint8, bool, np.int8, list])
+def test_a_tile_takes_bits_of_any_kind(tables, bits):
+    spec = TileSpec(rows=8, columns=3, rows_active=4, wires=WIRES)
+    weights = np.random.default_rng(0).integers(0, 2, (8, 3))
+    vector = np.array([1, 0, 1, 1, 0, 1, 1, 0])
+    plain = sk.Tile(spec, weights, table=tables["8t-sram"]).currents(vector)
+    cast = (lambda array: array.tolist()) if bits is list else (lambda array: array.astype(bits))
+    found = sk.Tile(spec, cast(weights), table=tables["8t-sram"]).currents(cast(vector))
+    assert isinstance(found, xarray.DataArray)
+    assert found.dims == ("vector", "read", "column")
+    assert found.shape == (1, 2, 3)
+    assert found.attrs["units"] == "A"
+    assert found.attrs["lsb"] > 0
+    assert json.loads(found.attrs["provenance"])["spec"]["rows"] == 8
+    assert (found == plain).all()
+
+
+@pytest.mark.parametrize("bits", [[[2, 0]], [[0.5, 1.0]], [["1", "0"]], [[-1, 1]], [[1, 0], [1]]])
+def test_what_is_no_bit_is_refused(tables, bits):
+    spec = TileSpec(rows=1, columns=2, wires=WIRES)
+    with pytest.raises(sk.BadInput, match="weights: expected"):
+        sk.Tile(spec, bits, table=tables["8t-sram"])
+
+
+def test_a_vector_of_another_length_is_refused_with_both(tables):
+    tile = sk.Tile(TileSpec(rows=4, columns=1, wires=WIRES), np.ones((4, 1), int), table=tables["8t-sram"])
+    with pytest.raises(sk.BadInput, match=r"Tile of 4 rows got bits shaped \(3,\); pass \(b, 4\)"):
+        tile.currents([1, 0, 1])
+    with pytest.raises(sk.BadInput, match="engine 'EXACT'"):
+        tile.currents([1, 0, 1, 1], engine="EXACT")
+
+
+@pytest.mark.parametrize("sense_end", ["near", "far"])
+@pytest.mark.parametrize(
+    ("cell", "drive"), [("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline")]
+)
+def test_voltages_and_currents_inside_obey_kirchhoff_and_add_up_to_the_engines(
+    tables, cell, drive, sense_end
+):
+    """Every cell carries what its I-V table says at its own terminals; every segment loses r times what it carries."""
+    from spicekit.tables.table import interpolate
+
+    wires = sk.Wires(r_bl=30.0, r_sl=20.0, r_row=30.0, r_col=20.0, r_driver=100.0, r_sink=50.0)
+    spec = TileSpec(cell=cell, drive=drive, sense_end=sense_end, rows=8, columns=3, wires=wires)
+    rng = np.random.default_rng(1)
+    weights, bits = rng.integers(0, 2, (8, 3)), rng.integers(0, 2, (2, 8))
+    table = tables[cell]
+    tile = sk.Tile(spec, weights, table=table)
+    inside = tile.solve(bits)
+    engine = tile.currents(bits)
+    assert np.allclose(inside.current, engine, rtol=1e-5, atol=1e-12)
+    for vector in range(2):
+        one = inside.isel(vector=vector, read=0)
+        state = 2 * weights + (bits[vector][:, None] if drive == "wordline" else 1)
+        own = interpolate(table, state.ravel(), one.v_bl.values.ravel(), one.v_sl.values.ravel())
+        assert np.abs(own - one.cell_current.values.ravel()).max() < 10 * residual_limit(table)
+        current = one.cell_current.values
+        if drive == "wordline":
+            below = current[::-1].cumsum(0)[::-1]
+            assert np.allclose(-np.diff(one.v_bl, axis=0), 30 * below[1:], atol=1e-9)
+            assert np.allclose(spec.v_read - one.v_bl[0], 100 * below[0], atol=1e-9)
+            end = one.v_sl[-1 if sense_end == "far" else 0]
+        else:
+            behind = current[:, ::-1].cumsum(1)[:, ::-1]
+            assert np.allclose(-np.diff(one.v_bl, axis=1), 30 * behind[:, 1:], atol=1e-9)
+            end = one.v_sl[-1 if sense_end == "far" else 0]
+        assert np.allclose(end, 50 * current.sum(0), atol=1e-9)
+
+
+def test_ideal_wires_leave_no_drop(tables):
+    wires = sk.Wires(r_bl=0.0, r_sl=0.0, r_driver=0.0, r_sink=0.0)
+    inside = sk.Tile(
+        TileSpec(rows=4, columns=2, wires=wires), np.ones((4, 2), int), table=tables["8t-sram"]
+    ).solve([1, 1, 0, 1])
+    assert (inside.v_bl == 0.35).all()
+    assert (inside.v_sl == 0).all()
+
+
+def test_a_table_has_axes_and_units(sram_table):
+    array = sram_table.to_xarray()
+    assert array.dims == ("w", "a", "v_bl", "v_sl")
+    assert array.attrs["units"] == "A"
+    assert array.v_bl.attrs["units"] == "V"
+    assert float(array.sel(w=1, a=1, v_sl=0.0).max()) == sram_table.current[1, 1, :, 0].max()
+    assert len(sram_table.plot().lines) == 4
+
+
+@pytest.fixture(scope="module")
+def evaluated(tables):
+    digits, train = sk.load_dataset("digits", "test").first(6), sk.load_dataset("digits", "train").first(16)
+    network = build(Architecture(name="vgg-small", width=0.0625)).eval()
+    design = sk.design(r_bl=3.2, r_sl=3.2, rows_active=16, probe_images=4)
+    return sk.evaluate(network, digits, design, tables["8t-sram"], calibration=train, energy=False)
+
+
+def test_a_result_is_read_back_as_it_was_written(evaluated, tmp_path):
+    evaluated.save(tmp_path / "evaluation.json")
+    again = sk.load(tmp_path / "evaluation.json")
+    assert type(again) is sk.Evaluation
+    assert again == evaluated
+    assert again.provenance["weights_sha256"]
+    frame = again.to_pandas()
+    assert list(frame["mitigation"]) == ["none", "both"]
+    assert frame.attrs["units"]["current"] == "A"
+    assert "current, A" in again._repr_html_()
+    assert len(again.plot().patches) == 3
+
+
+def test_standard_errors_are_those_of_the_images(evaluated):
+    """Of means over images: none of one image; a quarter of the images doubles them, about."""
+    run = evaluated.runs[0]
+    assert 0 < run.current_error < 0.1 * run.current
+    assert 0 < run.partial_sum_error < 0.2 * run.partial_sum
+    single = evaluated.with_design(
+        evaluated.design.replace(read=evaluated.design.read.replace(probe_images=1))
+    )
+    assert single.runs[0].current_error is None
+
+
+def test_another_converter_runs_neither_software_nor_ideal_tiles(evaluated, monkeypatch):
+    def forbidden(*arguments, **options):
+        raise AssertionError("ran again")
+
+    monkeypatch.setattr("spicekit.evaluate.evaluation.software_and_ideal", forbidden)
+    other = evaluated.with_converter(bits=3)
+    assert other.design.converter.bits == 3
+    assert other.software == evaluated.software
+    assert other.runs[0].current == evaluated.runs[0].current
+    with pytest.raises(AssertionError, match="ran again"):
+        evaluated.with_design(
+            evaluated.design.replace(tile={**evaluated.design.tile.model_dump(), "rows": 32})
+        )
+
+
+def test_a_result_from_a_file_cannot_run_again(evaluated, tmp_path):
+    evaluated.save(tmp_path / "evaluation.json")
+    with pytest.raises(sk.BadInput, match=r"read from a file; call spicekit\.evaluate"):
+        sk.load(tmp_path / "evaluation.json").with_converter(bits=3)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"accuracy_software": 1, "runs": []}', "3"])
+def test_what_is_no_result_is_refused_by_name(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(sk.BadInput, match=r"x\.json"):
+        sk.load(tmp_path / "x.json")
+
+
+def test_the_session_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):
+    """With what it says that it prints."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/python.md").read_text()
+    session, output = re.findall(r"```(?:python|text)\n(.*?)```", page, re.DOTALL)[:2]
+    done = subprocess.run(
+        [sys.executable, "-c", session], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == output
+
+
+def test_results_page_names_every_field():
+    made = runpy.run_path(str(ROOT / "scripts/results_page.py"))["results_page"]()
+    assert (ROOT / "docs/results.md").read_text() == made
+    assert not re.search(r"\|  \|$", made, re.MULTILINE)  # a field without its meaning
+
+
+def test_a_converted_network_is_pickled_with_what_it_stands_on(tables):
+    network = build(Architecture(name="vgg-small", width=0.0625)).eval()
+    tiled = sk.convert(network, sk.design(r_bl=3.2, r_sl=3.2, rows_active=16), table=tables["8t-sram"])
+    images = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(pickle.loads(pickle.dumps(tiled))(images), tiled(images))
