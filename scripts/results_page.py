@@ -14,7 +14,7 @@ from spicekit.evaluate.network_costs import (
     NetworkCosts,
     Response,
 )
-from spicekit.evaluate.records import Evaluation, Fidelity, ReadStatistics, TileRun
+from spicekit.evaluate.records import Evaluation, Fidelity, ReadStatistics, SpiceEvidence, TileRun
 from spicekit.evaluate.signoff import EngineError, SignOff
 from spicekit.results import Record, Result, units_of
 from spicekit.study.results import StudyResult
@@ -25,6 +25,7 @@ RECORDS: tuple[type[Record], ...] = (
     TileRun,
     ReadStatistics,
     Fidelity,
+    SpiceEvidence,
     NetworkCosts,
     CostedRun,
     Figures,
