@@ -68,7 +68,7 @@ class Result(Record):
         """Whether all that is written of both is the same."""
         return type(self) is type(other) and self.to_json() == other.to_json()  # type: ignore[attr-defined]
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @classmethod
     def from_record(cls, record: Any, *, source: str) -> Self:
