@@ -66,9 +66,9 @@ class Result(Record):
 
     def __eq__(self, other: object) -> bool:
         """Whether all that is written of both is the same."""
-        return type(self) is type(other) and self.to_json() == other.to_json()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.to_json() == other.to_json()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def from_record(cls, record: Any, *, source: str) -> Self:
