@@ -210,7 +210,7 @@ def _compare(
             failures.append(trouble)
             continue
         signal = sensed(outcome.runs[0].waves, read.weights.shape[1])[read.column] - _zero(read, spec, table)
-        worst = max(worst, abs(signal - fast[asked[index]]) / bias.lsb)
+        worst = float(np.maximum(worst, abs(signal - fast[asked[index]]) / bias.lsb))  # NaN if one is
         differs[index] = int(convert(reference, np.array(signal))) != read.code
     uniform = [wrong for index, wrong in differs.items() if index < reads]
     close = [wrong for index, wrong in differs.items() if index >= reads]

@@ -117,7 +117,7 @@ def _settled_at(waves: Waves, final: NDArray[np.float64], tolerance: float) -> f
     time = waves["time"]
     currents = np.array([waves[f"vsense_{j}#branch"] for j in range(len(final))])
     error = np.abs(currents - final[:, None]).max(axis=0)
-    outside = np.flatnonzero(error > tolerance)
+    outside = np.flatnonzero(~(error <= tolerance))
     if not len(outside):
         return 0.0
     last = outside[-1]

@@ -13,6 +13,7 @@ from spicekit.engines.exact import ladder, mesh
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import Ladder, larger
 from spicekit.engines.exact.newton_bound import first_step, start_of
+from spicekit.engines.fast import wire_sums
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.tile import Tile, column_currents
 from spicekit.errors import BadInput, NotConverged
@@ -123,6 +124,21 @@ def test_a_fit_whose_error_is_too_large_or_no_number_is_refused_each_time(tmp_pa
             fitted(
                 "key", lambda: {"error": np.array(error)}, limit=0.2, what="the engine", instead="Do else."
             )
+
+
+def test_a_group_of_rows_whose_error_is_no_number_is_not_hidden_by_the_others(
+    tmp_path, monkeypatch, sram_table
+):
+    monkeypatch.setenv("SPICEKIT_CACHE", str(tmp_path))
+    exact = wire_sums._exact
+
+    def second_group_fails(spec, table, held, asserted, rows):
+        found = exact(spec, table, held, asserted, rows)
+        return found if rows.start == 0 else np.full_like(found, np.nan)
+
+    monkeypatch.setattr(wire_sums, "_exact", second_group_fails)
+    with pytest.raises(BadInput, match="off by nan LSB rms"):
+        read_model(SPEC.replace(rows=34, rows_active=17), sram_table)
 
 
 def test_exact_codes_solve_what_one_step_leaves_open(formula, monkeypatch):

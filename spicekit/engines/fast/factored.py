@@ -171,7 +171,7 @@ def factored_codes(
             factors = np.concatenate([factors, leaks], axis=2)
         if passing is not None:
             factors = np.concatenate([factors, passing], axis=2)
-        if np.abs(factors).max() > LARGEST:
+        if not np.abs(factors).max() <= LARGEST:
             return None
         # the upper half of a product is rounded down: half a unit too little on average
         offset = line.offset * 2.0**shift - scale * zeros + 0.5 * (products + leaky + (passing is not None))

@@ -160,7 +160,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     errors = [
         design @ coefficients - miss for design, miss in zip(designs[seen:], misses[seen:], strict=True)
     ]
-    rms = max(np.sqrt(np.mean(error**2)) for error in errors)
+    rms = np.max([np.sqrt(np.mean(error**2)) for error in errors])  # NaN if one is, unlike `max`
     return {"coefficients": coefficients, "error": np.array([rms, np.abs(errors).max()])}
 
 

@@ -87,7 +87,7 @@ def deviations(found: Passed, bias: Bias, bits: Bits, factor: Array) -> NDArray[
     groups, m = found.place.shape
     place = found.place.reshape(groups, *(1,) * (bits.ndim - 3), m, 1)
     steps = np.rint(DEVIATION_UNIT * place * _above_nominal(bias, bits, factor))
-    if abs(steps).max(initial=0) > np.iinfo(np.int16).max:
+    if not abs(steps).max(initial=0) <= np.iinfo(np.int16).max:
         raise BadInput("a cell delivers 8 LSB more than nominal: more than the fast engine's tables hold.")
     return np.asarray(steps.astype(np.int16))
 
@@ -149,7 +149,7 @@ def _fit(spec: TileSpec, table: IVTable, variation: Variation) -> Arrays:
     return {
         "place": np.array(by_place),
         "count": np.array(by_count),
-        "error": np.array([max(rms), max(worst)]),
+        "error": np.array([np.max(rms), np.max(worst)]),
     }
 
 

@@ -265,7 +265,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
         error = current(sums[:, unseen], np.array(found[-1])) - exact[unseen]
         rms.append(np.sqrt((error**2).mean()))
         worst.append(np.abs(error).max())
-    return {"coefficients": np.array(found), "error": np.array([max(rms), max(worst)])}
+    return {"coefficients": np.array(found), "error": np.array([np.max(rms), np.max(worst)])}
 
 
 def fit_patterns(count: int, rows: int, *, rng: np.random.Generator) -> Bits:
