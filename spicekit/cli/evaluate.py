@@ -120,7 +120,7 @@ def evaluate(
             f"ngspice against this evaluation, BinSparX {kind}: {drawn.codes_differ} of {drawn.reads} codes differ "
             f"(95 %: {drawn.rate_low:.2%} to {drawn.rate_high:.2%}); of {drawn.near} reads within "
             f"{drawn.near_within:.2g} LSB of a threshold {drawn.near_codes_differ}; "
-            f"currents within {drawn.worst:.2g} LSB{failed}"
+            f"where a code differs, ngspice's current is within {drawn.differ_within:.2g} LSB of one{failed}"
         )
     options = {"spec": spec, "network": network, "data": data, "folder": folder, "store": store}
     given = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]

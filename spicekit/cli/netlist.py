@@ -353,23 +353,24 @@ def verify(
     from spicekit.circuits.header import read_header
     from spicekit.circuits.render import one_read
     from spicekit.decks.dialects import dialect_of
-    from spicekit.decks.source import read_deck
+    from spicekit.decks.source import read_deck, read_text
     from spicekit.decks.verify import verify as compare
     from spicekit.decks.verify import verify_translated
     from spicekit.engines.deck_expectation import expected_currents
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array
 
-    source, tile_spec = read_deck(deck), read_design(spec).tile
+    tile_spec = read_design(spec).tile
     stored = read_array(weights)
     bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
-    text = deck.read_text(encoding="utf-8", errors="replace")
+    text = read_text(deck)
     dialect, comments = dialect_of(text)
     expected = None
     if "expected" in read_header(comments).facts:
         expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
     if dialect == "ngspice":
         compiled = [path.resolve() for path in osdi or []]
+        source = read_deck(deck)
         differences = compare(source, tile_spec, stored, bits, expected=expected, compiled=compiled)
     else:
         differences = verify_translated(text, tile_spec, stored, bits, expected=expected)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from spicekit.errors import BadInput
+from spicekit.files import read_file
 
 Severity = Literal["error", "refused", "warning"]
 """Wrong; not known to be harmless, so that `run_deck` will not run it; worth a look."""
@@ -95,11 +96,32 @@ def read_deck(path: Path, *, libraries: Sequence[Path] = ()) -> Deck:
     Raises
     ------
     BadInput
-        If the file cannot be read, or it and its files are larger than any deck of a tile.
+        If the file cannot be read, is a deck of ours for another simulator, or is larger with its files than any deck
+        of a tile.
     """
     roots = tuple(folder.resolve() for folder in (path.parent, *libraries))
     reader = _Reader(roots)
-    return _deck(reader, reader.file(path, name=""))
+    deck = _deck(reader, reader.file(path, name=""))
+    if match := _FOREIGN.search("\n".join(reader.texts[path][:_HEADER])):
+        raise BadInput(
+            f"{path}: is a deck for {match[1]}, which ngspice does not read; 'netlist verify' takes it."
+        )
+    return deck
+
+
+def read_text(path: Path) -> str:
+    """Text of a file: UTF-8, or Latin-1 where it is not.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, is no file, or is larger than any deck of a tile.
+    """
+    data = read_file(path, largest=_LARGEST)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def parse_deck(text: str) -> Deck:
@@ -184,6 +206,8 @@ def outline(deck: Deck) -> Outline:
 
 
 _LARGEST = 128 << 20  # bytes; the full deck of 256 x 256 cells takes a tenth of it
+_HEADER = 100  # lines, in which the header of a deck of ours says what it is for
+_FOREIGN = re.compile(r'^(?:\*|//) "dialect" = "(\w+)"$', re.MULTILINE)
 _DEEPEST = 20  # files that include each other
 _SHOWN = 100  # characters of a statement in a message
 
@@ -217,21 +241,10 @@ class _Reader:
     def file(self, path: Path, *, name: str, section: str | None = None) -> Iterator[_Line]:
         """Lines of a file, or of one `.lib` section of it."""
         if path not in self.texts:
-            self.texts[path] = self._text(path)
+            text = read_text(path)
+            self._count(path, len(text))
+            self.texts[path] = text.split("\n")  # the only line break that ngspice knows
         yield from self.lines(self.texts[path], name, path, section)
-
-    def _text(self, path: Path) -> list[str]:
-        try:
-            if not path.is_file():
-                raise BadInput(f"{path}: is not a file; pass a SPICE deck.")
-            self._count(path, path.stat().st_size)
-            data = path.read_bytes()
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); pass a SPICE deck.") from error
-        try:
-            return data.decode("utf-8-sig").split("\n")  # the only line break that ngspice knows
-        except UnicodeDecodeError:
-            return data.decode("latin-1").split("\n")
 
     def _count(self, path: Path, size: int) -> None:
         self.size += size

@@ -146,7 +146,9 @@ def _claim_differences(claimed: Expected, expected: Expected) -> Iterator[Differ
 
 
 def _circuit_differences(deck: Deck, reference: Deck, compiled: Collection[Path]) -> Iterator[Difference]:
-    """Devices, models, dot lines and commands; what ngspice refuses or ignores first."""
+    """Devices, models, dot lines and commands; other files, and what ngspice refuses or ignores, first."""
+    for name in sorted({statement.file for statement in deck.statements} - {""}):
+        yield Difference(f"file {name}", "included: it may change behind the deck", "")
     circuit = expand(deck, compiled=compiled)
     for found in (*deck.findings, *vet(deck, compiled=compiled), *circuit.findings):
         if found.severity != "warning":

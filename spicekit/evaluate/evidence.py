@@ -202,7 +202,7 @@ def _compare(
         tile_job(_spec_of(pool[place], spec), pool[place].weights, pool[place].bits[None]) for place in asked
     )
     differs: dict[int, bool] = {}
-    worst, failures = 0.0, []
+    within, failures = 0.0, []
     for index, outcome in simulate_all(jobs, workers=workers):
         read = pool[asked[index]]
         trouble = outcome.reason if isinstance(outcome, Failure) else outcome.runs[0].trouble
@@ -210,8 +210,10 @@ def _compare(
             failures.append(trouble)
             continue
         signal = sensed(outcome.runs[0].waves, read.weights.shape[1])[read.column] - _zero(read, spec, table)
-        worst = float(np.maximum(worst, abs(signal - fast[asked[index]]) / bias.lsb))  # NaN if one is
         differs[index] = int(convert(reference, np.array(signal))) != read.code
+        if differs[index]:
+            distance_now = np.abs(signal - reference.thresholds).min() / bias.lsb
+            within = float(np.maximum(within, distance_now))  # NaN if one is
     uniform = [wrong for index, wrong in differs.items() if index < reads]
     close = [wrong for index, wrong in differs.items() if index >= reads]
     low, high = confidence(sum(uniform), len(uniform))
@@ -223,7 +225,7 @@ def _compare(
         near=len(close),
         near_codes_differ=sum(close),
         near_within=float(distance[near].max()),
-        worst=float(worst),
+        differ_within=within,
         failures=tuple(sorted(failures)),
     )
 

@@ -96,8 +96,8 @@ class SpiceEvidence(Record):
     """Of these."""
     near_within: float
     """LSB, from the threshold, that all of these lie within."""
-    worst: float
-    """LSB, largest difference of a current of all these reads from ngspice's."""
+    differ_within: float
+    """LSB, from a threshold, that ngspice's currents lie within wherever a code differs; 0 if none does."""
     failures: tuple[str, ...] = ()
     """Why ngspice gave no current, for each read of which it gave none; these count nowhere else."""
 

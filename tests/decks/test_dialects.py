@@ -13,7 +13,7 @@ from spicekit.circuits.render import Detail, Transient, tile_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.dialects import Dialect, translate
 from spicekit.decks.run import column_currents, run_deck
-from spicekit.decks.source import parse_deck
+from spicekit.decks.source import parse_deck, read_deck
 from spicekit.decks.verify import verify_translated
 from spicekit.errors import BadInput
 
@@ -105,3 +105,10 @@ def test_a_spec_of_another_size_is_told() -> None:
     other = TileSpec(rows=2, columns=2, rows_active=2, wires=SPEC.wires)
     text = translate(tile_deck(other, np.ones((2, 2), np.uint8), np.ones(2, np.uint8)), "spectre")
     assert verify_translated(text, SPEC, WEIGHTS, INPUTS)
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_what_ngspice_cannot_read_is_said_to_be_so(tmp_path: Path, dialect: Dialect) -> None:
+    (tmp_path / "deck").write_text(translate(tile_deck(SPEC, WEIGHTS, INPUTS), dialect))
+    with pytest.raises(BadInput, match=f"for {dialect}"):
+        read_deck(tmp_path / "deck")
