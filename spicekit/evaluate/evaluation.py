@@ -26,6 +26,7 @@ from spicekit.evaluate.design import Design
 from spicekit.evaluate.evidence import check_solvable, spice_evidence
 from spicekit.evaluate.fidelity import check_comparable
 from spicekit.evaluate.fidelity import fidelity as compare
+from spicekit.evaluate.pictures import restored
 from spicekit.evaluate.records import Evaluation, ReadStatistics, TileRun
 from spicekit.evaluate.signoff import sign_off_status
 from spicekit.evaluate.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
@@ -163,6 +164,9 @@ def evaluate(
         accuracy_ideal=reference[1],
         runs=tuple(runs),
         assumptions=_assumptions(design),
+        classes=dataset.classes,
+        labels=tuple(np.asarray(dataset.labels, int).tolist()),
+        restored=restored(dataset, runs[0].predictions, runs[-1].predictions),
         fidelity=compared,
         spice=evidence,
         costs=costs,
@@ -266,6 +270,8 @@ def run_on_tiles(
         mitigation=mitigation,
         accuracy=accuracy(logits, dataset),
         layers=layers,
+        predictions=tuple(logits.argmax(1).tolist()),
+        partial_sums=tuple((added(counted.values()).reads / len(few)).tolist()),
         **whole.model_dump(exclude={"nf"}),
     )
 

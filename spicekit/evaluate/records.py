@@ -1,7 +1,7 @@
 """What evaluations find: records that are written and read back as they are."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pydantic
 from pydantic import Field, computed_field
@@ -55,11 +55,28 @@ class TileRun(ReadStatistics):
     """Of the bit lines, against the first run."""
     layers: dict[str, ReadStatistics]
     """By name."""
+    predictions: tuple[int, ...] = ()
+    """Class of each image, an index into the evaluation's `classes`."""
+    partial_sums: tuple[float, ...] = ()
+    """Column reads for one image by their number of ON cells, 0 and up."""
 
     @property
     def total(self) -> ReadStatistics:
         """Over all layers."""
         return self
+
+
+class Restored(Record):
+    """An image that the first run gets wrong and the last one right."""
+
+    image: int
+    """Its place among those that were classified."""
+    label: str
+    """What it is."""
+    before: str
+    """What the first run takes it for."""
+    png: str
+    """The image, PNG in base64."""
 
 
 class Fidelity(Record):
@@ -119,6 +136,12 @@ class Evaluation(Result):
     """On the design's tiles, one for each mitigation; the first is what the others are compared with."""
     assumptions: tuple[str, ...]
     """That the figures rest on."""
+    classes: tuple[str, ...] = ()
+    """What images can be."""
+    labels: tuple[int, ...] = ()
+    """What each image is, an index into `classes`."""
+    restored: tuple[Restored, ...] = ()
+    """A few images that the first run gets wrong and the last one right."""
     fidelity: dict[Mitigation, Fidelity] = Field(default_factory=dict)
     """By mitigation, where it was asked for."""
     spice: dict[Mitigation, SpiceEvidence] = Field(default_factory=dict)
@@ -133,6 +156,16 @@ class Evaluation(Result):
     """Why the design lies outside."""
 
     _again: Callable[[Design, "Evaluation"], "Evaluation"] | None = pydantic.PrivateAttr(default=None)
+
+    @pydantic.model_validator(mode="after")
+    def _answers_fit(self) -> Self:
+        for indices in (self.labels, *(run.predictions for run in self.runs)):
+            whole = len(indices) in (0, self.images) and all(
+                0 <= index < len(self.classes) for index in indices
+            )
+            if not whole:
+                raise ValueError("labels and predictions name a class for each image")
+        return self
 
     def with_design(self, design: Design) -> "Evaluation":
         """The same network and images on another design; what both have in common is not computed again.
@@ -155,7 +188,7 @@ class Evaluation(Result):
     def rows(self) -> list[JsonDict]:
         """One for each run."""
         head = {"images": self.images, "software": self.software, "ideal": self.ideal}
-        own = {"layers", "mitigation"}
+        own = {"layers", "mitigation", "predictions", "partial_sums"}
         return [{"mitigation": run.mitigation, **head, **run.model_dump(exclude=own)} for run in self.runs]
 
     def units(self) -> dict[str, str]:

@@ -5,18 +5,22 @@ from typing import Any
 
 from spicekit.evaluate.demo import Demo
 from spicekit.evaluate.design import Design
-from spicekit.evaluate.network_costs import NetworkCosts
 from spicekit.evaluate.records import Evaluation, ReadStatistics
-from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
+from spicekit.report.charts import Chart, axis, grouped_bars, tips
 from spicekit.report.energy import energy_sheets
+from spicekit.report.evaluation_charts import (
+    NF,
+    answer_charts,
+    cost_charts,
+    label,
+    layer_charts,
+    restored_strip,
+)
 from spicekit.report.page import Column, Number, Page, Part, Table, flat, table_of
 from spicekit.report.sketch import Sketch, sketch_of
 from spicekit.statistics import accuracy_interval
 
-NF = "NF, the non-ideality factor: the share of the ideal read current that wires, drivers and devices take away."
-ON = "ON cells: stored 1 and applied 1, so that the cell conducts; their number is the read's partial sum."
 CI = "Whiskers: 95 % confidence interval from the number of images."
 
 
@@ -25,13 +29,15 @@ def evaluation_page(result: Evaluation, *, name: str) -> Page:
     network = str(result.provenance.get("network", "network"))
     parts: list[Part | Sketch] = [
         _accuracy({name: result}),
-        *_layers(result),
+        *layer_charts(result),
+        *answer_charts(result),
         sketch_of(result.design.tile),
+        *restored_strip(result),
         _results({(network, name): result}),
         *_layer_tables({(network, name): result}),
     ]
     if result.costs is not None:
-        parts[3:3] = _cost_charts(result.costs)
+        parts += cost_charts(result.costs)
         parts += map(table_of, energy_sheets(result.costs))
     if result.fidelity:
         parts.append(_fidelity(result))
@@ -57,7 +63,7 @@ def demo_page(demo: Demo) -> Page:
         numbers=_numbers(worst),
         parts=(
             _accuracy({f"{network}, {point}": one for (network, point), one in results.items()}),
-            *(part for one in (worst,) for part in _layers(one, of=f", {one.network} on {one.point}")),
+            *(part for one in (worst,) for part in layer_charts(one, of=f", {one.network} on {one.point}")),
             *(sketch_of(design.tile, name=point) for point, design in points.items()),
             _points(points),
             _results(results),
@@ -76,13 +82,13 @@ def comparison_page(results: Mapping[str, Evaluation]) -> Page:
     ranked = sorted(one.runs[-1].accuracy for one in results.values())
     return Page(
         title=f"Comparison of {len(results)} evaluations",
-        verdict=f"{best} is the most accurate with {_label(results[best].runs[-1].mitigation)}: "
+        verdict=f"{best} is the most accurate with {label(results[best].runs[-1].mitigation)}: "
         f"{ranked[-1]:.1%}, {100 * (ranked[-1] - ranked[0]):.1f} points above the least.",
         numbers=tuple(
             Number(
                 f"{one.runs[-1].accuracy:.1%}",
                 name,
-                f"{_label(one.runs[-1].mitigation)}, {one.images:,} images",
+                f"{label(one.runs[-1].mitigation)}, {one.images:,} images",
             )
             for name, one in list(results.items())[:4]
         ),
@@ -99,9 +105,9 @@ def verdict(result: Evaluation) -> str:
     """What was found, in a sentence."""
     first, last = result.runs[0], result.runs[-1]
     if first is last:
-        return f"{_label(first.mitigation)} reach {first.accuracy:.1%}, software {result.software:.1%}."
+        return f"{label(first.mitigation)} reach {first.accuracy:.1%}, software {result.software:.1%}."
     return (
-        f"{_label(last.mitigation)} brings the accuracy from {first.accuracy:.1%} ({_label(first.mitigation)}) to "
+        f"{label(last.mitigation)} brings the accuracy from {first.accuracy:.1%} ({label(first.mitigation)}) to "
         f"{last.accuracy:.1%}; the software has {result.software:.1%}."
     )
 
@@ -126,10 +132,6 @@ def rows_of(results: Mapping[tuple[str, str], Evaluation]) -> list[JsonDict]:
     ]
 
 
-def _label(mitigation: str) -> str:
-    return MITIGATION_LABELS[mitigation]
-
-
 def _signed_off(result: Evaluation) -> str:
     if result.signed_off is None:
         return ""
@@ -146,12 +148,12 @@ def _numbers(result: Evaluation) -> tuple[Number, ...]:
     return (
         Number(
             f"{last.accuracy:.1%}",
-            f"accuracy, {_label(last.mitigation)}",
+            f"accuracy, {label(last.mitigation)}",
             f"95 % confidence {low:.1%} to {high:.1%}, {result.images:,} images",
         ),
         Number(
             f"{first.accuracy:.1%}",
-            f"accuracy, {_label(first.mitigation)}",
+            f"accuracy, {label(first.mitigation)}",
             f"software {result.software:.1%}",
         ),
         Number(
@@ -162,7 +164,7 @@ def _numbers(result: Evaluation) -> tuple[Number, ...]:
         Number(
             change,
             "bit-line energy for an image",
-            f"{1e9 * last.energy:.4g} nJ with {_label(last.mitigation)}",
+            f"{1e9 * last.energy:.4g} nJ with {label(last.mitigation)}",
         ),
     )
 
@@ -171,7 +173,7 @@ def _accuracy(results: Mapping[str, Evaluation]) -> Chart:
     rows = []
     for name, result in results.items():
         found = {"software": result.software, "ideal tiles": result.ideal}
-        found |= {_label(run.mitigation): run.accuracy for run in result.runs}
+        found |= {label(run.mitigation): run.accuracy for run in result.runs}
         for what, accuracy in found.items():
             low, high = accuracy_interval(accuracy, result.images)
             rows.append(
@@ -208,50 +210,9 @@ def _accuracy(results: Mapping[str, Evaluation]) -> Chart:
     )
 
 
-_PER_LAYER = {
-    "nf": ("NF by layer", "NF, %", NF),
-    "on": ("ON cells of a read by layer", "mean ON cells", ON),
-    "loss": (
-        "What a read loses by layer",
-        "loss, LSB",
-        "NF times ON cells, in LSB: the current of one ON cell. A code is wrong from half an LSB on.",
-    ),
-    "energy": (
-        "Bit-line energy by layer",
-        "energy, nJ",
-        "What the bit lines deliver for one image: V_read · I · t.",
-    ),
-}
-
-
-def _layers(result: Evaluation, of: str = "") -> Iterator[Chart]:
-    rows = [
-        {
-            "layer": name,
-            "on tiles": _label(run.mitigation),
-            "nf": 100 * layer.nf,
-            "on": layer.partial_sum,
-            "loss": layer.nf * layer.partial_sum,
-            "energy": 1e9 * layer.energy,
-        }
-        for run in result.runs
-        for name, layer in run.layers.items()
-    ]
-    heads = {key: unit for key, (_, unit, _) in _PER_LAYER.items()}
-    for key, (title, unit, note) in _PER_LAYER.items():
-        spec = grouped_bars(
-            rows,
-            x="layer",
-            series="on tiles",
-            y=axis(key, unit),
-            tooltip=tips({"layer": "layer", "on tiles": "on", **heads}, dict.fromkeys(heads, ".3~g")),
-        )
-        yield Chart(f"layers-{key}", title + of, note, rows, spec)
-
-
 def _nf_over(results: Mapping[str, Evaluation]) -> Chart:
     rows = [
-        {"design": name, "on tiles": _label(run.mitigation), "nf": 100 * run.nf, "energy": 1e9 * run.energy}
+        {"design": name, "on tiles": label(run.mitigation), "nf": 100 * run.nf, "energy": 1e9 * run.energy}
         for name, one in results.items()
         for run in one.runs
     ]
@@ -265,36 +226,6 @@ def _nf_over(results: Mapping[str, Evaluation]) -> Chart:
         ),
     )
     return Chart("nf", "Non-ideality factor", NF, rows, spec)
-
-
-def _cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
-    for what, unit, scale in (("energy", "nJ", 1e9), ("area", "um2", 1e12)):
-        rows = [
-            {"on tiles": _label(run.mitigation), "part": part, "value": scale * value}
-            for run in costs.runs
-            for part, value in getattr(run, f"{what}_parts").items()
-            if value is not None
-        ]
-        parts = list(dict.fromkeys(row["part"] for row in rows))
-        spec: Spec = {
-            "mark": "bar",
-            "params": [{"name": "picked", "select": {"type": "point", "fields": ["part"]}, "bind": "legend"}],
-            "encoding": {
-                "y": category("on tiles", None),
-                "x": axis(
-                    "value", f"{what} for one image, {unit}" if what == "energy" else f"{what}, {unit}"
-                ),
-                "color": category("part", None, order=parts),
-                "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
-                "tooltip": tips(
-                    {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}, {"value": ".4~g"}
-                ),
-            },
-        }
-        note = (
-            f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
-        )
-        yield Chart(f"costs-{what}", f"Where the {what} goes", note, rows, spec, height=160)
 
 
 def _results(results: Mapping[tuple[str, str], Evaluation]) -> Table:
@@ -325,7 +256,7 @@ def _results(results: Mapping[tuple[str, str], Evaluation]) -> Table:
                 100 * run.energy_change,
             )
             rows.append(
-                (network, name, _label(run.mitigation), *_interval(run.accuracy, result.images), *reads)
+                (network, name, label(run.mitigation), *_interval(run.accuracy, result.images), *reads)
             )
     return Table("Accuracy and reads", columns, tuple(rows))
 
@@ -348,7 +279,7 @@ def _layer_tables(results: Mapping[tuple[str, str], Evaluation]) -> Iterator[Tab
     )
     for (network, name), result in results.items():
         rows = tuple(
-            (layer, _label(run.mitigation), *_reads(reads))
+            (layer, label(run.mitigation), *_reads(reads))
             for run in result.runs
             for layer, reads in run.layers.items()
         )
@@ -372,7 +303,7 @@ def _fidelity(result: Evaluation) -> Table:
     )
     rows = tuple(
         (
-            _label(kind),
+            label(kind),
             both.images,
             both.codes,
             both.codes_differ,

@@ -281,6 +281,29 @@ def test_an_evaluation_shows_its_runs_layers_cost_and_fidelity(tmp_path):
     assert [row["accuracy"] for row in rows_of(tmp_path / "page.csv")] == ["0.5", "0.875"]
 
 
+def test_an_evaluation_shows_partial_sums_confusions_and_what_was_brought_back(tmp_path):
+    record = {**evaluation(), "images": 3, "classes": ["cat", HOSTILE], "labels": [0, 1, 1]}
+    for run, predictions in zip(record["runs"], ([1, 1, 0], [0, 1, 1]), strict=True):
+        run |= {"predictions": predictions, "partial_sums": [1.0, 3.0, 0.0]}
+    record["restored"] = [{"image": 0, "label": "cat", "before": HOSTILE, "png": "iVBORw0KGgo="}]
+    made(kept(tmp_path, record), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    (sums,) = [chart for chart in page.charts() if "sum" in chart["fields"]]
+    assert {(row["sum"], row["share"]) for row in sums["rows"]} == {(0, 25.0), (1, 75.0)}
+    first, last = (chart for chart in page.charts() if "taken for" in chart["fields"])
+    assert [row["images"] for row in first["rows"]] == [0, 1, 1, 1]
+    assert [row["images"] for row in last["rows"]] == [1, 0, 0, 2]
+    assert f"cat, was taken for {HOSTILE}" in page.texts
+    assert page.all("img")
+
+
+def test_predictions_that_name_no_class_are_refused(tmp_path):
+    record = {**evaluation(), "images": 1, "classes": ["cat"], "labels": [1]}
+    with pytest.raises(BadInput, match="name a class for each image"):
+        made(kept(tmp_path, record), tmp_path / "page.html")
+
+
 def test_a_demo_shows_every_evaluation(tmp_path):
     both = [{**evaluation(), "network": name, "point": "heavy"} for name in ("vgg-small", "resnet18")]
     made(kept(tmp_path, {"evaluations": both, "provenance": {}}), tmp_path / "page.html")

@@ -1,0 +1,159 @@
+"""Charts of evaluations: layer by layer, what reads carry, what images were taken for, where energy and area go."""
+
+import base64
+from collections.abc import Iterator
+from itertools import islice
+
+from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.evaluate.records import Evaluation
+from spicekit.mapping.binsparx import MITIGATION_LABELS
+from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
+from spicekit.report.page import Strip, Thumb
+
+NF = "NF, the non-ideality factor: the share of the ideal read current that wires, drivers and devices take away."
+ON = "ON cells: stored 1 and applied 1, so that the cell conducts; their number is the read's partial sum."
+MOST_CLASSES = 20
+"""Of a confusion matrix that is drawn."""
+
+
+def label(mitigation: str) -> str:
+    return MITIGATION_LABELS[mitigation]
+
+
+_PER_LAYER = {
+    "nf": ("NF by layer", "NF, %", NF),
+    "on": ("ON cells of a read by layer", "mean ON cells", ON),
+    "loss": (
+        "What a read loses by layer",
+        "loss, LSB",
+        "NF times ON cells, in LSB: the current of one ON cell. A code is wrong from half an LSB on.",
+    ),
+    "energy": (
+        "Bit-line energy by layer",
+        "energy, nJ",
+        "What the bit lines deliver for one image: V_read · I · t.",
+    ),
+}
+
+
+def layer_charts(result: Evaluation, of: str = "") -> Iterator[Chart]:
+    rows = [
+        {
+            "layer": name,
+            "on tiles": label(run.mitigation),
+            "nf": 100 * layer.nf,
+            "on": layer.partial_sum,
+            "loss": layer.nf * layer.partial_sum,
+            "energy": 1e9 * layer.energy,
+        }
+        for run in result.runs
+        for name, layer in run.layers.items()
+    ]
+    heads = {key: unit for key, (_, unit, _) in _PER_LAYER.items()}
+    for key, (title, unit, note) in _PER_LAYER.items():
+        spec = grouped_bars(
+            rows,
+            x="layer",
+            series="on tiles",
+            y=axis(key, unit),
+            tooltip=tips({"layer": "layer", "on tiles": "on", **heads}, dict.fromkeys(heads, ".3~g")),
+        )
+        yield Chart(f"layers-{key}", title + of, note, rows, spec)
+
+
+def answer_charts(result: Evaluation) -> Iterator[Chart]:
+    """Partial sums of all reads, and what images were taken for in the first and the last run."""
+    runs = [run for run in result.runs if run.partial_sums]
+    if runs:
+        most = max(place for run in runs for place, reads in enumerate(run.partial_sums) if reads) + 1
+        rows = [
+            {"sum": place, "on tiles": label(run.mitigation), "share": 100 * reads / sum(run.partial_sums)}
+            for run in runs
+            for place, reads in enumerate(run.partial_sums[:most])
+        ]
+        spec = grouped_bars(
+            rows,
+            x="sum",
+            series="on tiles",
+            x_title="ON cells of a read",
+            y=axis("share", "reads, %"),
+            tooltip=tips({"sum": "ON cells", "on tiles": "on", "share": "reads, %"}, {"share": ".2f"}),
+        )
+        note = (
+            "How many cells of a read conduct, over all reads of the software's activations. Fewer lose less."
+        )
+        yield Chart("partial-sums", "Partial sums", note, rows, spec)
+    if not result.labels or len(result.classes) > MOST_CLASSES:
+        return
+    for run in (result.runs[0], result.runs[-1])[: len(result.runs)]:
+        if run.predictions:
+            yield _confusion(result, label(run.mitigation), run.predictions)
+
+
+def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...]) -> Chart:
+    names = result.classes
+    counts = {(true, taken): 0 for true in range(len(names)) for taken in range(len(names))}
+    for pair in zip(result.labels, predictions, strict=True):
+        counts[pair] += 1
+    totals = [max(1, result.labels.count(true)) for true in range(len(names))]
+    rows = [
+        {"is": names[true], "taken for": names[taken], "images": count, "share": 100 * count / totals[true]}
+        for (true, taken), count in counts.items()
+    ]
+    spec: Spec = {
+        "mark": "rect",
+        "encoding": {
+            "x": category(
+                "taken for", "taken for", order=names, axis={"labelAngle": 0, "labelOverlap": True}
+            ),
+            "y": category("is", "is", order=names),
+            "color": axis("share", "share of the class, %", scale={"domain": [0, 100]}),
+            "tooltip": tips(
+                {"is": "is", "taken for": "taken for", "images": "images", "share": "of its class, %"},
+                {"share": ".1f"},
+            ),
+        },
+    }
+    note = "A row is what images are, a column what they were taken for. What lies on the diagonal is right."
+    return Chart(f"confusion-{name.replace(' ', '-')}", f"Taken for what: {name}", note, rows, spec)
+
+
+def restored_strip(result: Evaluation) -> Iterator[Strip]:
+    """Images that the first run got wrong and the last one right, if the result has any."""
+    thumbs = tuple(
+        Thumb(base64.b64decode(one.png), f"{one.label}, was taken for {one.before}")
+        for one in islice(result.restored, 12)
+    )
+    if thumbs:
+        first, last = label(result.runs[0].mitigation), label(result.runs[-1].mitigation)
+        yield Strip(f"Images that {last} brought back", f"Wrong on {first}, right with {last}.", thumbs)
+
+
+def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
+    for what, unit, scale in (("energy", "nJ", 1e9), ("area", "um2", 1e12)):
+        rows = [
+            {"on tiles": label(run.mitigation), "part": part, "value": scale * value}
+            for run in costs.runs
+            for part, value in getattr(run, f"{what}_parts").items()
+            if value is not None
+        ]
+        parts = list(dict.fromkeys(row["part"] for row in rows))
+        spec: Spec = {
+            "mark": "bar",
+            "params": [{"name": "picked", "select": {"type": "point", "fields": ["part"]}, "bind": "legend"}],
+            "encoding": {
+                "y": category("on tiles", None),
+                "x": axis(
+                    "value", f"{what} for one image, {unit}" if what == "energy" else f"{what}, {unit}"
+                ),
+                "color": category("part", None, order=parts),
+                "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                "tooltip": tips(
+                    {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}, {"value": ".4~g"}
+                ),
+            },
+        }
+        note = (
+            f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
+        )
+        yield Chart(f"costs-{what}", f"Where the {what} goes", note, rows, spec, height=160)
