@@ -1,9 +1,14 @@
 """`spicekit evaluate`: a network on tiles."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from spicekit.cli.display import Json, evaluations_table, if_stopped, next_step, print_sheets, stages
+
+if TYPE_CHECKING:
+    from spicekit.evaluate.records import Evaluation
 
 
 def evaluate(
@@ -62,11 +67,11 @@ def evaluate(
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
     import shlex
 
-    from spicekit.cli.display import evaluations_table, print_sheets, stages
     from spicekit.errors import BadInput
     from spicekit.evaluate.convert import calibration_images, check_mitigations
     from spicekit.evaluate.design import read_design
@@ -74,7 +79,6 @@ def evaluate(
     from spicekit.evaluate.fidelity import check_comparable
     from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.networks.reader import read_network
-    from spicekit.report.energy import energy_sheets
 
     if settle and energy:
         raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
@@ -91,7 +95,7 @@ def evaluate(
     if images is not None:
         dataset = dataset.first(images)
     train_set = load_dataset(data, "train", folder=folder)
-    with stages(network) as report:
+    with if_stopped("no result was kept: repeat the command"), stages(network) as report:
         result = evaluate_network(
             trained,
             dataset,
@@ -105,7 +109,26 @@ def evaluate(
             store=store,
             report=report,
         ).noting(network=network)
-    evaluations_table({(network, spec.stem): result})
+    if as_json:
+        print(result.to_json())
+    else:
+        _show(result, network=network, name=spec.stem)
+    if out is not None:
+        result.save(out)
+        if not as_json:
+            print(out)
+        next_step(f"spicekit report {out} --out {out.with_suffix('.html')}")
+    options = {"spec": spec, "network": network, "data": data, "folder": folder, "store": store}
+    given = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]
+    if not (result.signed_off and result.signed_off_with_network):
+        next_step(shlex.join(["spicekit", "signoff", *given]))
+
+
+def _show(result: "Evaluation", *, network: str, name: str) -> None:
+    """Print what was found."""
+    from spicekit.report.energy import energy_sheets
+
+    evaluations_table({(network, name): result})
     if result.costs is not None:
         print_sheets(energy_sheets(result.costs))
     for kind, both in result.fidelity.items():
@@ -122,15 +145,9 @@ def evaluate(
             f"{drawn.near_within:.2g} LSB of a threshold {drawn.near_codes_differ}; "
             f"where a code differs, ngspice's current is within {drawn.differ_within:.2g} LSB of one{failed}"
         )
-    options = {"spec": spec, "network": network, "data": data, "folder": folder, "store": store}
-    given = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]
-    sign_it_off = f"run: {shlex.join(['spicekit', 'signoff', *given])}"
     if not result.signed_off:
-        print(f"outside what was signed off: {result.sign_off_fault}; {sign_it_off}")
+        print(f"outside what was signed off: {result.sign_off_fault}")
     elif result.signed_off_with_network:
         print("inside what was signed off")
     else:
-        print(f"inside what was signed off, though without vectors of a network; {sign_it_off}")
-    if out is not None:
-        result.save(out)
-        print(out)
+        print("inside what was signed off, though without vectors of a network")

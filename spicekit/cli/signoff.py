@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from spicekit.cli.display import Json, if_stopped, next_step, print_sheets, stages
+
 
 def signoff(
     spec: Annotated[Path, typer.Option(help=r"Design, TOML: tile spec, \[converter], \[limits].")],
@@ -27,9 +29,9 @@ def signoff(
         Path | None, typer.Option(help="Folder of I-V tables and evidence; default: yours, then shipped.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Run ngspice on whole tiles, hold the engines to the design's limits, keep the evidence; exit status 0 or 1."""
-    from spicekit.cli.display import print_sheets, stages
     from spicekit.evaluate.design import read_design
     from spicekit.evaluate.signoff import keep_evidence, sign_off
     from spicekit.networks.data import load_dataset
@@ -37,7 +39,8 @@ def signoff(
     from spicekit.report.sheets import sign_off_sheet
 
     design = read_design(spec)
-    with stages("sign-off") as report:
+    stopped = "nothing was kept, for a sign-off is whole or not there: repeat the command"
+    with if_stopped(stopped), stages("sign-off") as report:
         result = sign_off(
             design,
             network=None if network is None else read_network(network, data=data),
@@ -49,13 +52,17 @@ def signoff(
             timeout=timeout,
             report=report,
         ).noting(network=network)
-    print_sheets([sign_off_sheet(result.errors)])
-    print(keep_evidence(result, store=store))
+    evidence = keep_evidence(result, store=store)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         result.save(out / "signoff.json")
-        print(out / "signoff.json")
-    for fault in result.faults:
-        print(f"  {fault}")
-    print("signed off" if result.passed else "NOT signed off")
+    if as_json:
+        print(result.to_json())
+    else:
+        print_sheets([sign_off_sheet(result.errors)])
+        print(evidence, *([out / "signoff.json"] if out else []), sep="\n")
+        for fault in result.faults:
+            print(f"  {fault}")
+        print("signed off" if result.passed else "NOT signed off")
+    next_step(f"spicekit report {out or evidence} --out signoff.html")
     raise typer.Exit(0 if result.passed else 1)

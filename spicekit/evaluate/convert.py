@@ -34,7 +34,6 @@ from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable, linear
 
 Layers = dict[str, PackedLayer]
-Report = Callable[[str], None]
 """Called with what is about to be done."""
 # Images that batch norms see at once when their statistics are taken anew: bounds memory.
 NORM_IMAGES = 256

@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import Field
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluate.convert import Report
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.evaluation import evaluate, software_and_ideal
 from spicekit.evaluate.records import Evaluation
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
+from spicekit.progress import Report, prefixed, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Result
 from spicekit.tables.calibrate import calibrate
@@ -66,7 +66,7 @@ class Demo(Result):
         return f"Demo: {len(self.evaluations)} evaluations"
 
 
-def run_demo(store: Path, *, report: Report = lambda text: None) -> Demo:
+def run_demo(store: Path, *, report: Report = silent) -> Demo:
     """Both networks at both design points, with I-V tables swept afresh into `store`."""
     specs = [point.tile for point in POINTS.values()]
     report("8T-SRAM cell: I-V sweeps in ngspice")
@@ -76,7 +76,7 @@ def run_demo(store: Path, *, report: Report = lambda text: None) -> Demo:
     results = []
     for name in NETWORKS:
         network = load_network(name, data="digits")
-        known = software_and_ideal(network, test, specs[0], report=_prefixed(report, name))
+        known = software_and_ideal(network, test, specs[0], report=prefixed(report, name))
         for point, design in POINTS.items():
             result = evaluate(
                 network,
@@ -86,12 +86,8 @@ def run_demo(store: Path, *, report: Report = lambda text: None) -> Demo:
                 calibration=train,
                 reference=known,
                 store=store,
-                report=_prefixed(report, f"{name}, {point}"),
+                report=prefixed(report, f"{name}, {point}"),
             )
             fields = {name: getattr(result, name) for name in Evaluation.model_fields}
             results.append(PlacedEvaluation(**fields, network=name, point=point))
     return Demo(evaluations=tuple(results), provenance=provenance())
-
-
-def _prefixed(report: Report, prefix: str) -> Report:
-    return lambda stage: report(f"{prefix}: {stage}")

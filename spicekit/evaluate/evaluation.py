@@ -7,7 +7,8 @@ something else, and would compare with nothing.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import RMS_LIMIT
 from spicekit.engines.fast.model import ReadModel
 from spicekit.errors import BadInput, SpicekitError
-from spicekit.evaluate.convert import Report, Tallies, added, check_mitigations, probed, tallies, tile_network
+from spicekit.evaluate.convert import Tallies, added, check_mitigations, probed, tallies, tile_network
 from spicekit.evaluate.cost_model import energy as network_energy
 from spicekit.evaluate.cost_model import measure_read, with_read_time
 from spicekit.evaluate.design import Design
@@ -34,6 +35,7 @@ from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.own_data import Data, as_dataset
+from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
@@ -59,7 +61,7 @@ def evaluate(
     fidelity: int = 0,
     spice: int = 0,
     store: Path | None = None,
-    report: Report = lambda text: None,
+    report: Report = silent,
 ) -> Evaluation:
     """All four runs of a network at a design point.
 
@@ -90,7 +92,7 @@ def evaluate(
     store : Path, optional
         Folder of I-V tables and sign-offs; by default the user's, then those that ship.
     report : function, optional
-        Called with what is about to be done.
+        Called with what is about to be done, and with the images done of it and their number.
 
     Raises
     ------
@@ -121,7 +123,9 @@ def evaluate(
     runs: list[TileRun] = []
     for mitigation in mitigations:
         report(f"real tiles, BinSparX {mitigation}")
-        run = run_on_tiles(network, dataset, design, table, mitigation=mitigation, calibration=calibration)
+        run = run_on_tiles(
+            network, dataset, design, table, mitigation=mitigation, calibration=calibration, report=report
+        )
         first = runs[0] if runs else run
         changes = {
             "partial_sum_reduction": 1 - run.partial_sum / first.partial_sum,
@@ -209,7 +213,7 @@ def evaluate(
 
 
 def software_and_ideal(
-    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, report: Report = lambda text: None
+    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, report: Report = silent
 ) -> tuple[float, float]:
     """Accuracy in software and on ideal tiles.
 
@@ -219,10 +223,10 @@ def software_and_ideal(
         If a logit on ideal tiles, with or without BinSparX, differs from the software's in a single bit; names the
         first layer whose products do.
     """
-    report("software")
-    software = predict_logits(network, dataset)
-    report("ideal tiles")
-    ideal = _ideal_logits(network, dataset, software, spec, mitigation="none")
+    software = predict_logits(network, dataset, report=partial(report, "software"))
+    ideal = _ideal_logits(
+        network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
+    )
     few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
     _ideal_logits(network, few, predict_logits(network, few), spec, mitigation="both")
     return accuracy(software, dataset), accuracy(ideal, dataset)
@@ -236,6 +240,7 @@ def run_on_tiles(
     *,
     mitigation: Mitigation,
     calibration: Dataset | None,
+    report: Report = silent,
 ) -> TileRun:
     """The network on the real tiles of a design point.
 
@@ -260,7 +265,8 @@ def run_on_tiles(
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
     few = probed(dataset, design)
     counted = tallies(network, few, tiled.layers, tiled.model, image_by_image=True)
-    logits = predict_logits(tiled.network, dataset)
+    stage = f"real tiles, BinSparX {mitigation}"
+    logits = predict_logits(tiled.network, dataset, report=partial(report, stage))
     layers = {
         name: read_statistics([tally], tiled.model, design, images=len(few))
         for name, tally in counted.items()
@@ -326,11 +332,17 @@ IDEAL_IMAGES = 16
 
 
 def _ideal_logits(
-    network: torch.nn.Module, dataset: Dataset, software: Tensor, spec: TileSpec, *, mitigation: Mitigation
+    network: torch.nn.Module,
+    dataset: Dataset,
+    software: Tensor,
+    spec: TileSpec,
+    *,
+    mitigation: Mitigation,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """The logits on ideal tiles; `NotExact` if they are not those of the software."""
     ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
-    logits = predict_logits(ideal, dataset)
+    logits = predict_logits(ideal, dataset, report=report)
     if wrong := int((logits != software).any(dim=1).sum()):
         raise NotExact(
             f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "

@@ -15,10 +15,10 @@ from spicekit.engines.converter import Reference, convert, set_reference
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import Report
 from spicekit.evaluate.design import Design
 from spicekit.evaluate.vectors import ADVERSARIAL, HARVEST_IMAGES, NETWORK, Case, adversarial_cases, cases_for
 from spicekit.networks.data import Dataset
+from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Result, new_axes, read_record, units_of
 from spicekit.spice.simulator import Failure, Outcome, ngspice, simulate_all
@@ -156,7 +156,7 @@ def sign_off(
     store: Path | None = None,
     workers: int | None = None,
     timeout: float = 600.0,
-    report: Report = lambda text: None,
+    report: Report = silent,
 ) -> SignOff:
     """Run the cases in ngspice and in the engines, and compare.
 
@@ -212,13 +212,15 @@ def sign_off(
         ]
     reads = [one_read_each(spec, case.bits) for case in cases]
     asked = sum(map(len, reads))
-    report(f"ngspice, {asked} vectors on tiles of {spec.rows} x {spec.columns}")
+    stage = f"ngspice, {asked} vectors on tiles of {spec.rows} x {spec.columns}"
+    report(stage, 0, asked)
     jobs = (tile_job(spec, case.weights, applied) for case, applied in zip(cases, reads, strict=True))
     spice: dict[int, Array] = {}
     failures: list[str] = []
     for index, outcome in simulate_all(jobs, workers=workers, timeout=timeout):
         spice[index], troubles = _measured(outcome, len(reads[index]), spec.columns)
         failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
+        report(stage, sum(len(reads[done]) for done in spice), asked)
     bias = bias_of(spec, table)
     reference = _reference(design, bias, cases, reads, found["exact"])
     errors = []

@@ -1,5 +1,7 @@
 """Running a network over a data set."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -8,19 +10,26 @@ from spicekit.networks.data import Dataset
 
 
 @torch.inference_mode()
-def predict_logits(network: nn.Module, dataset: Dataset, *, batch: int = 64) -> Tensor:
+def predict_logits(
+    network: nn.Module,
+    dataset: Dataset,
+    *,
+    batch: int = 64,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
     """Logits (n, classes) float32 of every image, in evaluation mode, on the processor of the network.
 
-    `BadInput` if the network does not take such images, or gives no such logits.
+    `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives none.
     """
     like = like_of(network)
     was_training = network.training
     network.eval()
     try:
-        logits = [
-            logits_of(network(inputs.to(like)), len(dataset.classes)).float().cpu()
-            for inputs in dataset.batches(batch)
-        ]
+        logits: list[Tensor] = []
+        report(0, len(dataset))
+        for inputs in dataset.batches(batch):
+            logits.append(logits_of(network(inputs.to(like)), len(dataset.classes)).float().cpu())
+            report(min(len(logits) * batch, len(dataset)), len(dataset))
     except RuntimeError as error:
         shape = tuple(next(dataset.batches(1)).shape[1:])
         raise BadInput(

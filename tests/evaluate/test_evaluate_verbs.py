@@ -87,16 +87,17 @@ def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
     evidence = evidence_path(folder / "store", read_design(folder / "tile.toml").tile)
     evidence.unlink(missing_ok=True)
     again = (
-        f"run: spicekit signoff --spec {folder / 'tile.toml'} --network vgg-small --data digits "
+        f"next: spicekit signoff --spec {folder / 'tile.toml'} --network vgg-small --data digits "
         f"--store {folder / 'store'}"
     )
     plain = ("--mitigation", "none")
-    assert (
-        f"outside what was signed off: no sign-off of this tile; {again}" in evaluate(folder, *plain).output
-    )
+    said = evaluate(folder, *plain)
+    assert "outside what was signed off: no sign-off of this tile\n" in said.stdout
+    assert again in said.stderr
     sign_off(folder, "tile.toml")
-    said = evaluate(folder, *plain).output
-    assert f"inside what was signed off, though without vectors of a network; {again}" in said
+    said = evaluate(folder, *plain)
+    assert "inside what was signed off, though without vectors of a network\n" in said.stdout
+    assert again in said.stderr
     sign_off(folder, "tile.toml", "--network", "vgg-small")
     assert "inside what was signed off\n" in evaluate(folder, *plain).output
     evidence.write_text(evidence.read_text().replace('"table": "', '"table": "0'))
@@ -113,10 +114,10 @@ def test_the_sign_off_that_evaluate_asks_for_runs_as_it_is_printed(folder, monke
     monkeypatch.setattr("spicekit.networks.data.load_dataset", images)
     evidence_path(folder / "store", read_design(folder / "tile.toml").tile).unlink(missing_ok=True)
     plain = ("--mitigation", "none", "--data", "cifar10", "--folder", "my pictures")
-    (line,) = (line for line in evaluate(folder, *plain).output.splitlines() if "; run: " in line)
-    program, *words = shlex.split(line.partition("; run: ")[2])
+    (line,) = (line for line in evaluate(folder, *plain).stderr.splitlines() if "signoff" in line)
+    program, *words = shlex.split(line.removeprefix("next: "))
     assert program == "spicekit"
-    assert run(*words, "--vectors", 2, "--jobs", 1).output.endswith("signed off\n")
+    assert run(*words, "--vectors", 2, "--jobs", 1).stdout.endswith("signed off\n")
     assert "inside what was signed off\n" in evaluate(folder, *plain).output
 
 
