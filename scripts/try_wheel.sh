@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Build the wheel and the sdist, install the wheel in a clean environment outside the repository, and use it there as a
 # user without a home whose site-packages are read-only.
-#   scripts/try_wheel.sh [PYTHON] [--without-torch]
+#   scripts/try_wheel.sh [PYTHON] [--without-torch]     SPICEKIT_TRY=whole runs the demo, too
 set -euo pipefail
+unset PYTHONPATH
 python=${1:-python3}
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 work=$(mktemp -d)
@@ -26,14 +27,14 @@ set -euo pipefail
 cd "$1"; bin="$1/venv/bin"
 # As root, permissions bind nobody: mount what must not be written.
 if [ "$(id -u)" = 0 ] && mount --bind "$1/venv" "$1/venv" 2>/dev/null; then mount -o remount,ro,bind "$1/venv"; else chmod -R a-w "$1/venv"; fi
-run() { printf '%-10s' "$1"; shift; /usr/bin/env -i PATH="$bin:/usr/bin:/bin" HOME=/nonexistent "$@" >out.txt 2>err.txt && echo ok || { echo FAILED; tail -5 out.txt err.txt; exit 1; }; }
+run() { printf '%-10s' "$1"; shift; /usr/bin/env -i PATH="$bin:/usr/bin:/bin" HOME=/nonexistent "$@" >out.txt 2>err.txt && echo ok || { echo FAILED; cat out.txt err.txt; exit 1; }; }
 run version spicekit --version
 [ "$3" = none ] || run doctor spicekit doctor
 run init spicekit init tile
 "$bin/python" -c "import numpy as n; r = n.random.default_rng(0); n.save('w.npy', r.integers(0, 2, (64, 64), dtype=n.uint8)); n.save('a.npy', r.integers(0, 2, (2, 64), dtype=n.uint8))"
 run netlist spicekit netlist tile --spec tile.toml --weights w.npy --inputs a.npy -o tile.cir --expect exact
 run tile spicekit tile --spec tile.toml --weights w.npy --inputs a.npy --out tile.npz
-run report spicekit report tile.npz --out tile.html
+[ "$3" = none ] || run report spicekit report tile.npz --out tile.html
 run tables spicekit tables verify
 [ "$3" = none ] || run evaluate spicekit evaluate --network vgg-small --spec tile.toml --images 8 --out result.json
 [ "$3" = none ] || run page spicekit report result.json --out result.html
