@@ -1,20 +1,16 @@
-"""Pages that the build of the site makes from code: command line, result files, what the wheel ships."""
+"""Pages that the build of the site makes from code: command line, Python, what the wheel ships."""
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import mkdocs_gen_files
 import typer
 
 from spicekit.cli.app import app
-from spicekit.evaluate.demo import Demo
-from spicekit.evaluate.records import Evaluation
-from spicekit.evaluate.signoff import SignOff
-from spicekit.results import Record, units_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,10 +19,7 @@ def main() -> None:
     """Write every page."""
     verbs = commands(typer.main.get_command(app), "spicekit")
     write("reference/command-line.md", "\n".join(["# Command line", "", OPENING, *verbs]))
-    write(
-        "reference/results.md",
-        "\n".join([RESULTS, *chain.from_iterable(map(record, (Evaluation, SignOff, Demo)))]),
-    )
+    write("reference/python.md", "\n".join(["# Python", "", PYTHON, *public()]))
     write("howto/own-card.md", relinked((ROOT / "device_models" / "README.md").read_text()))
 
 
@@ -59,52 +52,19 @@ def row(parameter: Any) -> str:
     return f"| {name} | {'required' if parameter.required else shown} | {text} |"
 
 
-RESULTS = """# Result files
-
-Made from the code. `evaluate --out`, `signoff --out` and `demo` write JSON; `spicekit report` and Python read it. What
-a file holds besides these fields is passed over, so that newer files stay readable. Studies are Parquet: a row for each
-point, its conditions named as in the study file. A tile's result is an `.npz` file:
-
-| array | shape | unit | meaning |
-|---|---|---|---|
-| `current` | (vectors, columns) | A | into the sense points |
-| `lsb` | one | A | current step of one ON cell without parasitics |
-| `partial_sum` | (vectors, columns) | ON cells | that the currents stand for |
-| `ideal_sum` | (vectors, columns) | ON cells | that the bits make |
-| `v_bl`, `v_sl` | (rows, columns) | V | of bit line and source line at each cell, first vector |
-| `cell_current`, `cell_ideal` | (rows, columns) | A | through each cell, and between `v_read` and 0 V |
-| `lost`, `lost_to` | (4) | LSB | what driver, wires, sink and device take, mean over the columns |
-| `provenance` | one | | JSON: design, engine, table, versions, command |
-"""
+PYTHON = (
+    "What `import spicekit as sk` offers, from its docstrings. [A session](../python.md) shows it at work. Errors are "
+    "kinds of `SpicekitError`."
+)
 
 
-def record(kind: type[Record]) -> Iterator[str]:
-    """A table of a result's fields, then those of the records within it."""
-    seen: set[type[Record]] = set()
-    waiting = [kind]
-    while waiting:
-        one = waiting.pop(0)
-        if one in seen:
-            continue
-        seen.add(one)
-        yield f"\n{'##' if one is kind else '###'} {one.__name__}\n\n{inspect.cleandoc(one.__doc__ or '')}\n"
-        yield "| field | type | unit | meaning |\n|---|---|---|---|"
-        units = units_of(one)
-        for name, field in one.model_fields.items():
-            shown = re.sub(
-                r"(?:\w+\.)+(\w+)", r"\1", re.sub(r"<class '([^']+)'>", r"\1", str(field.annotation))
-            )
-            shown = re.sub(r"Annotated\[(\w+), [^\]]*\]", r"\1", shown).replace("|", r"\|")
-            meaning = " ".join((field.description or "").split()).replace("|", r"\|")
-            yield f"| `{field.alias or name}` | `{shown}` | {units.get(name, '')} | {meaning} |"
-            waiting += within(field.annotation)
-
-
-def within(annotation: Any) -> list[type[Record]]:
-    """Records that a field holds."""
-    if isinstance(annotation, type) and issubclass(annotation, Record):
-        return [annotation]
-    return [found for part in get_args(annotation) for found in within(part)]
+def public() -> Iterator[str]:
+    """A heading for each public name, for mkdocstrings to fill."""
+    stub = ast.parse((ROOT / "spicekit" / "__init__.pyi").read_text())
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield f"\n## sk.{alias.asname or alias.name}\n\n::: {node.module}.{alias.name}\n"
 
 
 def relinked(text: str) -> str:
