@@ -16,7 +16,7 @@ import pydantic
 
 from spicekit.config import parse
 from spicekit.errors import BadInput, MissingTool
-from spicekit.files import open_file, take_folder, write_atomically
+from spicekit.files import open_file, parse_json, take_folder, write_atomically
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.results import Result, new_axes
@@ -209,10 +209,10 @@ class _StudyRow(pydantic.RootModel[dict[str, str | bool | int | float | None]]):
 def check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
     """`BadInput` if rows are not those of a study."""
     results = {"images", *FIGURES}
-    wanted = {"run.network", "run.mitigation", "fault", *PROVENANCE}
+    wanted = {"run.network", "run.mitigation", "tile.cell", "converter.reference", "fault", *PROVENANCE}
     names = set(rows[0]) if rows else set()
     done = [row for row in rows if not row.get("fault")]
-    if missing := (wanted | (results if done else set())) - names:
+    if missing := (wanted | (results | {"layers"} if done else set())) - names:
         raise BadInput(
             f"{source}: expected the rows of a study, got a table without {', '.join(sorted(missing))}; "
             f"pass the results.parquet that spicekit sweep wrote."
@@ -225,6 +225,8 @@ def check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
         for name in numbers:
             if isinstance(row[name], bool) or not isinstance(row[name], int | float):
                 raise BadInput(f"{where}: expected a number for '{name}', got {json.dumps(row[name])}.")
+        if not row["fault"] and not isinstance(parse_json(str(row["layers"]), source=where), dict):
+            raise BadInput(f"{where}: expected figures by layer in 'layers', got {row['layers']!r}.")
         for name in ("run.network", "run.mitigation", "fault"):
             if not isinstance(row[name], str):
                 raise BadInput(f"{where}: expected text for '{name}', got {json.dumps(row[name])}.")

@@ -102,6 +102,7 @@ def parquet() -> list[bytes]:
             "run.mitigation": "none",
             "wires.r_bl": 3.2,
         }
+        row |= {"tile.cell": "8t-sram", "converter.reference": "unit", "layers": '{"conv1": {"nf": 0.5}}'}
         write_rows([row, row], path, origin={})
         return [path.read_bytes()]
 

@@ -94,6 +94,7 @@ def replaced(path: Path, name: str, make: Callable[[h5py.File], object]) -> None
         make(file)
 
 
+@pytest.mark.long
 def test_a_gzip_bomb_of_a_table(table):
     shape = (2, 2, 4000, 4000)
     replaced(
@@ -265,6 +266,7 @@ def test_plain_arrays_are_read_as_numpy_reads_them(tmp_path):
         assert read.shape == expected.shape
 
 
+@pytest.mark.long
 def test_an_npz_bomb(tmp_path):
     path = tmp_path / "currents.npz"
     with (
@@ -306,6 +308,7 @@ def test_a_report_says_where_a_tile_holds_no_numbers(tmp_path):
     refused(lambda: read_page(path), "holds no finite current in columns 1, 2")
 
 
+@pytest.mark.long
 def test_a_parquet_bomb(tmp_path):
     path = tmp_path / "bomb.parquet"
     rows = 30_000_000
@@ -345,6 +348,7 @@ def test_toml_that_tomllib_does_not_survive(tmp_path, text, naive):
     refused(lambda: read_toml(path), "is not valid TOML")
 
 
+@pytest.mark.long
 def test_a_deep_key_takes_memory_by_its_square_on_a_naive_path():
     text = "a" + ".a" * 9000 + " = 1"
 
@@ -399,12 +403,14 @@ def batch(data: bytes, folder: Path) -> Callable[[], object]:
     return lambda: read_cifar10(folder, "test")
 
 
+@pytest.mark.long
 def test_a_pickle_that_remembers_at_a_far_place(tmp_path):
     data = b"\x80\x02}r" + struct.pack("<I", 0x01FFFFFF) + b"."
     exhausting(lambda: pickle.loads(data))
     refused(batch(data, tmp_path), "more than a dictionary of labels")
 
 
+@pytest.mark.long
 def test_a_pickle_of_lists_within_lists(tmp_path):
     def wide(levels: int) -> list[Any]:
         value: list[Any] = [1] * 75
@@ -426,6 +432,7 @@ def test_a_pickle_that_goes_deep_ends_python_on_a_naive_path_and_not_on_ours(tmp
     refused(batch(data, tmp_path), "more than a dictionary of labels")
 
 
+@pytest.mark.long
 def test_a_tar_whose_header_claims_gigabytes(tmp_path):
     path = tmp_path / "cifar-10-python.tar.gz"
     header = tarfile.TarInfo("x")

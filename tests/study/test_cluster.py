@@ -18,6 +18,8 @@ from spicekit.study.plan import read_study
 from spicekit.study.results import RESULTS_FILE, read_rows
 from spicekit.study.sweep import sweep
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = {
     "slurm": ["#SBATCH -p long", "#SBATCH --mem=4G", "#SBATCH -t 01:00:00", "#SBATCH --cpus-per-task=1"],
     "lsf": ["#BSUB -q long", "#BSUB -W 01:00", "#BSUB -n 1"],

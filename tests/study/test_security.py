@@ -19,6 +19,8 @@ from spicekit.study.cluster import Cluster, Scheduler, connected, start
 ATTACK = """
 import os, sys
 from distributed import Client
+
+pytestmark = pytest.mark.long
 with Client(sys.argv[1], timeout=10) as client:
     print(client.run_on_scheduler(os.getpid), *client.run(os.getpid).values())
 """

@@ -164,6 +164,7 @@ def test_fewer_on_cells_carry_less_energy(reference):
     assert by_mitigation["both"]["partial_sum"] < by_mitigation["none"]["partial_sum"]
 
 
+@pytest.mark.long
 def test_four_workers_give_the_same_bits_as_one(study, reference, tmp_path):
     sweep(study, tmp_path, cluster=Cluster(workers=4))
     assert results(tmp_path) == reference
@@ -186,6 +187,7 @@ def test_a_study_goes_on_where_it_was_left(study, address, finished, reference, 
     assert (again.made, again.kept) == (0, JOBS)
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_mid_study_costs_only_what_it_ran(study, reference, started_jobs, tmp_path):
     """On a local cluster another worker takes its place."""
     out, killed, handed_in = tmp_path / "out", [], []
@@ -204,6 +206,7 @@ def test_a_worker_killed_in_mid_study_costs_only_what_it_ran(study, reference, s
     assert results(out) == reference
 
 
+@pytest.mark.long
 def test_a_running_scheduler_is_used_and_may_lose_a_worker(study, reference, started_jobs, tmp_path):
     out, handed_in = tmp_path / "out", []
     with dask_of_a_user(3, tmp_path) as theirs:
@@ -231,6 +234,7 @@ def check_that_only_lost_jobs_ran_again(
     assert not again.keys() & set(handed_in)
 
 
+@pytest.mark.long
 def test_a_worker_with_several_threads_gives_the_same_bits(study, reference, tmp_path):
     """What `dask worker` is by default: as many threads as cores, which share the networks of the process."""
     with dask_of_a_user(1, tmp_path, threads=4) as theirs:
@@ -238,6 +242,7 @@ def test_a_worker_with_several_threads_gives_the_same_bits(study, reference, tmp
     assert results(tmp_path / "out") == reference
 
 
+@pytest.mark.long
 def test_a_scheduler_lost_in_mid_study_is_named_and_loses_nothing(study, address, reference, tmp_path):
     lost, out = tmp_path / "lost", tmp_path / "out"
     lost.mkdir()
@@ -285,6 +290,7 @@ def stopped(command: list[str], out: Path, *, by: signal.Signals) -> int:
         process.wait()
 
 
+@pytest.mark.long
 def test_a_killed_study_loses_nothing(network, address, reference, tmp_path):
     out = tmp_path / "out"
     again = command(network, out, "--scheduler", address)
@@ -297,6 +303,7 @@ def test_a_killed_study_loses_nothing(network, address, reference, tmp_path):
     assert results(out) == reference
 
 
+@pytest.mark.long
 def test_an_interrupted_study_says_how_to_go_on(network, tmp_path):
     out = tmp_path / "out"
     one = command(network, out, "--workers", "1")
