@@ -17,7 +17,7 @@ if [ "${2:-}" = --without-torch ]; then
     "$bin/pip" install --quiet --disable-pip-version-check --no-deps "$wheel"
     "$bin/pip" install --quiet --disable-pip-version-check -c <(grep -v '^torch' "$repository/constraints.txt") \
         $("$bin/python" -c 'import importlib.metadata as m
-print(*[r.split(";")[0] for r in m.requires("spicekit") if "extra" not in r and not r.startswith("torch")])')
+print(*[r.split(";")[0] for r in m.requires("spicekit-cim") if "extra" not in r and not r.startswith("torch")])')
 else
     "$bin/pip" install --quiet --disable-pip-version-check -c "$repository/constraints.txt" "$wheel"
 fi
