@@ -9,7 +9,6 @@ long as some thousand additions.
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -19,15 +18,17 @@ from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
 from spicekit.engines.fast.lanes import INT8, INT64, Lanes
+from spicekit.engines.threads import run_tasks
 from spicekit.mapping.binsparx import to_invert
 
 IMAGES = 64
 """Images side by side."""
 
+_PIXELS = 32  # output pixels that a thread takes at a time
 _READS = 8  # that fill a line of a cache
 _PLACES = 32  # of an image, laid out before the next one's: a few lines of a cache, read and written
 
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
+_kernel: Any = compiled(error_model="numpy", nogil=True)
 
 
 def side_by_side(bits: NDArray[np.uint8], source: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -39,24 +40,22 @@ def side_by_side(bits: NDArray[np.uint8], source: NDArray[np.int64]) -> NDArray[
     -------
     (blocks, c, places, 64) uint8 array
     """
-    together = np.empty((-(-len(bits) // IMAGES), bits.shape[1], len(source), IMAGES), np.uint8)
-    _lay_side_by_side(bits, source, together)
+    together = np.zeros((-(-len(bits) // IMAGES), bits.shape[1], len(source), IMAGES), np.uint8)
+    tasks = together.shape[0] * together.shape[1]
+    run_tasks(lambda task: _lay_side_by_side(task, bits, source, together), tasks)
     return together
 
 
-@_parallel_kernel
-def _lay_side_by_side(bits, source, together):  # type: ignore[no-untyped-def]
+@_kernel
+def _lay_side_by_side(task, bits, source, together):  # type: ignore[no-untyped-def]
     batch, channels, _ = bits.shape
-    for task in numba.prange(len(together) * channels):
-        block, channel = task // channels, task % channels
-        first = block * IMAGES
-        together[block, channel] = 0
-        for start in range(0, len(source), _PLACES):
-            for image in range(min(IMAGES, batch - first)):
-                for place in range(start, min(start + _PLACES, len(source))):
-                    if source[place] >= 0:
-                        together[block, channel, place, image] = bits[first + image, channel, source[place]]
-    return together
+    block, channel = task // channels, task % channels
+    first = block * IMAGES
+    for start in range(0, len(source), _PLACES):
+        for image in range(min(IMAGES, batch - first)):
+            for place in range(start, min(start + _PLACES, len(source))):
+                if source[place] >= 0:
+                    together[block, channel, place, image] = bits[first + image, channel, source[place]]
 
 
 def pack_inputs(
@@ -99,28 +98,44 @@ def pack_inputs(
     pixels = batch * len(bases)
     words = np.empty((pixels, groups * tiles, q), np.uint64)
     inverted, asserted = (np.empty((pixels, groups * tiles), kind) for kind in (np.uint8, np.int32))
-    _pack(together, batch, offsets, used, mask, bases, dynamic, words, inverted, asserted)
+    each = together[0].size
+    given = together.reshape(-1), each, batch, offsets, used.reshape(-1), mask.reshape(-1, q), bases, dynamic
+    shared = *given, words, inverted, asserted
+
+    def task(number: int) -> None:
+        room = np.zeros((8, IMAGES), np.uint8), *np.empty((2, _READS * q, IMAGES), np.uint64)
+        _pack(number, *shared, *room)
+
+    run_tasks(task, -(-len(together) * len(bases) // _PIXELS))
     reads = pixels, groups, tiles
     return words.reshape(*reads, q), inverted.reshape(reads), asserted.reshape(reads)
 
 
-@_parallel_kernel
+@_kernel
 def _pack(  # type: ignore[no-untyped-def]
-    together, batch, offsets, used, mask, bases, dynamic, words, inverted, asserted
+    task,
+    flat,
+    each,
+    batch,
+    offsets,
+    limit,
+    ones_of,
+    bases,
+    dynamic,
+    words,
+    inverted,
+    asserted,
+    pieces,
+    found,
+    ones,
 ):
-    blocks = len(together)
-    flat = together.reshape(together.size)
-    groups, tiles, q = mask.shape
-    rows = offsets.shape[2]
-    reads, area = groups * tiles, len(bases)
+    """`pack_inputs` of some output pixels of 64 images each; the last are its room."""
+    reads, q = ones_of.shape
+    rows, area = offsets.shape[2], len(bases)
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
-    limit, ones_of = used.reshape(reads), mask.reshape(reads, q)
-    for task in numba.prange(blocks * area):
-        block, pixel = task // area, task % area
-        base = block * (together.size // blocks) + bases[pixel] * IMAGES
-        pieces = np.zeros((8, IMAGES), np.uint8)
-        found = np.empty((_READS * q, IMAGES), np.uint64)
-        ones = np.empty((_READS * q, IMAGES), np.uint64)
+    for here in range(task * _PIXELS, min((task + 1) * _PIXELS, len(flat) // each * area)):
+        block, pixel = here // area, here % area
+        base = block * each + bases[pixel] * IMAGES
         # Images lie far apart in memory, often in the same sets of a cache: for each, a line is written at once.
         for first in range(0, reads, _READS):
             few = min(_READS, reads - first)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
 from spicekit.engines.fast.model import Codes
+from spicekit.engines.threads import run_tasks
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.mapping.binsparx import corrections_of
 from spicekit.mapping.inputs import pack_inputs, side_by_side
@@ -93,7 +93,8 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
     column = np.float32(used.sum()) - 2 * packed.weight_ones
     images = len(sums) // math.prod(applied.shape)
     dots = np.empty((images, sums.shape[1], *applied.shape), np.float32)
-    _lay_images_out(sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1))
+    shared = sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1)
+    run_tasks(lambda image: _lay_image_out(image, *shared), images)
     return dots
 
 
@@ -103,12 +104,14 @@ def input_offsets(layer: MappedLayer, gathering: Gathering) -> NDArray[np.int64]
     return gathering.offsets[np.maximum(layer.rows, 0)]
 
 
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
+_kernel: Any = compiled(error_model="numpy", nogil=True)
+_VECTORS = 4096  # that a thread takes at a time
 _LINES = 128  # of a cache, that numbers are taken from column by column
 
 
-@_parallel_kernel
-def _correction_factors(inverted, asserted, used, wanted):  # type: ignore[no-untyped-def]
+def _correction_factors(
+    inverted: NDArray[np.uint8], asserted: NDArray[np.int32], used: NDArray[np.int64], wanted: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the corrections of `binsparx` are multiplied with, from the outputs of `inputs.pack_inputs`.
 
     Parameters
@@ -126,35 +129,36 @@ def _correction_factors(inverted, asserted, used, wanted):  # type: ignore[no-un
     ones : (p,) float32 array
         sum(u_a), as it was before any inversion, over all reads.
     """
-    pixels, groups, tiles = asserted.shape
-    factors = np.empty((pixels if wanted else 0, 2, groups * tiles), np.float32)
+    pixels, reads = len(asserted), used.size
+    factors = np.empty((pixels if wanted else 0, 2, reads), np.float32)
     ones = np.empty(pixels, np.float32)
-    for pixel in numba.prange(pixels):
-        total = 0
-        for group in range(groups):
-            for tile in range(tiles):
-                d = np.int64(inverted[pixel, group, tile])
-                signed, plain = corrections_of(d, asserted[pixel, group, tile], used[group, tile])
-                total += plain
-                if wanted:
-                    factors[pixel, 0, group * tiles + tile] = signed
-                    factors[pixel, 1, group * tiles + tile] = d
-        ones[pixel] = total
+    shared = inverted.reshape(-1, reads), asserted.reshape(-1, reads), used.reshape(-1), wanted, factors, ones
+    run_tasks(lambda task: _set_factors(task, *shared), -(-pixels // _VECTORS))
     return factors, ones
 
 
-@_parallel_kernel
-def _lay_images_out(sums, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+@_kernel
+def _set_factors(task, inverted, asserted, used, wanted, factors, ones):  # type: ignore[no-untyped-def]
+    for pixel in range(task * _VECTORS, min((task + 1) * _VECTORS, len(ones))):
+        total = 0
+        for read in range(len(used)):
+            d = np.int64(inverted[pixel, read])
+            signed, plain = corrections_of(d, asserted[pixel, read], used[read])
+            total += plain
+            if wanted:
+                factors[pixel, 0, read], factors[pixel, 1, read] = signed, d
+        ones[pixel] = total
+
+
+@_kernel
+def _lay_image_out(image, sums, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
     """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
 
-    `column` is (c_out,), `pixel` (p,), all float32.
+    That of one image; `column` is (c_out,), `pixel` (p,), all float32.
     """
-    images, columns, area = laid_out.shape
-    for image in numba.prange(images):
-        for first in range(0, area, _LINES):
-            pixels = slice(image * area + first, image * area + min(first + _LINES, area))
-            rows, add = sums[pixels], pixel[pixels]
-            for k in range(columns):
-                line = laid_out[image, k, first : first + _LINES]
-                for place in range(len(line)):
-                    line[place] = step * rows[place, k] + column[k] + add[place]
+    _, columns, area = laid_out.shape
+    for first in range(0, area, _LINES):
+        for k in range(columns):
+            for place in range(first, min(first + _LINES, area)):
+                there = image * area + place
+                laid_out[image, k, place] = step * sums[there, k] + column[k] + pixel[there]

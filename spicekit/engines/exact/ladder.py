@@ -18,12 +18,12 @@ between a cell's linearised current and its current in the table.
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
+from spicekit.engines.threads import run_tasks
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 
@@ -105,8 +105,9 @@ def solve_reads(
     if bits.ndim != 2 or bits.shape[1] != spec.rows:
         raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
     limit = residual_limit(table)
-    solve_columns = _solve_near if spec.sense_end == "near" else _solve_far
-    current, residual = solve_columns(
+    solve_some = _solve_near if spec.sense_end == "near" else _solve_far
+    current, residual = np.empty((2, len(vector)))
+    shared = (
         bits,
         np.ascontiguousarray(ladder.weights.T),
         np.ascontiguousarray(ladder.scale.T),
@@ -117,7 +118,15 @@ def solve_reads(
         limit,
         spec.v_read,
         (spec.wires.r_driver, spec.wires.r_sink, spec.wires.segment("r_bl"), spec.wires.segment("r_sl")),
+        current,
+        residual,
     )
+
+    def task(number: int) -> None:
+        states, (b, s, i) = np.empty(spec.rows, np.uint8), np.empty((3, spec.rows))
+        solve_some(number, *shared, states, b, s, i, np.empty((spec.rows, 3)), np.empty((spec.rows, 6)))
+
+    run_tasks(task, -(-len(vector) // _READS))
     missed = np.flatnonzero(~(residual <= limit))
     if len(missed):
         read = missed[0]
@@ -133,8 +142,8 @@ def residual_limit(table: IVTable) -> float:
     return TOLERANCE * float(abs(table.current[1, 1]).max())
 
 
-_kernel: Any = compiled(error_model="numpy", fastmath={"contract", "nsz"})
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"contract", "nsz"})
+_kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
+_READS = 256  # that a thread solves at a time
 
 
 @_kernel
@@ -192,20 +201,35 @@ def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-un
     return worst
 
 
-@_parallel_kernel
-def _solve_far(bits, weights, scale, vectors, columns, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
+@_kernel
+def _solve_far(  # type: ignore[no-untyped-def]
+    task,
+    bits,
+    weights,
+    scale,
+    vectors,
+    columns,
+    spline,
+    axis,
+    limit,
+    v_read,
+    wires,
+    current,
+    residual,
+    states,
+    b,
+    s,
+    i,
+    cell,
+    below,
+):
     rows = bits.shape[1]
     r_driver, r_sink, r_bl, r_sl = wires
-    current = np.empty(len(vectors))
-    residual = np.empty(len(vectors))
-    for read in numba.prange(len(vectors)):
+    for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
         vector, column = vectors[read], columns[read]
-        states = 2 * weights[column] + bits[vector]
-        b = np.full(rows, v_read)
-        s = np.zeros(rows)
-        i = np.zeros(rows)
-        cell = np.empty((rows, 3))
-        below = np.empty((rows, 6))
+        for row in range(rows):
+            states[row] = 2 * weights[column, row] + bits[vector, row]
+            b[row], s[row], i[row] = v_read, 0.0, 0.0
         K = 0.0
         worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
@@ -218,23 +242,41 @@ def _solve_far(bits, weights, scale, vectors, columns, spline, axis, limit, v_re
                     f2 -= g2 * r_bl * f
                     h2 += r_sl - g2 * r_bl * h
                     g2 -= g2 * r_bl * g
-                c, p, q = cell[row]
+                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
                 pivot = 1 / (1 - q * h2)
                 c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
-                cell[row] = c, p, q  # the cell seen from (b, K): i = c + p b + q K
+                cell[row, 0], cell[row, 1], cell[row, 2] = (
+                    c,
+                    p,
+                    q,
+                )  # the cell seen from (b, K): i = c + p b + q K
                 f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
                 f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
-                below[row] = f, g, h, f2, g2, h2
+                below[row, 0], below[row, 1], below[row, 2], below[row, 3], below[row, 4], below[row, 5] = (
+                    f,
+                    g,
+                    h,
+                    f2,
+                    g2,
+                    h2,
+                )
             K = 0.0
             voltage, resistance = v_read, r_driver
             for row in range(rows):
-                f, g, h, f2, g2, h2 = below[row]
+                f, g, h, f2, g2, h2 = (
+                    below[row, 0],
+                    below[row, 1],
+                    below[row, 2],
+                    below[row, 3],
+                    below[row, 4],
+                    below[row, 5],
+                )
                 J = (f + g * voltage + h * K) / (1 + g * resistance)
                 voltage -= resistance * J
                 resistance = r_bl
                 b[row] = voltage
                 s[row] = f2 + g2 * voltage + h2 * K
-                c, p, q = cell[row]
+                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
                 i[row] = c + p * voltage + q * K
                 K += i[row]
             worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
@@ -242,23 +284,37 @@ def _solve_far(bits, weights, scale, vectors, columns, spline, axis, limit, v_re
                 break
         current[read] = K
         residual[read] = worst
-    return current, residual
 
 
-@_parallel_kernel
-def _solve_near(bits, weights, scale, vectors, columns, spline, axis, limit, v_read, wires):  # type: ignore[no-untyped-def]
+@_kernel
+def _solve_near(  # type: ignore[no-untyped-def]
+    task,
+    bits,
+    weights,
+    scale,
+    vectors,
+    columns,
+    spline,
+    axis,
+    limit,
+    v_read,
+    wires,
+    current,
+    residual,
+    states,
+    b,
+    s,
+    i,
+    cell,
+    below,
+):
     rows = bits.shape[1]
     r_driver, r_sink, r_bl, r_sl = wires
-    current = np.empty(len(vectors))
-    residual = np.empty(len(vectors))
-    for read in numba.prange(len(vectors)):
+    for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
         vector, column = vectors[read], columns[read]
-        states = 2 * weights[column] + bits[vector]
-        b = np.full(rows, v_read)
-        s = np.zeros(rows)
-        i = np.zeros(rows)
-        cell = np.empty((rows, 3))
-        below = np.empty((rows, 3))
+        for row in range(rows):
+            states[row] = 2 * weights[column, row] + bits[vector, row]
+            b[row], s[row], i[row] = v_read, 0.0, 0.0
         total = 0.0
         worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
@@ -266,24 +322,23 @@ def _solve_near(bits, weights, scale, vectors, columns, spline, axis, limit, v_r
             f, g, h = 0.0, 0.0, 0.0
             for row in range(rows - 1, -1, -1):
                 pivot = 1 / (1 + g * r_bl - h * r_sl)
-                c, p, q = cell[row]
+                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
                 f, g, h = f * pivot + c, g * pivot + p, h * pivot + q
-                below[row] = f, g, h
+                below[row, 0], below[row, 1], below[row, 2] = f, g, h
             total = (f + g * v_read) / (1 + g * r_driver - h * r_sink)
             b_above, s_above = v_read, 0.0
             r_b, r_s = r_driver, r_sink
             for row in range(rows):
-                f, g, h = below[row]
+                f, g, h = below[row, 0], below[row, 1], below[row, 2]
                 J = (f + g * b_above + h * s_above) / (1 + g * r_b - h * r_s)
                 b_above -= r_b * J
                 s_above += r_s * J
                 r_b, r_s = r_bl, r_sl
                 b[row], s[row] = b_above, s_above
-                c, p, q = cell[row]
+                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
                 i[row] = c + p * b_above + q * s_above
             worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
             if worst <= limit:
                 break
         current[read] = total
         residual[read] = worst
-    return current, residual

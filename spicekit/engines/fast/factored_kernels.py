@@ -12,7 +12,6 @@ converter or a network does not need is left out when the loop is compiled: tupl
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -21,9 +20,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
-from spicekit.engines.fast.kernels import zeros_in_lines
 from spicekit.engines.fast.lanes import INT16, INT32, INT64, Lanes
-from spicekit.engines.fast.threads import run_tasks
+from spicekit.engines.threads import run_tasks, zeros_in_lines
 
 Short = NDArray[np.int16]
 
@@ -43,7 +41,6 @@ _PIXELS = 4096  # vectors that share a table: their sums fit a level-2 cache bes
 _LARGEST = np.iinfo(np.int16).max
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 
 def sum_factored_codes(
@@ -94,65 +91,99 @@ def sum_factored_codes(
     """
     pixels, groups, most, _ = words.shape
     reads = np.empty((groups, most, pixels), np.uint32)
-    _lay_side_by_side(words, inverted, asserted, reads)
+    blocks = -(-pixels // _PIXELS)
+    run_tasks(lambda block: _lay_side_by_side(block, words, inverted, asserted, reads), blocks)
     sums = np.zeros((pixels, stored.shape[3]), np.float32)
     flips = bool(turned.any() or inverted.any())
     parts = tuple((0,) * count for count in (products, leaky, deviation is not None, clamped, flips))
     moves = np.zeros((1, 1, 0, 1), np.int16) if deviation is None else deviation
-    shared = factors, offset, shift, highest, parts, stored, turned, moves, tiles, reads, sums
-    run_tasks(lambda task: _sum_codes(task, *shared), -(-pixels // _PIXELS) * -(-sums.shape[1] // COLUMNS))
+    shared = (
+        factors,
+        offset,
+        np.int16(shift),
+        np.int16(highest),
+        parts,
+        stored,
+        turned,
+        moves,
+        tiles,
+        reads,
+        sums,
+    )
+
+    def task(number: int) -> None:
+        room = (
+            zeros_in_lines((2, factors.shape[2], 256, COLUMNS), np.int16),
+            zeros_in_lines((2 * (deviation is not None), 256, COLUMNS), np.int16),
+            np.zeros((8, COLUMNS), np.int16),
+            np.zeros(COLUMNS, np.int16),
+            zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int16),
+        )
+        _sum_codes(number, *shared, *room)
+
+    run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
     return sums
 
 
 @_kernel
 def _sum_codes(  # type: ignore[no-untyped-def]
-    task, factors, offset, shift, highest, parts, stored, turned, deviation, tiles, reads, sums
+    task,
+    factors,
+    offset,
+    shift,
+    highest,
+    parts,
+    stored,
+    turned,
+    deviation,
+    tiles,
+    reads,
+    sums,
+    table,
+    moved,
+    bits,
+    turn,
+    total,
 ):
-    """`sum_factored_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made."""
+    """`sum_factored_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made; the last are its room."""
     pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     first, column = task // chunks * _PIXELS, task % chunks * COLUMNS
     count, width = min(_PIXELS, pixels - first), min(COLUMNS, columns - column)
-    fields = factors.shape[2]
-    table = zeros_in_lines(4 * fields * 256 * COLUMNS).view(np.int16).reshape((2, fields, 256, COLUMNS))
-    bits = np.zeros((8, COLUMNS), np.int16)
-    alike = deviation.shape[2] == 0
-    moved = zeros_in_lines(0 if alike else 4 * 256 * COLUMNS).view(np.int16).reshape((-1, 256, COLUMNS))
-    turn = np.zeros(COLUMNS, np.int16)
-    total = zeros_in_lines(2 * count * COLUMNS).view(np.int16).reshape((count, COLUMNS))
     left = _LARGEST // highest
     for group in range(len(stored)):
         for tile in range(tiles[group]):
-            _fill(factors[group], stored[group, tile, 0, column : column + width], bits, table)
-            if not alike:
-                _add_up(deviation[group, tile, :, column : column + width], moved)
-            turn[:width] = turned[group, tile, column : column + width]
+            _fill(factors[group], stored[group, tile, 0], column, bits, table)
+            if len(moved):
+                _add_up(deviation[group, tile], column, moved)
+            for lane in range(width):
+                turn[lane] = turned[group, tile, column + lane]
             given = reads[group, tile, first : first + count]
-            _add_codes(table, moved, given, offset, np.int16(shift), np.int16(highest), turn, total, parts)
+            _add_codes(table, moved, given, offset, shift, highest, turn, total, parts)
             left -= 1
             if left == 0:
-                _move(total, sums, first, column, width)
+                _move(total, sums, first, column, count, width)
                 left = _LARGEST // highest
-    _move(total, sums, first, column, width)
+    _move(total, sums, first, column, count, width)
 
 
 @_kernel
-def _move(total, sums, first, column, width):  # type: ignore[no-untyped-def]
+def _move(total, sums, first, column, count, width):  # type: ignore[no-untyped-def]
     """Add what was added up to the sums, and begin again."""
-    for pixel in range(len(total)):
+    for pixel in range(count):
         for lane in range(width):
             sums[first + pixel, column + lane] += total[pixel, lane]
             total[pixel, lane] = 0
 
 
-@_parallel_kernel
-def _lay_side_by_side(words, inverted, asserted, reads):  # type: ignore[no-untyped-def]
+@_kernel
+def _lay_side_by_side(task, words, inverted, asserted, reads):  # type: ignore[no-untyped-def]
     """Set `reads` (groups, tiles, p) uint32: words, above them the number of ones and whether they are inverted."""
     pixels, groups, tiles, _ = words.shape
-    for block in numba.prange((pixels + _LINE - 1) // _LINE):
+    for start in range(task * _PIXELS, min((task + 1) * _PIXELS, pixels), _LINE):
         for group in range(groups):
             for tile in range(tiles):
-                for pixel in range(block * _LINE, min((block + 1) * _LINE, pixels)):
+                for pixel in range(start, min(start + _LINE, pixels)):
                     above = (np.int64(inverted[pixel, group, tile]) << _INVERTED) | (
                         np.int64(asserted[pixel, group, tile]) << _ONES
                     )
@@ -160,29 +191,29 @@ def _lay_side_by_side(words, inverted, asserted, reads):  # type: ignore[no-unty
 
 
 @_kernel
-def _fill(factors, stored, bits, table):  # type: ignore[no-untyped-def]
-    """Fill the table of the columns that store the words `stored`.
+def _fill(factors, stored, column, bits, table):  # type: ignore[no-untyped-def]
+    """Fill the table of 64 columns from `column` on, of a tile's words (c_out,).
 
     What is wanted of a value is its factor without the bits that a column does not store. They are taken away bit by
     bit: where one is not stored, a value that has it takes what the value without it has.
     """
     for byte in range(2):
         for bit in range(8):
-            for lane in range(len(stored)):
-                bits[bit, lane] = (stored[lane] >> np.uint64(8 * byte + bit)) & np.uint64(1)
+            for lane in range(min(COLUMNS, len(stored) - column)):
+                bits[bit, lane] = (stored[column + lane] >> np.uint64(8 * byte + bit)) & np.uint64(1)
         for field in range(factors.shape[1]):
             _fill_field(factors, bits, table, (byte * factors.shape[1] + field) * 256)
 
 
 @_kernel
-def _add_up(deviation, moved):  # type: ignore[no-untyped-def]
-    """Fill (2, 256, COLUMNS) sums of the deviations (m, columns) of the rows that each value of a byte asserts."""
+def _add_up(deviation, column, moved):  # type: ignore[no-untyped-def]
+    """Fill (2, 256, COLUMNS) sums of the deviations (m, c_out) of the rows that each value of a byte asserts."""
     rows, columns = deviation.shape
     for row in range(rows):
         byte, first = row >> 3, 1 << (row & 7)
         for value in range(first):
-            for lane in range(columns):
-                moved[byte, first + value, lane] = moved[byte, value, lane] + deviation[row, lane]
+            for lane in range(min(COLUMNS, columns - column)):
+                moved[byte, first + value, lane] = moved[byte, value, lane] + deviation[row, column + lane]
 
 
 @intrinsic

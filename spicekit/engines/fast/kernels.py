@@ -21,8 +21,10 @@ from typing import Any
 import numba
 import numpy as np
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
+from spicekit.engines.threads import run_tasks
 
 UNIT = 256
 """Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""
@@ -36,6 +38,7 @@ CODE_ENTRIES = 1 << 16
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 _parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
+_COUNTED = 256  # vectors that a thread counts ON cells of at a time
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
@@ -47,8 +50,13 @@ _GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1C
 _27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 14 bits: converter.NOISE_LEVELS
 
 
-@_parallel_kernel
-def count_on_cells(stored, turned, tiles, words, inverted):  # type: ignore[no-untyped-def]
+def count_on_cells(
+    stored: NDArray[np.uint64],
+    turned: NDArray[np.int64],
+    tiles: NDArray[np.int64],
+    words: NDArray[np.uint64],
+    inverted: NDArray[np.uint8],
+) -> NDArray[np.float32]:
     """Signed numbers of ON cells of all reads of each dot product, added.
 
     Parameters
@@ -65,24 +73,35 @@ def count_on_cells(stored, turned, tiles, words, inverted):  # type: ignore[no-u
     -------
     (p, c_out) float32 array
     """
-    pixels, groups, _, q = words.shape
-    columns = stored.shape[3]
+    pixels, columns = len(words), stored.shape[3]
     sums = np.empty((pixels, columns), np.float32)
-    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
-        total = np.empty(columns, np.int64)
-        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
-            total[:] = 0
-            for group in range(groups):
-                for tile in range(tiles[group]):
-                    turn, column_turns = -np.int64(inverted[pixel, group, tile]), turned[group, tile]
-                    for part in range(q):
-                        word, cells = words[pixel, group, tile, part], stored[group, tile, part]
-                        for column in range(columns):
-                            mask = column_turns[column] ^ turn
-                            total[column] += (np.int64(_ones(word & cells[column])) ^ mask) - mask
-            for column in range(columns):
-                sums[pixel, column] = total[column]
+    shared = stored, turned, tiles, words, inverted, sums
+
+    def task(number: int) -> None:
+        _count_on_cells(number, *shared, np.empty(columns, np.int64))
+
+    run_tasks(task, -(-pixels // _COUNTED))
     return sums
+
+
+@_kernel
+def _count_on_cells(task, stored, turned, tiles, words, inverted, sums, total):  # type: ignore[no-untyped-def]
+    pixels, groups, _, q = words.shape
+    columns = len(total)
+    for pixel in range(task * _COUNTED, min((task + 1) * _COUNTED, pixels)):
+        for column in range(columns):
+            total[column] = 0
+        for group in range(groups):
+            for tile in range(tiles[group]):
+                turn = -np.int64(inverted[pixel, group, tile])
+                for part in range(q):
+                    word = words[pixel, group, tile, part]
+                    for column in range(columns):
+                        mask = turned[group, tile, column] ^ turn
+                        count = np.int64(_ones(word & stored[group, tile, part, column]))
+                        total[column] += (count ^ mask) - mask
+        for column in range(columns):
+            sums[pixel, column] = total[column]
 
 
 @intrinsic
@@ -219,14 +238,6 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
             for column in range(columns):
                 sums[pixel, column] = total[column]
     return sums
-
-
-@_kernel
-def zeros_in_lines(size):  # type: ignore[no-untyped-def]
-    """Zeros (size,) uint8 that begin at a line of a cache: no load of a line's length then takes two."""
-    raw = np.zeros(size + 64, np.uint8)
-    first = -raw.ctypes.data % 64
-    return raw[first : first + size]
 
 
 @_kernel

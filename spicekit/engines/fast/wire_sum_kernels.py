@@ -23,10 +23,9 @@ from spicekit.engines.fast.kernels import (
     add_deviations,
     add_positions,
     place_on_scale,
-    zeros_in_lines,
 )
-from spicekit.engines.fast.threads import run_tasks
 from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_value, find_currents
+from spicekit.engines.threads import run_tasks, zeros_in_lines
 
 Single = NDArray[np.float32]
 
@@ -44,7 +43,7 @@ _RUNNING = ((np.arange(256)[:, None] >> np.arange(8)) & 1).cumsum(axis=1).sum(ax
 """Running counts of the ones of a byte, added."""
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
+_inlined: Any = numba.njit(inline="always")
 
 
 def sum_block_codes(
@@ -84,19 +83,59 @@ def sum_block_codes(
     bits = np.empty((groups, most, pixels, q), np.uint64)
     apart = np.empty((groups, most, pixels, 4), np.float32)
     zeros = np.ascontiguousarray(scale[1:, 0 if len(lookup) else 1])
-    _lay_side_by_side(leak, zeros, words, inverted, asserted, size, bits.reshape(-1), apart.reshape(-1))
+    given = words.reshape(-1), _bytes(words), inverted.reshape(-1), asserted.reshape(-1)
+    laid_out = leak, zeros, groups * most, q, size, *given, bits.reshape(-1), apart.reshape(-1)
+    blocks = -(-pixels // _PIXELS)
+    run_tasks(lambda block: _lay_side_by_side(block, *laid_out), blocks)
     sums = np.empty((pixels, stored.shape[3]), np.float32)
-    flips = bool(turned.any() or inverted.any())
-    parts = (0,) * (size // 2), (0,) * flips
+    parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any())
     looked_up = lookup if len(lookup) else None
-    shared = coefficients, scale[0], looked_up, stored, turned, tiles, bits, apart, parts, sums
-    run_tasks(lambda task: _sum_codes(task, *shared), -(-pixels // _PIXELS) * -(-sums.shape[1] // COLUMNS))
+    shared = coefficients, scale[0], looked_up, stored, turned, tiles, bits, _bytes(bits), apart, parts, sums
+
+    def task(number: int) -> None:
+        total = zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int32)
+        _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), *_room(size))
+
+    run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
     return sums
+
+
+def _bytes(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """The bytes of words, one behind the other; little-endian, as all processors that Numba knows."""
+    return words.reshape(-1).view(np.uint8)
+
+
+def _room(size: int) -> tuple[Any, ...]:
+    """A table, two numbers for each of its columns as they are filled in, currents and ON cells of a read."""
+    table = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8)
+    more, current, on = (
+        np.zeros((2, COLUMNS), np.uint8),
+        np.empty(COLUMNS, np.float32),
+        np.empty(COLUMNS, np.uint16),
+    )
+    return table, more, current, on
 
 
 @_kernel
 def _sum_codes(  # type: ignore[no-untyped-def]
-    task, coefficients, line, lookup, stored, turned, tiles, bits, apart, parts, sums
+    task,
+    coefficients,
+    line,
+    lookup,
+    stored,
+    turned,
+    tiles,
+    bits,
+    flat,
+    apart,
+    parts,
+    sums,
+    total,
+    turn,
+    table,
+    more,
+    current,
+    on,
 ):
     """`sum_block_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made.
 
@@ -104,29 +143,24 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     whether anything is inverted: what is not wanted is left out when the loop is compiled.
     """
     half = parts[0]
-    flat = bits.reshape(bits.size).view(np.uint8)  # little-endian, as all processors that Numba knows
     pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     first, column = task // chunks * _PIXELS, task % chunks * COLUMNS
     count, width = min(_PIXELS, pixels - first), min(COLUMNS, columns - column)
-    table = _table(2 * len(half))
-    turn = np.zeros(COLUMNS, np.int32)
-    total = zeros_in_lines(4 * count * COLUMNS).view(np.int32).reshape((count, COLUMNS))
-    current = np.empty(COLUMNS, np.float32)
-    on = np.empty(COLUMNS, np.uint16)
     for group in range(len(stored)):
         numbers = coefficients[group]
         for tile in range(tiles[group]):
-            _fill(stored[group, tile], column, table)
-            turn[:width] = turned[group, tile, column : column + width]
-            more = apart[group, tile, first : first + count]
+            _fill(stored[group, tile], column, table, more)
+            for lane in range(width):
+                turn[lane] = turned[group, tile, column + lane]
+            scalars = apart[group, tile, first : first + count]
             if lookup is None:
                 given = bits[group, tile, first : first + count]
-                add_codes(table, given, more, numbers, line, turn, total, parts)
+                add_codes(table, given, scalars, numbers, line, turn, total, parts)
             else:
                 for pixel in range(count):
                     start = _start(bits, group, tile, first + pixel)
-                    added, moment, zeros, turns = more[pixel]
+                    added, moment, zeros, turns = scalars[pixel]
                     find_currents(table, flat, start, numbers, added, moment, current, on, half)
                     _add_looked_up(current, lookup, zeros, np.int32(turns), turn, total, pixel)
     for pixel in range(count):
@@ -134,31 +168,28 @@ def _sum_codes(  # type: ignore[no-untyped-def]
             sums[first + pixel, column + lane] = total[pixel, lane]
 
 
-@_parallel_kernel
-def _lay_side_by_side(leak, zeros, words, inverted, asserted, size, bits, apart):  # type: ignore[no-untyped-def]
-    """Set what a tile is given, side by side for all vectors; both arrays are flat, to reckon places in them once.
+@_kernel
+def _lay_side_by_side(  # type: ignore[no-untyped-def]
+    task, leak, zeros, reads, q, size, flat, each_byte, turns, ones, bits, apart
+):
+    """Set what a tile is given, side by side for all vectors; arrays are flat, to reckon places in them once.
 
     Parameters
     ----------
     zeros : (m + 1,) float32 array
         By number of asserted rows, the reference column of zeros if codes are looked up, else the code of no current.
+    reads, q : int
+        Groups x tiles; words of a read.
     bits : (groups, tiles, p, q) uint64 array
         The words.
     apart : (groups, tiles, p, 4) float32 array
         What asserted cells that are not ON add to n and u; their part of `zeros`; -1 where a sub-vector is inverted,
         else 0.
     """
-    pixels, groups, tiles, q = words.shape
-    reads = groups * tiles
-    flat, turns, ones = (
-        words.reshape(words.size),
-        inverted.reshape(pixels * reads),
-        asserted.reshape(pixels * reads),
-    )
-    each_byte = flat.view(np.uint8)
-    for block in numba.prange((pixels + _LINE - 1) // _LINE):
+    pixels = len(ones) // reads
+    for first in range(task * _PIXELS, min((task + 1) * _PIXELS, pixels), _LINE):
         for read in range(reads):
-            for pixel in range(block * _LINE, min((block + 1) * _LINE, pixels)):
+            for pixel in range(first, min(first + _LINE, pixels)):
                 there, here = pixel * reads + read, read * pixels + pixel
                 for part in range(q):
                     bits[here * q + part] = flat[there * q + part]
@@ -193,27 +224,38 @@ def tally_blocks(
     reads, others = np.zeros((2, tasks, levels), np.int64)
     currents = np.zeros((tasks, levels))
     half = (0,) * (size // 2)
-    shared = coefficients, leak, stored, tiles, words, asserted, half, reads, others, currents
-    run_tasks(lambda task: _tally(task, *shared), tasks)
+    shared = coefficients, leak, stored, tiles, words, _bytes(words), asserted, half, reads, others, currents
+    run_tasks(lambda task: _tally(task, *shared, *_room(size)), tasks)
     return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0)
 
 
 @_kernel
 def _tally(  # type: ignore[no-untyped-def]
-    task, coefficients, leak, stored, tiles, words, asserted, half, reads, others, currents
+    task,
+    coefficients,
+    leak,
+    stored,
+    tiles,
+    words,
+    flat,
+    asserted,
+    half,
+    reads,
+    others,
+    currents,
+    table,
+    more,
+    current,
+    on,
 ):
     """`tally_blocks` of one tile and 64 columns."""
     pixels = words.shape[0]
     most, columns = stored.shape[1], stored.shape[3]
     chunks = (columns + COLUMNS - 1) // COLUMNS
-    flat = words.reshape(words.size).view(np.uint8)
     group, tile, column = task // (most * chunks), task // chunks % most, task % chunks * COLUMNS
     if tile >= tiles[group]:
         return
-    table = _table(2 * len(half))
-    current = np.empty(COLUMNS, np.float32)
-    on = np.empty(COLUMNS, np.uint16)
-    _fill(stored[group, tile], column, table)
+    _fill(stored[group, tile], column, table, more)
     for pixel in range(pixels):
         ones = asserted[pixel, group, tile]
         start = _start(words, pixel, group, tile)
@@ -255,9 +297,18 @@ def sum_block_codes_of_die(
     The others as in `sum_block_codes`; returns what it does.
     """
     sums = np.zeros((len(words), stored.shape[3]), np.float32)
-    given = words, inverted, asserted, (0,) * (size // 2), cells, converters, images
+    given = words, _bytes(words), inverted, asserted, (0,) * (size // 2), cells, converters, images
     shared = coefficients, leak, reference, stored, sign, tiles, *given, sums
-    run_tasks(lambda task: _sum_codes_of_die(task, *shared), -(-len(words) // _PIXELS_OF_DIE))
+    columns = sums.shape[1]
+    padded = -(-columns // COLUMNS) * COLUMNS
+
+    def task(number: int) -> None:
+        wide = np.empty((_PIXELS_OF_DIE, padded), np.float32), np.empty((_PIXELS_OF_DIE, padded), np.uint16)
+        position, total = np.empty(columns, np.float32), np.zeros((_PIXELS_OF_DIE, columns), np.int32)
+        table, more, *_ = _room(size)
+        _sum_codes_of_die(number, *shared, table, more, *wide, np.empty(columns, np.int32), position, total)
+
+    run_tasks(task, -(-len(words) // _PIXELS_OF_DIE))
     return sums
 
 
@@ -271,6 +322,7 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
     sign,
     tiles,
     words,
+    flat,
     inverted,
     asserted,
     half,
@@ -278,25 +330,25 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
     converters,
     images,
     sums,
+    table,
+    more,
+    single,
+    on,
+    current,
+    position,
+    total,
 ):
-    """`sum_block_codes_of_die` of some vectors."""
+    """`sum_block_codes_of_die` of some vectors; the last are its room."""
     groups, most, _, columns = stored.shape
     per_image, first_image = images
     chunks = (columns + COLUMNS - 1) // COLUMNS
-    flat = words.reshape(words.size).view(np.uint8)
     first = task * _PIXELS_OF_DIE
     count = min(_PIXELS_OF_DIE, len(words) - first)
-    table = _table(2 * len(half))
-    single = np.empty((count, chunks * COLUMNS), np.float32)
-    on = np.empty((count, chunks * COLUMNS), np.uint16)
-    current = np.empty(columns, np.int32)
-    position = np.empty(columns, np.float32)
-    total = np.zeros((count, columns), np.int32)
     for group in range(groups):
         for tile in range(tiles[group]):
             for chunk in range(chunks):
                 lanes = slice(chunk * COLUMNS, (chunk + 1) * COLUMNS)
-                _fill(stored[group, tile], chunk * COLUMNS, table)
+                _fill(stored[group, tile], chunk * COLUMNS, table, more)
                 for pixel in range(count):
                     found, met = single[pixel, lanes], on[pixel, lanes]
                     start = _start(words, first + pixel, group, tile)
@@ -320,19 +372,12 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _table(size):  # type: ignore[no-untyped-def]
-    """An empty table."""
-    return zeros_in_lines(size * 256 * 2 * COLUMNS).reshape((size, 256, 2, COLUMNS))
-
-
-@_kernel
-def _fill(stored, column, table):  # type: ignore[no-untyped-def]
+def _fill(stored, column, table, more):  # type: ignore[no-untyped-def]
     """Fill the table of 64 columns from `column` on, of a tile's words (q, c_out).
 
     An ON cell adds eight to eight times the ON cells. To the running numbers of its byte it adds the rows that have it
     behind them, counted from the nearer end of the column: itself and those after it, or those before it.
     """
-    more = np.zeros((2, COLUMNS), np.uint8)
     order = _NARROW_ORDER if 8 * len(table) <= NARROW_ROWS else _WIDE_ORDER
     for byte in range(len(table)):
         for bit in range(8):
@@ -347,7 +392,7 @@ def _fill(stored, column, table):  # type: ignore[no-untyped-def]
                 fill_value(table[byte], more, first + low, low)
 
 
-@numba.njit(inline="always")
+@_inlined
 def _start(words, i, j, k):  # type: ignore[no-untyped-def]
     """Place of the first byte of a read of `words` (.., .., .., q) among all."""
     return ((i * words.shape[1] + j) * words.shape[2] + k) * words.shape[3] * 8
