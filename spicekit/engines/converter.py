@@ -8,6 +8,7 @@ keeps, and every conversion has noise; all are on the converter's scale, on whic
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -38,9 +39,10 @@ class Converter(Config):
     """Partial sum that the scale reaches; left out, the rows of a read. A code stands for one ON cell, or for more
     where there are too few bits. Where `bits` and `full_scale` are both given they alone decide: the highest code
     stands for `full_scale`, and codes may be narrower than an ON cell (docs/decisions/converter.md)."""
-    reference: Literal["unit", "linear", "per_level"] = "unit"
-    """`unit`: steps of one LSB as designed, blind to parasitics. `linear`: gain and offset fitted on
-    calibration reads. `per_level`: every threshold fitted. All converters of a network have the same."""
+    reference: Literal["unit", "linear", "linear_sums", "per_level"] = "unit"
+    """`unit`: steps of one LSB as designed, blind to parasitics. `linear`: gain and offset fitted on the currents of
+    calibration reads. `linear_sums`: fitted on the sums that each layer makes of its reads. `per_level`: every
+    threshold fitted. All converters of a network have the same."""
     offset: float = Field(default=0.0, ge=0, le=8)
     """LSB of the converter: standard deviation over converters of what each adds to its input."""
     inl: float = Field(default=0.0, ge=0, le=8)
@@ -98,6 +100,50 @@ class Flaws:
     """LSB."""
     key: int
     """64 bits that noise starts from."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerReads:
+    """What a layer reads in calibration."""
+
+    current: Array
+    """(n,) A."""
+    count: NDArray[np.integer]
+    """(n,) their partial sums."""
+    weight: Array
+    """(n,) how often each occurs."""
+    reads: int
+    """Whose codes make one dot product."""
+
+
+def reference_for_sums(converter: Converter, layers: Sequence[LayerReads], *, rows: int) -> Reference:
+    """Equally spaced thresholds with the least squared error of dot products, in place of that of single reads.
+
+    The codes of N reads are added. What their errors have in common grows as N, what is random in them as its root:
+    (N mean(e))^2 + N var(e) of a sum, over N the error for each read that all layers count with alike. With the error
+    of a read e = (I - offset) / gain - n that is a linear least-squares problem in 1 / gain and offset / gain.
+
+    Raises
+    ------
+    BadInput
+        If the reads do not tell gain and offset apart.
+    """
+    unknowns, wanted = [], []
+    scale = max(float(np.abs(layer.current).max(initial=0.0)) for layer in layers)
+    for layer in layers:
+        share = layer.weight / layer.weight.sum()
+        terms = np.stack([layer.current / scale, np.ones(len(share))], axis=1)
+        # share e^2, summed, is mean(e)^2 + var(e): N - 1 times the former is missing
+        unknowns += [terms * np.sqrt(share)[:, None], np.sqrt(layer.reads - 1) * (share @ terms)[None]]
+        wanted += [layer.count * np.sqrt(share), np.sqrt(layer.reads - 1) * np.array([share @ layer.count])]
+    (slope, shift), _, rank, _ = np.linalg.lstsq(np.concatenate(unknowns), np.concatenate(wanted), rcond=None)
+    if rank < 2 or not slope > 0:
+        raise BadInput(
+            "reference_for_sums: calibration reads do not tell gain and offset apart; use more images."
+        )
+    step = converter.step(rows)
+    middles = (np.arange(2 ** converter.resolution(rows) - 1) + 0.5) * step
+    return Reference((middles - shift) * scale / slope, step)
 
 
 def set_reference(

@@ -148,14 +148,17 @@ def tile_network(
             f"there; pass more as calibration."
         )
     model = read_model(design.tile, table)
-    if counted is None and converter.reference != "unit":
+    sums: list[tuple[Tally, int]] = []
+    if converter.reference == "linear_sums" or (counted is None and converter.reference != "unit"):
         if calibration is None:
             raise BadInput(
                 f"[converter] reference = {converter.reference!r} is fitted: pass calibration images."
             )
         layers = lay_out(network, design, mitigation=mitigation)
-        counted = added(tallies(network, probed(calibration, design), layers, model).values())
-    reference = fit_reference(model, converter, counted)
+        met = tallies(network, probed(calibration, design), layers, model)
+        counted = added(met.values())
+        sums = [(added([met[name]]), int((layers[name].layer.used > 0).sum())) for name in met]
+    reference = fit_reference(model, converter, counted, sums=sums)
     passed = mismatch_passed(design.tile, table, design.variation)
     codes = codes_of_die(model, reference, converter, passed=passed)
     binsparx = flips(design, mitigation)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spicekit.engines.converter import Converter, convert, set_reference
+from spicekit.engines.converter import Converter, LayerReads, convert, reference_for_sums, set_reference
 from spicekit.errors import BadInput
 
 LSB = 2e-5
@@ -64,3 +64,48 @@ def test_a_fit_needs_three_levels():
             count=np.zeros(4, int),
             weight=np.ones(4),
         )
+
+
+def layer_reads(slope, *, counts, weights, reads):
+    """Currents that lag behind the number of ON cells, more where there are more."""
+    counts = np.asarray(counts)
+    return LayerReads(1e-6 * (counts - slope * counts**2), counts, np.asarray(weights, float), reads)
+
+
+def test_a_line_for_sums_is_the_line_that_all_reads_lie_on():
+    layers = [
+        layer_reads(0.0, counts=[0, 1, 5], weights=[3, 2, 1], reads=72),
+        layer_reads(0.0, counts=[2, 3, 9], weights=[1, 1, 4], reads=9),
+    ]
+    reference = reference_for_sums(Converter(bits=4), layers, rows=15)
+    np.testing.assert_allclose(reference.thresholds, 1e-6 * (np.arange(15) + 0.5), rtol=1e-9)
+
+
+def test_a_line_for_sums_has_the_least_error_of_dot_products():
+    layers = [
+        layer_reads(0.02, counts=np.arange(9), weights=np.arange(9, 0, -1), reads=72),
+        layer_reads(0.02, counts=np.arange(3, 14), weights=np.arange(1, 12), reads=144),
+    ]
+
+    def error(gain, offset):
+        total = 0.0
+        for layer in layers:
+            share = layer.weight / layer.weight.sum()
+            e = (layer.current - offset) / gain - layer.count
+            mean = share @ e
+            total += layer.reads * mean**2 + share @ (e - mean) ** 2
+        return total
+
+    thresholds = reference_for_sums(Converter(bits=4), layers, rows=15).thresholds
+    gain = thresholds[1] - thresholds[0]
+    offset = thresholds[0] - gain / 2
+    best = error(gain, offset)
+    for change in (0.99, 1.01):
+        assert error(gain * change, offset) > best
+        assert error(gain, offset + (change - 1) * gain) > best
+
+
+def test_reads_that_are_all_alike_fit_no_line():
+    alike = layer_reads(0.0, counts=[4], weights=[1], reads=3)
+    with pytest.raises(BadInput, match="do not tell gain and offset apart"):
+        reference_for_sums(Converter(), [alike], rows=15)

@@ -1,12 +1,13 @@
 """FAST engine: what a read delivers, from tables that the exact engine filled; whole networks run on it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.converter import Converter, Reference, set_reference
+from spicekit.engines.converter import Converter, LayerReads, Reference, reference_for_sums, set_reference
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.wire_sums import BlockReads, block_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
@@ -46,25 +47,45 @@ def read_model(spec: TileSpec, table: IVTable) -> ReadModel:
     return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else block_reads(spec, table)
 
 
-def fit_reference(model: ReadModel, converter: Converter, tally: Tally | None) -> Reference:
+def fit_reference(
+    model: ReadModel,
+    converter: Converter,
+    tally: Tally | None,
+    *,
+    sums: Sequence[tuple[Tally, int]] = (),
+) -> Reference:
     """Set a converter's thresholds.
 
     Parameters
     ----------
     tally : Tally, optional
         Reads that calibration met; `unit` needs none.
+    sums : sequence of (Tally, int), optional
+        Each layer's reads and how many of them make one dot product: what `linear_sums` needs.
     """
-    bias = model.bias
-    rows = bias.spec.rows_active
+    rows = model.bias.spec.rows_active
+    if converter.reference == "linear_sums":
+        if not sums:
+            raise BadInput("fit_reference: 'linear_sums' needs the calibration reads of each layer.")
+        return reference_for_sums(
+            converter, [LayerReads(*_read_means(model, met), reads) for met, reads in sums], rows=rows
+        )
     if tally is None:
         if converter.reference != "unit":
             raise BadInput(f"fit_reference: '{converter.reference}' needs calibration reads.")
         tally = Tally(*(np.zeros(rows + 1) for _ in range(3)))
+    current, count, weight = _read_means(model, tally)
+    return set_reference(
+        converter, rows=rows, lsb=model.bias.lsb, current=current, count=count, weight=weight
+    )
+
+
+def _read_means(model: ReadModel, tally: Tally) -> tuple[Array, NDArray[np.int64], Array]:
+    """Mean current over that of a column of zeros, A; partial sum; how often it occurred."""
     count = np.flatnonzero(tally.reads)
     reads = tally.reads[count]
     asserted = count + tally.others[count] / reads
-    current = tally.current[count] / reads - bias.zeros(asserted)
-    return set_reference(converter, rows=rows, lsb=bias.lsb, current=current, count=count, weight=reads)
+    return tally.current[count] / reads - model.bias.zeros(asserted), count, reads
 
 
 def read_currents(
