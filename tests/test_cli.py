@@ -104,12 +104,12 @@ def test_tile_writes_the_arrays_of_the_contract(folder):
 
 def test_a_wrong_shape_is_refused(folder):
     np.save(folder / "a.npy", np.zeros((3, 15), np.uint8))
-    refused(tile(folder), folder, "inputs: expected bits shaped (3, 16), got (3, 15)")
+    refused(tile(folder), folder, "Tile of 16 rows got bits shaped (3, 15); pass (b, 16)")
 
 
 def test_a_weight_that_is_no_bit_is_refused(folder):
     np.save(folder / "w.npy", np.full((16, 4), 2, np.uint8))
-    refused(tile(folder), folder, "weights: expected uint8 bits, 0 or 1, got uint8 up to 2")
+    refused(tile(folder), folder, "weights: expected bits, bool or integers 0 and 1, got uint8 from 2 to 2")
 
 
 def test_a_pickled_array_is_refused_and_not_executed(folder):

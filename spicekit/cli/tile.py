@@ -29,37 +29,33 @@ def tile(
     as_json: Json = False,
 ) -> None:
     """Column currents of one tile."""
-    import json
-
     import numpy as np
 
-    from spicekit.engines.cell_currents import lsb
     from spicekit.engines.exact.ladder import Ladder
     from spicekit.engines.exact.maps import losses
     from spicekit.engines.exact.maps import maps as node_maps
-    from spicekit.engines.tile import Tile, check_engine, column_currents, partial_sums
+    from spicekit.engines.tile import check_engine
     from spicekit.errors import BadInput
+    from spicekit.evaluate.array import Tile, as_bits
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array, write_arrays
-    from spicekit.provenance import provenance
     from spicekit.tables.store import find_table
     from spicekit.units import engineering
 
     name = check_engine(engine)
     point = read_design(spec)
     design = point.tile
-    table = find_table(design, store=store)
-    array = Tile(design, table, read_array(weights), point.variation)
-    bits = read_array(inputs)
+    array = Tile(point, read_array(weights), table=find_table(design, store=store))
+    bits = as_bits("inputs", read_array(inputs))
     if bits.ndim != 2:
         raise BadInput(f"inputs: expected bits shaped (vectors, {design.rows}), got {bits.shape}.")
     with stages(engine) as report:
         report(f"{len(bits)} vectors")
-        current = column_currents(array, bits, engine=name)
-    step = lsb(design, table)
-    inside: dict[str, np.ndarray] = {"ideal_sum": bits.astype(np.int64) @ array.held}
-    if maps and design.drive == "wordline":
-        ladder = Ladder(design, table, array.held, array.factor)
+        reads = array.currents(bits, engine=name)
+    current, step, cells = reads.values.sum(axis=1), array.lsb, array.cells
+    inside: dict[str, np.ndarray] = {"ideal_sum": bits.astype(np.int64) @ cells.held}
+    if maps and len(bits) and design.drive == "wordline":
+        ladder = Ladder(design, cells.table, cells.held, cells.factor)
         found = node_maps(ladder, bits[0])
         lost = losses(ladder, bits[0])
         inside |= {
@@ -69,22 +65,14 @@ def tile(
             "cell_ideal": found.ideal,
         }
         inside |= {"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))}
-    origin = provenance(
-        {
-            "spec": design.model_dump(mode="json"),
-            "variation": point.variation.model_dump(mode="json"),
-            "engine": engine,
-            "table": table.sha256,
-            "table_origin": table.origin,
-        }
-    )
     write_arrays(
         out,
         current=current,
+        read_current=reads.values,
         lsb=np.array(step),
-        partial_sum=partial_sums(array, current, bits),
+        partial_sum=array.in_cells(current, bits),
         **inside,
-        provenance=np.array(json.dumps(origin)),
+        provenance=np.array(reads.attrs["provenance"]),
     )
     largest = engineering(float(current.max(initial=0.0)), "A")
     if as_json:

@@ -107,11 +107,13 @@ class Tile:
 
     def partial_sums(self, bits: ArrayLike, *, engine: EngineName = "exact") -> "DataArray":
         """Number of ON cells (vector, column) that the currents stand for: over a column of zeros, in LSB."""
-        current = self.currents(bits, engine=engine).sum("read")
-        sums = engine_tile.partial_sums(self.cells, current.values, self._vectors(bits))
-        return (
-            current.copy(data=sums).rename("partial_sum").assign_attrs(self._attributes("1", engine=engine))
-        )
+        reads = self.currents(bits, engine=engine)
+        sums = reads.sum("read").rename("partial_sum").assign_attrs({**reads.attrs, "units": "1"})
+        return sums.copy(data=self.in_cells(sums.values, self._vectors(bits)))
+
+    def in_cells(self, current: NDArray[np.float64], bits: Bits) -> NDArray[np.float64]:
+        """Currents (b, c) of vectors (b, r), A, as numbers of ON cells: (current - that of zeros) / LSB."""
+        return engine_tile.partial_sums(self.cells, current, bits)
 
     def solve(self, bits: ArrayLike) -> "Dataset":
         """Voltages at both terminals of every cell, and the current through it, by the exact engine's equations.
@@ -158,8 +160,15 @@ class Tile:
         return found
 
     def _attributes(self, units: str | None = None, **facts: Any) -> dict[str, Any]:
+        cells = self.cells
         origin = provenance(
-            {"spec": self.spec.model_dump(mode="json"), "table": self.cells.table.sha256, **facts}
+            {
+                "spec": self.spec.model_dump(mode="json"),
+                "variation": cells.variation.model_dump(mode="json"),
+                **facts,
+                "table": cells.table.sha256,
+                "table_origin": cells.table.origin,
+            }
         )
         return {
             **({"units": units} if units else {}),
