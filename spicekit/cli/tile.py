@@ -36,7 +36,7 @@ def tile(
     from spicekit.engines.exact.maps import maps as node_maps
     from spicekit.engines.tile import check_engine
     from spicekit.errors import BadInput
-    from spicekit.evaluate.array import Tile, as_bits
+    from spicekit.evaluate.array import Tile
     from spicekit.evaluate.design import read_design
     from spicekit.files import read_array, write_arrays
     from spicekit.tables.store import find_table
@@ -46,9 +46,10 @@ def tile(
     point = read_design(spec)
     design = point.tile
     array = Tile(point, read_array(weights), table=find_table(design, store=store))
-    bits = as_bits("inputs", read_array(inputs))
-    if bits.ndim != 2:
-        raise BadInput(f"inputs: expected bits shaped (vectors, {design.rows}), got {bits.shape}.")
+    read = read_array(inputs)
+    if read.ndim != 2:
+        raise BadInput(f"inputs: expected bits shaped (vectors, {design.rows}), got {read.shape}.")
+    bits = array.vectors(read)
     with stages(engine) as report:
         report(f"{len(bits)} vectors")
         reads = array.currents(bits, engine=name)

@@ -82,6 +82,15 @@ class Tile:
         """Current step of one ON cell without parasitics, A."""
         return bias_of(self.spec, self.cells.table).lsb
 
+    def vectors(self, bits: ArrayLike) -> Bits:
+        """Activations of any kind as (b, r) uint8; `BadInput` if they are no vectors of this tile."""
+        found = np.atleast_2d(as_bits("bits", bits))
+        if found.ndim != 2 or found.shape[1] != self.spec.rows:
+            raise BadInput(
+                f"Tile of {self.spec.rows} rows got bits shaped {np.shape(bits)}; pass (b, {self.spec.rows})."
+            )
+        return found
+
     def currents(self, bits: ArrayLike, *, engine: EngineName = "exact") -> "DataArray":
         """Currents into the sense points, of each read.
 
@@ -100,7 +109,7 @@ class Tile:
         from xarray import DataArray
 
         name = check_engine(engine)
-        current = read_currents(self.cells, self._vectors(bits), engine=name)
+        current = read_currents(self.cells, self.vectors(bits), engine=name)
         dims = ("vector", "read", "column")
         coords = {dim: np.arange(size) for dim, size in zip(dims, current.shape, strict=True)}
         return DataArray(current, coords, dims, name="current", attrs=self._attributes("A", engine=name))
@@ -109,7 +118,7 @@ class Tile:
         """Number of ON cells (vector, column) that the currents stand for: over a column of zeros, in LSB."""
         reads = self.currents(bits, engine=engine)
         sums = reads.sum("read").rename("partial_sum").assign_attrs({**reads.attrs, "units": "1"})
-        return sums.copy(data=self.in_cells(sums.values, self._vectors(bits)))
+        return sums.copy(data=self.in_cells(sums.values, self.vectors(bits)))
 
     def in_cells(self, current: NDArray[np.float64], bits: Bits) -> NDArray[np.float64]:
         """Currents (b, c) of vectors (b, r), A, as numbers of ON cells: (current - that of zeros) / LSB."""
@@ -136,7 +145,7 @@ class Tile:
         """
         from xarray import DataArray, Dataset
 
-        vectors, spec, cells = self._vectors(bits), self.spec, self.cells
+        vectors, spec, cells = self.vectors(bits), self.spec, self.cells
         kind = Ladder if spec.drive == "wordline" else Mesh
         network = kind(spec, cells.table, cells.held, cells.factor)
         found = [read_maps(network, read) for read in one_read_each(spec, vectors)]
@@ -150,14 +159,6 @@ class Tile:
             parts[name] = DataArray(values, coords, dims, attrs={"units": units})
         whole = parts["cell_current"].sum("row").assign_attrs(units="A")
         return Dataset({**parts, "current": whole}, attrs=self._attributes(engine="exact"))
-
-    def _vectors(self, bits: ArrayLike) -> Bits:
-        found = np.atleast_2d(as_bits("bits", bits))
-        if found.ndim != 2 or found.shape[1] != self.spec.rows:
-            raise BadInput(
-                f"Tile of {self.spec.rows} rows got bits shaped {np.shape(bits)}; pass (b, {self.spec.rows})."
-            )
-        return found
 
     def _attributes(self, units: str | None = None, **facts: Any) -> dict[str, Any]:
         cells = self.cells
