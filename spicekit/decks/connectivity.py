@@ -1,7 +1,6 @@
 """Rules that follow connections through the flat circuit: floating nodes, lone nodes, shorted supplies."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from spicekit.decks.expansion import Circuit, Device
@@ -13,11 +12,8 @@ SHORT = 1.0
 
 def lone_nodes(circuit: Circuit) -> Iterator[Finding]:
     """Nodes with one connection, those of many instances of one subcircuit as one."""
-    uses: Counter[str] = Counter()
-    for device in circuit.devices:
-        uses.update(device.nodes)
-        uses.update(device.controls)
-    lone = {node for node, count in uses.items() if count == 1 and node not in _GROUNDS | circuit.ports}
+    spared = _GROUNDS | circuit.ports
+    lone = {node for node, count in circuit.uses.items() if count == 1 and node not in spared}
     if not lone:
         return
     groups: dict[tuple[Statement, str], list[str]] = {}
@@ -31,19 +27,22 @@ def lone_nodes(circuit: Circuit) -> Iterator[Finding]:
 def floating_nodes(circuit: Circuit, severity: Severity) -> Iterator[Finding]:
     """Nodes without a path to ground for direct current."""
     groups = _Groups()
-    first: dict[str, Statement] = {}
     for device in circuit.devices:
-        for node in (*device.nodes, *device.controls):
-            first.setdefault(node, device.at)
         for chain in _conducting(device):
             groups.join(chain)
     for node in _GROUNDS | circuit.ports:
         groups.join((node, _GROUND))
     anchored = groups.find(_GROUND)
     islands: dict[str, list[str]] = {}
-    for node in first:
+    for node in circuit.uses:
         if (root := groups.find(node)) != anchored:
             islands.setdefault(root, []).append(node)
+    if not islands:
+        return
+    first: dict[str, Statement] = {}
+    for device in circuit.devices:
+        for node in (*device.nodes, *device.controls):
+            first.setdefault(node, device.at)
     alike: dict[tuple[Statement, str], list[str]] = {}
     for nodes in islands.values():
         alike.setdefault((first[nodes[0]], nodes[0].rsplit(".", 1)[-1]), []).extend(nodes)

@@ -5,8 +5,10 @@ of ours has to agree with it. Commands are left out, so nothing is run.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
@@ -54,6 +56,16 @@ class Circuit:
     """What ngspice says about it."""
     ports: frozenset[str] = frozenset()
     """Nodes that something outside drives: of a library, which holds subcircuits alone."""
+
+    @cached_property
+    def uses(self) -> Counter[str]:
+        """How many connections a node has, those of voltages that are read included."""
+        uses: Counter[str] = Counter()
+        for device in self.devices:
+            uses.update(device.nodes)
+            if device.controls:
+                uses.update(device.controls)
+        return uses
 
 
 def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.0) -> Circuit:
@@ -119,7 +131,6 @@ _LISTING = "listing.txt"
 _FIRST = 2  # line of the first statement; a listing counts one more
 
 _CUT = 4096  # characters of a card, about, behind which a listing stops
-_CARD = re.compile(r"\s*(\d+) : (.*)")
 _CONNECTION = re.compile(r"(?<![%\w])[^\s%~()\[\],]+")
 _SPACED = re.compile(r"\s*=\s*")
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
@@ -150,24 +161,22 @@ class _Lines:
 
     def __init__(self, statements: list[Statement]) -> None:
         self._statements = statements
-        self._by_name: dict[str, list[Statement]] = {}
-        for statement in statements:
-            self._by_name.setdefault(statement.word, []).append(statement)
+        self._words = [statement.word for statement in statements]
+        self._by_name: dict[str, Statement] = {}
+        for word, statement in zip(self._words, statements, strict=True):
+            self._by_name.setdefault(word, statement)
 
     def at(self, line: int, text: str) -> Statement:
         """Statement on a line of what ngspice was given, or one that has the name that the text begins with."""
         index = line - _FIRST
-        name = text.split(None, 1)[0].lower() if text.strip() else ""
-        leaf = name.rsplit(".", 1)[-1] if not name.startswith(".") else name
-        if 0 <= index < len(self._statements):
-            here = self._statements[index]
-            if not leaf or here.word == leaf:
-                return here
+        name = text.split(None, 1)[0].lower() if text else ""
+        leaf = name if name.startswith(".") else name.rpartition(".")[2]
+        if 0 <= index < len(self._words) and (not leaf or self._words[index] == leaf):
+            return self._statements[index]
         return self.named(leaf) or Statement(text, 0)
 
     def named(self, name: str) -> Statement | None:
-        found = self._by_name.get(name.lower())
-        return found[0] if found else None
+        return self._by_name.get(name.lower())
 
     def evaluating(self, name: str) -> Statement | None:
         """First statement with an expression that holds a name."""
@@ -187,12 +196,12 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
     findings: list[Finding] = []
     at = Statement("", 1)
     for line in text.split("\n")[2:]:
-        card = _CARD.fullmatch(line)
-        if card is None:
+        number, colon, body = line.partition(" : ")
+        if not colon or not number.strip().isdigit():
             if line.strip():
                 findings.append(finding(at, "error", "ngspice", line.strip()))
             continue
-        count, body = int(card[1]), card[2].strip()
+        count, body = int(number), body.strip()
         if len(line) > _CUT:  # what ngspice cuts off is compared as written
             written = lines.at(count - 1, body).text
             body = f"{body.rpartition(' ')[0]} written={''.join(written.lower().split())}"
@@ -218,20 +227,14 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
 
 
 def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -> Device:
-    if "=" in body:
+    if " =" in body or "= " in body:
         body = _SPACED.sub("=", body)
     name, *words = map(intern, body.split())
     kind = name[0]
-    least = _NODES.get(kind, 0)
-    nodes, controls = least, 0
+    nodes = least = _NODES.get(kind, 0)
+    controls = 0
     if kind in "qmdn":  # optional nodes stand before the model
-        while nodes < len(words) and words[nodes] not in models and f"{words[nodes]}.1" not in models:
-            if "=" in words[nodes]:
-                nodes = least
-                break
-            nodes += 1
-        else:
-            nodes = least if nodes == len(words) else nodes
+        nodes = next((place for place in range(least, len(words)) if _is_model(words[place], models)), least)
     elif kind in "egs":
         nodes, controls = 2, 2
     elif kind == "a":  # connections in brackets, with their types
@@ -254,6 +257,10 @@ def _missing_models(output: str, lines: _Lines) -> Iterator[Finding]:
             places.setdefault(name, []).append(at)
     for name, statements in places.items():
         yield counted(statements, "undefined-model", f"there is no model {name}")
+
+
+def _is_model(word: str, models: Mapping[str, Model]) -> bool:
+    return word in models or f"{word}.1" in models or f"{word}.0" in models  # bins of a card have numbers
 
 
 class _Saying(NamedTuple):

@@ -98,13 +98,10 @@ def absent_nodes(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     ]
     if not asking or not circuit.devices:
         return
-    nodes = {"0", "gnd"}
-    for device in circuit.devices:
-        nodes.update(device.nodes, device.controls)
     for statement in asking:
         for pair in _VOLTAGE.findall(statement.text.lower()):
             for node in re.split(r"[,\s]+", pair.strip()):
-                if node not in nodes and not set(node) & set("#$*@\"'"):
+                if node not in circuit.uses and node not in ("0", "gnd") and not set(node) & set("#$*@\"'"):
                     message = f"there is no node {node}"
                     yield finding(statement, "error", "undefined-node", message)
 
