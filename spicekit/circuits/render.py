@@ -85,8 +85,7 @@ class Outputs:
     """What a tile's deck leaves besides its column currents."""
 
     nodes: tuple[str, ...] = ()
-    """Nodes whose voltages it writes, inner ones of a cell too: `b_0_0`, `xc_0_0.mid`. An operating point leaves them
-    in `voltages.txt`, a transient as further columns of `waves.txt`."""
+    """Nodes whose voltages it writes, inner ones too (`xc_0_0.mid`), to `voltages.txt` or, over time, `waves.txt`."""
     measures: tuple[str, ...] = ()
     """What a transient prints, each as behind ngspice's `meas tran`: `t1 when v(b_0_0)=0.2 rise=1`."""
 

@@ -382,12 +382,12 @@ def verify(
 
 def print_differences(differences: Sequence["Difference"], first: str, second: str) -> None:
     """The first differences, a line each, and how many there are."""
-    shown = 40
-    for found in differences[:shown]:
+    for found in differences[:40]:
         print(f"{found.where}: {found.first or first}  ->  {found.second or second}")
-    if len(differences) > shown:
-        print(f"... and {len(differences) - shown} more")
-    print(f"{len(differences)} differences")
+    print(
+        f"... and {len(differences) - 40} more\n" * (len(differences) > 40)
+        + f"{len(differences)} differences"
+    )
 
 
 @netlist.command()
