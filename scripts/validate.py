@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -165,7 +164,6 @@ def show(claim: Claim) -> dict[str, Any]:
     programs = {"spicekit": ["-c", "from spicekit.cli.main import main; main()"], "python": []}
     with tempfile.TemporaryDirectory() as name:
         words = [word.replace("OUT", name) for word in claim.command]
-        began = time.monotonic()
         command = [sys.executable, *programs[claim.program], *words]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         try:
@@ -182,7 +180,6 @@ def show(claim: Claim) -> dict[str, Any]:
         "command": " ".join([claim.program, *claim.command]),
         "figures": figures,
         "limits": {name: limits for name, limits in claim.limits.items()},
-        "seconds": round(time.monotonic() - began, 1),
         "made_by": made_by,
     }
 
@@ -231,7 +228,7 @@ def page() -> str:
             lines.append(f"| {name} | {value:.6g} | {claimed} |")
         lines += [
             "",
-            f"`{record['command']}`: {record['seconds']:g} s; spicekit {by['spicekit']}, ngspice {by['ngspice']} "
+            f"`{record['command']}`; spicekit {by['spicekit']}, ngspice {by['ngspice']} "
             f"(state {by['ngspice_state'][:10]}), {by['machine']}, {by['created'][:10]}.",
         ]
     return "\n".join([*lines, ""])
@@ -249,7 +246,7 @@ def main() -> None:
         if (given.small and not claim.small) or not claim.name.startswith(given.only):
             continue
         record = show(claim)
-        print(f"{claim.name}: {record['figures']}, {record['seconds']} s", flush=True)
+        print(f"{claim.name}: {record['figures']}", flush=True)
         if given.check:
             found += faults(claim, record)
         else:
