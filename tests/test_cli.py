@@ -80,10 +80,11 @@ def tile(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(result: subprocess.CompletedProcess[str], folder: Path, message: str) -> None:
-    """One line on stderr, exit status 2, nothing written."""
+    """One line on stderr, beside those on what was begun, exit status 2, nothing written."""
     assert result.returncode == 2, result.stderr
     assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("spicekit: ")
+    assert "Traceback" not in result.stderr
     assert not (folder / "out.npz").exists()
     assert not list(folder.glob(".*part"))
 
