@@ -455,7 +455,7 @@ def _factored(cell: CellName, ohm: float) -> dict[str, Any]:
     codes = model.codes(fit_reference(model, Converter(), None))
     assert isinstance(codes, FactoredCodes)
     on = np.bitwise_count(np.arange(1 << 16)).astype(np.int64)
-    current = (model.quiet - model.bias.zeros(on)) / model.bias.lsb
+    current = (model.quiet - model.cells.zeros(on)) / model.cells.lsb
     error = codes.positions(on[None])[:, 0] / 2.0**codes.shift - 0.5 - current  # thresholds at 0.5, 1.5, ...
     return {"cell": cell, "ohm": ohm, "products": codes.products, **_errors_of(error)}
 

@@ -336,9 +336,9 @@ def _unexplained(
         for group, tiles in enumerate(packed.stored.tiles):
             applied = unpack(words[p, group, :tiles], layout)
             on = applied & unpack(packed.stored.words[group, :tiles, :, c], layout)
-            current = model.currents(on, applied, group=group) - model.bias.zeros(asserted[p, group, :tiles])
+            current = model.currents(on, applied, group=group) - model.cells.zeros(asserted[p, group, :tiles])
             apart = np.abs(current[:, None] - reference.thresholds).min(axis=1)
-            near += int((apart < NEAR * rows * model.bias.lsb).sum())
+            near += int((apart < NEAR * rows * model.cells.lsb).sum())
         found += abs(by) > 4 * reference.step * near
     return found + max(len(pixel) - 1000, 0)
 

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Bias:
+class CellCurrents:
     """A tile's cell currents with the terminals held at `v_read` and 0 V."""
 
     spec: TileSpec
@@ -33,20 +33,20 @@ class Bias:
         return np.asarray(asserted * self.state[0, 1] + idle * self.state[0, 0])
 
 
-def bias_of(spec: TileSpec, table: IVTable) -> Bias:
+def cell_currents_of(spec: TileSpec, table: IVTable) -> CellCurrents:
     """Cell currents of a spec, from its I-V table."""
     if spec.drive == "wordline":
         state, v_bl = np.arange(4), np.full(4, spec.v_read)
     else:
         state, v_bl = np.array([1, 1, 3, 3]), np.tile([0.0, spec.v_read], 2)
-    return Bias(spec, interpolate(table, state, v_bl, np.zeros(4)).reshape(2, 2))
+    return CellCurrents(spec, interpolate(table, state, v_bl, np.zeros(4)).reshape(2, 2))
 
 
 def state_currents(spec: TileSpec, table: IVTable) -> Array:
     """(2, 2) A: current of one cell with bits [w, a], its terminals held at the source and at 0 V."""
-    return bias_of(spec, table).state
+    return cell_currents_of(spec, table).state
 
 
 def lsb(spec: TileSpec, table: IVTable) -> float:
     """Current step of one ON cell without parasitics, A."""
-    return bias_of(spec, table).lsb
+    return cell_currents_of(spec, table).lsb

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines import spice
-from spicekit.engines.cell_currents import bias_of, state_currents
+from spicekit.engines.cell_currents import cell_currents_of, state_currents
 from spicekit.engines.exact import ladder, mesh
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.mesh import Mesh
@@ -100,7 +100,9 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
         current = model.read_currents(spec, tile.table, tile.held, bits)
         if tile.variation.mismatch:
             found = mismatch.passed(spec, tile.table, tile.variation)
-            current += mismatch.shifts(found, bias_of(spec, tile.table), tile.held, tile.factor, bits)
+            current += mismatch.shifts(
+                found, cell_currents_of(spec, tile.table), tile.held, tile.factor, bits
+            )
         return current
     if tile.variation.mismatch and engine == "fast":
         require_wordline(spec)

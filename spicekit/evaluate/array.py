@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines import tile as engine_tile
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.exact.mesh import Mesh
@@ -80,7 +80,7 @@ class Tile:
     @property
     def lsb(self) -> float:
         """Current step of one ON cell without parasitics, A."""
-        return bias_of(self.spec, self.cells.table).lsb
+        return cell_currents_of(self.spec, self.cells.table).lsb
 
     def vectors(self, bits: ArrayLike) -> Bits:
         """Activations of any kind as (b, r) uint8; `BadInput` if they are no vectors of this tile."""

@@ -179,7 +179,7 @@ def cells_read(design: Design, table: IVTable) -> IVTable:
 
 def flips(design: Design, mitigation: Mitigation) -> BinSparX:
     """BinSparX's flips of a mitigation, chosen as the design says."""
-    return MITIGATIONS[mitigation].replace(rule=design.mapping.flips)
+    return MITIGATIONS[mitigation].replace(flip_rule=design.mapping.flip_rule)
 
 
 def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:

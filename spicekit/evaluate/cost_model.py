@@ -129,7 +129,7 @@ def count_events(
             ones=ones[name] / len(dataset),
             static=packed.layer.binsparx.static,
             dynamic=packed.layer.binsparx.dynamic,
-            weighted=packed.layer.binsparx.dynamic and packed.layer.binsparx.rule == "position",
+            weighted=packed.layer.binsparx.dynamic and packed.layer.binsparx.flip_rule == "position",
             stored_inverted=int(packed.layer.inverted.sum()),
             applied_inverted=inverted[name] / len(dataset),
             current=currents[name],

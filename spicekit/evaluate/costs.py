@@ -61,7 +61,7 @@ class Costs(Config):
         "works on the current at the virtual ground. sampled: a copy of the current is kept, and the column "
         "conducts only until it has settled.",
     )
-    flips: Literal["pipelined", "before each read"] = Field(
+    flip_timing: Literal["pipelined", "before each read"] = Field(
         default="pipelined",
         description="Assumed. pipelined: a flip is decided while the read before it is converted, and costs time once "
         "in a layer, or where it takes longer than a read. before each read: it always does.",

@@ -46,7 +46,7 @@ class Mapping(Config):
 
     unrolling: Unrolling = DEFAULT_UNROLLING
     """Order of a convolution's inputs along the rows."""
-    flips: FlipRule = "count"
+    flip_rule: FlipRule = "count"
     """What decides BinSparX's flips: ones counted, or the error that they are predicted to cause."""
     recalibrate: int = Field(default=0, ge=0)
     """Images of the training split on which the batch norms' statistics are taken anew, on the tiles; 0: never."""

@@ -190,7 +190,7 @@ def _time(events: LayerEvents, circuit: ReadCircuit, design: Design) -> float:
         return reads * read
     levels = _decision_levels(design.tile.rows_active, _weight_bits(events, costs))
     decision = levels * costs.full_adder_time
-    if costs.flips == "before each read":
+    if costs.flip_timing == "before each read":
         return reads * (read + decision)
     return reads * max(read, decision) + decision
 

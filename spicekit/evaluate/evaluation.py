@@ -302,7 +302,7 @@ def read_statistics(
     on = float(tally.reads @ np.arange(len(tally.reads)))
     others = float(tally.others.sum())
     idle = reads * spec.rows - on - others
-    state = model.bias.state
+    state = model.cells.state
     ideal = float(on * state[1, 1] + others * state[0, 1] + idle * state[0, 0])
     current = float(tally.current.sum()) / reads
     each = [added([layers]) for layers in zip(*counted, strict=True)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Reference, convert
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.spice import sensed, tile_job
@@ -193,9 +193,9 @@ def _compare(
     pool: list[_Read], reads: int, reference: Reference, spec: TileSpec, table: IVTable, workers: int | None
 ) -> SpiceEvidence:
     """The first `reads` of a pool, and those of the others whose current is closest to a threshold, in ngspice."""
-    bias = bias_of(spec, table)
+    cells = cell_currents_of(spec, table)
     fast = np.array([_fast_signal(read, spec, table) for read in pool])
-    distance = np.abs(fast[:, None] - reference.thresholds).min(axis=1) / bias.lsb
+    distance = np.abs(fast[:, None] - reference.thresholds).min(axis=1) / cells.lsb
     near = reads + np.argsort(distance[reads:], kind="stable")[: max(1, reads // 2)]
     asked = [*range(reads), *near.tolist()]
     jobs = (
@@ -212,7 +212,7 @@ def _compare(
         signal = sensed(outcome.runs[0].waves, read.weights.shape[1])[read.column] - _zero(read, spec, table)
         differs[index] = int(convert(reference, np.array(signal))) != read.code
         if differs[index]:
-            distance_now = np.abs(signal - reference.thresholds).min() / bias.lsb
+            distance_now = np.abs(signal - reference.thresholds).min() / cells.lsb
             within = float(np.maximum(within, distance_now))  # NaN if one is
     uniform = [wrong for index, wrong in differs.items() if index < reads]
     close = [wrong for index, wrong in differs.items() if index >= reads]
@@ -250,7 +250,7 @@ def _spec_of(read: _Read, spec: TileSpec) -> TileSpec:
 
 def _zero(read: _Read, spec: TileSpec, table: IVTable) -> float:
     """A, of the converter's reference column."""
-    return float(bias_of(spec, table).zeros(read.bits.sum(dtype=np.int64)))
+    return float(cell_currents_of(spec, table).zeros(read.bits.sum(dtype=np.int64)))
 
 
 def _fast_signal(read: _Read, spec: TileSpec, table: IVTable) -> float:

@@ -10,7 +10,7 @@ from pydantic import computed_field
 from torch import nn
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cell_currents import Bias, bias_of
+from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Reference, convert, set_reference
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
@@ -221,18 +221,18 @@ def sign_off(
         spice[index], troubles = _measured(outcome, len(reads[index]), spec.columns)
         failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
         report(stage, sum(len(reads[done]) for done in spice), asked)
-    bias = bias_of(spec, table)
-    reference = _reference(design, bias, cases, reads, found["exact"])
+    cells = cell_currents_of(spec, table)
+    reference = _reference(design, cells, cases, reads, found["exact"])
     errors = []
     for kind in dict.fromkeys(case.kind for case in cases):
         chosen = [index for index, case in enumerate(cases) if case.kind == kind]
         true = np.concatenate([spice[index] for index in chosen])
-        zeros = bias.zeros(np.concatenate([reads[index].sum(axis=1, dtype=float) for index in chosen]))
+        zeros = cells.zeros(np.concatenate([reads[index].sum(axis=1, dtype=float) for index in chosen]))
         good = np.isfinite(true).all(axis=1)
         for engine in ENGINES if good.any() else ():
             current = np.concatenate([found[engine][index] for index in chosen])
             sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
-            errors.append(_error(kind, engine, *sides, reference=reference, lsb=bias.lsb))
+            errors.append(_error(kind, engine, *sides, reference=reference, lsb=cells.lsb))
     facts = {
         "seed": seed,
         "network": network and type(network).__name__,
@@ -314,7 +314,7 @@ def fast_reads(spec: TileSpec, table: IVTable) -> tuple[float, ...]:
     """What the fast engine reads of the adversarial tile, LSB: by vector, its reads added, the mean of its columns."""
     case = adversarial_cases(spec)[-1]
     current = read_currents(Tile(spec, table, case.weights), case.bits, engine="fast")
-    return tuple((current.sum(axis=1).mean(axis=1) / bias_of(spec, table).lsb).tolist())
+    return tuple((current.sum(axis=1).mean(axis=1) / cell_currents_of(spec, table).lsb).tolist())
 
 
 def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[Array, list[str]]:
@@ -343,19 +343,19 @@ def _error(
 
 def _reference(
     design: Design,
-    bias: Bias,
+    cells: CellCurrents,
     cases: Sequence[Case],
     reads: Sequence[NDArray[np.uint8]],
     exact: Sequence[Array],
 ) -> Reference:
     """The design's converter, fitted on what the exact engine gives for the cases that are not adversarial."""
     usual = [index for index, case in enumerate(cases) if case.kind != ADVERSARIAL]
-    current = [exact[index] - bias.zeros(reads[index].sum(axis=1, dtype=float))[:, None] for index in usual]
+    current = [exact[index] - cells.zeros(reads[index].sum(axis=1, dtype=float))[:, None] for index in usual]
     count = [reads[index].astype(np.int64) @ cases[index].weights for index in usual]
     return set_reference(
         design.converter,
         rows=design.tile.rows_active,
-        lsb=bias.lsb,
+        lsb=cells.lsb,
         current=np.concatenate([part.ravel() for part in current]),
         count=np.concatenate([part.ravel() for part in count]),
         weight=np.ones(sum(part.size for part in count)),

@@ -34,7 +34,7 @@ class BinSparX(Config):
     """Store a column of a group inverted where it has more ones than zeros."""
     dynamic: bool = False
     """Apply a sub-vector, what one read asserts, inverted where it has more ones than zeros."""
-    rule: FlipRule = "count"
+    flip_rule: FlipRule = "count"
     """`count`: more ones than zeros, as published. `position`: more predicted error, see `positions`."""
 
 

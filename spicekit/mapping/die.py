@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.fast.mismatch import Passed, deviations, passed
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.mapping.packed import PackedLayer, pack_layer
@@ -37,6 +37,8 @@ def layer_on_die(packed: PackedLayer, table: IVTable, variation: Variation) -> P
     found = mismatch_passed(layer.spec, table, variation)
     if found is not None:
         factor = factors(held, variation, cell_sensitivity(layer.spec, table), place=layer.name)
-        deviation = deviations(found, bias_of(layer.spec, table), held.swapaxes(0, 1), factor.swapaxes(0, 1))
+        deviation = deviations(
+            found, cell_currents_of(layer.spec, table), held.swapaxes(0, 1), factor.swapaxes(0, 1)
+        )
         stored = dataclasses.replace(stored, deviation=np.ascontiguousarray(deviation))
     return dataclasses.replace(packed, stored=stored)

@@ -93,7 +93,7 @@ def map_layer(
     ones = bits.sum(axis=2, dtype=np.int64)
     inverted = np.zeros(ones.shape, bool)
     if binsparx.static:
-        by_place = binsparx.rule == "position"
+        by_place = binsparx.flip_rule == "position"
         weighed = np.einsum("gtmc,gtm->gtc", bits, row_weights(spec, rows)) if by_place else ones
         inverted = to_invert(weighed, used.sum(axis=2))
     stored = np.where(inverted[:, :, None, :] & used, 1 - bits, bits)

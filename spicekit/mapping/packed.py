@@ -40,7 +40,7 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
     """Words of what the cells store."""
     layout = layout_of(layer.spec.rows_active)
     words = pack(layer.stored.swapaxes(2, 3), layout)  # (groups, tiles, c_out, q)
-    by_place = layer.binsparx.dynamic and layer.binsparx.rule == "position"
+    by_place = layer.binsparx.dynamic and layer.binsparx.flip_rule == "position"
     weights = row_weights(layer.spec, layer.rows, layer.stored) if by_place else None
     return PackedLayer(
         layer,

@@ -53,7 +53,7 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimat
 def _what_is_counted(point: Point) -> str:
     """Same for points whose events are the same: not what only the currents depend on."""
     tile, mapping = point.design.tile, point.design.mapping
-    by_position = mapping.flips == "position"
+    by_position = mapping.flip_rule == "position"
     return content_hash(
         {
             "run": point.run.model_dump(mode="json"),

@@ -10,7 +10,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.spice.simulator import Failure, ngspice
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
-from spicekit.tables.locks import Claims
+from spicekit.tables.locks import TableLocks
 from spicekit.tables.store import current_sweep, user_store, write_sweep
 
 
@@ -92,13 +92,13 @@ def calibrate(
         """Claim what is to be made, one by one; what other processes are making is for later, or waited for."""
         for name in names:
             if others is None:
-                claims.wait(name)
-            elif not claims.take(name):
+                locks.wait(name)
+            elif not locks.take(name):
                 others.append(name)
                 continue
             if not force and (sweep := _current(by_name[name], store)):
                 record(name, "kept", _fault(sweep))
-                claims.drop(name)
+                locks.drop(name)
             else:
                 yield by_name[name]
 
@@ -108,8 +108,8 @@ def calibrate(
                 record(name, "kept", _fault(sweep))
     wanted = [name for name in by_name if name not in became]
     if wanted:
-        with Claims(store) as claims:
-            _remove_parts(store, claims)
+        with TableLocks(store) as locks:
+            _remove_parts(store, locks)
             later: list[str] = []
             for names, others in ((wanted, later), (later, None)):
                 if not names:
@@ -121,7 +121,7 @@ def calibrate(
                     else:
                         write_sweep(outcome, store / f"{request.name}.h5")
                         record(request.name, "made", _fault(outcome))
-                    claims.drop(request.name)
+                    locks.drop(request.name)
     return CalibrationSummary(
         made=tuple(name for name, what in became.items() if what == "made"),
         kept=tuple(name for name, what in became.items() if what == "kept"),
@@ -130,13 +130,13 @@ def calibrate(
     )
 
 
-def _remove_parts(store: Path, claims: Claims) -> None:
+def _remove_parts(store: Path, locks: TableLocks) -> None:
     """Remove what a killed calibration had begun to write, unless it is another's that still runs."""
     for part in store.glob(".*.h5.*.part"):
         name = part.name[1:].partition(".h5.")[0]
-        if claims.take(name):
+        if locks.take(name):
             part.unlink(missing_ok=True)
-            claims.drop(name)
+            locks.drop(name)
 
 
 def _current(request: Characterisation, store: Path) -> Sweep | None:

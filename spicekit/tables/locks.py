@@ -1,4 +1,4 @@
-"""Claims on tables: of several calibrations on one store, one makes each table and the others wait for it."""
+"""Locks on tables: of several calibrations on one store, one makes each table and the others wait for it."""
 
 import fcntl
 import os
@@ -12,8 +12,8 @@ from spicekit.provenance import content_hash
 LOCK_FILE = ".calibrating"
 
 
-class Claims:
-    """Claims of this process; the operating system drops them with the process, however it ends.
+class TableLocks:
+    """Locks of this process; the operating system drops them with the process, however it ends.
 
     A table is a byte of the store's lock file, at an offset from the hash of its name (POSIX record locks, so
     that a store on NFS works too).
@@ -37,7 +37,7 @@ class Claims:
         os.close(self._file)
 
     def take(self, name: str) -> bool:
-        """Claim a table; False if another process has it."""
+        """Lock a table; False if another process has it."""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
         except (BlockingIOError, PermissionError):
@@ -45,11 +45,11 @@ class Claims:
         return True
 
     def wait(self, name: str) -> None:
-        """Claim a table as soon as no other process has it."""
+        """Lock a table as soon as no other process has it."""
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _offset(name))
 
     def drop(self, name: str) -> None:
-        """Give a claim back."""
+        """Give a lock back."""
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(name))
 
 

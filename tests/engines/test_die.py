@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Converter, convert, flaws_of, noise_levels, positions
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast import mismatch
@@ -43,7 +43,7 @@ def reads_of(rows: int, *, images: int = 3, pixels: int = 20, columns: int = 40)
 
 def reference_of(model, converter):
     """A line through what the model itself gives for runs of ON cells; `unit` looks at none of it."""
-    rows = model.bias.spec.rows_active
+    rows = model.cells.spec.rows_active
     on = np.tril(np.ones((rows + 1, rows), np.uint8), -1)
     current = model.currents(on, on, group=0)
     return fit_reference(model, converter, Tally(np.ones(rows + 1), np.zeros(rows + 1), current))
@@ -81,7 +81,7 @@ def test_codes_are_those_of_the_slow_converter(sram_table, rows, bits, kind):
 
     on = (activations[:, None] & weights[None]).reshape(-1, rows)
     asserted = np.repeat(activations, 40, axis=0)
-    signal = model.currents(on, asserted, group=0) - model.bias.zeros(asserted.sum(axis=1, dtype=np.int64))
+    signal = model.currents(on, asserted, group=0) - model.cells.zeros(asserted.sum(axis=1, dtype=np.int64))
     place = positions(reference, signal).reshape(sums.shape)
     highest = len(reference.thresholds)
     flaws = flaws_of(converter, layer="conv", tiles=1, columns=40)
@@ -194,7 +194,7 @@ def test_positions_are_codes_and_more(sram_table):
     model = read_model(spec_of(16), sram_table)
     for kind in ("unit", "linear", "per_level"):
         reference = reference_of(model, Converter(reference=kind))
-        current = model.bias.lsb * np.linspace(-2, 20, 5001)
+        current = model.cells.lsb * np.linspace(-2, 20, 5001)
         place = positions(reference, current)
         assert (np.diff(place) >= 0).all()
         highest = len(reference.thresholds)
@@ -222,11 +222,11 @@ def test_first_order_mismatch_is_that_of_the_exact_engine(tables, rows, limit):
         true = solve(Ladder(spec, table, held, factor), bits).current
         nominal = solve(ladder_of(spec, table, held), bits).current
         found = passed(spec, table, variation)
-        bias = bias_of(spec, table)
-        d = deviations(found, bias, held[None], factor[None])[0] / 4096
+        cells = cell_currents_of(spec, table)
+        d = deviations(found, cells, held[None], factor[None])[0] / 4096
         shift = found.count[0][bits.astype(int) @ held] * (bits @ d)
-        miss = (true - nominal) / bias.lsb - shift
-        effect = (true - nominal).std() / bias.lsb
+        miss = (true - nominal) / cells.lsb - shift
+        effect = (true - nominal).std() / cells.lsb
         assert np.sqrt((miss**2).mean()) < limit < 0.4 * effect
         assert abs(found.error[0]) < limit
 
@@ -240,12 +240,12 @@ def test_mismatched_cells_give_the_codes_of_their_exact_currents_but_at_a_thresh
         held = np.ascontiguousarray(weights.T)
         factor = factors(held, variation, cell_sensitivity(spec, table), place="conv")
         found = passed(spec, table, variation)
-        made = deviations(found, bias_of(spec, table), held[None, None], factor[None, None])
+        made = deviations(found, cell_currents_of(spec, table), held[None, None], factor[None, None])
         model = read_model(spec, table)
         reference = fit_reference(model, Converter(), None)
         codes = codes_of_die(model, reference, Converter(), passed=found)
         sums = codes.sums(dataclasses.replace(stored, deviation=made), applied)
-        zeros = model.bias.zeros(bits.sum(axis=1, dtype=float))[:, None]
+        zeros = model.cells.zeros(bits.sum(axis=1, dtype=float))[:, None]
         sides = (Ladder(spec, table, held, factor), ladder_of(spec, table, held))
         exact, nominal = (convert(reference, solve(side, bits).current - zeros) for side in sides)
         signs = signs_of(stored, applied)
@@ -271,7 +271,7 @@ def die_of(spec, table, *, columns: int, tiles: int, mismatch: float = 2.0):
         rng.random((groups, tiles, columns)) < 0.5,
         np.array([tiles - group % 2 for group in range(groups)]),  # the last tile may be filled in part
         "conv",
-        np.ascontiguousarray(deviations(found, bias_of(spec, table), held, factor)),
+        np.ascontiguousarray(deviations(found, cell_currents_of(spec, table), held, factor)),
     )
     bits = (rng.random((count, groups, tiles, m)) < 0.6).astype(np.uint8)
     flips = (rng.random((count, groups, tiles)) < 0.5).astype(np.uint8)

@@ -21,7 +21,7 @@ def test_factored_currents_are_those_of_the_table(tables, cell, ohm, rows_active
     converter = Converter(bits=bits, full_scale=float(m) if bits else None)
     reference = fit_reference(model, converter, None)
     codes = model.codes(reference)
-    line = line_of(reference, model.bias.lsb)
+    line = line_of(reference, model.cells.lsb)
     assert isinstance(codes, FactoredCodes)
     assert line is not None
     on = np.bitwise_count(np.arange(2**m)).astype(np.int64)
@@ -29,8 +29,8 @@ def test_factored_currents_are_those_of_the_table(tables, cell, ohm, rows_active
         asserted = on + others
         possible = asserted <= m
         found = codes.positions(np.minimum(asserted, m)[None])[:, 0] / 2.0**codes.shift
-        current = model.quiet + others * model.leak - model.bias.zeros(asserted)
-        error = ((found - line.offset) / line.gain - current / model.bias.lsb)[:, possible]
+        current = model.quiet + others * model.leak - model.cells.zeros(asserted)
+        error = ((found - line.offset) / line.gain - current / model.cells.lsb)[:, possible]
         assert np.sqrt((error**2).mean()) < 0.0015
         assert np.abs(error).max() < 0.02
 
@@ -70,14 +70,14 @@ def test_tabulated_codes_are_the_factored_ones(sram_table):
 def test_thresholds_that_are_not_equally_spaced_are_looked_up(sram_table):
     spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
     model = read_model(spec, sram_table)
-    thresholds = model.bias.lsb * np.array([0.4, 1.5, 2.4, 5.0])
+    thresholds = model.cells.lsb * np.array([0.4, 1.5, 2.4, 5.0])
     codes = model.codes(Reference(thresholds, 1.0))
     assert isinstance(codes, PatternCodes)
     stored, applied = reads(np.random.default_rng(1))
     patterns = (stored.words[:, :, 0, None, :] & applied.words.transpose(1, 2, 0, 3)).astype(
         int
     )  # (g, t, p, c)
-    zeros = model.bias.zeros(np.zeros(1))
+    zeros = model.cells.zeros(np.zeros(1))
     read = convert(Reference(thresholds, 1.0), model.quiet - zeros)[
         np.arange(4)[:, None, None, None], patterns
     ]

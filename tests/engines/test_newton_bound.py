@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.cell_currents import bias_of, lsb
+from spicekit.engines.cell_currents import cell_currents_of, lsb
 from spicekit.engines.converter import Reference, convert
 from spicekit.engines.exact import codes
 from spicekit.engines.exact.codes import ExactCodes
@@ -75,7 +75,7 @@ def test_codes_are_those_of_columns_solved_to_the_last_digit(tables, cell, rows_
             read[:, rows] = bits[:, group, 0]
             cells = np.concatenate(list(weights[:, 0].transpose(0, 2, 1)))
             current = solve(ladder_of(spec, table, cells), read).current
-            zeros = bias_of(spec, table).zeros(read.sum(axis=1, dtype=np.int64))
+            zeros = cell_currents_of(spec, table).zeros(read.sum(axis=1, dtype=np.int64))
             expected = convert(reference, current - zeros[:, None])
             flip = inverted[group, 0] ^ given[:, group, 0, None].astype(bool)
             found = codes.signed_codes(stored, applied, group=group, tile=0)

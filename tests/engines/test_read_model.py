@@ -42,7 +42,7 @@ def test_a_tally_adds_up_the_models_currents(tables, cell, rows, limit):
     asserted = np.repeat(bits, 40, axis=0)
     current = model.currents(on, asserted, group=0)
     expected = np.bincount(on.sum(axis=1), current, rows + 1)
-    mean_error = (tally.current - expected) / np.maximum(tally.reads, 1) / model.bias.lsb
+    mean_error = (tally.current - expected) / np.maximum(tally.reads, 1) / model.cells.lsb
     assert abs(mean_error).max() < limit
 
 
@@ -58,7 +58,9 @@ def test_codes_are_those_of_the_exact_currents_but_at_a_threshold(sram_table, ro
     model = read_model(spec, sram_table)
     weights, bits, stored, applied = reads_of(rows)
     codes = model.codes(fit_reference(model, Converter(), None)).sums(stored, applied)
-    exact = solve(ladder_of(spec, sram_table, np.ascontiguousarray(weights.T)), bits).current / model.bias.lsb
+    exact = (
+        solve(ladder_of(spec, sram_table, np.ascontiguousarray(weights.T)), bits).current / model.cells.lsb
+    )
     assert abs(codes - exact).max() < 0.55
     assert (codes == np.rint(exact)).mean() > 0.97
 
@@ -80,7 +82,7 @@ def test_the_surrogate_keeps_its_limits_on_patterns_it_was_not_fitted_to(
     on = sample_patterns(4000, rows, rng=np.random.default_rng(9))
     on = on[(on.mean(axis=1) > 0.05) & (on.mean(axis=1) < 0.95)]
     exact = solve(ladder_of(spec, sram_table, np.ones((rows, 1), np.uint8)), on).current[:, 0]
-    error = (model.currents(on, on, group=0) - exact) / model.bias.lsb
+    error = (model.currents(on, on, group=0) - exact) / model.cells.lsb
     assert np.sqrt((error**2).mean()) <= rms
     assert abs(error).max() <= worst
 
@@ -101,7 +103,7 @@ def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table,
     applied = Applied(pack(bits, layout)[:, None, None], np.zeros((*shape, 1), np.uint8), asserted, shape)
     fine = fit_reference(model, Converter(bits=8, full_scale=float(rows)), None)
     codes = model.codes(fine).sums(stored, applied)[:, 0]
-    expected = convert(fine, model.currents(bits, bits, group=0) - model.bias.zeros(asserted[:, 0, 0]))
+    expected = convert(fine, model.currents(bits, bits, group=0) - model.cells.zeros(asserted[:, 0, 0]))
     assert abs(codes - expected).max() <= 1
     assert (codes == expected).mean() > 0.999
     assert len(np.unique(codes)) > 30
@@ -130,7 +132,7 @@ def test_the_error_that_a_surrogate_states_is_found_on_other_reads(tables, cell,
     exact = solve(ladder_of(spec, tables[cell], stored), bits).current
     on = (bits[:, None] & stored.T[None]).reshape(-1, rows)
     found = model.currents(on, np.repeat(bits, 60, axis=0), group=0).reshape(exact.shape)
-    rms = np.sqrt(np.mean(((found - exact) / model.bias.lsb) ** 2))
+    rms = np.sqrt(np.mean(((found - exact) / model.cells.lsb) ** 2))
     assert 0.5 * model.error[0] < rms < 1.5 * model.error[0]
 
 

@@ -106,6 +106,6 @@ def test_what_only_the_compiled_engine_knows_is_refused(sram_table):
     flawed = codes_of_die(model, fit_reference(model, converter, None), converter)
     with pytest.raises(BadInput, match="evaluate on the processor"):
         codes_on("cpu", flawed, rows=16)
-    packed = packed_of(spec, BinSparX(dynamic=True, rule="position"))
+    packed = packed_of(spec, BinSparX(dynamic=True, flip_rule="position"))
     with pytest.raises(BadInput, match="flips by position"):
         products_on(packed, codes_on("cpu", IdealCodes(), rows=16))

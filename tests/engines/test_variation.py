@@ -8,7 +8,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import load_card
 from spicekit.devices.mismatch import AVT, sigma_vt
 from spicekit.devices.reram import load_reram
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
@@ -140,7 +140,7 @@ def test_fast_follows_the_exact_engine_on_every_group_of_rows(tables, rows_activ
         made = Tile(spec, table, written, Variation(mismatch=1.0, seed=3))
         exact, fast = (read_currents(made, bits, engine=engine) for engine in ("exact", "fast"))
         nominal = read_currents(Tile(spec, table, written), bits, engine="exact")
-        unit = bias_of(spec, table).lsb
+        unit = cell_currents_of(spec, table).lsb
         assert abs(fast - exact).max() < 0.02 * unit
         assert abs(nominal - exact).max() > 0.1 * unit
 

@@ -32,7 +32,7 @@ def test_designs_that_differ_behind_the_cells_share_their_reads(change):
     [
         {"tile": DESIGN.tile.replace(rows_active=16)},
         {"tile": DESIGN.tile.replace(wires=Wires(r_bl=3.2, r_sl=3.3))},
-        {"mapping": Mapping(flips="position")},
+        {"mapping": Mapping(flip_rule="position")},
         {"mapping": Mapping(unrolling="kernel-major")},
         {"ablation": Ablation(linear_cells=True)},
     ],

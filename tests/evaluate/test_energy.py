@@ -118,7 +118,7 @@ def test_more_reads_take_more_time_and_energy():
 def test_a_flip_decision_takes_time_once_in_a_layer_or_before_each_read():
     reads = PLAIN.pixels * PLAIN.groups
     hidden = of(DYNAMIC).time - of(PLAIN).time
-    shown = of(DYNAMIC, flips="before each read").time - of(PLAIN).time
+    shown = of(DYNAMIC, flip_timing="before each read").time - of(PLAIN).time
     assert of(STATIC).time == of(PLAIN).time
     assert 0 < hidden < 1e-9
     assert shown == pytest.approx(reads * hidden)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
 from spicekit.evaluate import tiled as module
@@ -218,7 +218,9 @@ def test_each_ablation_takes_a_part_of_the_error_away(network, digits, sram_tabl
 def test_linear_cells_conduct_what_the_real_ones_do_at_the_read_voltage(sram_table):
     spec = design_of(1.0).tile
     table = linear(sram_table, spec.v_read)
-    assert np.allclose(bias_of(spec, table).state, bias_of(spec, sram_table).state, rtol=1e-9)
+    assert np.allclose(
+        cell_currents_of(spec, table).state, cell_currents_of(spec, sram_table).state, rtol=1e-9
+    )
     v = np.array([0.1, 0.2, 0.3])
     on = np.full(3, 3)
     current = interpolate(table, on, v, v / 2)

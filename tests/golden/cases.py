@@ -75,7 +75,7 @@ def layer_of(spec: TileSpec, binsparx: BinSparX):
 
 def fixed_tally(model) -> Tally:
     """Reads as a calibration might meet them: what the surrogate gives for runs of ON cells."""
-    m = model.bias.spec.rows_active
+    m = model.cells.spec.rows_active
     on = np.tril(np.ones((m + 1, m), np.uint8), -1)
     return Tally(np.ones(m + 1), np.zeros(m + 1), model.currents(on, on, group=0))
 
@@ -131,7 +131,7 @@ FLIPS = {
     "static": BinSparX(static=True),
     "dynamic": BinSparX(dynamic=True),
     "both": BinSparX(static=True, dynamic=True),
-    "both-by-position": BinSparX(static=True, dynamic=True, rule="position"),
+    "both-by-position": BinSparX(static=True, dynamic=True, flip_rule="position"),
 }
 NOMINAL, DIE = Variation(), Variation(seed=3, mismatch=1.0, stuck_at_0=0.01, stuck_at_1=0.02)
 FLAWED = Converter(offset=0.4, inl=0.3, noise=0.2, seed=9)

@@ -44,7 +44,7 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
             layer.weight_bits().numpy(),
             Geometry.square(channels[0], kernel, stride, kernel // 2),
             spec,
-            binsparx=BinSparX(static=static, dynamic=dynamic, rule=rule),
+            binsparx=BinSparX(static=static, dynamic=dynamic, flip_rule=rule),
             unrolling=unrolling,
         )
     )
@@ -117,7 +117,7 @@ def test_a_tally_counts_every_read_and_flips_lower_its_on_cells(sram_table, rows
         on_cells[both] = tally.reads @ np.arange(rows_active + 1)
         asserted = applied.asserted.sum() * packed.layer.outputs
         assert tally.others.sum() + on_cells[both] == asserted
-        ideal = on_cells[both] * model.bias.lsb
+        ideal = on_cells[both] * model.cells.lsb
         assert 0.7 * ideal < tally.current.sum() < ideal
     assert on_cells[True] < on_cells[False]
 

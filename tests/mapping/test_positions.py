@@ -29,7 +29,7 @@ def error(shared, on):
 @pytest.mark.parametrize("rows_active", [16, 64])
 def test_a_sub_vector_is_inverted_where_that_lowers_the_columns_predicted_error(rows_active, sense_end):
     spec = TileSpec(rows_active=rows_active, sense_end=sense_end, wires=WIRES)
-    packed = pack_layer(mapped(spec, BinSparX(static=True, dynamic=True, rule="position")))
+    packed = pack_layer(mapped(spec, BinSparX(static=True, dynamic=True, flip_rule="position")))
     layer = packed.layer
     bits = (np.random.default_rng(1).random((2, 20, 6, 6)) < 0.5).astype(np.uint8)
     flipped = apply_inputs(packed, bits)
@@ -56,7 +56,7 @@ def test_a_sub_vector_is_inverted_where_that_lowers_the_columns_predicted_error(
 
 def test_columns_are_stored_with_the_lower_predicted_error():
     spec = TileSpec(rows_active=64, sense_end="near", wires=WIRES)
-    layer = mapped(spec, BinSparX(static=True, rule="position"))
+    layer = mapped(spec, BinSparX(static=True, flip_rule="position"))
     shared = shared_resistance(spec)
     used = (layer.rows >= 0)[0, :, :, None]
     for tile, stored in enumerate(layer.stored[0]):
@@ -69,7 +69,7 @@ def test_columns_are_stored_with_the_lower_predicted_error():
 def test_rows_that_count_alike_are_counted():
     """Terminals alone: every pair of rows shares the same resistance."""
     spec = TileSpec(wires=Wires(r_driver=100.0, r_sink=100.0, r_bl=0.0, r_sl=0.0))
-    layer, by_count = (mapped(spec, BinSparX(static=True, rule=rule)) for rule in ("position", "count"))
+    layer, by_count = (mapped(spec, BinSparX(static=True, flip_rule=rule)) for rule in ("position", "count"))
     assert (layer.inverted == by_count.inverted).all()
 
 

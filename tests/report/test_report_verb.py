@@ -166,14 +166,14 @@ def costs() -> JsonDict:
         "conversion_time": 8e-10,
         "conduction_time": 8e-10,
         "converter_bits": 7,
-        "constants": {"flips": {"value": "pipelined", "source": "Assumed."}},
+        "constants": {"flip_timing": {"value": "pipelined", "source": "Assumed."}},
         "assumptions": [],
         "not_counted": [],
         "runs": [
             {**run, "mitigation": name, "layers": {"conv2": {**figures, **parts}}}
             for name in ("none", "both")
         ],
-        "response": {"flips = x": {"first_run": change, "runs": {"none": change, "both": change}}},
+        "response": {"flip_timing = x": {"first_run": change, "runs": {"none": change, "both": change}}},
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Reference, convert
 from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
 from spicekit.engines.exact.newton_bound import first_step, start_of
@@ -57,7 +57,7 @@ class ExactCodes:
     def _codes(self, weights: NDArray[np.uint8], bits: NDArray[np.uint8], group: int) -> NDArray[np.int64]:
         """(b, c) codes; columns are solved to the last digit where one step leaves more than one code possible."""
         columns = ladder_of(self.spec, self.table, weights)
-        zeros = bias_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
+        zeros = cell_currents_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
         if self.spec.sense_end == "near":
             return convert(self.reference, solve(columns, bits).current - zeros[:, None])
         current, bound = first_step(start_of(self.spec, self.table, group), weights, bits)

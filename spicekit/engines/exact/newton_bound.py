@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
-from spicekit.engines.cell_currents import bias_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.exact.ladder import linearise, residual_limit
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable, interpolate
@@ -81,7 +81,7 @@ def _start(spec: TileSpec, table: IVTable, group: int) -> Start:
         alike = np.full(b.size, 2 * weight + 1), np.ones(b.size)
         linearise(*alike, table.spline, axis, b.ravel(), s.ravel(), np.zeros(b.size), tangent[weight])
     by_row = np.ascontiguousarray(tangent.reshape(2, *b.shape, 3).transpose(2, 1, 0, 3))
-    leak = float(abs(bias_of(spec, table).state[:, 0]).max())
+    leak = float(abs(cell_currents_of(spec, table).state[:, 0]).max())
     return Start(spec, table, np.stack([b.T, s.T], axis=-1), by_row, _curvature(table, spec.v_read), leak)
 
 

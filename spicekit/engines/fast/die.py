@@ -24,7 +24,7 @@ from spicekit.engines.fast.kernels import (
 from spicekit.engines.fast.mismatch import Passed
 from spicekit.engines.fast.model import Codes, ReadModel
 from spicekit.engines.fast.patterns import PatternReads
-from spicekit.engines.fast.wire_sum_kernels import sum_block_codes_of_die
+from spicekit.engines.fast.wire_sum_kernels import sum_codes_of_die
 from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored, layout_of
 
 
@@ -50,7 +50,7 @@ class DieCodes:
         kernel, tables, length = self._reads
         _, tiles, _, columns = stored.words.shape
         flaws = flaws_of(self.converter, layer=stored.layer, tiles=tiles, columns=columns)
-        layout = layout_of(self.model.bias.spec.rows_active)
+        layout = layout_of(self.model.cells.spec.rows_active)
         none = np.zeros((1, 1, 0, 0), np.int16)
         converters = (
             self._scale,
@@ -89,17 +89,17 @@ class DieCodes:
         model = self.model
         if not isinstance(model, PatternReads):
             codes = model.codes(self.reference)
-            return sum_block_codes_of_die, (codes.coefficients, codes.leak, codes.reference), (codes.size,)
-        m, unit = model.bias.spec.rows_active, LEAK_UNIT / model.bias.lsb
+            return sum_codes_of_die, (codes.coefficients, codes.leak, codes.reference), (codes.size,)
+        m, unit = model.cells.spec.rows_active, LEAK_UNIT / model.cells.lsb
         fixed = (np.rint(unit * part).astype(np.int32) for part in (model.quiet, model.leak))
-        zeros = np.rint(unit * model.bias.zeros(np.arange(m + 1))).astype(np.int32)
+        zeros = np.rint(unit * model.cells.zeros(np.arange(m + 1))).astype(np.int32)
         ones = np.bitwise_count(np.arange(2**m)).astype(np.uint8)
         return sum_pattern_codes_of_die, (*fixed, zeros, ones), ()
 
     @cached_property
     def _scale(self) -> NDArray[np.float32]:
         """(CODE_ENTRIES,) position on the converter's scale of each current from -HEADROOM on."""
-        return positions(self.reference, self.model.bias.lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM))
+        return positions(self.reference, self.model.cells.lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM))
 
     @cached_property
     def _passed(self) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ def codes_of_die(
 
     Parameters
     ----------
-    model : PatternReads or BlockReads
+    model : PatternReads or WireSumReads
     reference : Reference
     converter : Converter
         Its offset, INL and noise.

@@ -94,7 +94,7 @@ def add_codes(
         `PATTERNS`: (groups, ones 2^rows) codes without sign, or (groups, 2^rows) if `leak` is 0. `LOOKUP`: the code of
         each current.
     coefficients, scale : float32 tensors
-        As in `BlockCodes`; used by `LINE` and `LOOKUP`.
+        As in `WireSumCodes`; used by `LINE` and `LOOKUP`.
     form : int
         `PATTERNS`, `LINE`, `LOOKUP` or `COUNT`.
     rows : int

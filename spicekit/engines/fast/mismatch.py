@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
-from spicekit.engines.cell_currents import Bias, bias_of
+from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, require_wordline
@@ -72,13 +72,13 @@ def passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed:
     return Passed(**found)
 
 
-def deviations(found: Passed, bias: Bias, bits: Bits, factor: Array) -> NDArray[np.int16]:
+def deviations(found: Passed, cells: CellCurrents, bits: Bits, factor: Array) -> NDArray[np.int16]:
     """(groups, .., m, c) what asserted cells deliver above nominal, weighted with their place; 1 / DEVIATION_UNIT LSB.
 
     Parameters
     ----------
     found : Passed
-    bias : Bias
+    cells : CellCurrents
     bits : (groups, .., m, c) uint8 array
         As held by the cells.
     factor : float64 array of the same shape
@@ -86,19 +86,19 @@ def deviations(found: Passed, bias: Bias, bits: Bits, factor: Array) -> NDArray[
     """
     groups, m = found.place.shape
     place = found.place.reshape(groups, *(1,) * (bits.ndim - 3), m, 1)
-    steps = np.rint(DEVIATION_UNIT * place * _above_nominal(bias, bits, factor))
+    steps = np.rint(DEVIATION_UNIT * place * _above_nominal(cells, bits, factor))
     if not abs(steps).max(initial=0) <= np.iinfo(np.int16).max:
         raise BadInput("a cell delivers 8 LSB more than nominal: more than the fast engine's tables hold.")
     return np.asarray(steps.astype(np.int16))
 
 
-def shifts(found: Passed, bias: Bias, held: Bits, factor: Array, bits: Bits) -> Array:
+def shifts(found: Passed, cells: CellCurrents, held: Bits, factor: Array, bits: Bits) -> Array:
     """(b, groups, c) A: what mismatch adds to each read of activation bits (b, r).
 
     Parameters
     ----------
     found : Passed
-    bias : Bias
+    cells : CellCurrents
     held : (r, c) uint8 array
         Bits in the cells.
     factor : (r, c) float64 array
@@ -106,23 +106,23 @@ def shifts(found: Passed, bias: Bias, held: Bits, factor: Array, bits: Bits) -> 
     bits : (b, r) uint8 array
     """
     groups, m = found.place.shape
-    above = _above_nominal(bias, held, factor) * found.place.reshape(-1, 1)
+    above = _above_nominal(cells, held, factor) * found.place.reshape(-1, 1)
     current = np.empty((len(bits), groups, held.shape[1]))
     for group in range(groups):
         rows = slice(group * m, (group + 1) * m)
         n = bits[:, rows].astype(np.int64) @ held[rows]
-        current[:, group] = bias.lsb * found.count[group][n] * (bits[:, rows] @ above[rows])
+        current[:, group] = cells.lsb * found.count[group][n] * (bits[:, rows] @ above[rows])
     return current
 
 
-def _above_nominal(bias: Bias, bits: Bits, factor: Array) -> Array:
+def _above_nominal(cells: CellCurrents, bits: Bits, factor: Array) -> Array:
     """What asserted cells deliver above nominal with their terminals held at the bias, LSB."""
-    return np.asarray((bias.state[:, 1] / bias.lsb)[bits] * (factor - 1))
+    return np.asarray((cells.state[:, 1] / cells.lsb)[bits] * (factor - 1))
 
 
 def _fit(spec: TileSpec, table: IVTable, variation: Variation) -> Arrays:
     cell = cell_sensitivity(spec, table)
-    bias = bias_of(spec, table)
+    cells = cell_currents_of(spec, table)
     m = spec.rows_active
     place = np.vander((np.arange(m) + 0.5) / m, PLACE_DEGREE + 1, increasing=True)
     count = np.vander(np.arange(m + 1) / m, COUNT_DEGREE + 1, increasing=True)
@@ -137,8 +137,8 @@ def _fit(spec: TileSpec, table: IVTable, variation: Variation) -> Arrays:
         asserted = np.zeros((1, spec.rows), np.uint8)
         asserted[:, rows] = 1
         made = solve(Ladder(spec, table, held, factor), asserted).current[0]
-        shift = (made - solve(ladder_of(spec, table, held), asserted).current[0]) / bias.lsb
-        d = _above_nominal(bias, held[rows], factor[rows])
+        shift = (made - solve(ladder_of(spec, table, held), asserted).current[0]) / cells.lsb
+        d = _above_nominal(cells, held[rows], factor[rows])
         terms = (d.T @ place)[:, :, None] * count[held[rows].sum(axis=0)][:, None, :]  # (n, places, counts)
         g, h = _rank_one(terms[::2], shift[::2])
         error = np.einsum("npc,p,c->n", terms[1::2], g, h) - shift[1::2]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.converter import Converter, LayerReads, Reference, reference_for_sums, set_reference
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
-from spicekit.engines.fast.wire_sums import BlockReads, block_reads
+from spicekit.engines.fast.wire_sums import WireSumReads, wire_sum_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
 from spicekit.errors import BadInput
 from spicekit.tables.store import table_for
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 class Codes(Protocol):
-    """Converters' codes of every read: `IdealCodes`, `FactoredCodes`, `PatternCodes` or `BlockCodes`."""
+    """Converters' codes of every read: `IdealCodes`, `FactoredCodes`, `PatternCodes` or `WireSumCodes`."""
 
     @property
     def step(self) -> float:
@@ -29,7 +29,7 @@ class Codes(Protocol):
         """(p, c_out) signed codes of all reads of each dot product, added."""
 
 
-ReadModel = PatternReads | BlockReads
+ReadModel = PatternReads | WireSumReads
 """What the reads of a tile deliver."""
 
 
@@ -44,7 +44,7 @@ def read_model(spec: TileSpec, table: IVTable) -> ReadModel:
     table_for(spec, table)
     if spec.drive != "wordline":
         raise BadInput("read_model: networks run on tiles with word-line drive; set drive = 'wordline'.")
-    return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else block_reads(spec, table)
+    return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else wire_sum_reads(spec, table)
 
 
 def fit_reference(
@@ -63,7 +63,7 @@ def fit_reference(
     sums : sequence of (Tally, int), optional
         Each layer's reads and how many of them make one dot product: what `linear_sums` needs.
     """
-    rows = model.bias.spec.rows_active
+    rows = model.cells.spec.rows_active
     if converter.reference == "linear_sums":
         if not sums:
             raise BadInput("fit_reference: 'linear_sums' needs the calibration reads of each layer.")
@@ -76,7 +76,7 @@ def fit_reference(
         tally = Tally(*(np.zeros(rows + 1) for _ in range(3)))
     current, count, weight = _read_means(model, tally)
     return set_reference(
-        converter, rows=rows, lsb=model.bias.lsb, current=current, count=count, weight=weight
+        converter, rows=rows, lsb=model.cells.lsb, current=current, count=count, weight=weight
     )
 
 
@@ -85,7 +85,7 @@ def _read_means(model: ReadModel, tally: Tally) -> tuple[Array, NDArray[np.int64
     count = np.flatnonzero(tally.reads)
     reads = tally.reads[count]
     asserted = count + tally.others[count] / reads
-    return tally.current[count] / reads - model.bias.zeros(asserted), count, reads
+    return tally.current[count] / reads - model.cells.zeros(asserted), count, reads
 
 
 def read_currents(

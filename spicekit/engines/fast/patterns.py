@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, cached, key_of
-from spicekit.engines.cell_currents import Bias, bias_of
+from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
@@ -61,7 +61,7 @@ class PatternCodes:
 class PatternReads:
     """Read current of each pattern of ON cells, for each group of rows."""
 
-    bias: Bias
+    cells: CellCurrents
     quiet: Array
     """(groups, 2^m) A: no other cell of the group asserted."""
     leak: Array
@@ -79,7 +79,7 @@ class PatternReads:
         """What a converter makes of every pattern: in factored form, where that is close enough."""
         if factored := self.factored_codes(reference):
             return factored
-        m, by_ones, zeros = self.bias.spec.rows_active, self._leaky, self._zeros
+        m, by_ones, zeros = self.cells.spec.rows_active, self._leaky, self._zeros
         asserted = np.arange(m + 1 if by_ones else 1)
         others = np.maximum(asserted[:, None] - np.bitwise_count(np.arange(2**m)), 0)
         current = self.quiet[:, None] + others * self.leak[:, None] - zeros[asserted][:, None]
@@ -87,7 +87,7 @@ class PatternReads:
 
     def factored_codes(self, reference: Reference, *, passed: Array | None = None) -> FactoredCodes | None:
         """Those in factored form, where that is close enough and a code is as wide as another; `passed` as there."""
-        lsb = self.bias.lsb
+        lsb = self.cells.lsb
         if (line := line_of(reference, lsb)) is None:
             return None
         quiet, leak, zeros = (part / lsb for part in (self.quiet, self.leak, self._zeros))
@@ -96,20 +96,20 @@ class PatternReads:
     @property
     def _leaky(self) -> bool:
         """Whether reads are to be told apart by their number of ones."""
-        bias = self.bias
+        cells = self.cells
         return bool(
-            bias.spec.rows_active * (bias.state[0, 1] - bias.state[0, 0]) > NEGLIGIBLE_LEAK * bias.lsb
+            cells.spec.rows_active * (cells.state[0, 1] - cells.state[0, 0]) > NEGLIGIBLE_LEAK * cells.lsb
         )
 
     @property
     def _zeros(self) -> Array:
         """(m + 1,) A, the reference column of zeros by number of asserted rows."""
-        rows = self.bias.spec.rows_active
-        return self.bias.zeros(np.arange(rows + 1) if self._leaky else np.zeros(rows + 1))
+        rows = self.cells.spec.rows_active
+        return self.cells.zeros(np.arange(rows + 1) if self._leaky else np.zeros(rows + 1))
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
-        m = self.bias.spec.rows_active
+        m = self.cells.spec.rows_active
         reads, others = count_patterns(
             _cells(stored, m), stored.tiles, applied.words[..., 0].astype(np.uint32), applied.asserted, m
         )
@@ -125,7 +125,7 @@ class PatternReads:
 def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
     """Table of all patterns of each group of rows; built in seconds at the first call, then cached."""
     key = key_of(__name__, spec.model_dump(mode="json", exclude={"columns"}), table.sha256)
-    return PatternReads(bias_of(spec, table), **cached(key, lambda: _build(spec, table)))
+    return PatternReads(cell_currents_of(spec, table), **cached(key, lambda: _build(spec, table)))
 
 
 def tabulated(codes: FactoredCodes) -> PatternCodes:

@@ -25,7 +25,7 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.patterns import PatternCodes, tabulated
-from spicekit.engines.fast.wire_sums import BlockCodes
+from spicekit.engines.fast.wire_sums import WireSumCodes
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput, MissingTool
 
@@ -62,7 +62,7 @@ class DeviceWords:
 class DeviceCodes:
     """The compiled engine's tables on a device."""
 
-    codes: IdealCodes | PatternCodes | BlockCodes
+    codes: IdealCodes | PatternCodes | WireSumCodes
     rows: int
     """m, rows that a read asserts."""
     device: torch.device
@@ -197,7 +197,7 @@ class DeviceCodes:
             if self.codes.by_ones:
                 index = index + (asserted << self.rows)
             return self._pattern_table[group][index]
-        current = self._block_current(features, given, group)
+        current = self._wire_sum_current(features, given, group)
         line = self._put(self.codes.scale)
         if not len(self.codes.lookup):
             code = _times_plus(current, line[0, 0], line[1 + asserted, 1]).floor()
@@ -205,13 +205,13 @@ class DeviceCodes:
         level = (UNIT * (current - line[1 + asserted, 0]) + 0.5).floor().to(torch.int64) + HEADROOM * UNIT
         return self._put(self.codes.lookup)[level.clamp(0, len(self.codes.lookup) - 1)].to(torch.int32)
 
-    def _block_current(self, features: Tensor, given: Tensor, group: int) -> Tensor:
+    def _wire_sum_current(self, features: Tensor, given: Tensor, group: int) -> Tensor:
         """(p, c) float32 LSB, of features (p, bytes + 2, c) and bits (p, m).
 
         The features are sums of running numbers, numbers of ON cells and of those in the middle. The operations are
         those of `wire_sum_kernels`, in its order.
         """
-        assert isinstance(self.codes, BlockCodes)
+        assert isinstance(self.codes, WireSumCodes)
         inside, count, middle = features[:, :-2], features[:, -2:-1], features[:, -1]
         half, twice = self.codes.size // 2, 2 * count[:, 0]
         rows = 8 * self.codes.size
@@ -286,7 +286,7 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int, form: Form 
     """
     if isinstance(codes, FactoredCodes):
         codes = tabulated(codes)
-    if not isinstance(codes, IdealCodes | PatternCodes | BlockCodes):
+    if not isinstance(codes, IdealCodes | PatternCodes | WireSumCodes):
         raise BadInput(
             "mismatch, offset, INL and noise are in the processor's engine alone; evaluate on the processor."
         )

@@ -21,7 +21,7 @@ NARROW_ROWS = 64
 NARROW_RANGE = -30317, 25488
 """The least and the most that sums are, over all patterns of 64 rows: proven in tests/engines/test_sum_bounds.py."""
 TERMS = 18
-"""Coefficients of the polynomial; before them come two numbers, see `BlockCodes`."""
+"""Coefficients of the polynomial; before them come two numbers, see `WireSumCodes`."""
 
 _SINGLES = 32 if register_bits() == 512 else 16
 """Single-precision numbers at a time: two registers or more, whose chains of operations overlap, and not too many."""

@@ -46,7 +46,7 @@ _kernel: Any = compiled(error_model="numpy", nogil=True)
 _inlined: Any = numba.njit(inline="always")
 
 
-def sum_block_codes(
+def sum_codes(
     coefficients: Single,
     leak: np.float32,
     scale: Single,
@@ -64,7 +64,7 @@ def sum_block_codes(
     Parameters
     ----------
     coefficients, leak, scale, lookup
-        As in `BlockCodes`.
+        As in `WireSumCodes`.
     stored : (groups, tiles, q, c_out) uint64 array
     turned : (groups, tiles, c_out) int32 array
         -1 where a column is stored inverted, else 0.
@@ -137,7 +137,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     current,
     on,
 ):
-    """`sum_block_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made.
+    """`sum_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made.
 
     `line` is the converter's; `lookup` is None if codes are a line. The lengths of `parts` are half a read's bytes, and
     whether anything is inverted: what is not wanted is left out when the loop is compiled.
@@ -201,7 +201,7 @@ def _lay_side_by_side(  # type: ignore[no-untyped-def]
                 apart[4 * here + 3] = -np.float32(turns[there])
 
 
-def tally_blocks(
+def tally_reads(
     coefficients: Single,
     leak: np.float32,
     stored: NDArray[np.uint64],
@@ -211,7 +211,7 @@ def tally_blocks(
     size: int,
     levels: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Reads by their number of ON cells, 0 to `levels` - 1; other parameters as in `sum_block_codes`.
+    """Reads by their number of ON cells, 0 to `levels` - 1; other parameters as in `sum_codes`.
 
     Returns
     -------
@@ -248,7 +248,7 @@ def _tally(  # type: ignore[no-untyped-def]
     current,
     on,
 ):
-    """`tally_blocks` of one tile and 64 columns."""
+    """`tally_reads` of one tile and 64 columns."""
     pixels = words.shape[0]
     most, columns = stored.shape[1], stored.shape[3]
     chunks = (columns + COLUMNS - 1) // COLUMNS
@@ -267,7 +267,7 @@ def _tally(  # type: ignore[no-untyped-def]
             currents[task, on[lane]] += current[lane]
 
 
-def sum_block_codes_of_die(
+def sum_codes_of_die(
     coefficients: Single,
     leak: np.float32,
     reference: Single,
@@ -294,7 +294,7 @@ def sum_block_codes_of_die(
     images : (int, int)
         Pixels of an image, place of the first image.
 
-    The others as in `sum_block_codes`; returns what it does.
+    The others as in `sum_codes`; returns what it does.
     """
     sums = np.zeros((len(words), stored.shape[3]), np.float32)
     given = words, _bytes(words), inverted, asserted, (0,) * (size // 2), cells, converters, images
@@ -338,7 +338,7 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
     position,
     total,
 ):
-    """`sum_block_codes_of_die` of some vectors; the last are its room."""
+    """`sum_codes_of_die` of some vectors; the last are its room."""
     groups, most, _, columns = stored.shape
     per_image, first_image = images
     chunks = (columns + COLUMNS - 1) // COLUMNS

@@ -32,13 +32,13 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
-from spicekit.engines.cell_currents import Bias, bias_of
+from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Reference, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
 from spicekit.engines.fast.wire_sum_code import TERMS
-from spicekit.engines.fast.wire_sum_kernels import sum_block_codes, tally_blocks
+from spicekit.engines.fast.wire_sum_kernels import sum_codes, tally_reads
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.tables.table import IVTable
 
@@ -71,7 +71,7 @@ LEAST = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class BlockCodes:
+class WireSumCodes:
     """A converter behind the surrogate, as the network kernel takes it."""
 
     coefficients: Single
@@ -94,7 +94,7 @@ class BlockCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        return sum_block_codes(
+        return sum_codes(
             self.coefficients,
             self.leak,
             self.scale,
@@ -110,10 +110,10 @@ class BlockCodes:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockReads:
+class WireSumReads:
     """Coefficients of the surrogate, for each group of rows."""
 
-    bias: Bias
+    cells: CellCurrents
     coefficients: Array
     """(groups, TERMS)."""
     error: Array
@@ -121,19 +121,19 @@ class BlockReads:
 
     def currents(self, on: Bits, asserted: Bits, *, group: int) -> Array:
         """(n,) A, of reads with ON cells `on` (n, m) and asserted rows (n, m)."""
-        return self.bias.lsb * current(features(on, asserted, share=self._share), self.coefficients[group])
+        return self.cells.lsb * current(features(on, asserted, share=self._share), self.coefficients[group])
 
-    def codes(self, reference: Reference) -> BlockCodes:
+    def codes(self, reference: Reference) -> WireSumCodes:
         """What a converter makes of every read."""
-        m = self.bias.spec.rows_active
-        zeros = self.bias.zeros(np.arange(m + 1)) / self.bias.lsb
-        return _codes(m, self.coefficients, self._share, zeros, reference, self.bias.lsb)
+        m = self.cells.spec.rows_active
+        zeros = self.cells.zeros(np.arange(m + 1)) / self.cells.lsb
+        return _codes(m, self.coefficients, self._share, zeros, reference, self.cells.lsb)
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
-        m = self.bias.spec.rows_active
+        m = self.cells.spec.rows_active
         codes = self.codes(Reference(np.zeros(0), 1.0))
-        reads, others, total = tally_blocks(
+        reads, others, total = tally_reads(
             codes.coefficients,
             codes.leak,
             stored.words,
@@ -143,15 +143,15 @@ class BlockReads:
             codes.size,
             m + 1,
         )
-        return Tally(reads.astype(float), others.astype(float), self.bias.lsb * total)
+        return Tally(reads.astype(float), others.astype(float), self.cells.lsb * total)
 
     @property
     def _share(self) -> float:
         """What an asserted cell that is not ON delivers, of an ON cell's current."""
-        return float(self.bias.state[0, 1] / self.bias.state[1, 1])
+        return float(self.cells.state[0, 1] / self.cells.state[1, 1])
 
 
-def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
+def wire_sum_reads(spec: TileSpec, table: IVTable) -> WireSumReads:
     """The surrogate of a spec; fitted at the first call, then cached.
 
     Raises
@@ -166,7 +166,7 @@ def block_reads(spec: TileSpec, table: IVTable) -> BlockReads:
         what="the fast engine",
         instead="Use the exact engine, lighter wires or fewer rows in a read.",
     )
-    return BlockReads(bias_of(spec, table), **found)
+    return WireSumReads(cell_currents_of(spec, table), **found)
 
 
 def features(on: Bits, asserted: Bits, *, share: float) -> Array:
@@ -216,7 +216,7 @@ def read_bytes(rows: int) -> int:
 
 def _codes(
     rows: int, coefficients: Array, share: float, zeros: Array, reference: Reference, lsb: float
-) -> BlockCodes:
+) -> WireSumCodes:
     size = read_bytes(rows)
     head = np.tile([(1 - share) / 2, 1 - share], (len(coefficients), 1))
     coefficients = np.hstack([head, coefficients])
@@ -232,13 +232,13 @@ def _codes(
     single = (np.ascontiguousarray(part, np.float32) for part in (coefficients, zeros, scale, lookup))
     numbers, zero, scales, table = single
     leak = np.float32(share if rows * share > NEGLIGIBLE_LEAK else 0)
-    return BlockCodes(numbers, leak, zero, scales, table, reference.step, size)
+    return WireSumCodes(numbers, leak, zero, scales, table, reference.step, size)
 
 
 def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     rng = np.random.default_rng(SEED)
-    m, bias = spec.rows_active, bias_of(spec, table)
-    share = float(bias.state[0, 1] / bias.state[1, 1])
+    m, cells = spec.rows_active, cell_currents_of(spec, table)
+    share = float(cells.state[0, 1] / cells.state[1, 1])
     tiles = range(TILES + UNSEEN)
     held = [_one_in_eight_full(fit_patterns(WEIGHTS, m, rng=rng)) for _ in tiles]
     given = [_one_in_eight_full(fit_patterns(VECTORS, m, rng=rng)) for _ in tiles]
@@ -252,7 +252,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
         exact = np.concatenate(
             [_exact(spec, table, w, a, rows).ravel() for w, a in zip(held, given, strict=True)]
         )
-        exact /= bias.lsb
+        exact /= cells.lsb
         met = exact > LEAST
         met[unseen] = False
         unit = np.array([m, m**2, m**3, m**3, m])  # so that terms are of one size
