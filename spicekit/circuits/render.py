@@ -93,14 +93,10 @@ class Outputs:
         """`BadInput` for what is no node, no measurement, or a measurement without a transient."""
         for node in self.nodes:
             if not _NODE.fullmatch(node):
-                raise BadInput(
-                    f"tile_deck: '{node}' is no name of a node; pass one such as b_0_0 or xc_0_0.mid."
-                )
+                raise BadInput(f"tile_deck: '{node}' is no name of a node; pass one such as xc_0_0.mid.")
         for measure in self.measures:
             if not _MEASURE.fullmatch(measure):
-                raise BadInput(
-                    f"tile_deck: '{measure}' is no measurement; pass one such as t1 when v(b_0_0)=0.2 rise=1."
-                )
+                raise BadInput(f"tile_deck: '{measure}' is none; pass: t1 when v(b_0_0)=0.2 rise=1")
         if self.measures and transient is None:
             raise BadInput("tile_deck: measurements are of a transient; ask for one too.")
 
@@ -252,7 +248,7 @@ def tile_deck(
 
 
 def with_read(deck: str) -> str:
-    """A deck of `cell_deck`, made to read its cell when `ngspice -b` runs it: it prints the read current."""
+    """A deck of `cell_deck` that prints its read current when `ngspice -b` runs it."""
     return _environment().get_template("cell_read.cir.j2").render(deck=deck.removesuffix(".end\n"))
 
 

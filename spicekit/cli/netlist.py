@@ -194,9 +194,7 @@ def tile(
     )
     write_atomically(out, translate(deck, language))
     run_with = {"ngspice": "ngspice -b", "xyce": "Xyce", "spectre": "spectre", "vacask": "vacask"}[language]
-    print(
-        f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run it with: {run_with} {out.name}"
-    )
+    print(f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run: {run_with} {out.name}")
 
 
 @netlist.command()
@@ -384,10 +382,8 @@ def print_differences(differences: Sequence["Difference"], first: str, second: s
     """The first differences, a line each, and how many there are."""
     for found in differences[:40]:
         print(f"{found.where}: {found.first or first}  ->  {found.second or second}")
-    print(
-        f"... and {len(differences) - 40} more\n" * (len(differences) > 40)
-        + f"{len(differences)} differences"
-    )
+    more = f"... and {len(differences) - 40} more\n" if len(differences) > 40 else ""
+    print(f"{more}{len(differences)} differences")
 
 
 @netlist.command()
