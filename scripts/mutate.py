@@ -226,6 +226,7 @@ def main() -> None:
     options.add_argument("--count", type=int, default=400)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", default="", help="modules whose path begins so")
+    options.add_argument("--tests", nargs="+", help="instead of those of each module")
     options.add_argument("--out", type=Path)
     chosen = options.parse_args()
     os.environ.update({"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)})
@@ -246,7 +247,9 @@ def main() -> None:
     mutants = [mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(chosen.only)]
     sound: dict[tuple[str, ...], dict[str, float]] = {}
     for number, mutant in enumerate(mutants, 1):
-        tests = next(tests for folder, tests in TESTS.items() if mutant.module.startswith(folder))
+        tests = tuple(
+            chosen.tests or next(TESTS[folder] for folder in TESTS if mutant.module.startswith(folder))
+        )
         if tests not in sound:
             seconds = run(tests, chosen=None, mutant=None, limit=3600.0)["seconds"]
             sound[tests] = {name: took for name, took in seconds.items() if took < SLOWEST}

@@ -440,10 +440,10 @@ def test_a_tar_whose_header_claims_gigabytes(tmp_path):
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(header.tobuf(tarfile.USTAR_FORMAT))
         for _ in range(250):
-            file.write(b"9" * 1_000_000)
+            file.write(bytes(1_000_000))
 
     def naive() -> None:
-        with pytest.raises((tarfile.TarError, EOFError, ValueError)), tarfile.open(path) as archive:
+        with contextlib.suppress(tarfile.TarError, EOFError, ValueError), tarfile.open(path) as archive:
             archive.getmembers()
 
     exhausting(naive)
