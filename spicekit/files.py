@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 import tokenize
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,7 +150,9 @@ def read_array_from(file: Any, size: int, *, source: str) -> npt.NDArray[Any]:
     """The array of an open .npy file of `size` bytes; `BadInput` if its header claims another size, or objects."""
     try:
         version = np.lib.format.read_magic(file)
-        shape, fortran, dtype = _HEADERS[version](file, max_header_size=10_000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a header as Python 2 wrote it is as good
+            shape, fortran, dtype = _HEADERS[version](file, max_header_size=10_000)
         claimed = math.prod(shape) * dtype.itemsize
         rest = size - file.tell()
         if dtype.hasobject or claimed != rest or min(shape, default=0) < 0:
