@@ -14,7 +14,7 @@ from spicekit.evaluate.network_costs import (
     NetworkCosts,
     Response,
 )
-from spicekit.evaluate.records import Evaluation, Fidelity, ReadStatistics, SpiceEvidence, TileRun
+from spicekit.evaluate.records import Evaluation, Fidelity, ReadStatistics, Restored, SpiceEvidence, TileRun
 from spicekit.evaluate.signoff import EngineError, SignOff
 from spicekit.results import Record, Result, units_of
 from spicekit.study.results import StudyResult
@@ -24,6 +24,7 @@ RECORDS: tuple[type[Record], ...] = (
     Evaluation,
     TileRun,
     ReadStatistics,
+    Restored,
     Fidelity,
     SpiceEvidence,
     NetworkCosts,
