@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from spicekit.circuits.spec import CellName, Device, TileSpec, Wires
+from spicekit.circuits.spec import Device, TileSpec, Wires
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import ladder_of, solve
@@ -49,12 +49,13 @@ from spicekit.provenance import provenance
 from spicekit.spice.simulator import Failure, Outcome, available_cores, simulate_all
 from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.inventory import inventory
+from spicekit.tables.plan import DEFAULT_CELLS
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable
 
 Bits = NDArray[np.uint8]
 
-CELLS = get_args(CellName)
+CELLS = DEFAULT_CELLS
 NETWORKS = ("vgg-small", "resnet18")
 BINSPARX: tuple[Mitigation, ...] = ("none", "both")
 TILES = ((32, 32, 3.2), (64, 64, 3.2), (128, 128, 3.2), (64, 64, 10.0), (64, 16, 3.2))
@@ -340,7 +341,7 @@ def _swept(reram: str) -> IVTable:
     return sweep.table()
 
 
-def _errors(cell: CellName, rows: int, active: int, ohm: float, columns: int) -> dict[str, Any]:
+def _errors(cell: str, rows: int, active: int, ohm: float, columns: int) -> dict[str, Any]:
     spec = _spec(cell, rows, active, ohm)
     table = find_table(spec)
     _say(f"errors: {cell}, {active} of {rows} rows in a read, {ohm} ohm")
@@ -363,7 +364,7 @@ def _errors(cell: CellName, rows: int, active: int, ohm: float, columns: int) ->
     return {**what, "exact_against_ngspice_worst_lsb": exact, "fast_against_exact": fast}
 
 
-def _mismatch_error(cell: CellName, rows: int, active: int, ohm: float, amount: Variation) -> dict[str, Any]:
+def _mismatch_error(cell: str, rows: int, active: int, ohm: float, amount: Variation) -> dict[str, Any]:
     """What mismatch does to reads of random tiles, and what the first order leaves of it."""
     _say(f"mismatch: {cell}, {active} of {rows} rows in a read, {ohm} ohm")
     spec = _spec(cell, rows, active, ohm)
@@ -447,7 +448,7 @@ def _harvested(spec: TileSpec, columns: int) -> Iterator[Case]:
             yield from network_cases(load_network(name), images, spec, vectors, binsparx=binsparx, rng=rng)
 
 
-def _factored(cell: CellName, ohm: float) -> dict[str, Any]:
+def _factored(cell: str, ohm: float) -> dict[str, Any]:
     """Products that 16 rows take, and what the codes' positions are off over all patterns, no other row asserted."""
     spec = _spec(cell, 64, 16, ohm)
     model = read_model(spec, find_table(spec))
@@ -528,7 +529,7 @@ def _memory_of_child(network: str, images: int) -> dict[str, Any]:
     return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def _spec(cell: CellName, rows: int, active: int, ohm: float) -> TileSpec:
+def _spec(cell: str, rows: int, active: int, ohm: float) -> TileSpec:
     return TileSpec(cell=cell, rows=rows, rows_active=active, wires=Wires(r_bl=ohm, r_sl=ohm))
 
 

@@ -1,4 +1,4 @@
-"""Where the files that ship with spicekit lie: templates, device models, calibrated tables.
+"""Where the files that ship with spicekit lie: templates, device models, cells, calibrated tables.
 
 In a checkout they are the repository's own folders, so that an edit takes effect at once; in a wheel
 they lie in `spicekit/_data`.
@@ -9,7 +9,7 @@ from typing import Literal
 
 from spicekit.errors import BadInput
 
-Shipped = Literal["netlists", "device_models", "calibration"]
+Shipped = Literal["netlists", "device_models", "cells", "calibration"]
 
 _PACKAGE = Path(__file__).resolve().parent
 

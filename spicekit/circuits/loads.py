@@ -2,19 +2,9 @@
 
 from dataclasses import dataclass
 
-from spicekit.circuits.spec import WIRE_CAPACITANCE, WIRE_RESISTANCE, CellName, Layer, TileSpec
+from spicekit.circuits.cells import load_cell
+from spicekit.circuits.spec import WIRE_CAPACITANCE, WIRE_RESISTANCE, Layer, TileSpec
 from spicekit.units import NANO
-
-CELL_HEIGHT = 108e-9
-"""m, along the column: two contacted poly pitches of 54 nm (ASAP7)."""
-
-CELL_WIDTH: dict[CellName, float] = {
-    # A 6T cell of 0.027 um^2 (7 nm, TSMC, IEDM 2016) at this height is 250 nm wide; assumed 30 % more for 8T.
-    "8t-sram": 325e-9,
-    # Assumed: two fins and the space of two at a pitch of 27 nm (ASAP7).
-    "1t1r": 108e-9,
-}
-"""m, along the row."""
 
 COLUMN_LAYER: Layer = "M2"
 """Layer of the wires along the columns where a spec gives segments in ohm alone. Assumed: the lowest one."""
@@ -38,12 +28,12 @@ class Loads:
 
 def loads(spec: TileSpec, *, row_cells: int) -> Loads:
     """Loads of a tile whose word lines pass `row_cells` cells."""
-    wires, width = spec.wires, CELL_WIDTH[spec.cell]
+    wires, sheet = spec.wires, load_cell(spec.cell).sheet
     column_layer = wires.layer or COLUMN_LAYER
-    height = CELL_HEIGHT if wires.pitch_nm is None else wires.pitch_nm * NANO
+    height = sheet.height if wires.pitch_nm is None else wires.pitch_nm * NANO
     along_column = _capacitance(column_layer) * height
-    along_row = _capacitance(ROW_LAYER) * width
-    r_row = WIRE_RESISTANCE[ROW_LAYER] * width * row_cells
+    along_row = _capacitance(ROW_LAYER) * sheet.width
+    r_row = WIRE_RESISTANCE[ROW_LAYER] * sheet.width * row_cells
     return Loads(
         drive=along_column if spec.drive == "wordline" else along_row,
         sense=along_column,

@@ -17,6 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from numpy.typing import NDArray
 
 import spicekit
+from spicekit.circuits.cells import load_cell
 from spicekit.circuits.header import header_lines
 from spicekit.circuits.loads import loads
 from spicekit.circuits.spec import TileSpec
@@ -110,8 +111,9 @@ class Outputs:
 def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1, gap: float | None = None) -> str:
     """Deck of one cell's read path between swept sources, without a `.control` section.
 
-    Sources, all to ground: `vbl` (node bl), `vsl` (sl), `vwl` (wl); for 8T-SRAM also `vq`, the level of
-    the stored bit. Their values are those of an ideal read.
+    Sources, all to ground: `vbl` (node bl), `vsl` (sl), `vwl` (wl); where a level stands for the
+    stored bit also `vq_hi` or `vq_lo`, and one for each port that the cell ties. Their values are those of an
+    ideal read.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1, gap: float | 
         title=f"{spec.cell} cell, weight {weight}, activation {activation}",
         facts={"kind": "cell", "weight": weight, "activation": activation},
         detail="read-port",
-        **({} if gap is None else {"gaps": (gap, gap)}),
+        values={} if gap is None else {"gap": (repr(gap), repr(gap))},
         weight=weight,
         activation=activation,
     )
@@ -187,8 +189,8 @@ def tile_deck(
     inputs : (r,) uint8 array
         Applied bits; rows that a read does not assert hold 0.
     detail : str
-        "read-port" ties the stored bits of 8T cells to rails; "full" holds them in 6T cores. A 1T-1ReRAM cell is
-        whole in both.
+        "read-port" is the read path alone, stored bits tied to rails where they are levels; "full" is the whole cell,
+        where its sheet has one (8T-SRAM with its 6T core).
     batch : bool
         With a `.control` section, for `ngspice -b`, that writes the column currents to `currents.txt`.
     expected : Expected, optional
@@ -235,6 +237,7 @@ def tile_deck(
         detail=detail,
         weights=weights,
         inputs=inputs,
+        gate_fins=load_cell(spec.cell).select_fins(spec.device.fins),
         wiring=wiring(spec),
         batch=batch,
         expected=expected,
@@ -308,19 +311,56 @@ _MEASURED = re.compile(r"\bv\((\w[\w.]*)\)", re.IGNORECASE)
 
 
 def _render(
-    template: str, spec: TileSpec, *, title: str, facts: dict[str, Any], detail: Detail, **context: Any
+    template: str,
+    spec: TileSpec,
+    *,
+    title: str,
+    facts: dict[str, Any],
+    detail: Detail,
+    values: Mapping[str, tuple[str, str]] | None = None,
+    **context: Any,
 ) -> str:
-    models, names, cards = _device_models(spec, detail)
-    compiled = {str(card.compiled.path): card.compiled.sha256 for card in cards if card.compiled}
+    cell = load_cell(spec.cell)
+    netlist = cell.netlist(detail)
+    polarities: list[Polarity] = ["nmos", "pmos"] if template == "core.cir.j2" else cell.polarities(detail)
+    cards = {polarity: _transistor(spec, polarity) for polarity in polarities}
+    models = {card.model: card.text.rstrip() for card in cards.values()}
+    if len(models) < len(cards):
+        raise BadInput(f"devices: two models are called '{next(iter(models))}'; rename one in its card.")
+    by_bit: dict[str, tuple[str, str]] = {}
+    if cell.sheet.reram:
+        preset = load_reram(spec.device.reram)
+        element = subcircuit_name(preset)
+        by_bit = {"element": (element, element), "gap": (repr(preset.gap_hrs), repr(preset.gap_lrs))}
+        models[element] = subcircuit(preset).rstrip()
+    text = cell.text(
+        detail, cards=cards, fins=spec.device.fins, vdd=spec.corner.vdd, values={**by_bit, **(values or {})}
+    )
+    compiled = {str(card.compiled.path): card.compiled.sha256 for card in cards.values() if card.compiled}
     facts = {
         "generator": f"spicekit {spicekit.__version__}",
         **facts,
         "units": "SI; .temp in degrees Celsius",
         "spec_sha256": spec.content_hash(),
         "models_sha256": {name: content_hash(text) for name, text in models.items()},
+        "cell_sha256": content_hash(list(cell.texts)),
         **({"compiled_models_sha256": compiled} if compiled else {}),
-        "templates_sha256": _templates_hash(template, "header.cir.j2", f"cell_{spec.cell}.cir.j2"),
+        "templates_sha256": _templates_hash(template, "header.cir.j2"),
     }
+
+    def instance(row: str, column: str, bit: int, drive: str, select: str, sense: str) -> str:
+        """Nodes and subcircuit of the cell in a row and column that holds a bit."""
+        node = {
+            "drive": drive,
+            "select": select,
+            "sense": sense,
+            "state": "q_hi" if bit else "q_lo",
+            "ground": "0",
+        }
+        lines = {"column vdd": column, "row low": row}
+        nodes = [node.get(tied) or f"{port}{lines[tied]}" for port, tied in netlist.ports.items()]
+        return " ".join([*nodes, netlist.subcircuit.replace("{bit}", str(bit))])
+
     return (
         _environment()
         .get_template(template)
@@ -328,33 +368,20 @@ def _render(
             spec=spec,
             title=title,
             header=header_lines(facts, spec),
-            load_lines=load_lines(cards),
+            load_lines=load_lines(cards.values()),
             models=models.values(),
             detail=detail,
+            cell=cell.sheet,
+            cell_text=text,
+            cards=cards,
+            instance=instance,
+            has_state="state" in netlist.ports.values(),
+            column_ports=[port for port, tied in netlist.ports.items() if tied == "column vdd"],
+            row_ports=[port for port, tied in netlist.ports.items() if tied == "row low"],
             core=CoreFins(),
-            **(names | context),
+            **context,
         )
     )
-
-
-def _device_models(spec: TileSpec, detail: Detail) -> tuple[dict[str, str], dict[str, Any], list[Card]]:
-    """Texts of the models that a cell needs, by name; how the templates refer to them; the transistors' cards."""
-    nmos = _transistor(spec, "nmos")
-    cards = [nmos]
-    models = {nmos.model: nmos.text.rstrip()}
-    names: dict[str, Any] = {"nfet": nmos}
-    if spec.cell == "1t1r":
-        preset = load_reram(spec.device.reram)
-        names |= {"element": subcircuit_name(preset), "gaps": (preset.gap_hrs, preset.gap_lrs)}
-        models[subcircuit_name(preset)] = subcircuit(preset).rstrip()
-    elif detail == "full":
-        pmos = _transistor(spec, "pmos")
-        if pmos.model == nmos.model:
-            raise BadInput(f"devices: two models are called '{nmos.model}'; rename one in its card.")
-        cards.append(pmos)
-        models[pmos.model] = pmos.text.rstrip()
-        names |= {"pfet": pmos}
-    return models, names, cards
 
 
 def _transistor(spec: TileSpec, polarity: Polarity) -> Card:

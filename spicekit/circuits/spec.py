@@ -5,13 +5,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spicekit.circuits.cells import load_cell
 from spicekit.config import Config, parse
 from spicekit.devices.cards import shipped_devices
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
 from spicekit.units import NANO
 
-CellName = Literal["8t-sram", "1t1r"]
 Layer = Literal["M2", "M3", "M4", "M5", "M6", "M7"]
 
 # ohm per metre. OpenROAD-flow-scripts, platform asap7, setRC.tcl (kohm/um inferred from the library's units).
@@ -83,7 +83,8 @@ class TileSpec(Config):
     1
     """
 
-    cell: CellName = "8t-sram"
+    cell: str = "8t-sram"
+    """Folder in `cells/`, or the sheet of a cell of one's own; in a file, [cell] file = "mine/cell.toml"."""
     rows: int = Field(default=64, ge=1, le=256)
     columns: int = Field(default=64, ge=1, le=256)
     rows_active: int = Field(default=64, ge=1, le=256)
@@ -110,8 +111,15 @@ class TileSpec(Config):
     def _consistent(self) -> Self:
         if self.rows % self.rows_active:
             raise ValueError(f"rows_active = {self.rows_active} must divide rows = {self.rows}")
-        if self.drive == "bitline" and self.cell != "1t1r":
-            raise ValueError("bit-line drive needs cell = '1t1r'; an 8T read port is driven by its word line")
+        try:
+            bitline = load_cell(self.cell).sheet.bitline
+        except BadInput as error:
+            raise ValueError(str(error)) from error
+        if self.drive == "bitline" and not bitline:
+            raise ValueError(
+                f"bit-line drive needs a cell whose sheet says bitline = true, such as '1t1r'; {self.cell!r} is driven "
+                "by its word line"
+            )
         if self.drive == "bitline" and self.rows_active != self.rows:
             raise ValueError("bit-line drive asserts all rows at once; set rows_active = rows")
         for name in self.segment_names:
@@ -142,7 +150,7 @@ class TileSpec(Config):
         return self.rows // self.rows_active
 
 
-SPEC_TABLES = frozenset({"wires", "corner", "device"})
+SPEC_TABLES = frozenset({"wires", "corner", "device", "cell"})
 """Of a TOML file, beside [tile]."""
 
 
@@ -151,16 +159,18 @@ def _whole(value: Any) -> int:
 
 
 def rooted(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The tables of a TOML file in which the paths of [device] that are not absolute count from the file's folder."""
-    device = tables.get("device")
-    if not isinstance(device, dict):
-        return tables
-    paths = {
-        key: str((folder / name).resolve())
-        for key, name in device.items()
-        if key in ("nmos", "pmos") and isinstance(name, str) and name not in shipped_devices()
-    }
-    return {**tables, "device": {**device, **paths}}
+    """The tables of a TOML file in which paths of [device] and [cell] count from the file's folder."""
+    moved = dict(tables)
+    for table, keys in (("device", ("nmos", "pmos")), ("cell", ("file",))):
+        given = tables.get(table)
+        if isinstance(given, dict):
+            moved[table] = {
+                key: str((folder / name).resolve())
+                if key in keys and isinstance(name, str) and name not in shipped_devices()
+                else name
+                for key, name in given.items()
+            }
+    return moved
 
 
 def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:
@@ -169,7 +179,15 @@ def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:
     tile = tables.pop("tile", {})
     if not isinstance(tile, dict):
         raise BadInput(f"{source}: 'tile' must be a table, [tile].")
-    clash = set(tile) & SPEC_TABLES
+    if (own := tables.pop("cell", None)) is not None:
+        if "cell" in tile:
+            raise BadInput(f"{source}: gives a cell twice, [tile] cell and [cell] file; keep one of them.")
+        if not isinstance(own, dict) or own.keys() != {"file"} or not isinstance(own["file"], str):
+            raise BadInput(
+                f"{source}: expected [cell] file = 'mine/cell.toml', the sheet of a cell; got {own!r}."
+            )
+        tile = {**tile, "cell": own["file"]}
+    clash = set(tile) & (SPEC_TABLES - {"cell"})
     if clash:
         raise BadInput(f"{source}: {sorted(clash)} are tables of their own, not keys of [tile].")
     return parse(TileSpec, {**tile, **tables}, source=source)

@@ -12,7 +12,7 @@ from spicekit.cli.display import Json, next_step, print_json, print_sheets
 if TYPE_CHECKING:
     from spicekit.tables.inventory import Entry
 
-tables = typer.Typer(help="List, show, verify and plot I-V tables.", no_args_is_help=True)
+tables = typer.Typer(help="List, show, verify, import and plot I-V tables.", no_args_is_help=True)
 
 Store = Annotated[
     Path | None,
@@ -80,14 +80,15 @@ def show(
 
 @tables.command()
 def verify(store: Store = None, as_json: Json = False) -> None:
-    """Check every table: schema, checksum, axes, convergence, today's cards and templates, manifest."""
+    """Check every table: checksum, axes, convergence, today's cards, manifest; a few points in ngspice."""
     from spicekit.errors import BadTable
-    from spicekit.tables.inventory import inventory, manifest_faults, stores
+    from spicekit.tables.inventory import inventory, manifest_faults, simulated_faults, stores
 
     faults = []
     for folder in [store] if store else stores():
         entries = inventory(folder)
         found = [entry.fault for entry in entries if entry.fault] + manifest_faults(folder)
+        found += simulated_faults(entries)
         faults += found
         if not as_json:
             print(f"{folder}: {len(entries)} tables, {len(found)} faults")
@@ -98,6 +99,23 @@ def verify(store: Store = None, as_json: Json = False) -> None:
             print(f"  {fault}")
     if faults:
         raise BadTable(f"{len(faults)} faults; each is listed above with the command that repairs it.")
+
+
+@tables.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="NumPy archive: voltage (k,), V, and current (2, 2, k, k), A.")
+    ],
+    spec: Annotated[Path, typer.Option(help="Tile spec: cell, devices, word line and corner that it is of.")],
+    source: Annotated[str, typer.Option(help="Where it comes from; stands in every result.")],
+    store: Annotated[Path | None, typer.Option(help="Folder; default: the user's.")] = None,
+) -> None:
+    """Take in a table of measured silicon or of another simulator; it is marked as such wherever it is used."""
+    from spicekit.evaluate.design import read_design
+    from spicekit.tables.importing import import_table
+    from spicekit.tables.store import user_store
+
+    print(import_table(file, read_design(spec).tile, store or user_store(), source=source))
 
 
 @tables.command()

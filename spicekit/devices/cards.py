@@ -74,17 +74,20 @@ class Card:
             return f"{name} {osdi.length}={self.length} {osdi.fins}={fins}"
         return f"{name} l={self.length} w={self.width} m={fins}" + (" off" if off else "")
 
-    @property
-    def threshold(self) -> str:
-        """Instance parameter that raises the threshold of its transistors, V; `BadInput` if there is none."""
+    def altered(self, fins: int, shift: float, excess: float) -> dict[str, float]:
+        """Instance parameters of a transistor whose threshold is higher by `shift` (V), its current by a fraction.
+
+        `BadInput` if the sheet of a compiled model does not name them.
+        """
         if self.compiled is None:
-            return "delvto"
-        if self.compiled.osdi.threshold is None:
+            return {"delvto": shift, "m": fins * (1 + excess)}
+        threshold, current = self.compiled.osdi.threshold, self.compiled.osdi.current
+        if threshold is None or current is None:
             raise BadInput(
-                f"device {self.device!r}: mismatch needs an instance parameter that shifts the threshold; name it "
-                "in the sheet, [osdi] threshold = 'delvtrand' for BSIM-CMG."
+                f"device {self.device!r}: mismatch needs instance parameters that shift the threshold and scale the "
+                "current; name them in the sheet, [osdi] threshold = 'delvtrand' and current = 'ids0mult' for BSIM-CMG."
             )
-        return self.compiled.osdi.threshold
+        return {threshold: shift, current: 1 + excess}
 
     def renamed(self, model: str) -> str:
         """Its text under another name."""

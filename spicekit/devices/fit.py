@@ -30,6 +30,10 @@ _READ, _IEFF = 2, 4
 # second is a fraction of a current, however small.
 _IDSAT_IDLIN = {"nmos": 6, "pmos": 9}
 _OF_LOGARITHM = {"nmos": 0.1, "pmos": 0.07}
+_OF_FALL = (
+    1e-5  # of the largest current, by which it may fall from one gate voltage to the next beyond the curves
+)
+_BEYOND = 8  # gate voltages
 _OF_START = 50  # scales that a parameter may stray from its start for one unit
 _MOST = 60  # steps
 
@@ -112,7 +116,7 @@ def _start(sheet: FullSheet, curves: Curves) -> Parameters:
     room = int(np.argmin(np.abs(curves.celsius - 25)))
     truth = curves.at("tt")[room, -1]
     (mine,) = surfaces(
-        [card_of(sheet, parameters(values, eot=sheet.gate.eot.tt, overlap=0.0))],
+        [card_of(sheet, parameters(sheet.polarity, values, eot=sheet.gate.eot.tt, overlap=0.0))],
         curves.celsius[room : room + 1],
         curves.v_ds,
         curves.v_gs,
@@ -138,6 +142,8 @@ def _improved(
     unit = _OF_CURRENT * np.maximum(truth, 0) + _OF_LARGEST * truth.max(axis=(1, 2), keepdims=True)
     unit = unit / _weights(thin.v_ds, thin.v_gs, _IDSAT_IDLIN[sheet.polarity])
     weak = truth > FLOOR / 2
+    step = thin.v_gs[1] - thin.v_gs[0]
+    gates = np.append(thin.v_gs, thin.v_gs[-1] + step * np.arange(1, _BEYOND + 1))
     eot = getattr(sheet.gate.eot, speed)
     low, high, scale = (
         np.array([getattr(each, name) for each in free.values()]) for name in ("low", "high", "scale")
@@ -146,12 +152,15 @@ def _improved(
 
     def residuals(points: Array) -> Array:
         values = [{**start, **dict(zip(free, map(float, point), strict=True))} for point in points]
-        cards = [card_of(sheet, parameters(each, eot=eot, overlap=0.0)) for each in values]
-        found = surfaces(cards, thin.celsius[temperatures], thin.v_ds, thin.v_gs, run=session.run)
+        cards = [card_of(sheet, parameters(sheet.polarity, each, eot=eot, overlap=0.0)) for each in values]
+        whole = surfaces(cards, thin.celsius[temperatures], thin.v_ds, gates, run=session.run)
+        found, beyond = whole[..., : len(thin.v_gs)], whole[..., len(thin.v_gs) - 1 :]
+        falls = np.minimum(np.diff(beyond, axis=-1) / truth.max(axis=(1, 2), keepdims=True), 0)
         ratio = (np.maximum(found, 0) + FLOOR / 5) / (np.maximum(truth, 0) + FLOOR / 5)
         parts = (
             (found - truth) / unit,
             np.where(weak, np.log(ratio), 0.0) / _OF_LOGARITHM[sheet.polarity],
+            falls / _OF_FALL,
             (points - begin) / (_OF_START * scale),
         )
         return np.concatenate([part.reshape(len(points), -1) for part in parts], axis=1)
@@ -177,7 +186,7 @@ def _weights(v_ds: Array, v_gs: Array, idsat_idlin: float) -> Array:
 def _with_capacitance(sheet: FullSheet, speed: Speed, fitted: Parameters) -> Parameters:
     """All parameters of a card whose overlaps make up what the channel leaves of the gate capacitance."""
     eot, target = getattr(sheet.gate.eot, speed), getattr(sheet.gate.capacitance, speed)
-    bare = parameters(fitted, eot=eot, overlap=0.0)
+    bare = parameters(sheet.polarity, fitted, eot=eot, overlap=0.0)
     (channel,) = gate_capacitances([card_of(sheet, bare)])
     overlap = (target - channel) / (2 * sheet.geometry.width)
     if overlap < 0:
@@ -185,4 +194,4 @@ def _with_capacitance(sheet: FullSheet, speed: Speed, fitted: Parameters) -> Par
             f"the {speed} card's channel alone has {1e18 * channel:.1f} aF, more than the {1e18 * target:.1f} aF of "
             "its sheet; check [gate] eot and capacitance."
         )
-    return parameters(fitted, eot=eot, overlap=overlap)
+    return parameters(sheet.polarity, fitted, eot=eot, overlap=overlap)

@@ -222,7 +222,13 @@ def import_device(
         f'source = "{path.name}"',
     ]
     if compiled:
-        sheet += ["", "[osdi]", f'file = "{Path(compiled.file).resolve()}"', 'threshold = "delvtrand"']
+        sheet += [
+            "",
+            "[osdi]",
+            f'file = "{Path(compiled.file).resolve()}"',
+            'threshold = "delvtrand"',
+            'current = "ids0mult"',
+        ]
     folder.mkdir(parents=True, exist_ok=True)
     target = folder if corners else folder / f"{first.model}.sp"
     for key, card in cards.items():

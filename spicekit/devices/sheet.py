@@ -96,6 +96,8 @@ class Osdi(Config):
     """Instance parameter that takes the gate length in m, likewise."""
     threshold: str | None = Field(default=None, pattern=r"^\w+$")
     """Instance parameter that raises the threshold, V; Monte Carlo needs it (BSIM-CMG: delvtrand)."""
+    current: str | None = Field(default=None, pattern=r"^\w+$")
+    """Instance parameter that multiplies the current; likewise (BSIM-CMG: ids0mult)."""
 
 
 class Sheet(Config):

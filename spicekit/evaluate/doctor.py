@@ -4,15 +4,15 @@ import importlib.metadata
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
 
-from spicekit.circuits.spec import CellName, TileSpec, Wires
+from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
 from spicekit.errors import SpicekitError
 from spicekit.extras import DISTRIBUTION
 from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate, worker_cage
+from spicekit.tables.plan import DEFAULT_CELLS
 from spicekit.tables.store import find_table
 
 
@@ -36,7 +36,7 @@ def examine() -> list[Finding]:
         *(_models() if simulation.cure is None else ()),
         *_torch(),
         _compiled(),
-        *(_table(cell) for cell in get_args(CellName)),
+        *(_table(cell) for cell in DEFAULT_CELLS),
     ]
 
 
@@ -136,7 +136,7 @@ def _compiled() -> Finding:
     )
 
 
-def _table(cell: CellName) -> Finding:
+def _table(cell: str) -> Finding:
     try:
         table = find_table(TileSpec(cell=cell, wires=Wires(r_bl=0.0, r_sl=0.0)))
     except SpicekitError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
-from spicekit.circuits.loads import CELL_HEIGHT, CELL_WIDTH
+from spicekit.circuits.cells import load_cell
 from spicekit.evaluate.costs import FULL_ADDER_AREA, OVERHEAD, REGISTER_AREA, XOR_AREA, Component, Costs
 from spicekit.evaluate.design import Design
 
@@ -225,6 +225,7 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
     ends = (tile.wires.r_driver, tile.wires.r_sink)
     # the wider the transistor, the less its resistance: one of 0 ohm has no width
     column_ends = sum(costs.terminal_area / ohm for ohm in ends) if all(ends) else math.nan
+    cell = load_cell(tile.cell).sheet
     flips = events.static or events.dynamic
     corrections = events.static + events.dynamic
     memory_bits = events.static + events.dynamic * count_bits
@@ -233,7 +234,7 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
     if events.weighted:
         decision += tile.rows * weight_bits * costs.memory_bit_area
     return {
-        "cells": tiles * tile.rows * tile.columns * CELL_HEIGHT * CELL_WIDTH[tile.cell],
+        "cells": tiles * tile.rows * tile.columns * cell.height * cell.width,
         "drivers": tiles * (tile.rows * costs.word_line_driver_area + tile.columns * column_ends),
         "converter": converters * 2**bits * costs.converter_code_area * costs.converter_shrink,
         "accumulation": sum_bits * (converters * adder + tiles * tile.columns * register),

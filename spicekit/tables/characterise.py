@@ -5,16 +5,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
-from spicekit.circuits.spec import CellName, TileSpec
+from spicekit.circuits.spec import TileSpec
 from spicekit.config import parse
 from spicekit.devices.cards import load_card
-from spicekit.devices.mismatch import sample_vt
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import NotConverged
 from spicekit.provenance import JsonDict, content_hash, provenance
@@ -27,15 +28,15 @@ from spicekit.spice.simulator import (
     Step,
     simulate_all,
 )
-from spicekit.tables.spread import TRANSISTORS, alters
+from spicekit.tables.spread import alters, mismatched, sigmas
 from spicekit.tables.table import IVTable
 
 # V. Up to the nominal supply, so that one table serves every read voltage.
 V_MAX = 0.70
 # 12.5 mV steps: the bicubic spline then stays within 1e-4 of the ON current (tests/tables).
 POINTS = 57
-# What of a cell's devices carries read current.
-_DEVICE_FIELDS: dict[CellName, set[str]] = {"8t-sram": {"nmos", "fins"}, "1t1r": {"nmos", "fins", "reram"}}
+# Of the ON current: what may leave a cell elsewhere than at its two terminals. A tile's solvers know no third one.
+_ASTRAY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Characterisation:
             "cell": spec.cell,
             "v_wl": spec.v_wl,
             "corner": spec.corner.model_dump(),
-            "device": spec.device.model_dump(include=_DEVICE_FIELDS[spec.cell]),
+            "device": spec.device.model_dump(include=_device_fields(spec)),
             "v_max": V_MAX,
             "points": POINTS,
             **({} if self.seed is None else {"seed": self.seed}),
@@ -87,7 +88,7 @@ class Characterisation:
         corner = self.spec.corner
         sample = "" if self.seed is None else f"-mc{self.seed}"
         return (
-            f"{self.spec.cell}-{corner.process}-{1e3 * corner.vdd:.0f}mV-{corner.temperature:.0f}K{sample}"
+            f"{cell_label(self.spec.cell)}-{corner.process}-{1e3 * corner.vdd:.0f}mV-{corner.temperature:.0f}K{sample}"
             f"-{content_hash(self.conditions)[:10]}"
         )
 
@@ -97,10 +98,9 @@ class Characterisation:
         if self.seed is None:
             return Sample()
         spec, rng = self.spec, np.random.default_rng(self.seed)
-        names = TRANSISTORS[spec.cell]
-        card = load_card(spec.device.nmos, spec.corner.process, "nmos")
-        shifts = alters(card, names, "xcell", sample_vt(card, spec.device.fins, (len(names),), rng=rng))
-        if spec.cell != "1t1r":
+        devices = mismatched(spec)
+        shifts = alters(devices, "xcell", rng.normal(0.0, sigmas(devices)))
+        if not load_cell(spec.cell).sheet.reram:
             return Sample(shifts)
         bits = np.array([0, 1], np.uint8)
         high, low = sample_gaps(load_reram(spec.device.reram), bits, rng=rng).tolist()
@@ -123,8 +123,11 @@ class Characterisation:
 
     def hash_of(self, decks: Sequence[str]) -> str:
         """`deck_hash`, were these the decks."""
-        card = load_card(self.spec.device.nmos, self.spec.corner.process, "nmos")
-        compiled = [card.compiled.sha256] if card.compiled else []
+        polarities = load_cell(self.spec.cell).polarities("read-port")
+        cards = [
+            load_card(getattr(self.spec.device, each), self.spec.corner.process, each) for each in polarities
+        ]
+        compiled = [card.compiled.sha256 for card in cards if card.compiled]
         return content_hash([*map(_substance, decks), *self.sample.alters, *compiled])
 
     def key(self, ngspice: Ngspice) -> str:
@@ -192,7 +195,7 @@ def characterise(
         for index, request in enumerate(requests):
             drawn[index] = request
             for deck in request.decks:
-                yield Job(deck, _steps(request), keep=("vsl#branch",), fallbacks=FALLBACKS)
+                yield Job(deck, _steps(request), keep=("vsl#branch", "vbl#branch"), fallbacks=FALLBACKS)
 
     for job, outcome in simulate_all(jobs(), workers=workers, timeout=timeout):
         index, weight = divmod(job, 2)
@@ -200,6 +203,17 @@ def characterise(
         if len(outcomes[index]) == 2:
             request, both = drawn.pop(index), outcomes.pop(index)
             yield request, _sweep(request, [both[0], both[1]])
+
+
+def cell_label(cell: str) -> str:
+    """Name of a cell for files: that of its folder."""
+    return re.sub(r"[^\w-]", "_", Path(cell).parent.name if cell.endswith(".toml") else cell)
+
+
+def _device_fields(spec: TileSpec) -> set[str]:
+    """What of a cell's devices carries read current."""
+    cell = load_cell(spec.cell)
+    return {"fins", *cell.polarities("read-port"), *(["reram"] if cell.sheet.reram else [])}
 
 
 def _steps(request: Characterisation) -> tuple[Step, ...]:
@@ -215,7 +229,7 @@ def _steps(request: Characterisation) -> tuple[Step, ...]:
 
 
 def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> Sweep | Failure:
-    current = np.full((2, 2 * POINTS, POINTS), np.nan)
+    current, into = np.full((2, 2, 2 * POINTS, POINTS), np.nan)
     fallbacks: collections.Counter[str] = collections.Counter()
     seconds, ngspice = 0.0, Ngspice("", "")
     for weight, outcome in enumerate(outcomes):
@@ -226,7 +240,16 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
             # A source's branch current flows into its plus node: that of vsl is what leaves the cell.
             branch = run.waves.get("vsl#branch", np.empty(0))
             current[weight, row, : branch.size] = branch
+            branch = run.waves.get("vbl#branch", np.empty(0))
+            into[weight, row, : branch.size] = -branch
             fallbacks.update([run.fallback] if run.fallback else [])
+    astray, on = np.nanmax(abs(into - current), initial=0.0), np.nanmax(abs(current), initial=0.0)
+    if astray > _ASTRAY * on:
+        return Failure(
+            f"cell {request.spec.cell!r}: {astray:.2g} A enter at the bit line and do not leave at the source line; "
+            f"that is {astray / on:.1%} of its largest current; a cell's read current must flow between these two, to "
+            f"{_ASTRAY:.2%}: let its supplies feed gates alone."
+        )
     return Sweep(
         voltage=np.linspace(0.0, V_MAX, POINTS),
         current=np.ascontiguousarray(current.reshape(2, 2, POINTS, POINTS).swapaxes(2, 3)),

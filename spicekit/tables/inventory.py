@@ -2,15 +2,18 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from spicekit.errors import BadInput, BadTable, MissingTable
 from spicekit.files import read_json, write_atomically
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
-from spicekit.tables.characterise import Sweep
+from spicekit.spice.simulator import Failure, Job, Step, simulate_all
+from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep
 from spicekit.tables.store import check_current, checked_table, read_sweep, user_store
 
 MANIFEST = "manifest.json"
@@ -29,7 +32,9 @@ class Entry:
 
     @property
     def devices(self) -> str:
-        """Models of the cell, as far as they are known."""
+        """Models of the cell, as far as they are known; where it was imported from."""
+        if self.sweep and "imported" in self.sweep.origin:
+            return f"imported: {self.sweep.origin['imported']['source']}"
         device = self.sweep.origin["conditions"].get("device", {}) if self.sweep else {}
         return ", ".join(f"{device[key]}" for key in ("nmos", "reram") if key in device)
 
@@ -47,6 +52,50 @@ def stores() -> list[Path]:
 def inventory(store: Path) -> list[Entry]:
     """Every table of a store, in order of its name."""
     return [_entry(path) for path in sorted(store.glob("*.h5"))]
+
+
+def simulated_faults(entries: Sequence[Entry]) -> list[str]:
+    """Which tables ngspice does not give again: a few points of each are simulated anew from today's cards.
+
+    A file that only claims to be a sweep of ours is found out. Imported tables claim nothing, and are left out.
+    """
+    ours = [
+        entry for entry in entries if entry.sweep and not entry.fault and "imported" not in entry.sweep.origin
+    ]
+    requests = [Characterisation.of(entry.sweep.origin["conditions"]) for entry in ours if entry.sweep]
+    jobs = [
+        Job(deck, tuple(_points(request)), keep=("vsl#branch",))
+        for request in requests
+        for deck in request.decks
+    ]
+    faults = {}
+    for index, outcome in simulate_all(jobs):
+        place, weight = divmod(index, 2)
+        entry = ours[place]
+        assert entry.sweep is not None
+        here = entry.sweep.current[weight][tuple(np.transpose(_SPOTS))]
+        if isinstance(outcome, Failure):
+            faults[place] = f"{entry.path}: cannot be simulated again ({outcome.reason})"
+            continue
+        again = np.array([run.waves["vsl#branch"][0] for run in outcome.runs])
+        if (abs(again - here) > _AGREES * abs(entry.sweep.current[1, 1]).max()).any():
+            faults[place] = (
+                f"{entry.path}: ngspice gives other currents: it is no sweep of these cards; make it anew"
+            )
+    return [faults[place] for place in sorted(faults)]
+
+
+# Applied bit and both indices on the voltage axis, of the points that are simulated again; and by how much of the
+# largest ON current they may differ, which another version of ngspice stays far below.
+_SPOTS = ((1, 28, 0), (1, 56, 0), (1, 40, 13), (1, 5, 30), (0, 28, 0), (0, 56, 3))
+_AGREES = 1e-4
+
+
+def _points(request: Characterisation) -> Iterator[Step]:
+    step = V_MAX / (POINTS - 1)
+    for number, (a, bl, sl) in enumerate(_SPOTS):
+        volts = (f"vwl dc {request.spec.v_wl * a!r}", f"vbl dc {bl * step!r}", f"vsl dc {sl * step!r}")
+        yield Step("op", (*(request.sample.alters if number == 0 else ()), *volts))
 
 
 def manifest_faults(store: Path) -> list[str]:

@@ -173,7 +173,7 @@ def _closed_loop(spec: TileSpec) -> dict[str, float]:
         simulate(Job(_whole_cell(cell, bit, transient), (Step(f"tran {transient.step} {transient.stop}"),)))
         for bit in (0, 1)
     ]
-    supplies = ("vdd_0#branch", "vwbl_0#branch", "vwblb_0#branch")
+    supplies = ("vvdd_0#branch", "vwbl_0#branch", "vwblb_0#branch")
     return {
         "write_trip": float(write["wbl_0"][flipped[0]]) if len(flipped) else float("-inf"),
         "half_select_rise": float(zeros[2][level][0] - zeros[1][level][0]),

@@ -7,7 +7,7 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from spicekit.circuits.spec import CellName, Device
+from spicekit.circuits.spec import Device
 from spicekit.config import Config, parse, read_toml
 from spicekit.devices.corners import Corner, Process
 from spicekit.tables.characterise import Characterisation
@@ -17,6 +17,8 @@ MOST_TABLES = 100_000
 T = TypeVar("T")
 Values = Annotated[tuple[T, ...], Field(min_length=1)]
 
+DEFAULT_CELLS = ("8t-sram", "1t1r")
+"""Those whose tables ship."""
 _DEVICE = Device()
 _NOMINAL = Corner()
 
@@ -24,7 +26,8 @@ _NOMINAL = Corner()
 class Grid(Config):
     """Conditions of which every combination gets a table."""
 
-    cell: Values[CellName] = ("8t-sram", "1t1r")
+    cell: Values[str] = DEFAULT_CELLS
+    """Folders in `cells/`, or paths of cells' sheets."""
     nmos: Values[str] = (_DEVICE.nmos,)
     """Flavours: folders in `device_models/`, or paths of cards."""
     fins: Values[int] = (_DEVICE.fins,)

@@ -1,22 +1,54 @@
-"""Monte Carlo of one cell's read current: threshold mismatch of its transistors, spread of its ReRAM element."""
+"""Monte Carlo of one cell's read current: mismatch of its transistors, spread of its ReRAM element."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import Card, load_card
-from spicekit.devices.mismatch import sample_vt, sigma_vt
+from spicekit.devices.mismatch import sigma_beta, sigma_vt
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import Failure, Job, Run, Step, simulate_all
 
 Array = NDArray[np.float64]
 
-# Read-path transistors by cell, as the templates name them after their letter.
-TRANSISTORS = {"8t-sram": ("access", "storage"), "1t1r": ("access",)}
+
+@dataclass(frozen=True)
+class Mismatched:
+    """A transistor of a cell's read path that differs from cell to cell."""
+
+    name: str
+    """In the subcircuit, without its letter."""
+    card: Card
+    fins: int
+
+
+def mismatched(spec: TileSpec) -> tuple[Mismatched, ...]:
+    """Those that the cell's sheet names."""
+    cell = load_cell(spec.cell)
+    by_name = {each.name: each for each in cell.transistors("read-port")}
+    return tuple(
+        Mismatched(
+            name,
+            load_card(
+                getattr(spec.device, by_name[name].polarity), spec.corner.process, by_name[name].polarity
+            ),
+            by_name[name].count(spec.device.fins),
+        )
+        for name in cell.sheet.mismatch
+    )
+
+
+def sigmas(devices: Sequence[Mismatched]) -> Array:
+    """(2 k,) standard deviations of k transistors: of their thresholds, V, then of their current factors, relative."""
+    return np.array(
+        [sigma(each.card, each.fins) for sigma in (sigma_vt, sigma_beta) for each in devices], np.float64
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +67,7 @@ class Spread:
 
 
 def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Generator) -> Spread:
-    """Simulate cells with random thresholds and, for 1T-1ReRAM, random gaps.
+    """Simulate cells with random thresholds and current factors and, for 1T-1ReRAM, random gaps.
 
     Each transistor of the read path is shifted on its own, by its card's instance parameter (BSIM4: `delvto`).
 
@@ -44,11 +76,10 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     SpiceFailed
         If a sample does not converge: none is left out.
     """
-    card = load_card(spec.device.nmos, spec.corner.process, "nmos")
-    names = TRANSISTORS[spec.cell]
-    shifts = sample_vt(card, spec.device.fins, (samples, len(names)), rng=rng)
-    steps = [Step("op", alters(card, names, "xcell", shift)) for shift in shifts]
-    if spec.cell == "1t1r":
+    devices = mismatched(spec)
+    draws = rng.normal(0.0, sigmas(devices), (samples, 2 * len(devices)))
+    steps = [Step("op", alters(devices, "xcell", draw)) for draw in draws]
+    if load_cell(spec.cell).sheet.reram:
         bits = np.full(samples, weight, np.uint8)
         gaps = sample_gaps(load_reram(spec.device.reram), bits, rng=rng)
         decks = [cell_deck(spec, weight=weight, gap=gap) for gap in gaps.tolist()]
@@ -66,19 +97,19 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
 
 
 def standard_deviations(spec: TileSpec) -> tuple[float, ...]:
-    """Of a transistor's threshold, V; then, for 1T-1ReRAM, relative of the LRS current and of ln of the HRS current."""
-    threshold = sigma_vt(load_card(spec.device.nmos, spec.corner.process, "nmos"), spec.device.fins)
-    if spec.cell != "1t1r":
-        return (threshold,)
+    """Of thresholds, V, and current factors; then, with a ReRAM element, relative of LRS and of ln of HRS currents."""
+    of_transistors = tuple(sigmas(mismatched(spec)).tolist())
+    if not load_cell(spec.cell).sheet.reram:
+        return of_transistors
     preset = load_reram(spec.device.reram)
-    return threshold, preset.sigma_lrs, preset.sigma_hrs
+    return *of_transistors, preset.sigma_lrs, preset.sigma_hrs
 
 
 def sensitivity(spec: TileSpec) -> Array:
     """By how much each source of spread moves a cell's read current, word line asserted.
 
-    Simulated with each source one standard deviation up and down: the thresholds of the read path's transistors,
-    then, for 1T-1ReRAM, the element's state.
+    Simulated with each source one standard deviation up and down: the thresholds of the read path's transistors, their
+    current factors, then, for 1T-1ReRAM, the element's state.
 
     Returns
     -------
@@ -90,11 +121,10 @@ def sensitivity(spec: TileSpec) -> Array:
     SpiceFailed
         If an operating point does not converge.
     """
-    names = TRANSISTORS[spec.cell]
-    card = load_card(spec.device.nmos, spec.corner.process, "nmos")
-    sigma, *of_state = standard_deviations(spec)
-    shifts = sigma * np.concatenate([[signed * row for signed in (1, -1)] for row in np.eye(len(names))])
-    steps = (Step("op"), *(Step("op", alters(card, names, "xcell", shift)) for shift in shifts))
+    devices = mismatched(spec)
+    of_state = standard_deviations(spec)[2 * len(devices) :]
+    draws = [signed * row for row in np.diag(sigmas(devices)) for signed in (1, -1)]
+    steps = (Step("op"), *(Step("op", alters(devices, "xcell", draw)) for draw in draws))
     jobs = [Job(cell_deck(spec, weight=weight), steps, _KEEP) for weight in (0, 1)]
     if of_state:
         preset = load_reram(spec.device.reram)
@@ -118,10 +148,14 @@ def sensitivity(spec: TileSpec) -> Array:
     return np.stack([(up - down) / 2, (up + down) / 2], axis=-1)
 
 
-def alters(card: Card, names: tuple[str, ...], cell: str, shifts: Array) -> tuple[str, ...]:
-    """What shifts the thresholds of a cell instance's transistors by `shifts` (V), as ngspice `alter`s."""
-    letter, pairs = card.letter.lower(), zip(names, shifts.tolist(), strict=True)
-    return tuple(f"@{letter}.{cell}.{letter}{name}[{card.threshold}]={shift!r}" for name, shift in pairs)
+def alters(devices: Sequence[Mismatched], cell: str, draw: Array) -> tuple[str, ...]:
+    """What gives a cell instance's transistors the thresholds and current factors of a `draw` (2 k,), for ngspice."""
+    k = len(devices)
+    return tuple(
+        f"@{each.card.letter.lower()}.{cell}.{each.card.letter.lower()}{each.name.lower()}[{name}]={value!r}"
+        for each, shift, excess in zip(devices, draw[:k].tolist(), draw[k:].tolist(), strict=True)
+        for name, value in each.card.altered(each.fins, shift, excess).items()
+    )
 
 
 _KEEP = ("vsl#branch",)

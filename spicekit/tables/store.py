@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
+from spicekit.circuits.cells import load_cell
 from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import load_card
 from spicekit.devices.reram import load_reram
@@ -70,7 +71,7 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
     if faults:
         raise faults[0]
     load_card(spec.device.nmos, spec.corner.process, "nmos")
-    if spec.cell == "1t1r":
+    if load_cell(spec.cell).sheet.reram:
         load_reram(spec.device.reram)
     raise MissingTable(
         f"there is no I-V table {request.name}.h5 in {' or '.join(map(str, folders))}; "
@@ -160,12 +161,17 @@ def current_sweep(request: Characterisation, store: Path) -> Sweep:
 
 
 def check_current(sweep: Sweep, path: Path) -> None:
-    """`BadTable` if what `path` holds belongs elsewhere, or was made from other cards or templates than today's."""
+    """`BadTable` if what `path` holds belongs elsewhere, or was made from other cards or templates than today's.
+
+    One that was imported has no cards: it belongs where its conditions say.
+    """
     request = Characterisation.of(sweep.origin["conditions"])
     if path.name != f"{request.name}.h5":
         raise BadTable(
             f"{path}: holds the table {request.name} (renamed, or of another spicekit); {_repair(path)}"
         )
+    if "imported" in sweep.origin:
+        return
     if sweep.origin.get("deck_sha256") != request.deck_hash:
         raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
     if request.hash_of(sweep.decks) != sweep.origin.get("deck_sha256"):

@@ -72,7 +72,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "bridge between bit lines": (r"\nVread", r"\nRbridge b_2_1 b_2_2 50\nVread"),
     "leak to ground": (r"\nVread", r"\nRleak b_2_1 0 1e6\nVread"),
     "capacitor added": (r"\nVread", r"\nCpad b_2_1 0 1e-15\nVread"),
-    "supply fed twice": (r"(Vdd_1 vdd_1 0 dc 0\.7)", r"\1\nVfeed feed 0 dc 0.7\nRfeed feed vdd_1 1e-3"),
+    "supply fed twice": (r"(Vvdd_1 vdd_1 0 dc 0\.7)", r"\1\nVfeed feed 0 dc 0.7\nRfeed feed vdd_1 1e-3"),
     "supply of another column": (cell(0, ON)[:-4] + r"(.* )vdd_\d", rf"\1 \2 \3 \4 \5vdd_{OFF}"),
     "read voltage": (r"(Vread vread 0 dc) 0\.35", r"\1 0.36"),
     "write word line asserted": (r"(Vwwl_0 wwl_0 0 dc) 0", r"\1 0.7"),

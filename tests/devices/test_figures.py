@@ -73,19 +73,12 @@ def test_another_card_is_off_the_curves() -> None:
     assert all(row.within(Limits()) for row in errors(mine, curves, "ff"))
 
 
-@pytest.mark.parametrize(("names", "highest"), [("sram", 1.0), ("", 0.85)])
 @pytest.mark.parametrize("polarity", ["nmos", "pmos"])
-def test_current_rises_with_both_voltages_beyond_the_fitted_range(
-    polarity: str, names: str, highest: float
-) -> None:
-    """From -0.2 V on the gate to 1 V on gate and drain; of low thresholds to 0.85 V on the gate.
-
-    Beyond that n-channel cards of low threshold lose up to 0.05 % of their largest current in 25 mV, at a drain below
-    75 mV.
-    """
-    chosen = [name for name in shipped_devices() if name.startswith(polarity) and name.endswith(names)]
+def test_current_rises_with_both_voltages_beyond_the_fitted_range(polarity: str) -> None:
+    """From -0.2 V on the gate to 1 V on gate and drain: no card turns back where nothing was fitted."""
+    chosen = [name for name in shipped_devices() if name.startswith(polarity)]
     cards = [load_card(name, speed) for name in chosen for speed in ("tt", "ff", "ss")]
-    gates = np.arange(-0.2, highest + 0.01, 0.025)
+    gates = np.linspace(-0.2, 1, 49)
     found = surfaces(cards, np.array([-40.0, 25.0, 125.0]), np.linspace(0, 1, 41), gates)
     largest = found.max(axis=(2, 3), keepdims=True)
     assert (np.diff(found, axis=2) > -1e-9 * largest[..., :, :]).all()  # 1e-9: gmin and ngspice's tolerance

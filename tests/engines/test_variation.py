@@ -5,8 +5,7 @@ import pytest
 
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.cards import load_card
-from spicekit.devices.mismatch import AVT, sigma_vt
+from spicekit.devices.mismatch import AVT
 from spicekit.devices.reram import load_reram
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.fast.mismatch import passed
@@ -14,7 +13,7 @@ from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Step, simulate_all
-from spicekit.tables.spread import TRANSISTORS, alters
+from spicekit.tables.spread import alters, mismatched, sigmas
 
 
 def spec_of(cell="8t-sram", *, drive="wordline", ohm=3.2, rows=16, rows_active=16) -> TileSpec:
@@ -59,9 +58,8 @@ def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell
     spec = spec_of(cell)
     sensitivity = cell_sensitivity(spec, tables[cell])
     z = np.clip(np.random.default_rng(5).standard_normal((12, sensitivity.shape[1])), -3, 3)
-    names = TRANSISTORS[cell]
-    card = load_card(spec.device.nmos, "tt")
-    sigma = sigma_vt(card, spec.device.fins)
+    devices = mismatched(spec)
+    k = 2 * len(devices)
     jobs = []
     for draw in np.concatenate([np.zeros((1, z.shape[1])), z]):
         gap = None
@@ -74,7 +72,7 @@ def test_factors_are_those_of_cells_with_shifted_devices_in_ngspice(tables, cell
             )
             gap = float(nominal - preset.g0 * log)
         deck = cell_deck(spec, weight=weight, gap=gap)
-        step = Step("op", alters(card, names, "xcell", sigma * draw[: len(names)]))
+        step = Step("op", alters(devices, "xcell", sigmas(devices) * draw[:k]))
         jobs.append(Job(deck, (step,), ("vsl#branch",)))
     outcomes = dict(simulate_all(jobs))
     current = np.array([outcomes[place].runs[0].waves["vsl#branch"][0] for place in range(len(jobs))])

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spicekit.circuits import render
+from spicekit.circuits import cells
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices import cards
 from spicekit.devices.corners import Corner
@@ -259,17 +258,14 @@ def test_a_card_that_ngspice_refuses_fails_by_name_and_costs_no_other(tmp_path):
 
 
 @pytest.fixture
-def comparator_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def comparator_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell without an operating point where its bit line is above 0.6 V, its source line below 0.03 V, q high."""
-    netlists = tmp_path / "netlists"
-    shutil.copytree(render.shipped_folder("netlists"), netlists)
-    template = netlists / "cell_8t-sram.cir.j2"
+    own = tmp_path / "cells"
+    shutil.copytree(cells.shipped_folder("cells"), own)
+    template = own / "8t-sram" / "cell.sp"
     port = "B1 x rsl i={v(x) > 0.6 && v(rsl) < 0.03 && v(q) > 0.1 ? 1e-3 : 0}\nR1 rbl x 1k\n.ends read_port"
     template.write_text(template.read_text().replace(".ends read_port", port))
-    monkeypatch.setattr(render, "shipped_folder", lambda name: netlists)
-    render._environment.cache_clear()
-    yield
-    render._environment.cache_clear()
+    monkeypatch.setattr(cells, "shipped_folder", lambda name: own)
 
 
 def test_points_that_do_not_converge_are_marked_and_refused(comparator_template, tmp_path):

@@ -12,7 +12,7 @@ from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Ngspice, Step, simulate
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
-from spicekit.tables.spread import TRANSISTORS
+from spicekit.tables.spread import mismatched
 from spicekit.tables.store import current_sweep
 from spicekit.tables.table import interpolate
 
@@ -151,21 +151,20 @@ def test_a_monte_carlo_cell_is_the_nominal_one_with_shifted_thresholds(spec, tmp
     assert calibrate([request], tmp_path, workers=1).made == (request.name,)
     sweep = current_sweep(request, tmp_path)
     assert sweep.origin["conditions"]["seed"] == 3
-    shifts = {
-        re.search(r"xcell\.(\w+)\[", alter)[1]: float(alter.partition("=")[2])
-        for alter in sweep.origin["alters"]
-    }
-    assert len(set(shifts.values())) == len(TRANSISTORS[spec.cell])
+    drawn = [re.search(r"xcell\.(\w+)\[(\w+)\]=(.*)", alter).groups() for alter in sweep.origin["alters"]]
+    shifts = {name: float(value) for name, parameter, value in drawn if parameter == "delvto"}
+    counts = {name: float(value) for name, parameter, value in drawn if parameter == "m"}
+    assert len(set(shifts.values())) == len(set(counts.values())) == len(mismatched(spec))
     for weight, deck in enumerate(request.decks):
-        own = shifted(deck, shifts)
+        own = shifted(deck, shifts, counts)
         (wave,) = simulate(Job(own, (Step("op", ("vbl dc 0.35", "vsl dc 0.05", f"vwl dc {spec.v_wl}")),)))
         assert sweep.current[weight, 1, 28, 4] == pytest.approx(float(wave["vsl#branch"][0]), rel=1e-4)
     nominal = Characterisation(spec)
     assert not np.isclose(sweep.current[1, 1, 28, 0], on_current(nominal), rtol=1e-3)
 
 
-def shifted(deck: str, shifts: dict[str, float]) -> str:
-    """The deck with a model for each transistor, its `vth0` moved."""
+def shifted(deck: str, shifts: dict[str, float], counts: dict[str, float]) -> str:
+    """The deck with a model for each transistor, its `vth0` moved, and with other numbers of fins."""
     (model,) = re.findall(r"(?ims)^\.model nmos\S+.*?(?=^[^+])", deck)
     name = model.split()[1]
     vth0 = float(re.search(r"vth0\s*=\s*(\S+?)[\s)]", model)[1])
@@ -173,6 +172,7 @@ def shifted(deck: str, shifts: dict[str, float]) -> str:
         moved = re.sub(r"vth0\s*=\s*[^\s)]+", f"vth0={vth0 + shift!r}", model)
         deck = deck.replace(model, model + moved.replace(name, f"{name}_{transistor}"))
         deck = re.sub(rf"(?im)^({transistor}\s.*?){name}\b", rf"\1{name}_{transistor}", deck)
+        deck = re.sub(rf"(?im)^({transistor}\s.*?) m=\S+", rf"\1 m={counts[transistor]!r}", deck)
     return deck
 
 

@@ -5,12 +5,10 @@ import pytest
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.cards import load_card
-from spicekit.devices.mismatch import sample_vt
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.ladder import Ladder, solve
 from spicekit.spice.simulator import Job, Step, simulate
-from spicekit.tables.spread import TRANSISTORS, alters, read_spread
+from spicekit.tables.spread import alters, mismatched, read_spread, sigmas
 
 SPEC = TileSpec(rows=8, columns=2, rows_active=8, wires=Wires(r_bl=3.2, r_sl=3.2))
 
@@ -35,11 +33,10 @@ def test_more_fins_spread_less():
 def test_scaled_cells_stand_for_shifted_thresholds_within_a_few_hundredths_of_an_lsb(sram_table):
     """The exact engine takes mismatch as a factor on each cell's current; ngspice shifts each transistor."""
     rng = np.random.default_rng(2)
-    names = TRANSISTORS["8t-sram"]
-    card = load_card(SPEC.device.nmos, "tt")
-    shifts = sample_vt(card, SPEC.device.fins, (8, 2, len(names)), rng=rng)
+    devices = mismatched(SPEC)
+    draws = rng.normal(0.0, sigmas(devices), (8, 2, 2 * len(devices)))
     ones = np.ones((8, 2), np.uint8)
-    every = [alters(card, names, f"xc_{i}_{j}", shifts[i, j]) for i in range(8) for j in range(2)]
+    every = [alters(devices, f"xc_{i}_{j}", draws[i, j]) for i in range(8) for j in range(2)]
     deck = tile_deck(SPEC, ones, ones[:, 0], batch=False)
     senses = ("vsense_0#branch", "vsense_1#branch")
     (loaded,) = simulate(Job(deck, (Step("op", sum(every, ())),), senses))
@@ -49,7 +46,7 @@ def test_scaled_cells_stand_for_shifted_thresholds_within_a_few_hundredths_of_an
 
     steps = [
         Step("op"),
-        *(Step("op", alters(card, names, "xcell", shift)) for shift in shifts.reshape(16, -1)),
+        *(Step("op", alters(devices, "xcell", draw)) for draw in draws.reshape(16, -1)),
     ]
     alone = simulate(Job(cell_deck(SPEC, weight=1), tuple(steps), ("vsl#branch",)))
     current = np.array([waves["vsl#branch"][0] for waves in alone])
