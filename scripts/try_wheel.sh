@@ -32,7 +32,7 @@ run version spicekit --version
 [ "$3" = none ] || run doctor spicekit doctor
 run init spicekit init tile
 "$bin/python" -c "import numpy as n; r = n.random.default_rng(0); n.save('w.npy', r.integers(0, 2, (64, 64), dtype=n.uint8)); n.save('a.npy', r.integers(0, 2, (2, 64), dtype=n.uint8))"
-run netlist spicekit netlist tile --spec tile.toml --weights w.npy --inputs a.npy -o tile.cir --expect exact
+run netlist spicekit netlist tile --spec tile.toml --weights w.npy --inputs a.npy -o tile.cir --expect exact --read 0
 run tile spicekit tile --spec tile.toml --weights w.npy --inputs a.npy --out tile.npz
 [ "$3" = none ] || run report spicekit report tile.npz --out tile.html
 run tables spicekit tables verify
