@@ -294,8 +294,7 @@ def one_read(
         )
     if read is not None and not 0 <= read < spec.groups:
         raise BadInput(f"--read {read}: a vector takes {spec.groups} reads; pass 0 to {spec.groups - 1}.")
-    picked = read if read is not None else (taken or [0])[0]
-    return np.where(group == picked, bits, 0).astype(bits.dtype)
+    return np.where(group == ((taken or [0])[0] if read is None else read), bits, 0).astype(bits.dtype)
 
 
 def check_detail(name: str) -> Detail:

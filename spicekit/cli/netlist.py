@@ -16,12 +16,7 @@ netlist = typer.Typer(
 
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")]
-Read = Annotated[
-    int | None,
-    typer.Option(
-        min=0, help="Which read of the vector, where it asserts rows of several (rows_active < rows)."
-    ),
-]
+Read = Annotated[int | None, typer.Option(min=0, help="Which read, of a vector with ones in several.")]
 DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
 Compiled = Annotated[
     list[Path] | None,
