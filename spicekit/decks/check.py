@@ -27,12 +27,16 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
     ):
         return tuple(sorted(set(findings)))
     circuit = expand(deck, compiled=compiled)
-    findings += [
-        *circuit.findings,
-        *rules.suffixes(deck),
-        *rules.references(deck, circuit),
-        *rules.analyses(deck),
-    ]
+    named = [*rules.references(deck, circuit)]
+    if any(
+        found.rule == "undefined-subcircuit" for found in named
+    ):  # they name all, where ngspice stops at one
+        named += [found for found in circuit.findings if found.rule != "undefined-subcircuit"]
+    else:
+        named += circuit.findings
+    missing = {(found.file, found.line) for found in named if found.rule.startswith("undefined-")}
+    named = [found for found in named if found.rule != "ngspice" or (found.file, found.line) not in missing]
+    findings += [*named, *rules.suffixes(deck), *rules.analyses(deck)]
     if circuit.devices:  # without, what is joined to what is not known
         findings += [*rules.values(deck, circuit), *rules.absent_nodes(deck, circuit), *lone_nodes(circuit)]
         suspects = [*floating_nodes(circuit, "warning"), *shorted_supplies(circuit, "warning")]

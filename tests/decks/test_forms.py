@@ -193,3 +193,9 @@ def test_what_a_listing_cuts_off_is_compared_too() -> None:
     (found,) = diff(parse_deck(deck), parse_deck(deck.replace("1500n 1)", "1500n 2)")))
     assert found.where.startswith("v1")
     assert check(parse_deck(deck)) == ()
+
+
+def test_a_subcircuit_out_of_scope_is_missing_all_the_same() -> None:
+    outer = ".subckt outer p\n.subckt inner q\nR1 q 0 1\n.ends\nX1 p inner\n.ends\n"
+    text = f"t\nV1 a 0 1\n{outer}X1 a outer\nX2 a inner\n.op\n"
+    assert [(f.line, f.severity) for f in check(parse_deck(text))] == [(10, "error")]
