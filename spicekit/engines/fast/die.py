@@ -24,7 +24,7 @@ from spicekit.engines.fast.kernels import (
 from spicekit.engines.fast.mismatch import Passed
 from spicekit.engines.fast.model import Codes, ReadModel
 from spicekit.engines.fast.patterns import PatternReads
-from spicekit.engines.fast.wire_sum_kernels import sum_codes_of_die
+from spicekit.engines.fast.wire_sum_die_kernels import sum_codes_of_die
 from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored, layout_of
 
 

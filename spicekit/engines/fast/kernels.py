@@ -202,7 +202,7 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
     ones_in : (2^m,) uint8 array
         ON cells of each pattern.
 
-    The others as in `wire_sum_kernels.sum_codes_of_die`; returns what it does.
+    The others as in `wire_sum_die_kernels.sum_codes_of_die`; returns what it does.
     """
     pixels = words.shape[0]
     groups, most, _, columns = stored.shape

@@ -20,9 +20,6 @@ from spicekit.compiled import compiled
 from spicekit.engines.fast.kernels import (
     HEADROOM,
     UNIT,
-    add_deviations,
-    add_positions,
-    place_on_scale,
 )
 from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_value, find_currents
 from spicekit.engines.threads import run_tasks, zeros_in_lines
@@ -31,7 +28,6 @@ Single = NDArray[np.float32]
 
 _LINE = 8  # words that fill a line of a cache
 _PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
-_PIXELS_OF_DIE = 256
 
 # Place of each of the columns in a table. Numbers of 8 bits are widened to 16 and then to 32 bits by parting those at
 # even from those at odd places; where a read is narrow, the columns then come in their order.
@@ -83,29 +79,41 @@ def sum_codes(
     bits = np.empty((groups, most, pixels, q), np.uint64)
     apart = np.empty((groups, most, pixels, 4), np.float32)
     zeros = np.ascontiguousarray(scale[1:, 0 if len(lookup) else 1])
-    given = words.reshape(-1), _bytes(words), inverted.reshape(-1), asserted.reshape(-1)
+    given = words.reshape(-1), bytes_of(words), inverted.reshape(-1), asserted.reshape(-1)
     laid_out = leak, zeros, groups * most, q, size, *given, bits.reshape(-1), apart.reshape(-1)
     blocks = -(-pixels // _PIXELS)
     run_tasks(lambda block: _lay_side_by_side(block, *laid_out), blocks)
     sums = np.empty((pixels, stored.shape[3]), np.float32)
     parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any())
     looked_up = lookup if len(lookup) else None
-    shared = coefficients, scale[0], looked_up, stored, turned, tiles, bits, _bytes(bits), apart, parts, sums
+    shared = (
+        coefficients,
+        scale[0],
+        looked_up,
+        stored,
+        turned,
+        tiles,
+        bits,
+        bytes_of(bits),
+        apart,
+        parts,
+        sums,
+    )
 
     def task(number: int) -> None:
         total = zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int32)
-        _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), *_room(size))
+        _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), *room_for(size))
 
     run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
     return sums
 
 
-def _bytes(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+def bytes_of(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """The bytes of words, one behind the other; little-endian, as all processors that Numba knows."""
     return words.reshape(-1).view(np.uint8)
 
 
-def _room(size: int) -> tuple[Any, ...]:
+def room_for(size: int) -> tuple[Any, ...]:
     """A table, two numbers for each of its columns as they are filled in, currents and ON cells of a read."""
     table = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8)
     more, current, on = (
@@ -150,7 +158,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     for group in range(len(stored)):
         numbers = coefficients[group]
         for tile in range(tiles[group]):
-            _fill(stored[group, tile], column, table, more)
+            fill(stored[group, tile], column, table, more)
             for lane in range(width):
                 turn[lane] = turned[group, tile, column + lane]
             scalars = apart[group, tile, first : first + count]
@@ -159,7 +167,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
                 add_codes(table, given, scalars, numbers, line, turn, total, parts)
             else:
                 for pixel in range(count):
-                    start = _start(bits, group, tile, first + pixel)
+                    start = start_of(bits, group, tile, first + pixel)
                     added, moment, zeros, turns = scalars[pixel]
                     find_currents(table, flat, start, numbers, added, moment, current, on, half)
                     _add_looked_up(current, lookup, zeros, np.int32(turns), turn, total, pixel)
@@ -195,7 +203,7 @@ def _lay_side_by_side(  # type: ignore[no-untyped-def]
                     bits[here * q + part] = flat[there * q + part]
                 added = moment = np.float32(0)
                 if leak:  # a call takes longer than all else
-                    added, moment = _leak_sums(each_byte, there * q * 8, size, leak)
+                    added, moment = leak_sums(each_byte, there * q * 8, size, leak)
                 apart[4 * here], apart[4 * here + 1] = added, moment
                 apart[4 * here + 2] = zeros[ones[there]]
                 apart[4 * here + 3] = -np.float32(turns[there])
@@ -224,8 +232,20 @@ def tally_reads(
     reads, others = np.zeros((2, tasks, levels), np.int64)
     currents = np.zeros((tasks, levels))
     half = (0,) * (size // 2)
-    shared = coefficients, leak, stored, tiles, words, _bytes(words), asserted, half, reads, others, currents
-    run_tasks(lambda task: _tally(task, *shared, *_room(size)), tasks)
+    shared = (
+        coefficients,
+        leak,
+        stored,
+        tiles,
+        words,
+        bytes_of(words),
+        asserted,
+        half,
+        reads,
+        others,
+        currents,
+    )
+    run_tasks(lambda task: _tally(task, *shared, *room_for(size)), tasks)
     return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0)
 
 
@@ -255,11 +275,11 @@ def _tally(  # type: ignore[no-untyped-def]
     group, tile, column = task // (most * chunks), task // chunks % most, task % chunks * COLUMNS
     if tile >= tiles[group]:
         return
-    _fill(stored[group, tile], column, table, more)
+    fill(stored[group, tile], column, table, more)
     for pixel in range(pixels):
         ones = asserted[pixel, group, tile]
-        start = _start(words, pixel, group, tile)
-        added, moment = _leak_sums(flat, start, 2 * len(half), leak)
+        start = start_of(words, pixel, group, tile)
+        added, moment = leak_sums(flat, start, 2 * len(half), leak)
         find_currents(table, flat, start, coefficients[group], added, moment, current, on, half)
         for lane in range(min(COLUMNS, columns - column)):
             reads[task, on[lane]] += 1
@@ -267,112 +287,8 @@ def _tally(  # type: ignore[no-untyped-def]
             currents[task, on[lane]] += current[lane]
 
 
-def sum_codes_of_die(
-    coefficients: Single,
-    leak: np.float32,
-    reference: Single,
-    stored: NDArray[np.uint64],
-    sign: NDArray[np.int32],
-    tiles: NDArray[np.int64],
-    words: NDArray[np.uint64],
-    inverted: NDArray[np.uint8],
-    asserted: NDArray[np.int32],
-    size: int,
-    cells: tuple[Any, ...],
-    converters: tuple[Any, ...],
-    images: tuple[int, int],
-) -> Single:
-    """Signed codes of all reads of each dot product, added; cells and converters not alike.
-
-    Parameters
-    ----------
-    reference : (m + 1,) float32 array
-        The reference column of zeros, LSB, by number of asserted rows.
-    sign : (groups, tiles, c_out) int32 array
-    cells, converters : tuples
-        As from `die.DieCodes`.
-    images : (int, int)
-        Pixels of an image, place of the first image.
-
-    The others as in `sum_codes`; returns what it does.
-    """
-    sums = np.zeros((len(words), stored.shape[3]), np.float32)
-    given = words, _bytes(words), inverted, asserted, (0,) * (size // 2), cells, converters, images
-    shared = coefficients, leak, reference, stored, sign, tiles, *given, sums
-    columns = sums.shape[1]
-    padded = -(-columns // COLUMNS) * COLUMNS
-
-    def task(number: int) -> None:
-        wide = np.empty((_PIXELS_OF_DIE, padded), np.float32), np.empty((_PIXELS_OF_DIE, padded), np.uint16)
-        position, total = np.empty(columns, np.float32), np.zeros((_PIXELS_OF_DIE, columns), np.int32)
-        table, more, *_ = _room(size)
-        _sum_codes_of_die(number, *shared, table, more, *wide, np.empty(columns, np.int32), position, total)
-
-    run_tasks(task, -(-len(words) // _PIXELS_OF_DIE))
-    return sums
-
-
 @_kernel
-def _sum_codes_of_die(  # type: ignore[no-untyped-def]
-    task,
-    coefficients,
-    leak,
-    reference,
-    stored,
-    sign,
-    tiles,
-    words,
-    flat,
-    inverted,
-    asserted,
-    half,
-    cells,
-    converters,
-    images,
-    sums,
-    table,
-    more,
-    single,
-    on,
-    current,
-    position,
-    total,
-):
-    """`sum_codes_of_die` of some vectors; the last are its room."""
-    groups, most, _, columns = stored.shape
-    per_image, first_image = images
-    chunks = (columns + COLUMNS - 1) // COLUMNS
-    first = task * _PIXELS_OF_DIE
-    count = min(_PIXELS_OF_DIE, len(words) - first)
-    for group in range(groups):
-        for tile in range(tiles[group]):
-            for chunk in range(chunks):
-                lanes = slice(chunk * COLUMNS, (chunk + 1) * COLUMNS)
-                _fill(stored[group, tile], chunk * COLUMNS, table, more)
-                for pixel in range(count):
-                    found, met = single[pixel, lanes], on[pixel, lanes]
-                    start = _start(words, first + pixel, group, tile)
-                    added, moment = _leak_sums(flat, start, 2 * len(half), leak)
-                    find_currents(table, flat, start, coefficients[group], added, moment, found, met, half)
-            for pixel in range(count):
-                place = first + pixel
-                zeros = reference[asserted[place, group, tile]]
-                for column in range(columns):
-                    level = np.float32(UNIT) * (single[pixel, column] - zeros)
-                    current[column] = HEADROOM * UNIT + np.int32(np.floor(level + np.float32(0.5)))
-                add_deviations(cells, group, tile, words[place, group, tile], on[pixel], position, current)
-                read = (place % per_image * groups + group) * most + tile
-                place_on_scale(converters, tile, first_image + place // per_image, read, current, position)
-                add_positions(
-                    position, converters, sign[group, tile], inverted[place, group, tile], total[pixel]
-                )
-    for pixel in range(count):
-        for column in range(columns):
-            sums[first + pixel, column] = total[pixel, column]
-
-
-@_kernel
-def _fill(stored, column, table, more):  # type: ignore[no-untyped-def]
+def fill(stored, column, table, more):  # type: ignore[no-untyped-def]
     """Fill the table of 64 columns from `column` on, of a tile's words (q, c_out).
 
     An ON cell adds eight to eight times the ON cells. To the running numbers of its byte it adds the rows that have it
@@ -393,13 +309,13 @@ def _fill(stored, column, table, more):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _start(words, i, j, k):  # type: ignore[no-untyped-def]
+def start_of(words, i, j, k):  # type: ignore[no-untyped-def]
     """Place of the first byte of a read of `words` (.., .., .., q) among all."""
     return ((i * words.shape[1] + j) * words.shape[2] + k) * words.shape[3] * 8
 
 
 @_kernel
-def _leak_sums(flat, start, size, leak):  # type: ignore[no-untyped-def]
+def leak_sums(flat, start, size, leak):  # type: ignore[no-untyped-def]
     """What asserted cells that are not ON add to n and u: a share of these sums over all asserted cells."""
     before = 0
     below = 0
