@@ -254,6 +254,8 @@ def main() -> None:
             seconds = run(tests, chosen=None, mutant=None, limit=3600.0)["seconds"]
             sound[tests] = {name: took for name, took in seconds.items() if took < SLOWEST}
             print(f"{len(sound[tests])} of {len(seconds)} tests in {', '.join(tests)} serve", flush=True)
+            if not sound[tests]:
+                raise SystemExit("no test can kill a mutant: a score would say nothing")
         began = time.monotonic()
         limit = 60.0 + 10 * sum(sound[tests].values())
         mutant.killed_by = run(tests, chosen=set(sound[tests]), mutant=mutant, limit=limit)["failed"]
