@@ -240,8 +240,6 @@ def main() -> None:
         "h5py",
         "pydantic",
         "jinja2",
-        "pytest",
-        "hypothesis",
     ):
         __import__(name)
     mutants = [mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(chosen.only)]
