@@ -29,13 +29,13 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Print a network's layers: which go on tiles, how many tiles, cells and reads; what stays digital, and why."""
-    from spicekit.circuits.spec import TileSpec
+    from spicekit.circuits.spec import TileSpec, Wires
     from spicekit.evaluate.design import read_design
     from spicekit.mapping.footprint import footprint
     from spicekit.networks.reader import read_and_survey
     from spicekit.report.sheets import Sheet
 
-    tile = read_design(spec).tile if spec is not None else TileSpec()
+    tile = read_design(spec).tile if spec is not None else TileSpec(wires=Wires(r_bl=0, r_sl=0))
     survey = read_and_survey(file, data=data)[1]
     rows: list[tuple[str, ...]] = []
     records: list[dict[str, object]] = []

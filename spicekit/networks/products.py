@@ -54,6 +54,12 @@ class Products(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        foreign = next((kind for kind in types if not issubclass(kind, Tensor)), None)
+        if (
+            foreign is not None
+        ):  # a quantiser's own kind of tensor (brevitas), which calls again with plain ones
+            with self:
+                return foreign.__torch_function__(func, types, args, kwargs or {})
         read = _READERS.get(func)
         product = read(*args, **(kwargs or {})) if read is not None else None
         if product is None:

@@ -1,6 +1,7 @@
 """A user's own network: its binary layers are found by watching it; what cannot be taken is refused by name."""
 
 import pickle
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -199,6 +200,28 @@ def test_weights_that_depend_on_the_images_stay_digital():
 
     with pytest.raises(BadInput, match="its weights change from call to call"):
         adopt(Attention(), torch.randn(5, 3, 8, 8))
+
+
+class Quantised(NamedTuple):
+    """As brevitas wraps what its quantisers give: unpacked when torch is called with it."""
+
+    value: torch.Tensor
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return func(*(each.value if isinstance(each, Quantised) else each for each in args), **(kwargs or {}))
+
+
+def test_a_quantisers_own_tensors_are_seen_through():
+    class QuantConv2d(nn.Conv2d):
+        def forward(self, x):
+            return functional.conv2d(Quantised(signs_of(x)), Quantised(signs_of(self.weight)), self.bias)
+
+    torch.manual_seed(0)
+    network = nn.Sequential(QuantConv2d(3, 6, 3)).eval()
+    tiled = on_tiles(adopt(network, IMAGES - 0.5), IDEAL)
+    unseen = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(tiled(unseen), network(unseen))
 
 
 def test_the_layers_forward_pass_is_kept():
