@@ -28,7 +28,7 @@ PLANTED = {
         "Mstorage mid rwl rsl 0",
     ),
     "undefined subcircuit": ("undefined-subcircuit", "q_hi read_port", "q_hi reed_port"),
-    "undefined model": ("ngspice", "Maccess rbl rwl mid 0 nmos", "Maccess rbl rwl mid 0 pmos"),
+    "undefined model": ("undefined-model", "Maccess rbl rwl mid 0 nmos", "Maccess rbl rwl mid 0 pmos"),
     "duplicate element": ("ngspice", "Rbl_1_0 ", "Rbl_0_0 "),
     "duplicate element in other case": ("ngspice", "Rbl_1_0 ", "RBL_0_0 "),
     "duplicate subcircuit": ("duplicate-name", "\nVread", "\n.subckt read_port a\n.ends\nVread"),
