@@ -18,6 +18,8 @@ from typing import Any
 
 import platformdirs
 
+from spicekit.provenance import code_hash_of
+
 ENVIRONMENT = "NUMBA_CACHE_DIR"
 
 
@@ -31,7 +33,11 @@ class CodeFolder:
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator: `numba.njit` with these options, its machine code kept in `code_folder`."""
+    """Decorator: `numba.njit` with these options, its machine code kept in `code_folder`.
+
+    Numba asks whether the function's own file has changed, not those of what it calls. So the code of each state of a
+    module, and of all that it imports from this package, has a folder of its own.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
         import numba
@@ -41,7 +47,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return dispatcher
         with _CONFIGURED:
             given = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(code_folder().path)  # read by the next line alone
+            numba.config.CACHE_DIR = str(code_folder().path / code_hash_of(function.__module__)[:16])
             try:
                 dispatcher.enable_caching()
             finally:

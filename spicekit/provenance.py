@@ -75,18 +75,27 @@ def code_hash_of(module: str) -> str:
 
 
 def _gather_sources(module: str, sources: dict[str, str]) -> None:
+    if module in sources or (found := _source(module)) is None:  # a name of a module, not a module
+        return
+    sources[module], imported = found
+    for name in imported:
+        _gather_sources(name, sources)
+
+
+@functools.cache
+def _source(module: str) -> tuple[str, list[str]] | None:
+    """Text of a module of this package, and what it imports from the package; None if there is no such module."""
     place = Path(spicekit.__file__).parent.joinpath(*module.split(".")[1:])
     path = next((each for each in (place.with_suffix(".py"), place / "__init__.py") if each.is_file()), None)
-    if module in sources or path is None:  # a name of a module, not a module
-        return
-    sources[module] = path.read_text("utf-8")
-    for node in ast.walk(ast.parse(sources[module])):
+    if path is None:
+        return None
+    text, imported = path.read_text("utf-8"), []
+    for node in ast.walk(ast.parse(text)):
         names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         if isinstance(node, ast.ImportFrom):
             names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
-        for name in names:
-            if name.split(".")[0] == "spicekit":
-                _gather_sources(name, sources)
+        imported += [name for name in names if name.split(".")[0] == "spicekit"]
+    return text, imported
 
 
 @functools.cache

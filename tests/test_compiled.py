@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spicekit.compiled import code_folder, refusal
+from spicekit.compiled import code_folder, compiled, refusal
 
 TWICE = """
 import sys, os
@@ -96,3 +96,11 @@ def test_a_safe_folder_inside_a_sticky_one_is_taken(tmp_path: Path) -> None:
 
 def test_this_process_has_a_folder() -> None:
     assert code_folder().path.is_dir()
+
+
+def test_code_compiled_from_other_sources_is_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = set()
+    for digest in ("a" * 64, "b" * 64):
+        monkeypatch.setattr("spicekit.compiled.code_hash_of", lambda module, digest=digest: digest)
+        folders.add(compiled()(lambda x: x + 1).stats.cache_path)
+    assert len(folders) == 2
