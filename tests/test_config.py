@@ -64,8 +64,10 @@ def test_a_tile_does_not_guess_numbers(key, value):
 
 def test_one_fault_in_a_list_is_one_fault():
     with pytest.raises(BadInput) as error:
-        parse(Plan, {"grid": [{"cell": ["9t"]}]}, source="plan.toml")
-    assert str(error.value) == "plan.toml: 'grid.0.cell.0' = '9t': Input should be '8t-sram' or '1t1r'"
+        parse(Plan, {"grid": [{"process": ["hot"]}]}, source="plan.toml")
+    assert str(error.value) == (
+        "plan.toml: 'grid.0.process.0' = 'hot': Input should be 'tt', 'ff', 'ss', 'fs' or 'sf'"
+    )
     with pytest.raises(BadInput, match=r"^plan.toml: 'grid.0.vdd' = \[\]: [^;]*$"):
         parse(Plan, {"grid": [{"vdd": []}]}, source="plan.toml")
 

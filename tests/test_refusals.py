@@ -63,7 +63,7 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
         monkeypatch,
         "evaluate.evaluation.software_and_ideal",
         "evaluate.cost_model.measure_read",
-        "networks.data.download_cifar10",
+        "networks.cifar.download_cifar10",
     )
     assert reason in refused("evaluate", "--network", "vgg-small", "--spec", "tile.toml", *options)
 
@@ -83,7 +83,7 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
     ],
 )
 def test_train_refuses(folder, monkeypatch, options, reason):
-    forbid(monkeypatch, "networks.data.download_cifar10")
+    forbid(monkeypatch, "networks.cifar.download_cifar10")
     assert reason in refused("train", "--network", "vgg-small", *options)
 
 
@@ -124,7 +124,7 @@ def test_no_vectors_are_no_currents(folder, engine):
 @pytest.mark.parametrize(
     ("device", "reason"),
     [
-        ('nmos = "nope"', "device 'nope': is neither a shipped device (nmos-lvt"),
+        ('nmos = "nope"', "nope': is neither a shipped device (nmos-lvt"),
         ('reram = "nope"', "no such preset; shipped presets: ['hfo2-100k'"),
     ],
 )

@@ -264,7 +264,7 @@ def _stored_levels(statements: Sequence[Statement]) -> str:
     cores = [s.text.lower().split() for s in statements if re.fullmatch(r"xc_\d+_\d+", s.word)]
     if not any(s.text.lower().endswith(" off") for s in statements):
         return ""
-    supply = next(s.text.split()[-1] for s in statements if s.word.startswith("vdd_"))
+    supply = next(s.text.split()[-1] for s in statements if s.word.startswith("vvdd_"))
     levels = []
     for name, *_, kind in cores:
         q, qb = (supply, "0") if kind == "cell_1" else ("0", supply)

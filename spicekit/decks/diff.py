@@ -47,21 +47,29 @@ def diff(first: Deck, second: Deck, *, compiled: Collection[Path] = ()) -> tuple
 
 
 def facts(deck: Deck, circuit: Circuit) -> Facts:
-    """Everything that a deck says about its circuit and analyses, in one spelling."""
+    """Everything that a deck says about its circuit and analyses, in one spelling.
+
+    What is said twice of one thing counts twice: which of them ngspice takes depends on the thing.
+    """
     found: Facts = {}
+
+    def say(name: str, part: str, value: str) -> None:
+        before = found.get((name, part))
+        found[name, part] = value if before is None else f"{before}, and {value}"
+
     for device in circuit.devices:
-        found[device.name, "nodes"] = " ".join(device.nodes + device.controls)
+        say(device.name, "nodes", " ".join(device.nodes + device.controls))
         for part, value in _parts(device.kind, device.words):
-            found[device.name, part] = value
+            say(device.name, part, value)
     for name, model in circuit.models.items():
-        found[f".model {name}", "type"] = model.type
+        say(f".model {name}", "type", model.type)
         for part, value in _parts("", model.words):
-            found[f".model {name}", part] = value
+            say(f".model {name}", part, value)
     for statement in deck.statements:
         word = statement.word
         if word in (".option", ".options"):
             for part, value in _parts("", _EQUALS.sub("=", statement.text.lower()).split()[1:]):
-                found[".options", part or value] = value
+                say(".options", part or value, value)
         elif word.startswith(".") and word not in _EVALUATED:
             text = spelled(statement.text.partition(" ")[2])
             found[word, "" if (word, "") not in found else text] = text

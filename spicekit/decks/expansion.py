@@ -209,7 +209,10 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
             _, name, rest = (*body.split(None, 2), "")[:3]
             kind, *words = _SPACED.sub("=", rest.replace("(", " ").replace(")", " ")).split() or [""]
             at = lines.at(count - 1, ".model")
-            models[name] = Model(kind, tuple(words), at)
+            first = models.setdefault(name, Model(kind, tuple(words), at))
+            if (first.type, first.words) != (kind, tuple(words)):
+                message = f"model {name} is defined before, and otherwise; ngspice takes the first"
+                findings.append(finding(at, "error", "duplicate-name", message))
         elif body.startswith("."):
             at = lines.at(count - 1, body)
         elif count > 1:

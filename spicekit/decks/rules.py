@@ -157,11 +157,10 @@ def _positive_values(device: Device) -> Iterator[tuple[str, str]]:
 
 
 def _subcircuits(deck: Deck) -> tuple[dict[str, set[str]], list[Finding]]:
-    """Parameters of subcircuits by name; ports, models that are defined twice in one."""
+    """Parameters of subcircuits by name; ports that one has twice."""
     known: dict[str, set[str]] = {}
     twice: list[Finding] = []
     open_: list[str] = []
-    models: dict[tuple[str, ...], str] = {}
     for statement in deck.statements:
         word = statement.word
         if word in (".subckt", ".macro"):
@@ -178,9 +177,4 @@ def _subcircuits(deck: Deck) -> tuple[dict[str, set[str]], list[Finding]]:
             open_.pop()
         elif word == ".param" and open_:
             known[open_[-1]] |= bare_words(statement.text)[1]
-        elif word == ".model" and len(parts := statement.text.lower().split()) > 1:
-            text = " ".join(parts)
-            if models.setdefault((*open_, parts[1]), text) != text:
-                message = f"model {parts[1]} is defined before, and otherwise"
-                twice.append(finding(statement, "error", "duplicate-name", message))
     return known, twice

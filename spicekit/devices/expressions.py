@@ -42,8 +42,8 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 def value(text: str, known: Mapping[str, float]) -> float:
     """Value of a number or expression in lower case, quoted ('', "", {}) or not.
 
-    >>> value("'2*vt + 10m'", {"vt": 0.1})
-    0.21
+    >>> value("'2*vt + 20m'", {"vt": 0.1})
+    0.22
 
     Raises
     ------

@@ -120,7 +120,7 @@ class TiledConv(BinaryConv):
         blocks = -(-layer.outputs // spec.columns)
         flips = [kind for kind in ("static", "dynamic") if getattr(self.tiles.binsparx, kind)]
         return (
-            f"{super().extra_repr()}, on {len(layer.rows)} x {blocks} tiles of {spec.rows} x {spec.columns} "
+            f"{super().extra_repr()}, on {layer.rows.shape[1]} x {blocks} tiles of {spec.rows} x {spec.columns} "
             f"{spec.cell}, {spec.rows_active} rows a read, BinSparX {' and '.join(flips) or 'off'}"
         )
 

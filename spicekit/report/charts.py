@@ -69,6 +69,8 @@ def png_of(charts: Sequence[Chart]) -> bytes:
     specs = [
         {"title": {"text": chart.title, "anchor": "start"}, **chart.spec(), "width": 640} for chart in charts
     ]
+    for place, spec in enumerate(specs):  # a name may stand for one set of rows only
+        spec["data"] = {**spec["data"], "name": f"{spec['data']['name']}_{place}"}
     config = {"background": "white", "range": {"category": COLOURS}, "view": {"stroke": None}}
     png: bytes = vl_convert.vegalite_to_png(
         {"hconcat": specs} if len(specs) > 1 else specs[0], config=config, scale=2

@@ -16,6 +16,7 @@ class CheckRecord(Record):
     """What `spicekit devices check --json` prints, under a name."""
 
     comparisons: list[Comparison]
+    """Each figure of each card, with its target and limit."""
 
     @pydantic.field_validator("comparisons")
     @classmethod

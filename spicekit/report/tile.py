@@ -23,8 +23,11 @@ class TileOrigin(Record):
     """Of a tile's currents."""
 
     engine: str
+    """Which computed them."""
     spec: JsonDict
+    """Of the tile."""
     table: str
+    """I-V table that they follow from."""
 
 
 Array = NDArray[Any]

@@ -37,6 +37,11 @@ def cell(row: int, column: int) -> str:
 
 # Pattern, and what takes the place of its first match.
 FAULTS: dict[str, tuple[str, str]] = {
+    "a resistance said twice": (r"(Rbl_6_1 .*)", r"\1 r=5000"),
+    "a model before its namesake": (
+        r"\.model (nmos_sram_tt) nmos",
+        r".model \1 nmos (level=14 vth0=0.3)\n.model \1 nmos",
+    ),
     "bit and source line of a cell swapped": (cell(0, ON), r"\1 \4 \3 \2 \5"),
     "bit and source line of an idle cell swapped": (cell(1, IDLE), r"\1 \4 \3 \2 \5"),
     "word lines of two rows swapped": (

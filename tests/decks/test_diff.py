@@ -54,3 +54,16 @@ def test_a_change_of_the_circuit_is_found_where_it_is(old: str, new: str, where:
 def test_a_deck_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(BadInput, match="second deck"):
         diff(parse_deck(DECK), parse_deck(DECK.replace("\nVread", "\n.ends\nVread", 1)))
+
+
+def test_what_is_said_twice_is_a_difference() -> None:
+    """ngspice takes the last value of a resistor, and the first of two models."""
+    once, twice = (parse_deck(f"title\nR1 a 0 {value}\nv1 a 0 1\n.op\n.end\n") for value in ("1k", "1k r=5k"))
+    assert [difference.where for difference in diff(once, twice)] == ["r1 r"]
+
+
+def test_a_model_that_a_condition_leaves_out_is_none() -> None:
+    branch = "title\n.param k=1\n.if (k==1)\n.model n nmos vto=0.3\n.else\n.model n nmos vto=0.9\n.endif\n"
+    circuit = "m1 d g 0 0 n l=1u w=1u\nvd d 0 1\nvg g 0 1\n.op\n.end\n"
+    plain = "title\n.model n nmos vto=0.3\n"
+    assert diff(parse_deck(branch + circuit), parse_deck(plain + circuit)) == ()

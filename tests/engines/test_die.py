@@ -319,5 +319,5 @@ def test_deviations_that_16_bits_do_not_hold_take_the_general_kernel(sram_table,
 
 def test_too_heavy_a_tile_for_the_first_order_is_refused(sram_table, monkeypatch):
     monkeypatch.setattr(mismatch, "RMS_LIMIT", 1e-6)
-    with pytest.raises(BadInput, match="first-order mismatch was found to be off by"):
+    with pytest.raises(BadInput, match=r"first-order mismatch .* was found to be off by"):
         passed(spec_of(16), sram_table, Variation(mismatch=1.0))

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from spicekit.circuits.cells import shipped_cells
 from spicekit.circuits.spec import TileSpec
 from spicekit.cli.evaluate import evaluate
 from spicekit.config import Config
@@ -23,7 +24,7 @@ TABLES: dict[str, type[Config]] = {
 SECTIONS = dict(re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 RELATIVE = {"rows_active": "`rows`"}
 """Fields whose default is another field."""
-NARROWER = {"full_scale": "1 to 256"}
+NARROWER = {"full_scale": "1 to 256", "cell": ", ".join(f'`"{name}"`' for name in shipped_cells())}
 """Ranges of which a design file allows a part only."""
 
 

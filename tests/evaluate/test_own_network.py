@@ -15,6 +15,6 @@ def test_a_network_of_ordinary_layers_runs_on_tiles_as_the_page_says(capsys):
     exec(compile(example, PAGE.name, "exec"), names)
     result = names["result"]
     assert result.software == result.ideal
-    assert capsys.readouterr().out.split()[0] == str(result.software)
-    plain, flipped = (run.layers["4.binary"] for run in result.runs)
+    assert capsys.readouterr().out.splitlines()[-1].split()[0] == str(result.software)
+    plain, flipped = (run.layers["4"] for run in result.runs)
     assert flipped.partial_sum < plain.partial_sum

@@ -30,7 +30,7 @@ def test_resnet18_has_sixteen_binary_convolutions_from_64_to_512_channels():
         for number in (1, 2)
     ]
     assert [layer.out_channels for layer in layers.values()] == [64] * 4 + [128] * 4 + [256] * 4 + [512] * 4
-    assert [layer.stride for layer in layers.values()] == [1] * 4 + ([2] + [1] * 3) * 3
+    assert [layer.geometry.stride[0] for layer in layers.values()] == [1] * 4 + ([2] + [1] * 3) * 3
 
 
 def test_resnet18_hides_no_product_in_its_shortcuts():
