@@ -16,5 +16,5 @@ def test_a_network_of_ordinary_layers_runs_on_tiles_as_the_page_says(capsys):
     result = names["result"]
     assert result.software == result.ideal
     assert capsys.readouterr().out.splitlines()[-1].split()[0] == str(result.software)
-    plain, flipped = (run.layers["4"] for run in result.runs)
+    plain, flipped = (run.layers["2.binary"] for run in result.runs)
     assert flipped.partial_sum < plain.partial_sum

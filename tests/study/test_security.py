@@ -16,11 +16,12 @@ from distributed.utils import json_load_robust
 from spicekit.errors import BadInput
 from spicekit.study.cluster import Cluster, Scheduler, connected, start
 
+pytestmark = pytest.mark.long
+
 ATTACK = """
 import os, sys
 from distributed import Client
 
-pytestmark = pytest.mark.long
 with Client(sys.argv[1], timeout=10) as client:
     print(client.run_on_scheduler(os.getpid), *client.run(os.getpid).values())
 """
