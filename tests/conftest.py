@@ -1,5 +1,6 @@
 """What many tests need: I-V tables swept afresh, and caches that are thrown away."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,10 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.table import IVTable
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite that a shell runs in the background ignores Ctrl-C, and so would every process that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

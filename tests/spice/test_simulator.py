@@ -271,7 +271,10 @@ def test_jobs_are_sent_ahead_of_outcomes_larger_than_a_pipe():
 
 def test_a_server_that_was_killed_is_started_again():
     simulate(Job(DIVIDER, (Step("op"),)))
-    os.kill(server._server()[1], signal.SIGKILL)
+    killed = server._server()[1]
+    os.kill(killed, signal.SIGKILL)
+    while psutil.pid_exists(killed) and psutil.Process(killed).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)  # until it is dead, it may take a job with it
     (wave,) = simulate(Job(DIVIDER, (Step("op"),)))
     assert wave["out"] == pytest.approx([2.0])
 
