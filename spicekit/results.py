@@ -2,6 +2,7 @@
 
 import html
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,9 @@ class Result(Record):
         copied = self.model_copy(update={"provenance": {**self.provenance, **facts}})
         return copied
 
+    @abstractmethod
     def rows(self) -> list[JsonDict]:
         """The result as a table: a mapping for each row, plain values by column."""
-        raise NotImplementedError
 
     def units(self) -> dict[str, str]:
         """Units of the columns that have any."""
@@ -96,9 +97,9 @@ class Result(Record):
         frame.attrs = {"units": self.units(), "provenance": self.provenance}
         return frame
 
+    @abstractmethod
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw the result with matplotlib; on new axes by default."""
-        raise NotImplementedError
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -17,6 +17,7 @@ import xarray
 import spicekit as sk
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.ladder import residual_limit
+from spicekit.evaluate.demo import Demo, PlacedEvaluation
 from spicekit.evaluate.records import TileRun
 from spicekit.networks.card import Architecture
 from spicekit.networks.models import build
@@ -236,3 +237,10 @@ def test_a_converted_network_is_pickled_with_what_it_stands_on(tables):
     images = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(pickle.loads(pickle.dumps(tiled))(images), tiled(images))
+
+
+def test_a_demo_is_drawn_with_a_bar_for_software_and_each_run(evaluated):
+    fields = {name: getattr(evaluated, name) for name in sk.Evaluation.model_fields}
+    placed = [PlacedEvaluation(**fields, network="vgg-small", point=point) for point in ("mild", "heavy")]
+    demo = Demo(evaluations=tuple(placed), provenance=evaluated.provenance)
+    assert len(demo.plot().patches) == 2 * (1 + len(evaluated.runs))

@@ -1,7 +1,7 @@
 """The main job on embedded data: calibrate a cell, then both networks at a mild and at a heavy design point."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -13,10 +13,13 @@ from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
 from spicekit.progress import Report, prefixed, silent
 from spicekit.provenance import JsonDict, provenance
-from spicekit.results import Result
+from spicekit.results import Result, new_axes
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.store import find_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NETWORKS = ("vgg-small", "resnet18")
 # 16 rows in a read. Mild: straps three times as wide as a minimum M6 wire (11.9 ohm/um), 0.43 ohm for an 8T cell of
@@ -61,6 +64,23 @@ class Demo(Result):
     def units(self) -> dict[str, str]:
         """Units of the columns."""
         return self.evaluations[0].units()
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Accuracy in software and of each run on tiles, for each network at each design point."""
+        axes = new_axes(axes)
+        bars = [
+            {"software": one.software, **{run.mitigation: run.accuracy for run in one.runs}}
+            for one in self.evaluations
+        ]
+        kinds = list(dict.fromkeys(kind for bar in bars for kind in bar))
+        width = 0.8 / len(kinds)
+        for place, kind in enumerate(kinds):
+            at = [group + width * (place - (len(kinds) - 1) / 2) for group in range(len(bars))]
+            axes.bar(at, [100 * bar.get(kind, float("nan")) for bar in bars], width, label=kind)
+        axes.set_xticks(range(len(bars)), [f"{one.network}\n{one.point}" for one in self.evaluations])
+        axes.set(ylabel="accuracy / %", ylim=(0, 105))
+        axes.legend(frameon=False, fontsize=8)
+        return axes
 
     def __str__(self) -> str:
         return f"Demo: {len(self.evaluations)} evaluations"
