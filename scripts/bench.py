@@ -29,17 +29,17 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.lanes import target
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
-from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import MissingTable, SpiceFailed
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.signoff import sign_off
-from spicekit.evaluate.tiled import Tiles, on_tiles
-from spicekit.evaluate.vectors import HARVEST_IMAGES, LAYERS, Case, cases_for, network_cases
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.signoff import sign_off
+from spicekit.evaluation.tiled import Tiles, on_tiles
+from spicekit.evaluation.vectors import HARVEST_IMAGES, LAYERS, Case, cases_for, network_cases
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.cifar import CIFAR10_CLASSES
@@ -453,7 +453,7 @@ def _factored(cell: str, ohm: float) -> dict[str, Any]:
     spec = _spec(cell, 64, 16, ohm)
     model = read_model(spec, find_table(spec))
     assert isinstance(model, PatternReads)
-    codes = model.codes(fit_reference(model, Converter(), None))
+    codes = model.codes(fit_thresholds(model, Converter(), None))
     assert isinstance(codes, FactoredCodes)
     on = np.bitwise_count(np.arange(1 << 16)).astype(np.int64)
     current = (model.quiet - model.cells.zeros(on)) / model.cells.lsb
@@ -519,7 +519,7 @@ def _network_speed(
 def _mapped(network: torch.nn.Module, spec: TileSpec, mitigation: Mitigation) -> torch.nn.Module:
     """A network on tiles of a spec, behind converters as designed."""
     model = read_model(spec, find_table(spec))
-    codes = model.codes(fit_reference(model, Converter(), None))
+    codes = model.codes(fit_thresholds(model, Converter(), None))
     return on_tiles(network, Tiles(spec, codes, MITIGATIONS[mitigation]))
 
 

@@ -22,8 +22,8 @@ import torch
 import typer
 
 from spicekit.engines.fast.model import read_model
-from spicekit.evaluate.convert import probed
-from spicekit.evaluate.design import design_from_tables
+from spicekit.evaluation.convert import probed
+from spicekit.evaluation.design import design_from_tables
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores

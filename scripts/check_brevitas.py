@@ -13,7 +13,7 @@ import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import adopt_and_survey
 
 SHAPES = {"tfc_1w1a": (1, 28, 28), "cnv_1w1a": (3, 32, 32)}

@@ -32,11 +32,11 @@ import torch
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.converter import Converter, Reference
-from spicekit.engines.fast.model import Codes, ReadModel, fit_reference, read_model
+from spicekit.engines.converter import Converter, Thresholds
+from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.fast.torch_backend import Form, codes_on
 from spicekit.engines.words import layout_of, unpack
-from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products
 from spicekit.mapping.torch_backend import products_on
@@ -326,7 +326,7 @@ def _unexplained(
     rows: int,
 ) -> int:
     """How many of the dot products that differ do so by more than their reads next to a threshold allow."""
-    model, reference = _model(rows), _reference(rows)
+    model, thresholds = _model(rows), _thresholds(rows)
     layout = layout_of(rows)
     image, column, line, place = np.nonzero(difference)
     pixel = (image * difference.shape[2] + line) * difference.shape[3] + place
@@ -337,9 +337,9 @@ def _unexplained(
             applied = unpack(words[p, group, :tiles], layout)
             on = applied & unpack(packed.stored.words[group, :tiles, :, c], layout)
             current = model.currents(on, applied, group=group) - model.cells.zeros(asserted[p, group, :tiles])
-            apart = np.abs(current[:, None] - reference.thresholds).min(axis=1)
+            apart = np.abs(current[:, None] - thresholds.current).min(axis=1)
             near += int((apart < NEAR * rows * model.cells.lsb).sum())
-        found += abs(by) > 4 * reference.step * near
+        found += abs(by) > 4 * thresholds.step * near
     return found + max(len(pixel) - 1000, 0)
 
 
@@ -379,13 +379,13 @@ def _model(rows: int) -> ReadModel:
 
 
 @functools.cache
-def _reference(rows: int) -> Reference:
-    return fit_reference(_model(rows), Converter(), None)
+def _thresholds(rows: int) -> Thresholds:
+    return fit_thresholds(_model(rows), Converter(), None)
 
 
 @functools.cache
 def _codes(rows: int) -> Codes:
-    return _model(rows).codes(_reference(rows))
+    return _model(rows).codes(_thresholds(rows))
 
 
 def _spec(rows: int) -> TileSpec:

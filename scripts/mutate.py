@@ -36,7 +36,7 @@ EXCLUDED = {
     "engines/spice.py": "renders decks for ngspice: what it gives is compared whole",
 }
 TESTS = {
-    "mapping": ("tests/mapping", "tests/evaluate/test_tiled.py", "tests/networks/test_layers.py"),
+    "mapping": ("tests/mapping", "tests/evaluation/test_tiled.py", "tests/networks/test_layers.py"),
     "engines/exact": ("tests/engines", "tests/golden"),
     "engines/fast": ("tests/engines", "tests/golden"),
     "engines": ("tests/engines", "tests/golden"),

@@ -4,9 +4,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from spicekit.evaluate.demo import Demo, PlacedEvaluation
-from spicekit.evaluate.energy import LayerEvents
-from spicekit.evaluate.network_costs import (
+from spicekit.evaluation.demo import Demo, PlacedEvaluation
+from spicekit.evaluation.energy import LayerEvents
+from spicekit.evaluation.network_costs import (
     Change,
     Constant,
     CostedRun,
@@ -14,8 +14,8 @@ from spicekit.evaluate.network_costs import (
     NetworkCosts,
     Response,
 )
-from spicekit.evaluate.records import Evaluation, Fidelity, ReadStatistics, Restored, SpiceEvidence, TileRun
-from spicekit.evaluate.signoff import EngineError, SignOff
+from spicekit.evaluation.records import Evaluation, Fidelity, ReadStatistics, Restored, SpiceEvidence, TileRun
+from spicekit.evaluation.signoff import EngineError, SignOff
 from spicekit.results import Record, Result, units_of
 from spicekit.study.results import StudyResult
 

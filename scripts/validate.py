@@ -150,7 +150,7 @@ CLAIMS = (
     Claim(
         "faults",
         "Kills, hangs, crashes, full disks, missing tools and non-convergence cost what they touch, by name.",
-        _tested("tests/spice/test_simulator.py", "tests/tables/test_calibrate.py", "tests/evaluate/test_doctor.py"),
+        _tested("tests/spice/test_simulator.py", "tests/tables/test_calibrate.py", "tests/evaluation/test_doctor.py"),
         _tests,
         {"not held": (0, 0)},
         small=False,

@@ -17,7 +17,7 @@ import spicekit
 from spicekit.cli.app import app
 from spicekit.cli.display import print_sheets, stages
 from spicekit.cli.main import _run
-from spicekit.evaluate.design import read_design
+from spicekit.evaluation.design import read_design
 from spicekit.report.sheets import Sheet
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation

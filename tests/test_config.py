@@ -6,7 +6,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.config import Config, parse
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design, design_from_tables, read_design
+from spicekit.evaluation.design import Design, design_from_tables, read_design
 from spicekit.tables.plan import Plan, read_plan
 
 WIRES = {"r_bl": 3.2, "r_sl": 3.2}

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.cli.init import FILES, STARTERS, Starter
-from spicekit.evaluate.design import Design, read_design
+from spicekit.evaluation.design import Design, read_design
 from spicekit.study.plan import read_study
 
 

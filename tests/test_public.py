@@ -17,8 +17,8 @@ import xarray
 import spicekit as sk
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.ladder import residual_limit
-from spicekit.evaluate.demo import Demo, PlacedEvaluation
-from spicekit.evaluate.records import TileRun
+from spicekit.evaluation.demo import Demo, PlacedEvaluation
+from spicekit.evaluation.records import TileRun
 from spicekit.networks.card import Architecture
 from spicekit.networks.models import build
 from spicekit.results import Record, units_of
@@ -175,7 +175,7 @@ def test_another_converter_runs_neither_software_nor_ideal_tiles(evaluated, monk
     def forbidden(*arguments, **options):
         raise AssertionError("ran again")
 
-    monkeypatch.setattr("spicekit.evaluate.evaluation.software_and_ideal", forbidden)
+    monkeypatch.setattr("spicekit.evaluation.evaluate.software_and_ideal", forbidden)
     other = evaluated.with_converter(bits=3)
     assert other.design.converter.bits == 3
     assert other.software == evaluated.software
@@ -216,7 +216,7 @@ def test_the_page_of_result_files_is_that_of_the_models():
 
 
 def test_every_field_of_a_result_says_what_it_means():
-    import spicekit.evaluate.demo
+    import spicekit.evaluation.demo
     import spicekit.study.results  # noqa: F401
 
     def below(kind):

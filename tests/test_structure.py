@@ -20,7 +20,7 @@ ORDER = (
     "engines",
     "networks",
     "mapping",
-    "evaluate",
+    "evaluation",
     "study",
     "report",
     "cli",

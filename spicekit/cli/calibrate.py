@@ -33,7 +33,7 @@ def calibrate(
         raise BadInput("spicekit calibrate: pass --spec or --plan, not both.")
     if spec:
         # Loads Numba, which costs a short calibration a tenth of its time.
-        from spicekit.evaluate.design import read_design
+        from spicekit.evaluation.design import read_design
 
         requests = [Characterisation(read_design(spec).tile)]
     elif plan:

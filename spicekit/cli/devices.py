@@ -127,7 +127,7 @@ def spread(
     """Monte Carlo of a cell's read current: threshold mismatch, and spread of its ReRAM element."""
     import numpy as np
 
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.design import read_design
     from spicekit.tables.spread import read_spread
     from spicekit.units import engineering
 

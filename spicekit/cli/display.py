@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spicekit.evaluate.records import Evaluation
+    from spicekit.evaluation.records import Evaluation
     from spicekit.report.sheets import Sheet
     from spicekit.tables.calibrate import Progress as Jobs
 

@@ -11,7 +11,7 @@ def doctor(as_json: Json = False) -> None:
     """What is installed and works here; each problem with its cure."""
     from rich.markup import escape
 
-    from spicekit.evaluate.doctor import examine
+    from spicekit.evaluation.doctor import examine
 
     screen = console()
     findings = examine()

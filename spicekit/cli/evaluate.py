@@ -8,7 +8,7 @@ import typer
 from spicekit.cli.display import Json, evaluations_table, if_stopped, next_step, print_sheets, stages
 
 if TYPE_CHECKING:
-    from spicekit.evaluate.records import Evaluation
+    from spicekit.evaluation.records import Evaluation
 
 
 def evaluate(
@@ -73,10 +73,10 @@ def evaluate(
     import shlex
 
     from spicekit.errors import BadInput
-    from spicekit.evaluate.convert import calibration_images, check_mitigations
-    from spicekit.evaluate.design import read_design
-    from spicekit.evaluate.evaluation import evaluate as evaluate_network
-    from spicekit.evaluate.fidelity import check_comparable
+    from spicekit.evaluation.convert import calibration_images, check_mitigations
+    from spicekit.evaluation.design import read_design
+    from spicekit.evaluation.evaluate import evaluate as evaluate_network
+    from spicekit.evaluation.fidelity import check_comparable
     from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.networks.reader import read_network
 

@@ -42,7 +42,7 @@ def cell(
     """Render one cell between two sources; with --report, measure it as a designer would."""
     from spicekit.circuits.render import cell_deck, with_read
     from spicekit.errors import BadInput
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.design import read_design
     from spicekit.files import write_atomically
 
     if out is None and report is None:
@@ -90,9 +90,9 @@ def export(
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
     from spicekit.engines.deck_expectation import expected_currents
-    from spicekit.evaluate.convert import check_mitigations
-    from spicekit.evaluate.design import read_design
-    from spicekit.evaluate.vectors import network_case
+    from spicekit.evaluation.convert import check_mitigations
+    from spicekit.evaluation.design import read_design
+    from spicekit.evaluation.vectors import network_case
     from spicekit.files import write_array, write_atomically
     from spicekit.mapping.binsparx import MITIGATIONS
     from spicekit.networks.data import load_dataset
@@ -167,7 +167,7 @@ def tile(
     from spicekit.decks.dialects import check_dialect, translate
     from spicekit.engines.deck_expectation import expected_currents
     from spicekit.errors import BadInput
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.design import read_design
     from spicekit.files import read_array, write_atomically
 
     if tolerance is not None and expect is None:
@@ -201,7 +201,7 @@ def settle(
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
     from spicekit.cli.display import print_sheets
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.design import read_design
     from spicekit.report.cell_pictures import draw_settling
     from spicekit.report.sheets import settling_sheet
     from spicekit.tables.settling import settling
@@ -350,7 +350,7 @@ def verify(
     from spicekit.decks.verify import verify as compare
     from spicekit.decks.verify import verify_translated
     from spicekit.engines.deck_expectation import expected_currents
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.design import read_design
     from spicekit.files import read_array
 
     tile_spec = read_design(spec).tile

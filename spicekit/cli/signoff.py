@@ -32,8 +32,8 @@ def signoff(
     as_json: Json = False,
 ) -> None:
     """Run ngspice on whole tiles, hold the engines to the design's limits, keep the evidence; exit status 0 or 1."""
-    from spicekit.evaluate.design import read_design
-    from spicekit.evaluate.signoff import keep_evidence, sign_off
+    from spicekit.evaluation.design import read_design
+    from spicekit.evaluation.signoff import keep_evidence, sign_off
     from spicekit.networks.data import load_dataset
     from spicekit.networks.reader import read_network
     from spicekit.report.sheets import sign_off_sheet

@@ -111,7 +111,7 @@ def import_(
     store: Annotated[Path | None, typer.Option(help="Folder; default: the user's.")] = None,
 ) -> None:
     """Take in a table of measured silicon or of another simulator; it is marked as such wherever it is used."""
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.design import read_design
     from spicekit.tables.importing import import_table
     from spicekit.tables.store import user_store
 

@@ -36,8 +36,8 @@ def tile(
     from spicekit.engines.exact.maps import maps as node_maps
     from spicekit.engines.tile import check_engine
     from spicekit.errors import BadInput
-    from spicekit.evaluate.array import Tile
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.array import Tile
+    from spicekit.evaluation.design import read_design
     from spicekit.files import read_array, write_arrays
     from spicekit.tables.store import find_table
     from spicekit.units import engineering

@@ -54,8 +54,8 @@ def train(
     """Train a binary network, or resume a run: repeat its command with --resume."""
     import torch
 
-    from spicekit.evaluate.convert import calibration_images, check_mitigations, convert
-    from spicekit.evaluate.design import read_design
+    from spicekit.evaluation.convert import calibration_images, check_mitigations, convert
+    from spicekit.evaluation.design import read_design
     from spicekit.networks import training
     from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.networks.models import Network

@@ -19,17 +19,17 @@ class Figure:
     """For people."""
     scale: float
     """That unit in SI units, inverted."""
-    reach: float | None
+    tolerance: float | None
     """Largest accepted deviation from the target, SI; None where the target follows from an assumption."""
     relative: bool = True
-    """Whether reach and deviation are fractions of the target."""
+    """Whether tolerance and deviation are fractions of the target."""
 
     def show(self, value: float | None) -> str:
         """A measured or target value without its unit; empty for None."""
         return "" if value is None else f"{self.scale * value:.4g}"
 
     def show_deviation(self, value: float | None, *, sign: Literal["+", "-"] = "+") -> str:
-        """A deviation or reach; with `sign="-"` no plus sign."""
+        """A deviation or tolerance; with `sign="-"` no plus sign."""
         if value is None:
             return ""
         return f"{value:{sign}.1%}" if self.relative else f"{self.scale * value:{sign}.1f}"
@@ -37,16 +37,16 @@ class Figure:
 
 # Of published figures, which are rounded and name no criterion for a threshold. Capacitance is fitted exactly.
 FIGURES = {
-    "idsat": Figure("uA", 1e6, reach=0.01),
-    "ieff": Figure("uA", 1e6, reach=0.01),
-    "idlin": Figure("uA", 1e6, reach=0.01),
-    "ioff": Figure("nA", 1e9, reach=0.35),  # 0.001 nA is published to one digit
-    "vtsat": Figure("mV", 1e3, reach=0.015, relative=False),
-    "vtlin": Figure("mV", 1e3, reach=0.015, relative=False),
-    "ss": Figure("mV/dec", 1e3, reach=0.005, relative=False),
-    "dibl": Figure("mV/V", 1e3, reach=0.012, relative=False),
-    "gmsat": Figure("uS", 1e6, reach=None),
-    "cgate": Figure("aF", 1e18, reach=0.01),
+    "idsat": Figure("uA", 1e6, tolerance=0.01),
+    "ieff": Figure("uA", 1e6, tolerance=0.01),
+    "idlin": Figure("uA", 1e6, tolerance=0.01),
+    "ioff": Figure("nA", 1e9, tolerance=0.35),  # 0.001 nA is published to one digit
+    "vtsat": Figure("mV", 1e3, tolerance=0.015, relative=False),
+    "vtlin": Figure("mV", 1e3, tolerance=0.015, relative=False),
+    "ss": Figure("mV/dec", 1e3, tolerance=0.005, relative=False),
+    "dibl": Figure("mV/V", 1e3, tolerance=0.012, relative=False),
+    "gmsat": Figure("uS", 1e6, tolerance=None),
+    "cgate": Figure("aF", 1e18, tolerance=0.01),
 }
 
 
@@ -63,7 +63,7 @@ class Comparison:
     deviation: float | None
     """Relative or absolute, as `FIGURES` says."""
     within: bool
-    """Within reach, or not judged."""
+    """Within tolerance, or not judged."""
 
 
 @dataclass(frozen=True)
@@ -157,5 +157,5 @@ def _comparison(device: str, process: Speed, name: str, measured: float, target:
         deviation = measured / target - 1
     else:
         deviation = measured - target
-    within = deviation is None or figure.reach is None or abs(deviation) <= figure.reach
+    within = deviation is None or figure.tolerance is None or abs(deviation) <= figure.tolerance
     return Comparison(device, process, name, measured, target, deviation, within)

@@ -79,10 +79,10 @@ class Converter(Config):
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """A converter with its thresholds set."""
+class Thresholds:
+    """Where a converter's code changes."""
 
-    thresholds: Array
+    current: Array
     """(levels - 1,) A, rising: code k is given between thresholds k-1 and k."""
     step: float
     """Partial sum that one code stands for."""
@@ -116,7 +116,7 @@ class LayerReads:
     """Whose codes make one dot product."""
 
 
-def reference_for_sums(converter: Converter, layers: Sequence[LayerReads], *, rows: int) -> Reference:
+def thresholds_for_sums(converter: Converter, layers: Sequence[LayerReads], *, rows: int) -> Thresholds:
     """Equally spaced thresholds with the least squared error of dot products, in place of that of single reads.
 
     The codes of N reads are added. What their errors have in common grows as N, what is random in them as its root:
@@ -139,14 +139,14 @@ def reference_for_sums(converter: Converter, layers: Sequence[LayerReads], *, ro
     (slope, shift), _, rank, _ = np.linalg.lstsq(np.concatenate(unknowns), np.concatenate(wanted), rcond=None)
     if rank < 2 or not slope > 0:
         raise BadInput(
-            "reference_for_sums: calibration reads do not tell gain and offset apart; use more images."
+            "thresholds_for_sums: calibration reads do not tell gain and offset apart; use more images."
         )
     step = converter.step(rows)
     middles = (np.arange(2 ** converter.resolution(rows) - 1) + 0.5) * step
-    return Reference((middles - shift) * scale / slope, step)
+    return Thresholds((middles - shift) * scale / slope, step)
 
 
-def set_reference(
+def set_thresholds(
     converter: Converter,
     *,
     rows: int,
@@ -154,7 +154,7 @@ def set_reference(
     current: Array,
     count: NDArray[np.integer],
     weight: Array,
-) -> Reference:
+) -> Thresholds:
     """Place the thresholds.
 
     Parameters
@@ -181,19 +181,19 @@ def set_reference(
         np.arange(2 ** converter.resolution(rows) - 1) + 0.5
     ) * step  # partial sums at which the code changes
     if converter.reference == "unit":
-        return Reference(middles * lsb, step)
+        return Thresholds(middles * lsb, step)
     levels = np.unique(count)
     if len(levels) < 3:
-        raise BadInput(f"set_reference: calibration reads show partial sums {levels}; need 3 at least.")
+        raise BadInput(f"set_thresholds: calibration reads show partial sums {levels}; need 3 at least.")
     if converter.reference == "linear":
         gain, offset = np.polyfit(count, current, 1, w=np.sqrt(weight))
-        return Reference(offset + gain * middles, step)
+        return Thresholds(offset + gain * middles, step)
     means = np.bincount(count, weight * current)[levels] / np.bincount(count, weight)[levels]
     # A level that calibration never saw gets its current from a parabola through those it saw.
     parabola = np.polynomial.Polynomial.fit(levels, means, 2)
     known = np.maximum.accumulate(np.interp(middles, levels, means))
     outside = (middles < levels[0]) | (middles > levels[-1])
-    return Reference(np.maximum.accumulate(np.where(outside, parabola(middles), known)), step)
+    return Thresholds(np.maximum.accumulate(np.where(outside, parabola(middles), known)), step)
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,9 @@ class Line:
     highest: int
 
 
-def line_of(reference: Reference, lsb: float) -> Line | None:
+def line_of(thresholds: Thresholds, lsb: float) -> Line | None:
     """The converter as a line over currents in units of `lsb` (A); None if its thresholds are not equally spaced."""
-    levels = reference.thresholds / lsb
+    levels = thresholds.current / lsb
     gaps = np.diff(levels)
     if len(gaps) == 0 or gaps[0] <= 0 or not np.allclose(gaps, gaps[0], rtol=1e-9, atol=0):
         return None
@@ -216,19 +216,19 @@ def line_of(reference: Reference, lsb: float) -> Line | None:
     return Line(gain, 1 - gain * levels[0], len(levels))
 
 
-def convert(reference: Reference, current: Array) -> NDArray[np.int64]:
+def convert(thresholds: Thresholds, current: Array) -> NDArray[np.int64]:
     """Codes of currents of any shape, A; saturates at both ends of the scale."""
-    return np.searchsorted(reference.thresholds, current, side="right")
+    return np.searchsorted(thresholds.current, current, side="right")
 
 
-def positions(reference: Reference, current: Array) -> Single:
+def positions(thresholds: Thresholds, current: Array) -> Single:
     """Where currents of any shape, A, lie on the converter's scale, in its LSB; the code is the integer part.
 
     Linear between thresholds; beyond the outermost it goes on with their mean distance, so that what a converter adds
     to a current outside its range has the effect that it has inside.
 
-    >>> reference = Reference(np.array([0.5, 1.5, 2.5]), step=1.0)
-    >>> positions(reference, np.array([0.0, 0.5, 1.0, 3.5])).tolist()
+    >>> thresholds = Thresholds(np.array([0.5, 1.5, 2.5]), step=1.0)
+    >>> positions(thresholds, np.array([0.0, 0.5, 1.0, 3.5])).tolist()
     [0.5, 1.0, 1.5, 4.0]
 
     Raises
@@ -236,14 +236,14 @@ def positions(reference: Reference, current: Array) -> Single:
     BadInput
         If the thresholds do not tell how wide a code is.
     """
-    thresholds = reference.thresholds
-    if len(thresholds) < 2 or thresholds[0] == thresholds[-1]:
+    at = thresholds.current
+    if len(at) < 2 or at[0] == at[-1]:
         raise BadInput("a converter with flaws needs two bits at least, and thresholds that differ.")
-    wide = (thresholds[-1] - thresholds[0]) / (len(thresholds) - 1)
-    place = np.interp(current, thresholds, np.arange(1.0, len(thresholds) + 1))
-    place += np.minimum(current - thresholds[0], 0) / wide + np.maximum(current - thresholds[-1], 0) / wide
-    code = convert(reference, current)
-    above = np.where(code < len(thresholds), np.nextafter(np.float32(code + 1), np.float32(0)), np.inf)
+    wide = (at[-1] - at[0]) / (len(at) - 1)
+    place = np.interp(current, at, np.arange(1.0, len(at) + 1))
+    place += np.minimum(current - at[0], 0) / wide + np.maximum(current - at[-1], 0) / wide
+    code = convert(thresholds, current)
+    above = np.where(code < len(at), np.nextafter(np.float32(code + 1), np.float32(0)), np.inf)
     below = np.where(code > 0, code, -np.inf)
     # rounding leaves no position in another code
     return np.asarray(np.clip(place, below, above), np.float32)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 MAX_PATTERN_ROWS = 16
 """Up to here every pattern of ON cells has an entry of its own."""
-DEVIATION_UNIT = 4096
-"""Fixed-point steps of a cell's deviation, per LSB: rounding takes or adds 0.016 LSB over 128 rows, at the very
+MISMATCH_UNIT = 4096
+"""Fixed-point steps of a cell's mismatch, per LSB: rounding takes or adds 0.016 LSB over 128 rows, at the very
 most."""
 
 
@@ -40,16 +40,16 @@ class Stored:
     """(groups,) tiles in which the group has rows in use; the last tile may be filled in part."""
     layer: str = ""
     """Name of the layer: which converters stand behind its tiles."""
-    deviation: NDArray[np.int16] | None = None
-    """(groups, tiles, m, c_out) by how much more than nominal an asserted cell delivers, in 1 / DEVIATION_UNIT LSB; for
+    mismatch: NDArray[np.int16] | None = None
+    """(groups, tiles, m, c_out) by how much more than nominal an asserted cell delivers, in 1 / MISMATCH_UNIT LSB; for
     an ON cell, weighted with its place in the column. None if all cells are alike."""
 
     @cached_property
-    def most_deviation(self) -> int:
+    def most_mismatch(self) -> int:
         """How far the cells of a read deviate together, at most, either way."""
-        if self.deviation is None:
+        if self.mismatch is None:
             return 0
-        sides = (part(self.deviation, 0).sum(axis=2, dtype=np.int32) for part in (np.maximum, np.minimum))
+        sides = (part(self.mismatch, 0).sum(axis=2, dtype=np.int32) for part in (np.maximum, np.minimum))
         return max(int(abs(side).max(initial=0)) for side in sides)
 
 

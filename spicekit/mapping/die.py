@@ -9,7 +9,7 @@ import numpy as np
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import cell_currents_of
-from spicekit.engines.fast.mismatch import Passed, deviations, passed
+from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.mapping.packed import PackedLayer, pack_layer
 from spicekit.tables.table import IVTable
@@ -37,8 +37,8 @@ def layer_on_die(packed: PackedLayer, table: IVTable, variation: Variation) -> P
     found = mismatch_passed(layer.spec, table, variation)
     if found is not None:
         factor = factors(held, variation, cell_sensitivity(layer.spec, table), place=layer.name)
-        deviation = deviations(
+        mismatch = mismatch_steps(
             found, cell_currents_of(layer.spec, table), held.swapaxes(0, 1), factor.swapaxes(0, 1)
         )
-        stored = dataclasses.replace(stored, deviation=np.ascontiguousarray(deviation))
+        stored = dataclasses.replace(stored, mismatch=np.ascontiguousarray(mismatch))
     return dataclasses.replace(packed, stored=stored)

@@ -21,7 +21,7 @@ _SPEEDS: dict[Speed, str] = {"ff": "C3", "tt": "black", "ss": "C0"}
 
 
 def print_check(rows: Sequence[Comparison]) -> None:
-    """Print cards, one line each, the typical ones with their targets, deviations and reach below."""
+    """Print cards, one line each, the typical ones with their targets, deviations and tolerance below."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -41,8 +41,8 @@ def print_check(rows: Sequence[Comparison]) -> None:
                 for figure, row in shown
             )
             table.add_row("", "off by", *deviations)
-    reach = (figure.show_deviation(figure.reach, sign="-") for figure in FIGURES.values())
-    table.add_row("reach", "", *reach, style="dim")
+    tolerance = (figure.show_deviation(figure.tolerance, sign="-") for figure in FIGURES.values())
+    table.add_row("tolerance", "", *tolerance, style="dim")
     Console(width=100).print(table)
 
 

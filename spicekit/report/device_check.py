@@ -32,7 +32,7 @@ CORNERS = {"min": "ss", "typ": "tt", "max": "ff"}
 
 def check_page(rows: Sequence[Comparison]) -> Page:
     """Page of `spicekit devices check --json`."""
-    judged = [row for row in rows if row.target is not None and FIGURES[row.figure].reach is not None]
+    judged = [row for row in rows if row.target is not None and FIGURES[row.figure].tolerance is not None]
     missed = [row for row in judged if not row.within]
     devices = list(dict.fromkeys(row.device for row in rows))
     good = not missed
@@ -65,8 +65,8 @@ def check_page(rows: Sequence[Comparison]) -> Page:
 
 
 def _share(row: Comparison) -> float:
-    reach = FIGURES[row.figure].reach
-    return 0.0 if row.deviation is None or not reach else abs(row.deviation) / reach
+    tolerance = FIGURES[row.figure].tolerance
+    return 0.0 if row.deviation is None or not tolerance else abs(row.deviation) / tolerance
 
 
 def _chart(judged: Sequence[Comparison]) -> Chart:
@@ -74,7 +74,7 @@ def _chart(judged: Sequence[Comparison]) -> Chart:
         {
             "device": row.device,
             "figure": row.figure,
-            "share": 100 * (row.deviation or 0.0) / (FIGURES[row.figure].reach or 1.0),
+            "share": 100 * (row.deviation or 0.0) / (FIGURES[row.figure].tolerance or 1.0),
             "measured": f"{FIGURES[row.figure].show(row.measured)} {FIGURES[row.figure].unit}",
             "target": f"{FIGURES[row.figure].show(row.target)} {FIGURES[row.figure].unit}",
         }
@@ -137,7 +137,7 @@ def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
             continue
         values = [figure.scale * row.measured for row in own]
         target = None if typical.target is None else figure.scale * typical.target
-        judged = typical.target is not None and figure.reach is not None
+        judged = typical.target is not None and figure.tolerance is not None
         if judged and not typical.within:
             failed.add(len(lines))
         lines.append(
@@ -149,7 +149,7 @@ def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
                 max(values),
                 target,
                 figure.show_deviation(typical.deviation),
-                figure.show_deviation(figure.reach, sign="-"),
+                figure.show_deviation(figure.tolerance, sign="-"),
                 ("pass" if typical.within else "FAIL") if judged else "",
             )
         )

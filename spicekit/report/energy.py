@@ -1,6 +1,6 @@
 """Energy, time and area of a network as tables of text."""
 
-from spicekit.evaluate.network_costs import Change, Constant, Figures, NetworkCosts
+from spicekit.evaluation.network_costs import Change, Constant, Figures, NetworkCosts
 from spicekit.report.sheets import Sheet
 from spicekit.units import engineering
 

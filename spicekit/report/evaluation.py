@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spicekit.evaluate.demo import Demo
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.records import Evaluation, ReadStatistics
+from spicekit.evaluation.demo import Demo
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.records import Evaluation, ReadStatistics
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import Chart, axis, grouped_bars, tips
 from spicekit.report.energy import energy_sheets

@@ -4,8 +4,8 @@ import base64
 from collections.abc import Iterator
 from itertools import islice
 
-from spicekit.evaluate.network_costs import NetworkCosts
-from spicekit.evaluate.records import Evaluation
+from spicekit.evaluation.network_costs import NetworkCosts
+from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
 from spicekit.report.page import Strip, Thumb

@@ -7,9 +7,9 @@ from typing import Any
 
 from spicekit.config import parse
 from spicekit.errors import BadInput
-from spicekit.evaluate.demo import Demo
-from spicekit.evaluate.records import Evaluation
-from spicekit.evaluate.signoff import SignOff
+from spicekit.evaluation.demo import Demo
+from spicekit.evaluation.records import Evaluation
+from spicekit.evaluation.signoff import SignOff
 from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict
 from spicekit.report.device_check import CheckRecord, check_page

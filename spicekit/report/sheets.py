@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.summary import Group, Summary
-from spicekit.evaluate.signoff import EngineError
+from spicekit.evaluation.signoff import EngineError
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.statistics import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures
@@ -16,7 +16,7 @@ from spicekit.tables.settling import Settling
 from spicekit.units import engineering, to_celsius
 
 if TYPE_CHECKING:
-    from spicekit.evaluate.records import Evaluation
+    from spicekit.evaluation.records import Evaluation
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Pages of sign-offs: how far the engines are from ngspice, and whether that is within the limits."""
 
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.signoff import FLOOR, EngineError, SignOff
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.signoff import FLOOR, EngineError, SignOff
 from spicekit.report.charts import Chart, Spec, axis, category, tips
 from spicekit.report.page import Column, Number, Page, Table
 

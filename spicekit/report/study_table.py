@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from spicekit.evaluate.energy import Estimate
+from spicekit.evaluation.energy import Estimate
 from spicekit.provenance import JsonDict
 from spicekit.report.sheets import Sheet
 

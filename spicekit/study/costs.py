@@ -7,9 +7,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from spicekit.evaluate.convert import lay_out
-from spicekit.evaluate.cost_model import count_events, measure_read
-from spicekit.evaluate.energy import Estimate, LayerEvents, estimate, together
+from spicekit.evaluation.convert import lay_out
+from spicekit.evaluation.cost_model import count_events, measure_read
+from spicekit.evaluation.energy import Estimate, LayerEvents, estimate, together
 from spicekit.networks.reader import read_network
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.study.plan import Point

@@ -18,7 +18,7 @@ from spicekit.engines.fast.model import read_model
 from spicekit.engines.variation import keep_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import (
+from spicekit.evaluation.convert import (
     Tallies,
     TiledNetwork,
     cells_read,
@@ -27,8 +27,8 @@ from spicekit.evaluate.convert import (
     tallies,
     tile_network,
 )
-from spicekit.evaluate.evaluation import read_statistics
-from spicekit.evaluate.tiled import start_at
+from spicekit.evaluation.evaluate import read_statistics
+from spicekit.evaluation.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import count_right, predict_logits

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spicekit.errors import BadInput
-from spicekit.evaluate.demo import Demo
-from spicekit.evaluate.network_costs import NetworkCosts
-from spicekit.evaluate.records import Evaluation
-from spicekit.evaluate.signoff import SignOff
+from spicekit.evaluation.demo import Demo
+from spicekit.evaluation.network_costs import NetworkCosts
+from spicekit.evaluation.records import Evaluation
+from spicekit.evaluation.signoff import SignOff
 from spicekit.results import Result, read_record
 from spicekit.study.results import RESULTS_FILE, read_study_result
 from spicekit.tables.store import read_sweep

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design, design_from_tables
+from spicekit.evaluation.design import Design, design_from_tables
 from spicekit.mapping.binsparx import Mitigation
 
 Tables = dict[str, Any]

@@ -15,7 +15,7 @@ import spicekit
 from spicekit.engines.variation import cell_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
-from spicekit.evaluate.convert import Tallies, added, calibration_images, probed
+from spicekit.evaluation.convert import Tallies, added, calibration_images, probed
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance

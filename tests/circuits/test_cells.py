@@ -13,7 +13,7 @@ from spicekit.decks.source import parse_deck
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import read_design
+from spicekit.evaluation.design import read_design
 from spicekit.spice.simulator import Failure, Job, Step, simulate
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 

@@ -69,7 +69,7 @@ def test_export_refuses_an_unknown_detail_before_the_network_runs(folder: Path, 
     def case(*arguments: object, **options: object) -> None:
         raise AssertionError("the network ran")
 
-    monkeypatch.setattr("spicekit.evaluate.vectors.network_case", case)
+    monkeypatch.setattr("spicekit.evaluation.vectors.network_case", case)
     export = ["export", "--network", "vgg-small", "--layer", "conv3", "--spec", "tile.toml", "-o", "out"]
     with pytest.raises(BadInput, match="magic"):
         netlist(*export, "--detail", "magic")

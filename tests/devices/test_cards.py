@@ -8,7 +8,7 @@ from spicekit.devices.cards import card_from_text, load_card, load_sheet, shippe
 from spicekit.devices.corners import Corner
 from spicekit.devices.measure import measure
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import read_design
+from spicekit.evaluation.design import read_design
 
 CARD = """* my own
 .MODEL Mine NMOS ( LEVEL = 54  ; a comment

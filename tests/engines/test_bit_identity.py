@@ -6,7 +6,7 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
-from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
@@ -35,7 +35,7 @@ def layer_on_tiles(tables, cell: str, rows: int, binsparx: BinSparX):
     bits = (rng.random((IMAGES, CHANNELS, SIDE, SIDE)) < 0.6).astype(np.uint8)
     # a code of less than one ON cell, so that what lies between two of them would be seen
     fine = Converter(bits=8, full_scale=float(rows))
-    return packed, bits, model.codes(fit_reference(model, fine, None))
+    return packed, bits, model.codes(fit_thresholds(model, fine, None))
 
 
 def test_a_batch_gives_what_its_images_give_alone(tables, cell, rows, binsparx):

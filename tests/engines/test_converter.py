@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spicekit.engines.converter import Converter, LayerReads, convert, reference_for_sums, set_reference
+from spicekit.engines.converter import Converter, LayerReads, convert, set_thresholds, thresholds_for_sums
 from spicekit.errors import BadInput
 
 LSB = 2e-5
@@ -17,7 +17,7 @@ def reads(bend: float = 0.0, offset: float = 0.0):
 
 
 def codes(converter: Converter, measured: dict) -> np.ndarray:
-    return convert(set_reference(converter, rows=16, lsb=LSB, **measured), measured["current"])
+    return convert(set_thresholds(converter, rows=16, lsb=LSB, **measured), measured["current"])
 
 
 @pytest.mark.parametrize("reference", ["unit", "linear", "per_level"])
@@ -44,19 +44,19 @@ def test_per_level_corrects_a_bent_curve_that_a_line_cannot():
 
 
 def test_a_converter_of_four_bits_saturates_at_fifteen():
-    reference = set_reference(Converter(bits=4, full_scale=15), rows=16, lsb=LSB, **reads())
-    assert convert(reference, np.array([-LSB, 15 * LSB, 16 * LSB])).tolist() == [0, 15, 15]
+    thresholds = set_thresholds(Converter(bits=4, full_scale=15), rows=16, lsb=LSB, **reads())
+    assert convert(thresholds, np.array([-LSB, 15 * LSB, 16 * LSB])).tolist() == [0, 15, 15]
 
 
 def test_coarse_steps_stand_for_several_partial_sums():
-    reference = set_reference(Converter(bits=3, full_scale=14), rows=16, lsb=LSB, **reads())
-    assert reference.step == 2.0
-    assert convert(reference, LSB * np.array([0, 0.9, 1.1, 2, 13.1])).tolist() == [0, 0, 1, 1, 7]
+    thresholds = set_thresholds(Converter(bits=3, full_scale=14), rows=16, lsb=LSB, **reads())
+    assert thresholds.step == 2.0
+    assert convert(thresholds, LSB * np.array([0, 0.9, 1.1, 2, 13.1])).tolist() == [0, 0, 1, 1, 7]
 
 
 def test_a_fit_needs_three_levels():
     with pytest.raises(BadInput, match="need 3 at least"):
-        set_reference(
+        set_thresholds(
             Converter(reference="linear"),
             rows=16,
             lsb=LSB,
@@ -77,8 +77,8 @@ def test_a_line_for_sums_is_the_line_that_all_reads_lie_on():
         layer_reads(0.0, counts=[0, 1, 5], weights=[3, 2, 1], reads=72),
         layer_reads(0.0, counts=[2, 3, 9], weights=[1, 1, 4], reads=9),
     ]
-    reference = reference_for_sums(Converter(bits=4), layers, rows=15)
-    np.testing.assert_allclose(reference.thresholds, 1e-6 * (np.arange(15) + 0.5), rtol=1e-9)
+    thresholds = thresholds_for_sums(Converter(bits=4), layers, rows=15)
+    np.testing.assert_allclose(thresholds.current, 1e-6 * (np.arange(15) + 0.5), rtol=1e-9)
 
 
 def test_a_line_for_sums_has_the_least_error_of_dot_products():
@@ -96,7 +96,7 @@ def test_a_line_for_sums_has_the_least_error_of_dot_products():
             total += layer.reads * mean**2 + share @ (e - mean) ** 2
         return total
 
-    thresholds = reference_for_sums(Converter(bits=4), layers, rows=15).thresholds
+    thresholds = thresholds_for_sums(Converter(bits=4), layers, rows=15).current
     gain = thresholds[1] - thresholds[0]
     offset = thresholds[0] - gain / 2
     best = error(gain, offset)
@@ -108,4 +108,4 @@ def test_a_line_for_sums_has_the_least_error_of_dot_products():
 def test_reads_that_are_all_alike_fit_no_line():
     alike = layer_reads(0.0, counts=[4], weights=[1], reads=3)
     with pytest.raises(BadInput, match="do not tell gain and offset apart"):
-        reference_for_sums(Converter(), [alike], rows=15)
+        thresholds_for_sums(Converter(), [alike], rows=15)

@@ -13,8 +13,8 @@ from spicekit.engines.converter import Converter, convert, flaws_of, noise_level
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast import mismatch
 from spicekit.engines.fast.die import DieCodes, codes_of_die
-from spicekit.engines.fast.mismatch import deviations, passed
-from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.mismatch import mismatch_steps, passed
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.variation import Variation, cell_sensitivity, factors
 from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
 from spicekit.errors import BadInput
@@ -41,12 +41,12 @@ def reads_of(rows: int, *, images: int = 3, pixels: int = 20, columns: int = 40)
     return weights, bits, stored, applied
 
 
-def reference_of(model, converter):
+def thresholds_of(model, converter):
     """A line through what the model itself gives for runs of ON cells; `unit` looks at none of it."""
     rows = model.cells.spec.rows_active
     on = np.tril(np.ones((rows + 1, rows), np.uint8), -1)
     current = model.currents(on, on, group=0)
-    return fit_reference(model, converter, Tally(np.ones(rows + 1), np.zeros(rows + 1), current))
+    return fit_thresholds(model, converter, Tally(np.ones(rows + 1), np.zeros(rows + 1), current))
 
 
 def signs_of(stored, applied):
@@ -54,12 +54,12 @@ def signs_of(stored, applied):
     return np.where(flipped, -1, 1)
 
 
-def places_of(model, reference, weights, activations):
+def places_of(model, thresholds, weights, activations):
     """(reads, columns) where each current lies on the converter's scale, whose thresholds are whole numbers."""
     on = (activations[:, None] & weights[None]).reshape(-1, weights.shape[1])
     asserted = np.repeat(activations, len(weights), axis=0)
     signal = model.currents(on, asserted, group=0) - model.cells.zeros(asserted.sum(axis=1, dtype=np.int64))
-    return positions(reference, signal).reshape(len(activations), len(weights))
+    return positions(thresholds, signal).reshape(len(activations), len(weights))
 
 
 def near_a_threshold(place, rows):
@@ -88,12 +88,12 @@ def noise_of(key: int, image: int, read: int, column: int) -> float:
 def test_codes_are_those_of_the_slow_converter(sram_table, rows, bits, kind):
     converter = Converter(bits=bits, reference=kind, offset=0.7, inl=0.5, noise=0.6, seed=3)
     model = read_model(spec_of(rows), sram_table)
-    reference = reference_of(model, converter)
+    thresholds = thresholds_of(model, converter)
     weights, activations, stored, applied = reads_of(rows)
-    sums = codes_of_die(model, reference, converter).sums(stored, dataclasses.replace(applied, first=5))
+    sums = codes_of_die(model, thresholds, converter).sums(stored, dataclasses.replace(applied, first=5))
 
-    place = places_of(model, reference, weights, activations)
-    highest = len(reference.thresholds)
+    place = places_of(model, thresholds, weights, activations)
+    highest = len(thresholds.current)
     flaws = flaws_of(converter, layer="conv", tiles=1, columns=40)
     x = np.clip(place / (highest + 1), 0, 1)
     place = place + flaws.offset + 4 * flaws.bow * x * (1 - x)
@@ -109,14 +109,14 @@ def test_codes_are_those_of_the_slow_converter(sram_table, rows, bits, kind):
 def test_flaws_too_small_to_matter_leave_the_ideal_codes(tables, rows):
     for cell, table in tables.items():
         model = read_model(spec_of(rows, cell), table)
-        reference = fit_reference(model, Converter(), None)
+        thresholds = fit_thresholds(model, Converter(), None)
         weights, activations, stored, applied = reads_of(rows)
-        ideal = codes_of_die(model, reference, Converter())
-        flawed = codes_of_die(model, reference, Converter(noise=1e-9))
+        ideal = codes_of_die(model, thresholds, Converter())
+        flawed = codes_of_die(model, thresholds, Converter(noise=1e-9))
         assert isinstance(flawed, DieCodes)
         assert not isinstance(ideal, DieCodes)
         same = flawed.sums(stored, applied) == ideal.sums(stored, applied)
-        place = places_of(model, reference, weights, activations)
+        place = places_of(model, thresholds, weights, activations)
         assert same[~near_a_threshold(place, rows)].all()
         assert same.mean() > 0.98
 
@@ -125,7 +125,7 @@ def test_flaws_too_small_to_matter_leave_the_ideal_codes(tables, rows):
 def test_codes_depend_on_neither_batch_nor_threads(sram_table, rows):
     model = read_model(spec_of(rows), sram_table)
     converter = Converter(offset=0.3, inl=0.3, noise=0.5)
-    codes = codes_of_die(model, fit_reference(model, converter, None), converter)
+    codes = codes_of_die(model, fit_thresholds(model, converter, None), converter)
     _, _, stored, applied = reads_of(rows, images=5)
     together = codes.sums(stored, applied)
     pixels = applied.shape[0] * applied.shape[1]
@@ -148,7 +148,7 @@ def test_noise_is_normal_and_new_for_every_read(sram_table):
     """The same vector in every pixel of every image; a converter of 8 bits resolves its own noise."""
     model = read_model(spec_of(16), sram_table)
     converter = Converter(bits=8, full_scale=16, noise=6.0)
-    codes = codes_of_die(model, fit_reference(model, converter, None), converter)
+    codes = codes_of_die(model, fit_thresholds(model, converter, None), converter)
     layout = layout_of(16)
     ones = np.ones((1, 16), np.uint8)
     stored = Stored(
@@ -172,10 +172,10 @@ def test_noise_is_normal_and_new_for_every_read(sram_table):
 def test_an_offset_stays_with_its_converter_and_moves_codes_by_itself(sram_table):
     model = read_model(spec_of(16), sram_table)
     converter = Converter(bits=8, full_scale=16, offset=5.0, seed=1)
-    reference = fit_reference(model, converter, None)
+    thresholds = fit_thresholds(model, converter, None)
     weights, bits, stored, applied = reads_of(16)
-    shift = codes_of_die(model, reference, converter).sums(stored, applied)
-    shift = shift - codes_of_die(model, reference, Converter(bits=8, full_scale=16)).sums(stored, applied)
+    shift = codes_of_die(model, thresholds, converter).sums(stored, applied)
+    shift = shift - codes_of_die(model, thresholds, Converter(bits=8, full_scale=16)).sums(stored, applied)
     shift *= signs_of(stored, applied)
     middle = (bits.astype(int) @ weights.T > 4) & (bits.astype(int) @ weights.T < 9)
     offset = flaws_of(converter, layer="conv", tiles=1, columns=40).offset[0]
@@ -188,10 +188,10 @@ def test_an_offset_stays_with_its_converter_and_moves_codes_by_itself(sram_table
 def test_a_bow_vanishes_at_both_ends_of_the_scale(sram_table):
     model = read_model(spec_of(16), sram_table)
     converter = Converter(bits=8, full_scale=16, inl=8.0)
-    reference = fit_reference(model, converter, None)
+    thresholds = fit_thresholds(model, converter, None)
     weights, bits, stored, applied = reads_of(16)
-    plain = codes_of_die(model, reference, Converter(bits=8, full_scale=16)).sums(stored, applied)
-    shift = (codes_of_die(model, reference, converter).sums(stored, applied) - plain) * signs_of(
+    plain = codes_of_die(model, thresholds, Converter(bits=8, full_scale=16)).sums(stored, applied)
+    shift = (codes_of_die(model, thresholds, converter).sums(stored, applied) - plain) * signs_of(
         stored, applied
     )
     count = bits.astype(int) @ weights.T
@@ -202,18 +202,18 @@ def test_a_bow_vanishes_at_both_ends_of_the_scale(sram_table):
 def test_positions_are_codes_and_more(sram_table):
     model = read_model(spec_of(16), sram_table)
     for kind in ("unit", "linear", "per_level"):
-        reference = reference_of(model, Converter(reference=kind))
+        thresholds = thresholds_of(model, Converter(reference=kind))
         current = model.cells.lsb * np.linspace(-2, 20, 5001)
-        place = positions(reference, current)
+        place = positions(thresholds, current)
         assert (np.diff(place) >= 0).all()
-        highest = len(reference.thresholds)
-        assert (np.clip(np.floor(place), 0, highest) == convert(reference, current)).all()
+        highest = len(thresholds.current)
+        assert (np.clip(np.floor(place), 0, highest) == convert(thresholds, current)).all()
 
 
 def test_a_converter_of_one_bit_has_no_scale_for_flaws(sram_table):
     model = read_model(spec_of(16), sram_table)
     converter = Converter(bits=1, noise=0.1)
-    codes = codes_of_die(model, fit_reference(model, converter, None), converter)
+    codes = codes_of_die(model, fit_thresholds(model, converter, None), converter)
     _, _, stored, applied = reads_of(16)
     with pytest.raises(BadInput, match="two bits at least"):
         codes.sums(stored, applied)
@@ -232,7 +232,7 @@ def test_first_order_mismatch_is_that_of_the_exact_engine(tables, rows, limit):
         nominal = solve(ladder_of(spec, table, held), bits).current
         found = passed(spec, table, variation)
         cells = cell_currents_of(spec, table)
-        d = deviations(found, cells, held[None], factor[None])[0] / 4096
+        d = mismatch_steps(found, cells, held[None], factor[None])[0] / 4096
         shift = found.count[0][bits.astype(int) @ held] * (bits @ d)
         miss = (true - nominal) / cells.lsb - shift
         effect = (true - nominal).std() / cells.lsb
@@ -249,14 +249,14 @@ def test_mismatched_cells_give_the_codes_of_their_exact_currents_but_at_a_thresh
         held = np.ascontiguousarray(weights.T)
         factor = factors(held, variation, cell_sensitivity(spec, table), place="conv")
         found = passed(spec, table, variation)
-        made = deviations(found, cell_currents_of(spec, table), held[None, None], factor[None, None])
+        made = mismatch_steps(found, cell_currents_of(spec, table), held[None, None], factor[None, None])
         model = read_model(spec, table)
-        reference = fit_reference(model, Converter(), None)
-        codes = codes_of_die(model, reference, Converter(), passed=found)
-        sums = codes.sums(dataclasses.replace(stored, deviation=made), applied)
+        thresholds = fit_thresholds(model, Converter(), None)
+        codes = codes_of_die(model, thresholds, Converter(), passed=found)
+        sums = codes.sums(dataclasses.replace(stored, mismatch=made), applied)
         zeros = model.cells.zeros(bits.sum(axis=1, dtype=float))[:, None]
         sides = (Ladder(spec, table, held, factor), ladder_of(spec, table, held))
-        exact, nominal = (convert(reference, solve(side, bits).current - zeros) for side in sides)
+        exact, nominal = (convert(thresholds, solve(side, bits).current - zeros) for side in sides)
         signs = signs_of(stored, applied)
         differ = (sums * signs != exact).mean()
         assert abs(sums * signs - exact).max() <= 1
@@ -280,14 +280,14 @@ def die_of(spec, table, *, columns: int, tiles: int, mismatch: float = 2.0):
         rng.random((groups, tiles, columns)) < 0.5,
         np.array([tiles - group % 2 for group in range(groups)]),  # the last tile may be filled in part
         "conv",
-        np.ascontiguousarray(deviations(found, cell_currents_of(spec, table), held, factor)),
+        np.ascontiguousarray(mismatch_steps(found, cell_currents_of(spec, table), held, factor)),
     )
     bits = (rng.random((count, groups, tiles, m)) < 0.6).astype(np.uint8)
     flips = (rng.random((count, groups, tiles)) < 0.5).astype(np.uint8)
     applied = Applied(pack(bits, layout), flips, bits.sum(axis=3, dtype=np.int32), (count, 1))
     model = read_model(spec, table)
-    reference = fit_reference(model, Converter(), None)
-    return stored, applied, DieCodes(model, reference, Converter(), found)
+    thresholds = fit_thresholds(model, Converter(), None)
+    return stored, applied, DieCodes(model, thresholds, Converter(), found)
 
 
 @pytest.mark.parametrize(("cell", "m"), [("8t-sram", 16), ("1t1r", 16), ("8t-sram", 8), ("1t1r", 8)])
@@ -298,7 +298,7 @@ def test_factored_codes_of_a_die_are_those_of_the_general_kernel_but_at_a_thresh
     stored, applied, codes = die_of(spec, tables[cell], columns=70, tiles=3)
     assert codes._factored is not None
     fast = codes.sums(stored, applied)
-    nominal = codes.sums(dataclasses.replace(stored, deviation=np.zeros_like(stored.deviation)), applied)
+    nominal = codes.sums(dataclasses.replace(stored, mismatch=np.zeros_like(stored.mismatch)), applied)
     monkeypatch.setattr(DieCodes, "_factored", None)
     general = codes.sums(stored, applied)
     reads = stored.tiles.sum()
@@ -307,11 +307,11 @@ def test_factored_codes_of_a_die_are_those_of_the_general_kernel_but_at_a_thresh
     assert abs(nominal - general).mean() > 10 * abs(fast - general).mean()
 
 
-def test_deviations_that_16_bits_do_not_hold_take_the_general_kernel(sram_table, monkeypatch):
+def test_mismatch_that_16_bits_do_not_hold_takes_the_general_kernel(sram_table, monkeypatch):
     spec = spec_of(16)
     stored, applied, codes = die_of(spec, sram_table, columns=8, tiles=1)
-    wide = dataclasses.replace(stored, deviation=np.full_like(stored.deviation, 3000))  # 16 x 3000 > 32767
-    fast, most = codes.sums(wide, applied), wide.most_deviation
+    wide = dataclasses.replace(stored, mismatch=np.full_like(stored.mismatch, 3000))  # 16 x 3000 > 32767
+    fast, most = codes.sums(wide, applied), wide.most_mismatch
     assert most == 48000
     monkeypatch.setattr(DieCodes, "_factored", None)
     assert np.array_equal(fast, codes.sums(wide, applied))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.converter import Converter, Line, Reference, convert, line_of
+from spicekit.engines.converter import Converter, Line, Thresholds, convert, line_of
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
-from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.patterns import PatternCodes, tabulated
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 
@@ -19,9 +19,9 @@ def test_factored_currents_are_those_of_the_table(tables, cell, ohm, rows_active
     spec = TileSpec(cell=cell, rows=48, rows_active=m, wires=Wires(r_bl=ohm, r_sl=ohm))
     model = read_model(spec, tables[cell])
     converter = Converter(bits=bits, full_scale=float(m) if bits else None)
-    reference = fit_reference(model, converter, None)
-    codes = model.codes(reference)
-    line = line_of(reference, model.cells.lsb)
+    thresholds = fit_thresholds(model, converter, None)
+    codes = model.codes(thresholds)
+    line = line_of(thresholds, model.cells.lsb)
     assert isinstance(codes, FactoredCodes)
     assert line is not None
     on = np.bitwise_count(np.arange(2**m)).astype(np.int64)
@@ -48,8 +48,8 @@ def test_currents_that_are_not_nearly_factored_are_refused():
 def test_a_scale_that_16_bits_do_not_hold_is_refused_not_wrapped(sram_table, full_scale):
     spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
     model = read_model(spec, sram_table)
-    reference = fit_reference(model, Converter(bits=8, full_scale=full_scale), None)
-    codes = model.codes(reference)
+    thresholds = fit_thresholds(model, Converter(bits=8, full_scale=full_scale), None)
+    codes = model.codes(thresholds)
     assert isinstance(codes, FactoredCodes) == (full_scale > 0.05)
     stored, applied = reads(np.random.default_rng(1))
     looked_up = tabulated(codes) if isinstance(codes, FactoredCodes) else codes
@@ -60,7 +60,7 @@ def test_a_scale_that_16_bits_do_not_hold_is_refused_not_wrapped(sram_table, ful
 def test_tabulated_codes_are_the_factored_ones(sram_table):
     spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
     model = read_model(spec, sram_table)
-    codes = model.codes(fit_reference(model, Converter(), None))
+    codes = model.codes(fit_thresholds(model, Converter(), None))
     assert isinstance(codes, FactoredCodes)
     rng = np.random.default_rng(1)
     stored, applied = reads(rng)
@@ -71,14 +71,14 @@ def test_thresholds_that_are_not_equally_spaced_are_looked_up(sram_table):
     spec = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2))
     model = read_model(spec, sram_table)
     thresholds = model.cells.lsb * np.array([0.4, 1.5, 2.4, 5.0])
-    codes = model.codes(Reference(thresholds, 1.0))
+    codes = model.codes(Thresholds(thresholds, 1.0))
     assert isinstance(codes, PatternCodes)
     stored, applied = reads(np.random.default_rng(1))
     patterns = (stored.words[:, :, 0, None, :] & applied.words.transpose(1, 2, 0, 3)).astype(
         int
     )  # (g, t, p, c)
     zeros = model.cells.zeros(np.zeros(1))
-    read = convert(Reference(thresholds, 1.0), model.quiet - zeros)[
+    read = convert(Thresholds(thresholds, 1.0), model.quiet - zeros)[
         np.arange(4)[:, None, None, None], patterns
     ]
     turned = stored.inverted[:, :, None, :] ^ applied.inverted.transpose(1, 2, 0)[..., None].astype(bool)

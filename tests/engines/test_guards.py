@@ -8,7 +8,7 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.engines.cache import fitted
-from spicekit.engines.converter import Converter, Reference
+from spicekit.engines.converter import Converter, Thresholds
 from spicekit.engines.exact import ladder, mesh
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import Ladder, larger
@@ -147,7 +147,7 @@ def test_exact_codes_solve_what_one_step_leaves_open(formula, monkeypatch):
         "spicekit.engines.exact.codes.first_step",
         lambda start, weights, bits: (np.full((1, 2), np.nan), np.full((1, 2), np.inf)),
     )
-    codes = ExactCodes(SPEC, formula, Reference((np.arange(4) + 0.5) * 3e-5, 1.0))
+    codes = ExactCodes(SPEC, formula, Thresholds((np.arange(4) + 0.5) * 3e-5, 1.0))
     assert codes._codes(WEIGHTS, BITS, 0).tolist() == [[1, 1]]
 
 

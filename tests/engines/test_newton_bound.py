@@ -5,7 +5,7 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of, lsb
-from spicekit.engines.converter import Reference, convert
+from spicekit.engines.converter import Thresholds, convert
 from spicekit.engines.exact import codes
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
@@ -55,8 +55,8 @@ def test_a_current_outside_the_bound_would_be_seen(sram_table):
 def test_codes_are_those_of_columns_solved_to_the_last_digit(tables, cell, rows_active, ohm, sense_end):
     spec, table = spec_of(64, ohm, cell=cell, rows_active=rows_active, sense_end=sense_end), tables[cell]
     # thresholds a thousandth of an LSB apart: hardly a code can be told after one step
-    fine = Reference(np.arange(0, rows_active, 1e-3) * lsb(spec, table), step=1e-3)
-    usual = Reference((np.arange(rows_active) + 0.5) * lsb(spec, table), step=1.0)
+    fine = Thresholds(np.arange(0, rows_active, 1e-3) * lsb(spec, table), step=1e-3)
+    usual = Thresholds((np.arange(rows_active) + 0.5) * lsb(spec, table), step=1.0)
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 2, (spec.groups, 1, 30, rows_active), dtype=np.uint8)
     bits = rng.integers(0, 2, (40, spec.groups, 1, rows_active), dtype=np.uint8)
@@ -67,8 +67,8 @@ def test_codes_are_those_of_columns_solved_to_the_last_digit(tables, cell, rows_
     stored = Stored(words, inverted, np.ones(spec.groups, np.int64))
     given = rng.integers(0, 2, (40, spec.groups, 1), dtype=np.uint8)
     applied = Applied(pack(bits, layout), given, bits.sum(axis=-1, dtype=np.int32), (40, 1))
-    for reference in (fine, usual):
-        codes = ExactCodes(spec, table, reference)
+    for thresholds in (fine, usual):
+        codes = ExactCodes(spec, table, thresholds)
         for group in range(spec.groups):
             rows = slice(group * rows_active, (group + 1) * rows_active)
             read = np.zeros((40, 64), np.uint8)
@@ -76,7 +76,7 @@ def test_codes_are_those_of_columns_solved_to_the_last_digit(tables, cell, rows_
             cells = np.concatenate(list(weights[:, 0].transpose(0, 2, 1)))
             current = solve(ladder_of(spec, table, cells), read).current
             zeros = cell_currents_of(spec, table).zeros(read.sum(axis=1, dtype=np.int64))
-            expected = convert(reference, current - zeros[:, None])
+            expected = convert(thresholds, current - zeros[:, None])
             flip = inverted[group, 0] ^ given[:, group, 0, None].astype(bool)
             found = codes.signed_codes(stored, applied, group=group, tile=0)
             assert (found == np.where(flip, -expected, expected)).all()
@@ -91,7 +91,7 @@ def test_few_columns_are_solved_to_the_last_digit(sram_table, monkeypatch):
         return solve_reads(ladder, bits, vector, column)
 
     monkeypatch.setattr(codes, "solve_reads", counted)
-    reference = Reference((np.arange(64) + 0.5) * lsb(spec, sram_table), step=1.0)
+    thresholds = Thresholds((np.arange(64) + 0.5) * lsb(spec, sram_table), step=1.0)
     rng = np.random.default_rng(0)
     layout = layout_of(64)
     weights, bits = (
@@ -101,7 +101,7 @@ def test_few_columns_are_solved_to_the_last_digit(sram_table, monkeypatch):
     stored = Stored(pack(weights, layout).T[None, None], np.zeros((1, 1, 100), bool), np.array([1]))
     ones = bits.sum(axis=1, dtype=np.int32)[:, None, None]
     applied = Applied(pack(bits, layout)[:, None, None], np.zeros((200, 1, 1), np.uint8), ones, (200, 1))
-    ExactCodes(spec, sram_table, reference).sums(stored, applied)
+    ExactCodes(spec, sram_table, thresholds).sums(stored, applied)
     assert 0 < sum(solved) < 0.02 * 200 * 100
 
 

@@ -7,7 +7,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput
@@ -57,7 +57,7 @@ def test_codes_are_those_of_the_exact_currents_but_at_a_threshold(sram_table, ro
     spec = spec_of(rows)
     model = read_model(spec, sram_table)
     weights, bits, stored, applied = reads_of(rows)
-    codes = model.codes(fit_reference(model, Converter(), None)).sums(stored, applied)
+    codes = model.codes(fit_thresholds(model, Converter(), None)).sums(stored, applied)
     exact = (
         solve(ladder_of(spec, sram_table, np.ascontiguousarray(weights.T)), bits).current / model.cells.lsb
     )
@@ -101,7 +101,7 @@ def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table,
     asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
     shape = len(bits), 1
     applied = Applied(pack(bits, layout)[:, None, None], np.zeros((*shape, 1), np.uint8), asserted, shape)
-    fine = fit_reference(model, Converter(bits=8, full_scale=float(rows)), None)
+    fine = fit_thresholds(model, Converter(bits=8, full_scale=float(rows)), None)
     codes = model.codes(fine).sums(stored, applied)[:, 0]
     expected = convert(fine, model.currents(bits, bits, group=0) - model.cells.zeros(asserted[:, 0, 0]))
     assert abs(codes - expected).max() <= 1

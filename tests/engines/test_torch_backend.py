@@ -10,10 +10,10 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.fast.model import fit_reference, read_model
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.errors import BadInput
-from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, pack_layer
@@ -45,7 +45,7 @@ def packed_of(spec: TileSpec, binsparx: BinSparX):
 def test_sums_of_codes_are_those_of_the_compiled_engine(tables, device, cell, rows_active, bits):
     spec = spec_of(rows_active, cell)
     model = read_model(spec, tables[cell])
-    codes = model.codes(fit_reference(model, Converter(bits=bits), None))
+    codes = model.codes(fit_thresholds(model, Converter(bits=bits), None))
     for binsparx in (BinSparX(), BinSparX(static=True, dynamic=True)):
         packed = packed_of(spec, binsparx)
         images = (np.random.default_rng(2).random((3, 23, 6, 5)) < 0.6).astype(np.uint8)
@@ -64,7 +64,7 @@ def test_a_network_has_the_logits_of_the_compiled_engine(sram_table, device, nam
     images = load_dataset("digits", "test").first(5)
     spec = spec_of(rows_active)
     model = read_model(spec, sram_table)
-    codes = model.codes(fit_reference(model, Converter(), None))
+    codes = model.codes(fit_thresholds(model, Converter(), None))
     binsparx = BinSparX(static=True, dynamic=True)
     compiled = predict_logits(on_tiles(network, Tiles(spec, codes, binsparx)), images)
     device_codes = codes_on(device, codes, rows=rows_active)
@@ -103,7 +103,7 @@ def test_what_only_the_compiled_engine_knows_is_refused(sram_table):
     spec = spec_of(16)
     model = read_model(spec, sram_table)
     converter = Converter(noise=0.5)
-    flawed = codes_of_die(model, fit_reference(model, converter, None), converter)
+    flawed = codes_of_die(model, fit_thresholds(model, converter, None), converter)
     with pytest.raises(BadInput, match="evaluate on the processor"):
         codes_on("cpu", flawed, rows=16)
     packed = packed_of(spec, BinSparX(dynamic=True, flip_rule="position"))

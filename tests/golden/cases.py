@@ -14,12 +14,12 @@ from spicekit.engines.converter import Converter
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.fast.model import Codes, fit_reference, read_model
+from spicekit.engines.fast.model import Codes, fit_thresholds, read_model
 from spicekit.engines.tile import Tile, column_currents
 from spicekit.engines.variation import Variation, keep_sensitivity
 from spicekit.engines.words import Tally
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.evaluation import evaluate
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.evaluate import evaluate
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.die import layer_on_die, mismatch_passed
 from spicekit.mapping.layers import Geometry, map_layer
@@ -85,8 +85,8 @@ def codes_of(spec: TileSpec, converter: Converter, variation: Variation) -> Code
     """What the converters of a die give; the slowest part."""
     table = synthetic_table(spec.cell)
     model = read_model(spec, table)
-    reference = fit_reference(model, converter, fixed_tally(model))
-    return codes_of_die(model, reference, converter, passed=mismatch_passed(spec, table, variation))
+    thresholds = fit_thresholds(model, converter, fixed_tally(model))
+    return codes_of_die(model, thresholds, converter, passed=mismatch_passed(spec, table, variation))
 
 
 def fast_products(
@@ -104,9 +104,9 @@ def fast_products(
 def exact_products(spec: TileSpec, binsparx: BinSparX) -> np.ndarray:
     """Dot products of columns that are solved one by one."""
     table = synthetic_table(spec.cell)
-    reference = fit_reference(read_model(spec, table), Converter(), None)
+    thresholds = fit_thresholds(read_model(spec, table), Converter(), None)
     packed, bits = layer_of(spec, binsparx)
-    return dot_products(packed, apply_inputs(packed, bits), ExactCodes(spec, table, reference))
+    return dot_products(packed, apply_inputs(packed, bits), ExactCodes(spec, table, thresholds))
 
 
 def ideal_products(spec: TileSpec, binsparx: BinSparX) -> np.ndarray:

@@ -28,7 +28,7 @@ from spicekit.devices.cards import card_from_text
 from spicekit.devices.sheet import read_full_sheet, read_sheet
 from spicekit.engines import cache
 from spicekit.errors import SpicekitError
-from spicekit.evaluate.design import read_design
+from spicekit.evaluation.design import read_design
 from spicekit.files import MARKER, read_array
 from spicekit.networks.checkpoints import FOLDER, load_network
 from spicekit.networks.cifar import read_cifar10

@@ -11,7 +11,7 @@ from torch.nn import functional
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
-from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import adopt, adopt_and_survey, check_binary
 from spicekit.networks.card import Architecture
 from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.adopt import adopt
 from spicekit.networks.data import load_dataset

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
-from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.networks.onnx_file import read_onnx
 from spicekit.networks.onnx_operators import OPERATORS
 from spicekit.networks.reader import read_and_survey, read_network

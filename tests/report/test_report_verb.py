@@ -17,7 +17,7 @@ from spicekit import report
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.cli.app import app
 from spicekit.errors import BadInput, BadTable
-from spicekit.evaluate.design import Design
+from spicekit.evaluation.design import Design
 from spicekit.provenance import JsonDict
 from spicekit.report.results import compare
 from spicekit.resources import shipped_folder

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.energy import ReadCircuit
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.energy import ReadCircuit
 from spicekit.networks.card import Architecture
 from spicekit.networks.models import build
 from spicekit.study import costs

@@ -2,7 +2,7 @@
 
 import json
 
-from spicekit.evaluate.energy import Estimate
+from spicekit.evaluation.energy import Estimate
 from spicekit.report.study_table import accuracy_table, costs_table, layers_table, results_table
 
 

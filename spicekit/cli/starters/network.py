@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from spicekit.evaluate.design import design_from_tables
-from spicekit.evaluate.evaluation import evaluate
+from spicekit.evaluation.design import design_from_tables
+from spicekit.evaluation.evaluate import evaluate
 from spicekit.networks.adopt import adopt
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.layers import signs_of

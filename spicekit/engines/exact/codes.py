@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import cell_currents_of
-from spicekit.engines.converter import Reference, convert
+from spicekit.engines.converter import Thresholds, convert
 from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
 from spicekit.engines.exact.newton_bound import first_step, start_of
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
@@ -20,12 +20,12 @@ class ExactCodes:
 
     spec: TileSpec
     table: IVTable
-    reference: Reference
+    thresholds: Thresholds
 
     @property
     def step(self) -> float:
         """Partial sum that one code stands for."""
-        return self.reference.step
+        return self.thresholds.step
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added.
@@ -59,12 +59,12 @@ class ExactCodes:
         columns = ladder_of(self.spec, self.table, weights)
         zeros = cell_currents_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
         if self.spec.sense_end == "near":
-            return convert(self.reference, solve(columns, bits).current - zeros[:, None])
+            return convert(self.thresholds, solve(columns, bits).current - zeros[:, None])
         current, bound = first_step(start_of(self.spec, self.table, group), weights, bits)
         signal = current - zeros[:, None]
-        codes = convert(self.reference, signal - bound)
-        open_ = (codes != convert(self.reference, signal + bound)) | ~np.isfinite(bound)
+        codes = convert(self.thresholds, signal - bound)
+        open_ = (codes != convert(self.thresholds, signal + bound)) | ~np.isfinite(bound)
         vector, column = np.nonzero(open_)
         exact = solve_reads(columns, bits, vector, column).current
-        codes[vector, column] = convert(self.reference, exact - zeros[vector])
+        codes[vector, column] = convert(self.thresholds, exact - zeros[vector])
         return codes

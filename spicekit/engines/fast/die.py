@@ -1,6 +1,6 @@
 """FAST engine on one die: codes of converters, and of cells, that are not all alike.
 
-The surrogate gives a read's current with nominal cells. The cells' deviations shift it, and the converter of the column
+The surrogate gives a read's current with nominal cells. The cells' mismatch shifts it, and the converter of the column
 makes a code of it with its own offset, bow and noise. Currents are in fixed point, 0.004 LSB, on the way.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.engines.converter import Converter, Reference, flaws_of, noise_levels, positions
+from spicekit.engines.converter import Converter, Thresholds, flaws_of, noise_levels, positions
 from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.kernels import (
     CODE_ENTRIES,
@@ -25,7 +25,7 @@ from spicekit.engines.fast.mismatch import Passed
 from spicekit.engines.fast.model import Codes, ReadModel
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.wire_sum_die_kernels import sum_codes_of_die
-from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored, layout_of
+from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class DieCodes:
     """Codes of a die's reads. Which cells it has, the stored words say; its converters follow from their seed."""
 
     model: ReadModel
-    reference: Reference
+    thresholds: Thresholds
     converter: Converter
     passed: Passed | None
     """None if all cells are alike."""
@@ -41,7 +41,7 @@ class DieCodes:
     @property
     def step(self) -> float:
         """Partial sum that one code stands for."""
-        return self.reference.step
+        return self.thresholds.step
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
@@ -59,7 +59,7 @@ class DieCodes:
             np.float32(flaws.noise),
             noise_levels(),
             np.uint64(flaws.key),
-            np.float32(len(self.reference.thresholds)),
+            np.float32(len(self.thresholds.current)),
         )
         sums = kernel(
             *tables,
@@ -70,7 +70,7 @@ class DieCodes:
             applied.inverted,
             applied.asserted,
             *length,
-            (none if stored.deviation is None else stored.deviation, self._passed, layout.word, layout.bit),
+            (none if stored.mismatch is None else stored.mismatch, self._passed, layout.word, layout.bit),
             converters,
             (math.prod(applied.shape), applied.first),
         )
@@ -81,15 +81,15 @@ class DieCodes:
         """The codes in factored form, where the converters are alike and it is close enough."""
         if self.converter.flawed or self.passed is None or not isinstance(self.model, PatternReads):
             return None
-        return self.model.factored_codes(self.reference, passed=self.passed.count)
+        return self.model.factored_codes(self.thresholds, passed=self.passed.count)
 
     @cached_property
     def _reads(self) -> tuple[Any, tuple[Any, ...], tuple[int, ...]]:
         """The kernel for this many rows, its tables of currents, and the bytes of a read where it goes by bytes."""
         model = self.model
         if not isinstance(model, PatternReads):
-            codes = model.codes(self.reference)
-            return sum_codes_of_die, (codes.coefficients, codes.leak, codes.reference), (codes.size,)
+            codes = model.codes(self.thresholds)
+            return sum_codes_of_die, (codes.coefficients, codes.leak, codes.zero_column), (codes.size,)
         m, unit = model.cells.spec.rows_active, LEAK_UNIT / model.cells.lsb
         fixed = (np.rint(unit * part).astype(np.int32) for part in (model.quiet, model.leak))
         zeros = np.rint(unit * model.cells.zeros(np.arange(m + 1))).astype(np.int32)
@@ -99,25 +99,25 @@ class DieCodes:
     @cached_property
     def _scale(self) -> NDArray[np.float32]:
         """(CODE_ENTRIES,) position on the converter's scale of each current from -HEADROOM on."""
-        return positions(self.reference, self.model.cells.lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM))
+        return positions(self.thresholds, self.model.cells.lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM))
 
     @cached_property
     def _passed(self) -> NDArray[np.float32]:
-        """(groups, m + 1) steps of a current for a step of deviation."""
+        """(groups, m + 1) steps of a current for a step of mismatch."""
         if self.passed is None:
             return np.zeros((1, 1), np.float32)
-        return (UNIT / DEVIATION_UNIT * self.passed.count).astype(np.float32)
+        return (UNIT / MISMATCH_UNIT * self.passed.count).astype(np.float32)
 
 
 def codes_of_die(
-    model: ReadModel, reference: Reference, converter: Converter, *, passed: Passed | None = None
+    model: ReadModel, thresholds: Thresholds, converter: Converter, *, passed: Passed | None = None
 ) -> Codes:
     """What converters make of a die's reads.
 
     Parameters
     ----------
     model : PatternReads or WireSumReads
-    reference : Reference
+    thresholds : Thresholds
     converter : Converter
         Its offset, INL and noise.
     passed : Passed, optional
@@ -126,8 +126,8 @@ def codes_of_die(
     Raises
     ------
     BadInput
-        If the reference does not tell how wide a code is.
+        If the thresholds do not tell how wide a code is.
     """
     if not converter.flawed and passed is None:
-        return model.codes(reference)
-    return DieCodes(model, reference, converter, passed)
+        return model.codes(thresholds)
+    return DieCodes(model, thresholds, converter, passed)

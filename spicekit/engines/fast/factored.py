@@ -7,7 +7,7 @@ deliver less by what either adds to the drop that the other sees: an effect with
 
 which the singular value decomposition of the table of all currents gives, as close as so many products can come: one
 or two are enough. Everything is then scaled to whole numbers of 16 bits: a code with bits behind its point. What a
-column passes on of its cells' deviations follows from the number of ON cells, which either byte adds to, and is
+column passes on of its cells' mismatch follows from the number of ON cells, which either byte adds to, and is
 factored alike.
 """
 
@@ -26,7 +26,7 @@ from spicekit.engines.fast.factored_kernels import (
     PRODUCTS,
     sum_factored_codes,
 )
-from spicekit.engines.words import DEVIATION_UNIT, Applied, Stored
+from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored
 
 Array = NDArray[np.float64]
 Short = NDArray[np.int16]
@@ -38,8 +38,8 @@ MOST_SHIFT = 11
 RMS_LIMIT, WORST_LIMIT = 0.002, 0.02
 """LSB of an ON cell, over all patterns: less than half of what FAST may be off, or the table is used unfactored."""
 PASSED_LIMIT = 0.005
-"""Steps of a current for a step of deviation: of deviations as wide as an ON cell's current, again `RMS_LIMIT`s."""
-MOST_DEVIATION = LARGEST / DEVIATION_UNIT
+"""Steps of a current for a step of mismatch: of mismatch as wide as an ON cell's current, again `RMS_LIMIT`s."""
+MOST_DEVIATION = LARGEST / MISMATCH_UNIT
 """LSB that the cells of a read deviate by, together, at most."""
 
 
@@ -49,7 +49,7 @@ class FactoredCodes:
 
     factors: Short
     """(groups, 2, fields, 256) of the lower and the upper byte: f or g, then u_k or v_k; if `leaky`, the same of what
-    each other asserted cell adds; if `passing`, the same of what is passed on of deviations."""
+    each other asserted cell adds; if `passing`, the same of what is passed on of mismatch."""
     offset: Short
     """(m + 1,) by number of asserted rows."""
     shift: int
@@ -68,7 +68,7 @@ class FactoredCodes:
 
     def holds(self, stored: Stored) -> bool:
         """Whether these are the codes for cells that are not all alike, and 16 bits hold what they deviate by."""
-        return self.passing and stored.deviation is not None and stored.most_deviation <= LARGEST
+        return self.passing and stored.mismatch is not None and stored.most_mismatch <= LARGEST
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
@@ -82,7 +82,7 @@ class FactoredCodes:
             self.clamped,
             stored.words,
             -stored.inverted.astype(np.int16),
-            stored.deviation,
+            stored.mismatch,
             stored.tiles,
             applied.words,
             applied.inverted,
@@ -110,8 +110,8 @@ class FactoredCodes:
 
 
 _SLACK = 4  # positions that roundings of a leak add or take between none and all of the rows asserted
-# The upper half of a product with a deviation is then in steps of a position.
-_PASSED_SCALE = 65536 / DEVIATION_UNIT
+# The upper half of a product with a mismatch is then in steps of a position.
+_PASSED_SCALE = 65536 / MISMATCH_UNIT
 
 
 def factored_codes(
@@ -133,7 +133,7 @@ def factored_codes(
     leak : (groups, 2^m) float64 array
         LSB, what each other asserted cell adds.
     zeros : (m + 1,) float64 array
-        LSB, the reference column of zeros, by number of asserted rows.
+        LSB, the column of zeros, by number of asserted rows.
     line : Line
         Of the converter.
     leaky : bool
@@ -141,7 +141,7 @@ def factored_codes(
     step : float
         Partial sum that one code stands for.
     passed : (groups, m + 1) float64 array, optional
-        Steps of a current for a step of deviation, by number of ON cells; of a die whose cells are not all alike.
+        Steps of a current for a step of mismatch, by number of ON cells; of a die whose cells are not all alike.
     """
     m = len(zeros) - 1
     on = np.bitwise_count(np.arange(2**m))
@@ -189,7 +189,7 @@ def factored_codes(
 
 
 def _passed_factors(scale: float, passed: Array) -> Array | None:
-    """Factors of `scale` x what is passed on of deviations, (groups, 2^m); None where they are not close enough."""
+    """Factors of `scale` x what is passed on of mismatch, (groups, 2^m); None where they are not close enough."""
     factors = np.array([_factor(scale * each, products=PASSED_PRODUCTS) for each in passed]).round()
     patterns = np.arange(passed.shape[1])
     # (2^m, groups, fields)

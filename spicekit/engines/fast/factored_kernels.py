@@ -30,7 +30,7 @@ COLUMNS = 64
 PRODUCTS = 1, 2
 """Products that a current may have, of a factor of the lower and one of the upper byte."""
 LEAK_PRODUCTS = PASSED_PRODUCTS = 1
-"""Products of a leak, and of what a column passes on of deviations."""
+"""Products of a leak, and of what a column passes on of mismatch."""
 LEAK_SHIFT = 10
 """The number of asserted rows is multiplied by 2^10: 16 of them fill 15 bits."""
 
@@ -53,7 +53,7 @@ def sum_factored_codes(
     clamped: bool,
     stored: NDArray[np.uint64],
     turned: NDArray[np.int16],
-    deviation: Short | None,
+    mismatch: Short | None,
     tiles: NDArray[np.int64],
     words: NDArray[np.uint64],
     inverted: NDArray[np.uint8],
@@ -78,7 +78,7 @@ def sum_factored_codes(
     stored : (groups, tiles, 1, c_out) uint64 array
     turned : (groups, tiles, c_out) int16 array
         -1 where a column is stored inverted, else 0.
-    deviation : (groups, tiles, m, c_out) int16 array, or None if all cells are alike
+    mismatch : (groups, tiles, m, c_out) int16 array, or None if all cells are alike
         Of each cell; those of a read add up to 16 bits. The last fields are those of what a column passes on.
     tiles : (groups,) int64 array
         Tiles in which the group is read.
@@ -95,8 +95,8 @@ def sum_factored_codes(
     run_tasks(lambda block: _lay_side_by_side(block, words, inverted, asserted, reads), blocks)
     sums = np.zeros((pixels, stored.shape[3]), np.float32)
     flips = bool(turned.any() or inverted.any())
-    parts = tuple((0,) * count for count in (products, leaky, deviation is not None, clamped, flips))
-    moves = np.zeros((1, 1, 0, 1), np.int16) if deviation is None else deviation
+    parts = tuple((0,) * count for count in (products, leaky, mismatch is not None, clamped, flips))
+    moves = np.zeros((1, 1, 0, 1), np.int16) if mismatch is None else mismatch
     shared = (
         factors,
         offset,
@@ -114,7 +114,7 @@ def sum_factored_codes(
     def task(number: int) -> None:
         room = (
             zeros_in_lines((2, factors.shape[2], 256, COLUMNS), np.int16),
-            zeros_in_lines((2 * (deviation is not None), 256, COLUMNS), np.int16),
+            zeros_in_lines((2 * (mismatch is not None), 256, COLUMNS), np.int16),
             np.zeros((8, COLUMNS), np.int16),
             np.zeros(COLUMNS, np.int16),
             zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int16),
@@ -135,7 +135,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     parts,
     stored,
     turned,
-    deviation,
+    mismatch,
     tiles,
     reads,
     sums,
@@ -155,7 +155,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
         for tile in range(tiles[group]):
             _fill(factors[group], stored[group, tile, 0], column, bits, table)
             if len(moved):
-                _add_up(deviation[group, tile], column, moved)
+                _add_up(mismatch[group, tile], column, moved)
             for lane in range(width):
                 turn[lane] = turned[group, tile, column + lane]
             given = reads[group, tile, first : first + count]
@@ -206,14 +206,14 @@ def _fill(factors, stored, column, bits, table):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _add_up(deviation, column, moved):  # type: ignore[no-untyped-def]
-    """Fill (2, 256, COLUMNS) sums of the deviations (m, c_out) of the rows that each value of a byte asserts."""
-    rows, columns = deviation.shape
+def _add_up(mismatch, column, moved):  # type: ignore[no-untyped-def]
+    """Fill (2, 256, COLUMNS) sums of the mismatch (m, c_out) of the rows that each value of a byte asserts."""
+    rows, columns = mismatch.shape
     for row in range(rows):
         byte, first = row >> 3, 1 << (row & 7)
         for value in range(first):
             for lane in range(min(COLUMNS, columns - column)):
-                moved[byte, first + value, lane] = moved[byte, value, lane] + deviation[row, column + lane]
+                moved[byte, first + value, lane] = moved[byte, value, lane] + mismatch[row, column + lane]
 
 
 @intrinsic
@@ -255,7 +255,7 @@ def _add_codes(context, table, moved, reads, offset, shift, highest, turn, total
     leaky, moving, clamped, flips = map(bool, others)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, deviations, reads, offsets, turned, totals = _data(
+        entries, mismatch, reads, offsets, turned, totals = _data(
             context, builder, signature, arguments, 0, 1, 2, 3, 6, 7
         )
         fields = builder.extract_value(
@@ -301,7 +301,7 @@ def _add_codes(context, table, moved, reads, offset, shift, highest, turn, total
                     x = x + combined(1 + products, LEAK_PRODUCTS, column).upper_half(scaled)
                 if moving:
                     last = 1 + products + (1 + LEAK_PRODUCTS if leaky else 0)
-                    low, high = (entry(deviations, INT64(byte), byte, column) for byte in range(2))
+                    low, high = (entry(mismatch, INT64(byte), byte, column) for byte in range(2))
                     x = x + combined(last, PASSED_PRODUCTS, column).upper_half(low + high)
                 code = x >> behind
                 if clamped:

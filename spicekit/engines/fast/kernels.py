@@ -11,7 +11,7 @@ where leakage makes it matter.
 More rows are in `wire_sum_kernels`. Ideal reads, of any number of rows, are counted here.
 
 Where converters are not all alike, or cells are not and the factored form does not hold, a read's current is shifted by
-the deviations of the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise
+the mismatch of the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise
 is a hash of what it belongs to. These are single-precision numbers, each computed alone and added in one order, so that
 again results do not depend on the order of work.
 """
@@ -29,7 +29,7 @@ from spicekit.engines.threads import run_tasks
 UNIT = 256
 """Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""
 LEAK_UNIT = 16384
-"""Fixed-point steps of leakage and reference column, per LSB."""
+"""Fixed-point steps of leakage and column of zeros, per LSB."""
 HEADROOM = 16
 """LSB by which currents in fixed point are shifted up, so that an index into a table is never negative."""
 CODE_ENTRIES = 1 << 16
@@ -189,7 +189,19 @@ def count_patterns(cells, tiles, words, asserted, m):  # type: ignore[no-untyped
 
 @_parallel_kernel
 def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
-    quiet, leak, reference, ones_in, stored, sign, tiles, words, inverted, asserted, cells, converters, images
+    quiet,
+    leak,
+    zero_column,
+    ones_in,
+    stored,
+    sign,
+    tiles,
+    words,
+    inverted,
+    asserted,
+    cells,
+    converters,
+    images,
 ):
     """Signed codes of all reads of each dot product, added; reads of up to 16 rows, cells and converters not alike.
 
@@ -197,8 +209,8 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
     ----------
     quiet, leak : (groups, 2^m) int32 arrays
         Current of each pattern, and what another asserted cell adds, in 1 / LEAK_UNIT LSB.
-    reference : (m + 1,) int32 array
-        The reference column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows.
+    zero_column : (m + 1,) int32 array
+        The column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows.
     ones_in : (2^m,) uint8 array
         ON cells of each pattern.
 
@@ -226,10 +238,10 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
                         fine = (
                             quiet[group, pattern]
                             + (ones - on[column]) * leak[group, pattern]
-                            - reference[ones]
+                            - zero_column[ones]
                         )
                         current[column] = HEADROOM * UNIT + ((fine + _HALF) >> _SLOPE_SHIFT)
-                    add_deviations(cells, group, tile, words[pixel, group, tile], on, position, current)
+                    add_mismatch(cells, group, tile, words[pixel, group, tile], on, position, current)
                     read = (place * groups + group) * most + tile
                     place_on_scale(converters, tile, image, read, current, position)
                     add_positions(
@@ -241,15 +253,15 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def add_deviations(cells, group, tile, words, on, moved, current):  # type: ignore[no-untyped-def]
-    """Shift currents by the deviations of the asserted cells, times what a column passes on; clamp to the scale."""
-    deviation, passed, word, bit = cells
+def add_mismatch(cells, group, tile, words, on, moved, current):  # type: ignore[no-untyped-def]
+    """Shift currents by the mismatch of the asserted cells, times what a column passes on; clamp to the scale."""
+    mismatch, passed, word, bit = cells
     columns = len(current)
-    if deviation.shape[2]:
+    if mismatch.shape[2]:
         moved[:] = 0
-        for row in range(deviation.shape[2]):
+        for row in range(mismatch.shape[2]):
             if (words[word[row]] >> np.uint64(bit[row])) & _1:
-                cell = deviation[group, tile, row]
+                cell = mismatch[group, tile, row]
                 for column in range(columns):
                     moved[column] += cell[column]  # whole numbers below 2^24: exact
         for column in range(columns):

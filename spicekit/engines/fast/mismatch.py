@@ -22,7 +22,7 @@ from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.variation import Variation, cell_sensitivity, factors, require_wordline
-from spicekit.engines.words import DEVIATION_UNIT
+from spicekit.engines.words import MISMATCH_UNIT
 from spicekit.errors import BadInput
 from spicekit.tables.spread import standard_deviations
 from spicekit.tables.table import IVTable
@@ -41,7 +41,7 @@ SEED = 20_241_203  # of the sampled reads, so that a build is reproducible
 
 @dataclass(frozen=True, eq=False)
 class Passed:
-    """How much of the cells' deviations reaches the sense point, for each group of rows."""
+    """How much of the cells' mismatch reaches the sense point, for each group of rows."""
 
     place: Array
     """(groups, m) g: by row."""
@@ -72,8 +72,8 @@ def passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed:
     return Passed(**found)
 
 
-def deviations(found: Passed, cells: CellCurrents, bits: Bits, factor: Array) -> NDArray[np.int16]:
-    """(groups, .., m, c) what asserted cells deliver above nominal, weighted with their place; 1 / DEVIATION_UNIT LSB.
+def mismatch_steps(found: Passed, cells: CellCurrents, bits: Bits, factor: Array) -> NDArray[np.int16]:
+    """(groups, .., m, c) what asserted cells deliver above nominal, weighted with their place; 1 / MISMATCH_UNIT LSB.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def deviations(found: Passed, cells: CellCurrents, bits: Bits, factor: Array) ->
     """
     groups, m = found.place.shape
     place = found.place.reshape(groups, *(1,) * (bits.ndim - 3), m, 1)
-    steps = np.rint(DEVIATION_UNIT * place * _above_nominal(cells, bits, factor))
+    steps = np.rint(MISMATCH_UNIT * place * _above_nominal(cells, bits, factor))
     if not abs(steps).max(initial=0) <= np.iinfo(np.int16).max:
         raise BadInput("a cell delivers 8 LSB more than nominal: more than the fast engine's tables hold.")
     return np.asarray(steps.astype(np.int16))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.converter import Converter, LayerReads, Reference, reference_for_sums, set_reference
+from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_sums
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.wire_sums import WireSumReads, wire_sum_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
@@ -47,13 +47,13 @@ def read_model(spec: TileSpec, table: IVTable) -> ReadModel:
     return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else wire_sum_reads(spec, table)
 
 
-def fit_reference(
+def fit_thresholds(
     model: ReadModel,
     converter: Converter,
     tally: Tally | None,
     *,
     sums: Sequence[tuple[Tally, int]] = (),
-) -> Reference:
+) -> Thresholds:
     """Set a converter's thresholds.
 
     Parameters
@@ -66,16 +66,16 @@ def fit_reference(
     rows = model.cells.spec.rows_active
     if converter.reference == "linear_sums":
         if not sums:
-            raise BadInput("fit_reference: 'linear_sums' needs the calibration reads of each layer.")
-        return reference_for_sums(
+            raise BadInput("fit_thresholds: 'linear_sums' needs the calibration reads of each layer.")
+        return thresholds_for_sums(
             converter, [LayerReads(*_read_means(model, met), reads) for met, reads in sums], rows=rows
         )
     if tally is None:
         if converter.reference != "unit":
-            raise BadInput(f"fit_reference: '{converter.reference}' needs calibration reads.")
+            raise BadInput(f"fit_thresholds: '{converter.reference}' needs calibration reads.")
         tally = Tally(*(np.zeros(rows + 1) for _ in range(3)))
     current, count, weight = _read_means(model, tally)
-    return set_reference(
+    return set_thresholds(
         converter, rows=rows, lsb=model.cells.lsb, current=current, count=count, weight=weight
     )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, cached, key_of
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
-from spicekit.engines.converter import Reference, convert, line_of
+from spicekit.engines.converter import Thresholds, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
 from spicekit.engines.fast.kernels import count_patterns, sum_pattern_codes
@@ -75,23 +75,25 @@ class PatternReads:
             + (asserted.sum(axis=1) - on.sum(axis=1, dtype=np.int64)) * self.leak[group, pattern]
         )
 
-    def codes(self, reference: Reference) -> PatternCodes | FactoredCodes:
+    def codes(self, thresholds: Thresholds) -> PatternCodes | FactoredCodes:
         """What a converter makes of every pattern: in factored form, where that is close enough."""
-        if factored := self.factored_codes(reference):
+        if factored := self.factored_codes(thresholds):
             return factored
         m, by_ones, zeros = self.cells.spec.rows_active, self._leaky, self._zeros
         asserted = np.arange(m + 1 if by_ones else 1)
         others = np.maximum(asserted[:, None] - np.bitwise_count(np.arange(2**m)), 0)
         current = self.quiet[:, None] + others * self.leak[:, None] - zeros[asserted][:, None]
-        return _signed(convert(reference, current), by_ones=by_ones, step=reference.step, rows=m)
+        return _signed(convert(thresholds, current), by_ones=by_ones, step=thresholds.step, rows=m)
 
-    def factored_codes(self, reference: Reference, *, passed: Array | None = None) -> FactoredCodes | None:
+    def factored_codes(self, thresholds: Thresholds, *, passed: Array | None = None) -> FactoredCodes | None:
         """Those in factored form, where that is close enough and a code is as wide as another; `passed` as there."""
         lsb = self.cells.lsb
-        if (line := line_of(reference, lsb)) is None:
+        if (line := line_of(thresholds, lsb)) is None:
             return None
         quiet, leak, zeros = (part / lsb for part in (self.quiet, self.leak, self._zeros))
-        return factored_codes(quiet, leak, zeros, line, leaky=self._leaky, step=reference.step, passed=passed)
+        return factored_codes(
+            quiet, leak, zeros, line, leaky=self._leaky, step=thresholds.step, passed=passed
+        )
 
     @property
     def _leaky(self) -> bool:
@@ -103,7 +105,7 @@ class PatternReads:
 
     @property
     def _zeros(self) -> Array:
-        """(m + 1,) A, the reference column of zeros by number of asserted rows."""
+        """(m + 1,) A, the column of zeros by number of asserted rows."""
         rows = self.cells.spec.rows_active
         return self.cells.zeros(np.arange(rows + 1) if self._leaky else np.zeros(rows + 1))
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled
-from spicekit.engines.fast.kernels import HEADROOM, UNIT, add_deviations, add_positions, place_on_scale
+from spicekit.engines.fast.kernels import HEADROOM, UNIT, add_mismatch, add_positions, place_on_scale
 from spicekit.engines.fast.wire_sum_code import COLUMNS, find_currents
 from spicekit.engines.fast.wire_sum_kernels import Single, bytes_of, fill, leak_sums, room_for, start_of
 from spicekit.engines.threads import run_tasks
@@ -19,7 +19,7 @@ _kernel: Any = compiled(error_model="numpy", nogil=True)
 def sum_codes_of_die(
     coefficients: Single,
     leak: np.float32,
-    reference: Single,
+    zero_column: Single,
     stored: NDArray[np.uint64],
     sign: NDArray[np.int32],
     tiles: NDArray[np.int64],
@@ -35,8 +35,8 @@ def sum_codes_of_die(
 
     Parameters
     ----------
-    reference : (m + 1,) float32 array
-        The reference column of zeros, LSB, by number of asserted rows.
+    zero_column : (m + 1,) float32 array
+        The column of zeros, LSB, by number of asserted rows.
     sign : (groups, tiles, c_out) int32 array
     cells, converters : tuples
         As from `die.DieCodes`.
@@ -47,7 +47,7 @@ def sum_codes_of_die(
     """
     sums = np.zeros((len(words), stored.shape[3]), np.float32)
     given = words, bytes_of(words), inverted, asserted, (0,) * (size // 2), cells, converters, images
-    shared = coefficients, leak, reference, stored, sign, tiles, *given, sums
+    shared = coefficients, leak, zero_column, stored, sign, tiles, *given, sums
     columns = sums.shape[1]
     padded = -(-columns // COLUMNS) * COLUMNS
 
@@ -66,7 +66,7 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
     task,
     coefficients,
     leak,
-    reference,
+    zero_column,
     stored,
     sign,
     tiles,
@@ -105,11 +105,11 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
                     find_currents(table, flat, start, coefficients[group], added, moment, found, met, half)
             for pixel in range(count):
                 place = first + pixel
-                zeros = reference[asserted[place, group, tile]]
+                zeros = zero_column[asserted[place, group, tile]]
                 for column in range(columns):
                     level = np.float32(UNIT) * (single[pixel, column] - zeros)
                     current[column] = HEADROOM * UNIT + np.int32(np.floor(level + np.float32(0.5)))
-                add_deviations(cells, group, tile, words[place, group, tile], on[pixel], position, current)
+                add_mismatch(cells, group, tile, words[place, group, tile], on[pixel], position, current)
                 read = (place % per_image * groups + group) * most + tile
                 place_on_scale(converters, tile, first_image + place // per_image, read, current, position)
                 add_positions(

@@ -185,7 +185,7 @@ def _lay_side_by_side(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     zeros : (m + 1,) float32 array
-        By number of asserted rows, the reference column of zeros if codes are looked up, else the code of no current.
+        By number of asserted rows, the column of zeros if codes are looked up, else the code of no current.
     reads, q : int
         Groups x tiles; words of a read.
     bits : (groups, tiles, p, q) uint64 array

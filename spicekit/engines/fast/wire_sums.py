@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
-from spicekit.engines.converter import Reference, convert, line_of
+from spicekit.engines.converter import Thresholds, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
@@ -79,11 +79,11 @@ class WireSumCodes:
     coefficients of P."""
     leak: np.float32
     """What an asserted cell counts that is not ON; 0 where a whole read of them is negligible."""
-    reference: Single
-    """(m + 1,) LSB, the reference column of zeros, by number of asserted rows."""
+    zero_column: Single
+    """(m + 1,) LSB, the column of zeros, by number of asserted rows."""
     scale: Single
-    """(m + 2, 2): codes per LSB and the highest code; then, by number of asserted rows, `reference` and the code of no
-    current at all."""
+    """(m + 2, 2): codes per LSB and the highest code; then, by number of asserted rows, `zero_column` and the code
+    of no current at all."""
     lookup: Single
     """Code of each current from -HEADROOM on, in steps of 1 / UNIT LSB; empty if thresholds are equally spaced, where
     the code is a line."""
@@ -123,16 +123,16 @@ class WireSumReads:
         """(n,) A, of reads with ON cells `on` (n, m) and asserted rows (n, m)."""
         return self.cells.lsb * current(features(on, asserted, share=self._share), self.coefficients[group])
 
-    def codes(self, reference: Reference) -> WireSumCodes:
+    def codes(self, thresholds: Thresholds) -> WireSumCodes:
         """What a converter makes of every read."""
         m = self.cells.spec.rows_active
         zeros = self.cells.zeros(np.arange(m + 1)) / self.cells.lsb
-        return _codes(m, self.coefficients, self._share, zeros, reference, self.cells.lsb)
+        return _codes(m, self.coefficients, self._share, zeros, thresholds, self.cells.lsb)
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
-        codes = self.codes(Reference(np.zeros(0), 1.0))
+        codes = self.codes(Thresholds(np.zeros(0), 1.0))
         reads, others, total = tally_reads(
             codes.coefficients,
             codes.leak,
@@ -215,7 +215,7 @@ def read_bytes(rows: int) -> int:
 
 
 def _codes(
-    rows: int, coefficients: Array, share: float, zeros: Array, reference: Reference, lsb: float
+    rows: int, coefficients: Array, share: float, zeros: Array, thresholds: Thresholds, lsb: float
 ) -> WireSumCodes:
     size = read_bytes(rows)
     head = np.tile([(1 - share) / 2, 1 - share], (len(coefficients), 1))
@@ -224,15 +224,15 @@ def _codes(
     scale = np.zeros((rows + 2, 2))
     scale[1:, 0] = zeros
     lookup = np.zeros(0)
-    if line := line_of(reference, lsb):
+    if line := line_of(thresholds, lsb):
         scale[0] = line.gain, line.highest
         scale[1:, 1] = line.offset - line.gain * zeros
     else:
-        lookup = convert(reference, lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM)).astype(float)
+        lookup = convert(thresholds, lsb * (np.arange(CODE_ENTRIES) / UNIT - HEADROOM)).astype(float)
     single = (np.ascontiguousarray(part, np.float32) for part in (coefficients, zeros, scale, lookup))
     numbers, zero, scales, table = single
     leak = np.float32(share if rows * share > NEGLIGIBLE_LEAK else 0)
-    return WireSumCodes(numbers, leak, zero, scales, table, reference.step, size)
+    return WireSumCodes(numbers, leak, zero, scales, table, thresholds.step, size)
 
 
 def _fit(spec: TileSpec, table: IVTable) -> Arrays:

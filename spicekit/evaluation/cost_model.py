@@ -8,10 +8,10 @@ import torch
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.words import Applied
-from spicekit.evaluate.convert import Layers, added, cells_read, lay_out, probed, tallies, watch
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.energy import LayerEvents, ReadCircuit, conduction_time
-from spicekit.evaluate.network_costs import NetworkCosts, network_costs
+from spicekit.evaluation.convert import Layers, added, cells_read, lay_out, probed, tallies, watch
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.energy import LayerEvents, ReadCircuit, conduction_time
+from spicekit.evaluation.network_costs import NetworkCosts, network_costs
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset

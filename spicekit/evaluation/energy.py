@@ -12,8 +12,8 @@ from functools import reduce
 from operator import add
 
 from spicekit.circuits.cells import load_cell
-from spicekit.evaluate.costs import FULL_ADDER_AREA, OVERHEAD, REGISTER_AREA, XOR_AREA, Component, Costs
-from spicekit.evaluate.design import Design
+from spicekit.evaluation.costs import FULL_ADDER_AREA, OVERHEAD, REGISTER_AREA, XOR_AREA, Component, Costs
+from spicekit.evaluation.design import Design
 
 
 @dataclass(frozen=True)

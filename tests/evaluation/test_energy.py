@@ -8,9 +8,9 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
-from spicekit.evaluate.costs import OVERHEAD, Costs
-from spicekit.evaluate.design import Design, design_from_tables
-from spicekit.evaluate.energy import (
+from spicekit.evaluation.costs import OVERHEAD, Costs
+from spicekit.evaluation.design import Design, design_from_tables
+from spicekit.evaluation.energy import (
     Estimate,
     LayerEvents,
     ReadCircuit,

@@ -20,17 +20,17 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import RMS_LIMIT
 from spicekit.engines.fast.model import ReadModel
 from spicekit.errors import BadInput, SpicekitError
-from spicekit.evaluate.convert import Tallies, added, check_mitigations, probed, tallies, tile_network
-from spicekit.evaluate.cost_model import energy as network_energy
-from spicekit.evaluate.cost_model import measure_read, with_read_time
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.evidence import check_solvable, spice_evidence
-from spicekit.evaluate.fidelity import check_comparable
-from spicekit.evaluate.fidelity import fidelity as compare
-from spicekit.evaluate.pictures import restored
-from spicekit.evaluate.records import Evaluation, ReadStatistics, TileRun
-from spicekit.evaluate.signoff import sign_off_status
-from spicekit.evaluate.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
+from spicekit.evaluation.convert import Tallies, added, check_mitigations, probed, tallies, tile_network
+from spicekit.evaluation.cost_model import energy as network_energy
+from spicekit.evaluation.cost_model import measure_read, with_read_time
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.evidence import check_solvable, spice_evidence
+from spicekit.evaluation.fidelity import check_comparable
+from spicekit.evaluation.fidelity import fidelity as compare
+from spicekit.evaluation.pictures import restored
+from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
+from spicekit.evaluation.signoff import sign_off_status
+from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, predict_logits
@@ -55,7 +55,7 @@ def evaluate(
     *,
     calibration: Data | None = None,
     mitigations: Sequence[Mitigation] = ("none", "both"),
-    reference: tuple[float, float] | None = None,
+    known: tuple[float, float] | None = None,
     energy: bool = False,
     settle: bool = False,
     fidelity: int = 0,
@@ -78,7 +78,7 @@ def evaluate(
         As in `convert`.
     mitigations : sequence of {"none", "static", "dynamic", "both"}
         Runs on the real tiles; the first is what the others are compared with.
-    reference : (float, float), optional
+    known : (float, float), optional
         Accuracy in software and on ideal tiles, where they are known from another design point of the same rows.
     energy : bool
         Also energy, time and area of the whole circuit; a read lasts as long as a SPICE transient and the converter
@@ -118,8 +118,8 @@ def evaluate(
         design = with_read_time(design, circuit)
     if settle:
         design = design.replace(read=design.read.replace(time=settling(design.tile, "worst").time))
-    if reference is None:
-        reference = software_and_ideal(network, dataset, design.tile, report=report)
+    if known is None:
+        known = software_and_ideal(network, dataset, design.tile, report=report)
     runs: list[TileRun] = []
     for mitigation in mitigations:
         report(f"real tiles, BinSparX {mitigation}")
@@ -164,8 +164,8 @@ def evaluate(
     result = Evaluation(
         design=design,
         images=len(dataset),
-        accuracy_software=reference[0],
-        accuracy_ideal=reference[1],
+        accuracy_software=known[0],
+        accuracy_ideal=known[1],
         runs=tuple(runs),
         assumptions=_assumptions(design),
         classes=dataset.classes,
@@ -199,7 +199,7 @@ def evaluate(
             table if same_cells else None,
             calibration=calibration,
             mitigations=mitigations,
-            reference=known,
+            known=known,
             energy=energy,
             settle=settle,
             fidelity=fidelity,

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluate.cost_model import energy, measure_read, with_read_time
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.energy import ReadCircuit, conduction_time
-from spicekit.evaluate.evaluation import evaluate
-from spicekit.evaluate.network_costs import UNDEFINED, NetworkCosts, network_costs
-from spicekit.evaluate.records import Evaluation
+from spicekit.evaluation.cost_model import energy, measure_read, with_read_time
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.energy import ReadCircuit, conduction_time
+from spicekit.evaluation.evaluate import evaluate
+from spicekit.evaluation.network_costs import UNDEFINED, NetworkCosts, network_costs
+from spicekit.evaluation.records import Evaluation
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.models import build

@@ -6,7 +6,7 @@ import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput
-from spicekit.evaluate.vectors import network_case
+from spicekit.evaluation.vectors import network_case
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs

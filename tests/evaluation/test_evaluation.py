@@ -12,11 +12,11 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
-from spicekit.evaluate import tiled as module
-from spicekit.evaluate.convert import tile_network
-from spicekit.evaluate.design import Design, read_design
-from spicekit.evaluate.evaluation import NotExact, evaluate, run_on_tiles, software_and_ideal
-from spicekit.evaluate.tiled import Tiles, start_at
+from spicekit.evaluation import tiled as module
+from spicekit.evaluation.convert import tile_network
+from spicekit.evaluation.design import Design, read_design
+from spicekit.evaluation.evaluate import NotExact, evaluate, run_on_tiles, software_and_ideal
+from spicekit.evaluation.tiled import Tiles, start_at
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
@@ -184,7 +184,7 @@ def test_recalibration_takes_images_in_batches(network, sram_table, monkeypatch)
     design = design_of(10.0, terminal=100.0).replace(mapping={"recalibrate": 40})
 
     def first_mean(batch):
-        monkeypatch.setattr("spicekit.evaluate.convert.NORM_IMAGES", batch)
+        monkeypatch.setattr("spicekit.evaluation.convert.NORM_IMAGES", batch)
         tiled = tile_network(network, design, sram_table, mitigation="none", calibration=train)
         return tiled.network.state_dict()["norm1.running_mean"]
 

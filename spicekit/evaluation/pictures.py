@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from spicekit.evaluate.records import Restored
+from spicekit.evaluation.records import Restored
 from spicekit.networks.data import Dataset
 
 MOST = 12

@@ -8,10 +8,10 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import tile_network
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.fidelity import fidelity
-from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.evaluation.convert import tile_network
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.fidelity import fidelity
+from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
@@ -48,14 +48,14 @@ def test_the_fast_engine_gives_nearly_every_code_of_the_exact_one(
 def test_columns_without_resistance_give_the_software_logits(network, images, sram_table):
     design = design_of(0.0, terminal=0.0, rows_active=64)
     tiled = tile_network(network, design, sram_table, mitigation="both", calibration=images)
-    codes = ExactCodes(design.tile, sram_table, tiled.reference)
+    codes = ExactCodes(design.tile, sram_table, tiled.thresholds)
     exact = on_tiles(network, Tiles(design.tile, codes, MITIGATIONS["both"]))
     assert torch.equal(predict_logits(exact, images), predict_logits(network, images))
 
 
 def test_a_surrogate_that_is_off_is_seen(network, images, sram_table):
     design = design_of(3.2, rows_active=64)
-    from spicekit.evaluate import fidelity as module
+    from spicekit.evaluation import fidelity as module
 
     class Worse(ExactCodes):
         def signed_codes(self, *arguments, **options):

@@ -11,7 +11,7 @@ from spicekit.circuits.cells import shipped_cells
 from spicekit.circuits.spec import TileSpec
 from spicekit.cli.evaluate import evaluate
 from spicekit.config import Config
-from spicekit.evaluate.design import Design, Limits, read_design
+from spicekit.evaluation.design import Design, Limits, read_design
 from spicekit.study.plan import read_study
 
 PAGE = (Path(__file__).parents[2] / "docs/design.md").read_text()

@@ -8,11 +8,11 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
-from spicekit.evaluate import evidence as module
-from spicekit.evaluate.convert import tile_network
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.evidence import confidence, spice_evidence
-from spicekit.evaluate.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.evaluation import evidence as module
+from spicekit.evaluation.convert import tile_network
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.evidence import confidence, spice_evidence
+from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset

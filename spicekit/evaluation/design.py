@@ -10,7 +10,7 @@ from spicekit.config import Config, parse, read_toml, unknown_key
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
 from spicekit.errors import BadInput
-from spicekit.evaluate.costs import Costs
+from spicekit.evaluation.costs import Costs
 from spicekit.mapping.binsparx import FlipRule
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling
 

@@ -5,9 +5,9 @@ from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.evaluate.convert import convert
-from spicekit.evaluate.design import design_from_tables
-from spicekit.evaluate.tiled import Tiles, on_tiles
+from spicekit.evaluation.convert import convert
+from spicekit.evaluation.design import design_from_tables
+from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import accuracy, predict_logits

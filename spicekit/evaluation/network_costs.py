@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spicekit.errors import BadInput
-from spicekit.evaluate.costs import SOURCES
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.energy import (
+from spicekit.evaluation.costs import SOURCES
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.energy import (
     Estimate,
     LayerEvents,
     ReadCircuit,
@@ -299,12 +299,12 @@ def _against_first(totals: Mapping[Mitigation, Estimate]) -> dict[Mitigation, Ch
     return {mitigation: _change(whole, first) for mitigation, whole in totals.items()}
 
 
-def _change(whole: Estimate, reference: Estimate) -> Change:
-    """Relative to a reference."""
+def _change(whole: Estimate, baseline: Estimate) -> Change:
+    """Relative to a baseline."""
     pairs = {
-        "energy": (whole.total_energy, reference.total_energy),
-        "time": (whole.time, reference.time),
-        "area": (whole.total_area, reference.total_area),
+        "energy": (whole.total_energy, baseline.total_energy),
+        "time": (whole.time, baseline.time),
+        "area": (whole.total_area, baseline.total_area),
     }
     return Change(
         **{name: _defined(value / base - 1) if base else None for name, (value, base) in pairs.items()}

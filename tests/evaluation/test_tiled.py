@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import convert
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.tiled import TiledConv2d, tiled_layers
+from spicekit.evaluation.convert import convert
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.tiled import TiledConv2d, tiled_layers
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.layers import BinaryConv2d

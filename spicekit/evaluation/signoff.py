@@ -11,12 +11,19 @@ from torch import nn
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
-from spicekit.engines.converter import Reference, convert, set_reference
+from spicekit.engines.converter import Thresholds, convert, set_thresholds
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.vectors import ADVERSARIAL, HARVEST_IMAGES, NETWORK, Case, adversarial_cases, cases_for
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.vectors import (
+    ADVERSARIAL,
+    HARVEST_IMAGES,
+    NETWORK,
+    Case,
+    adversarial_cases,
+    cases_for,
+)
 from spicekit.networks.data import Dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
@@ -163,7 +170,7 @@ def sign_off(
     Parameters
     ----------
     design : Design
-        A fitted converter reference is fitted on the cases that are not adversarial.
+        A fitted converter thresholds is fitted on the cases that are not adversarial.
     table : IVTable, optional
         Of the design's cell and corner; by default the one that the stores have.
     cases : sequence of Case, optional
@@ -222,7 +229,7 @@ def sign_off(
         failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
         report(stage, sum(len(reads[done]) for done in spice), asked)
     cells = cell_currents_of(spec, table)
-    reference = _reference(design, cells, cases, reads, found["exact"])
+    thresholds = _thresholds(design, cells, cases, reads, found["exact"])
     errors = []
     for kind in dict.fromkeys(case.kind for case in cases):
         chosen = [index for index, case in enumerate(cases) if case.kind == kind]
@@ -232,7 +239,7 @@ def sign_off(
         for engine in ENGINES if good.any() else ():
             current = np.concatenate([found[engine][index] for index in chosen])
             sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
-            errors.append(_error(kind, engine, *sides, reference=reference, lsb=cells.lsb))
+            errors.append(_error(kind, engine, *sides, thresholds=thresholds, lsb=cells.lsb))
     facts = {
         "seed": seed,
         "network": network and type(network).__name__,
@@ -326,7 +333,7 @@ def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[A
 
 
 def _error(
-    kind: str, engine: str, current: Array, true: Array, *, reference: Reference, lsb: float
+    kind: str, engine: str, current: Array, true: Array, *, thresholds: Thresholds, lsb: float
 ) -> EngineError:
     """Of the signals (n, c) in A that the converters see."""
     error = np.abs(current - true) / lsb
@@ -337,22 +344,22 @@ def _error(
         worst=float(error.max()),
         p99=float(np.quantile(error, 0.99)),
         rms=float(np.sqrt((error**2).mean())),
-        codes_differ=float((convert(reference, current) != convert(reference, true)).mean()),
+        codes_differ=float((convert(thresholds, current) != convert(thresholds, true)).mean()),
     )
 
 
-def _reference(
+def _thresholds(
     design: Design,
     cells: CellCurrents,
     cases: Sequence[Case],
     reads: Sequence[NDArray[np.uint8]],
     exact: Sequence[Array],
-) -> Reference:
+) -> Thresholds:
     """The design's converter, fitted on what the exact engine gives for the cases that are not adversarial."""
     usual = [index for index, case in enumerate(cases) if case.kind != ADVERSARIAL]
     current = [exact[index] - cells.zeros(reads[index].sum(axis=1, dtype=float))[:, None] for index in usual]
     count = [reads[index].astype(np.int64) @ cases[index].weights for index in usual]
-    return set_reference(
+    return set_thresholds(
         design.converter,
         rows=design.tile.rows_active,
         lsb=cells.lsb,

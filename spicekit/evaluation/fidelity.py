@@ -16,10 +16,10 @@ from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import cells_read, tile_network
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.records import Fidelity
-from spicekit.evaluate.tiled import tiled_layers
+from spicekit.evaluation.convert import cells_read, tile_network
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.records import Fidelity
+from spicekit.evaluation.tiled import tiled_layers
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
@@ -47,7 +47,7 @@ def fidelity(
     check_comparable(design)
     network = deepcopy(network).cpu()
     tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
-    exact_codes = ExactCodes(design.tile, cells_read(design, table), tiled.reference)
+    exact_codes = ExactCodes(design.tile, cells_read(design, table), tiled.thresholds)
     fast = predict_logits(tiled.network, dataset)
     compared = []
     for name, layer in tiled_layers(tiled.network).items():

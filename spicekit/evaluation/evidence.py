@@ -16,17 +16,17 @@ from torch import nn
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import cell_currents_of
-from spicekit.engines.converter import Reference, convert
+from spicekit.engines.converter import Thresholds, convert
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import cells_read, tile_network
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.fidelity import check_comparable, one_read
-from spicekit.evaluate.records import SpiceEvidence
-from spicekit.evaluate.tiled import tiled_layers
+from spicekit.evaluation.convert import cells_read, tile_network
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.fidelity import check_comparable, one_read
+from spicekit.evaluation.records import SpiceEvidence
+from spicekit.evaluation.tiled import tiled_layers
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
@@ -103,7 +103,7 @@ def spice_evidence(
     return _compare(
         [found[place] for place in range(len(drawn))],
         reads,
-        tiled.reference,
+        tiled.thresholds,
         design.tile,
         cells_read(design, table),
         workers,
@@ -190,12 +190,12 @@ class _Recorder:
 
 
 def _compare(
-    pool: list[_Read], reads: int, reference: Reference, spec: TileSpec, table: IVTable, workers: int | None
+    pool: list[_Read], reads: int, thresholds: Thresholds, spec: TileSpec, table: IVTable, workers: int | None
 ) -> SpiceEvidence:
     """The first `reads` of a pool, and those of the others whose current is closest to a threshold, in ngspice."""
     cells = cell_currents_of(spec, table)
     fast = np.array([_fast_signal(read, spec, table) for read in pool])
-    distance = np.abs(fast[:, None] - reference.thresholds).min(axis=1) / cells.lsb
+    distance = np.abs(fast[:, None] - thresholds.current).min(axis=1) / cells.lsb
     near = reads + np.argsort(distance[reads:], kind="stable")[: max(1, reads // 2)]
     asked = [*range(reads), *near.tolist()]
     jobs = (
@@ -210,9 +210,9 @@ def _compare(
             failures.append(trouble)
             continue
         signal = sensed(outcome.runs[0].waves, read.weights.shape[1])[read.column] - _zero(read, spec, table)
-        differs[index] = int(convert(reference, np.array(signal))) != read.code
+        differs[index] = int(convert(thresholds, np.array(signal))) != read.code
         if differs[index]:
-            distance_now = np.abs(signal - reference.thresholds).min() / cells.lsb
+            distance_now = np.abs(signal - thresholds.current).min() / cells.lsb
             within = float(np.maximum(within, distance_now))  # NaN if one is
     uniform = [wrong for index, wrong in differs.items() if index < reads]
     close = [wrong for index, wrong in differs.items() if index >= reads]

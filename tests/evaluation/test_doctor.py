@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spicekit.devices.levels import supports_osdi
-from spicekit.evaluate.doctor import Finding, examine
+from spicekit.evaluation.doctor import Finding, examine
 from spicekit.spice import simulator
 
 

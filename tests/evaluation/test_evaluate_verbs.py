@@ -9,8 +9,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spicekit.cli.app import app
-from spicekit.evaluate.design import read_design
-from spicekit.evaluate.signoff import ENGINES, evidence_path
+from spicekit.evaluation.design import read_design
+from spicekit.evaluation.signoff import ENGINES, evidence_path
 from spicekit.networks.data import Dataset, load_dataset
 
 SPEC = """

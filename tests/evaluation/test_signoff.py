@@ -9,9 +9,9 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
-from spicekit.evaluate.design import Ablation, Design, Limits
-from spicekit.evaluate.signoff import ENGINES, SignOffStatus, evidence_path, sign_off, sign_off_status
-from spicekit.evaluate.vectors import Case, cases_for, network_cases, read_shapes
+from spicekit.evaluation.design import Ablation, Design, Limits
+from spicekit.evaluation.signoff import ENGINES, SignOffStatus, evidence_path, sign_off, sign_off_status
+from spicekit.evaluation.vectors import Case, cases_for, network_cases, read_shapes
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset

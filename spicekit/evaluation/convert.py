@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spicekit.engines.converter import Reference
+from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.fast.model import ReadModel, fit_reference, read_model
+from spicekit.engines.fast.model import ReadModel, fit_thresholds, read_model
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.tiled import Tiles, on_tiles, start_at, tiled_layers
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
@@ -47,7 +47,7 @@ class TiledNetwork:
     layers: Layers
     """As designed."""
     model: ReadModel
-    reference: Reference
+    thresholds: Thresholds
     """Thresholds of the converters."""
 
 
@@ -158,9 +158,9 @@ def tile_network(
         met = tallies(network, probed(calibration, design), layers, model)
         counted = added(met.values())
         sums = [(added([met[name]]), int((layers[name].layer.used > 0).sum())) for name in met]
-    reference = fit_reference(model, converter, counted, sums=sums)
+    thresholds = fit_thresholds(model, converter, counted, sums=sums)
     passed = mismatch_passed(design.tile, table, design.variation)
-    codes = codes_of_die(model, reference, converter, passed=passed)
+    codes = codes_of_die(model, thresholds, converter, passed=passed)
     binsparx = flips(design, mitigation)
     tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, table)
     ideal = Tiles(design.tile, IdealCodes(), binsparx, mapping.unrolling)
@@ -169,7 +169,7 @@ def tile_network(
     if mapping.recalibrate and calibration is not None:
         recalibrate(tiled, calibration.first(mapping.recalibrate))
     layers = {name: layer.designed for name, layer in tiled_layers(tiled).items()}
-    return TiledNetwork(tiled, layers, model, reference)
+    return TiledNetwork(tiled, layers, model, thresholds)
 
 
 def cells_read(design: Design, table: IVTable) -> IVTable:

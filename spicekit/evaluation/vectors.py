@@ -11,8 +11,8 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
 from spicekit.errors import BadInput
-from spicekit.evaluate.convert import Layers, watch
-from spicekit.evaluate.tiled import Tiles
+from spicekit.evaluation.convert import Layers, watch
+from spicekit.evaluation.tiled import Tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset

@@ -7,8 +7,8 @@ import pydantic
 from pydantic import Field, computed_field
 
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.network_costs import NetworkCosts
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.mapping.binsparx import MITIGATION_LABELS, Mitigation
 from spicekit.provenance import JsonDict
 from spicekit.results import Ampere, Fraction, Joule, Record, Result, new_axes, units_of

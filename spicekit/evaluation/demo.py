@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluate.design import Design
-from spicekit.evaluate.evaluation import evaluate, software_and_ideal
-from spicekit.evaluate.records import Evaluation
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.evaluate import evaluate, software_and_ideal
+from spicekit.evaluation.records import Evaluation
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
 from spicekit.progress import Report, prefixed, silent
@@ -104,7 +104,7 @@ def run_demo(store: Path, *, report: Report = silent) -> Demo:
                 design,
                 table,
                 calibration=train,
-                reference=known,
+                known=known,
                 store=store,
                 report=prefixed(report, f"{name}, {point}"),
             )

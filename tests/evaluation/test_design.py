@@ -5,8 +5,8 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.variation import Variation
-from spicekit.evaluate.costs import Costs
-from spicekit.evaluate.design import Ablation, Design, Limits, Mapping, Read
+from spicekit.evaluation.costs import Costs
+from spicekit.evaluation.design import Ablation, Design, Limits, Mapping, Read
 
 DESIGN = Design(tile=TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2)))
 

@@ -16,7 +16,7 @@ from spicekit.engines.tile import EngineName, check_engine, one_read_each, read_
 from spicekit.engines.tile import Tile as Cells
 from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import BadInput
-from spicekit.evaluate.design import Design
+from spicekit.evaluation.design import Design
 from spicekit.provenance import provenance
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable

@@ -1,0 +1,1 @@
+"""Whole networks through the engines; energy and time; sign-off."""
