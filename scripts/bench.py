@@ -21,20 +21,18 @@ import typer
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import Device, TileSpec, Wires
-from spicekit.engines.cell_currents import lsb
+from spicekit.engines.cell_currents import NO_VARIATION, Variation, lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes
-from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.lanes import target
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
-from spicekit.engines.fast.model import fit_thresholds, read_model
+from spicekit.engines.fast.model import IdealCodes, fit_thresholds, read_model
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
-from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import MissingTable, SpiceFailed
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.signoff import sign_off

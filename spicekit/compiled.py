@@ -1,22 +1,29 @@
-"""Kernels that Numba compiles, and where their machine code is kept.
+"""Kernels that Numba compiles, where their machine code is kept, and the threads that they run on.
 
 Numba's cache holds pickles, and whoever can write a pickle that we read can run code as us. So compiled code is kept in
 a folder of ours, which nobody else may enter; where there is none, in a fresh one that goes with the process.
+
+Numba's own parallel loops take seconds to compile, and so does it to make or reshape an array in a compiled loop. And
+they take no tuples, whose lengths tell a loop what to leave out.
 """
 
 import atexit
 import functools
+import math
 import os
 import shutil
 import stat
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
+from numpy.typing import DTypeLike, NDArray
 
 from spicekit.provenance import code_hash_of
 
@@ -120,3 +127,31 @@ def refusal(path: Path) -> str | None:
 def _remove(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # a process forked off would take it away from the one that made it
         shutil.rmtree(path, ignore_errors=True)
+
+
+def run_tasks(task: Callable[[int], object], count: int) -> None:
+    """Call `task` with every number below `count`, in any order; it should let go of Python's lock."""
+    import numba
+
+    threads = numba.get_num_threads()
+    if min(threads, count) == 1:
+        for number in range(count):
+            task(number)
+    else:
+        list(_pool(threads).map(task, range(count)))
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="spicekit")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
+
+
+def zeros_in_lines(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
+    """Zeros that begin at a line of a cache: no load of a line's length then takes two."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + size].view(dtype).reshape(shape)

@@ -65,7 +65,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}; pass another path." if error.filename else str(error)
     if isinstance(error, ImportError):
-        from spicekit.extras import missing
+        from spicekit.errors import missing
 
         return missing(error)
     return f"{type(error).__name__}: {error}"

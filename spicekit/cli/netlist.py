@@ -89,7 +89,7 @@ def export(
 ) -> None:
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
-    from spicekit.engines.deck_expectation import expected_currents
+    from spicekit.engines.tile import expected_currents
     from spicekit.evaluation.convert import check_mitigations
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.vectors import network_case
@@ -165,7 +165,7 @@ def tile(
     """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
     from spicekit.circuits.render import Outputs, Transient, check_detail, one_read, tile_deck
     from spicekit.decks.dialects import check_dialect, translate
-    from spicekit.engines.deck_expectation import expected_currents
+    from spicekit.engines.tile import expected_currents
     from spicekit.errors import BadInput
     from spicekit.evaluation.design import read_design
     from spicekit.files import read_array, write_atomically
@@ -293,7 +293,7 @@ def _run_vectors(
 
     from spicekit.circuits.header import read_header
     from spicekit.decks.run import run_vectors, walking
-    from spicekit.engines.deck_expectation import compare_reads
+    from spicekit.engines.tile import compare_reads
     from spicekit.files import read_array, write_array
 
     spec = read_header(deck.comments).spec
@@ -349,7 +349,7 @@ def verify(
     from spicekit.decks.source import read_deck, read_text
     from spicekit.decks.verify import verify as compare
     from spicekit.decks.verify import verify_translated
-    from spicekit.engines.deck_expectation import expected_currents
+    from spicekit.engines.tile import expected_currents
     from spicekit.evaluation.design import read_design
     from spicekit.files import read_array
 

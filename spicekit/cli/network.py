@@ -31,7 +31,7 @@ def inspect(
     """Print a network's layers: which go on tiles, how many tiles, cells and reads; what stays digital, and why."""
     from spicekit.circuits.spec import TileSpec, Wires
     from spicekit.evaluation.design import read_design
-    from spicekit.mapping.footprint import footprint
+    from spicekit.mapping.layers import footprint
     from spicekit.networks.reader import read_and_survey
     from spicekit.report.sheets import Sheet
 

@@ -112,7 +112,7 @@ def import_(
 ) -> None:
     """Take in a table of measured silicon or of another simulator; it is marked as such wherever it is used."""
     from spicekit.evaluation.design import read_design
-    from spicekit.tables.importing import import_table
+    from spicekit.tables.inventory import import_table
     from spicekit.tables.store import user_store
 
     print(import_table(file, read_design(spec).tile, store or user_store(), source=source))

@@ -1,4 +1,4 @@
-"""One tile through any of the four engines: bits in, column currents out."""
+"""One tile through any of the four engines: bits in, column currents out; and what an engine expects of a deck."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,24 +7,26 @@ from typing import Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.circuits.render import Expected
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines import spice
-from spicekit.engines.cell_currents import cell_currents_of, state_currents
+from spicekit.engines.cell_currents import (
+    NO_VARIATION,
+    Variation,
+    cell_currents_of,
+    cell_sensitivity,
+    factors,
+    require_wordline,
+    state_currents,
+    stick,
+)
 from spicekit.engines.exact import ladder, mesh
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.fast import mesh as fast_mesh
 from spicekit.engines.fast import mismatch, model
-from spicekit.engines.variation import (
-    NO_VARIATION,
-    Variation,
-    cell_sensitivity,
-    factors,
-    require_wordline,
-    stick,
-)
 from spicekit.errors import BadInput
-from spicekit.tables.store import table_for
+from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -167,3 +169,69 @@ def _ideal(tile: Tile, reads: Bits) -> Array:
     a = np.stack([1 - reads, reads]).astype(float)
     w = np.stack([1 - tile.held, tile.held]) * tile.factor
     return np.asarray(np.einsum("wa,abr,wrc->bc", state, a, w, optimize=True))
+
+
+EXACT_LIMIT = 1e-4
+"""Of the largest column current: what the exact engine is held to against ngspice."""
+
+
+def expected_currents(
+    spec: TileSpec, weights: Bits, inputs: Bits, *, engine: str = "exact", tolerance: float | None = None
+) -> Expected:
+    """Column currents of one read, with the limits on them.
+
+    Parameters
+    ----------
+    spec : TileSpec
+    weights : (r, c) uint8 array
+    inputs : (r,) uint8 array
+        All that are 1 are asserted in this one read.
+    engine : {"exact", "fast", "ideal", "spice"}
+    tolerance : float, optional
+        A; `EXACT_LIMIT` of the largest current by default.
+
+    Raises
+    ------
+    BadInput, MissingTable, NotConverged
+        As the engine does.
+    """
+    (current,) = column_currents(_at_once(spec, weights), np.atleast_2d(inputs), engine=check_engine(engine))
+    if tolerance is None:
+        tolerance = EXACT_LIMIT * float(np.abs(current).max())
+    return Expected(current, tolerance)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Currents of many reads held against the exact engine's."""
+
+    off: int
+    """How many differ by more than the limit."""
+    vector: int
+    """Of the worst."""
+    column: int
+    error: float
+    """A, of the worst."""
+    limit: float
+    """A: `EXACT_LIMIT` of the largest current."""
+
+
+def compare_reads(spec: TileSpec, weights: Bits, vectors: Bits, current: NDArray[np.float64]) -> Agreement:
+    """Hold the currents (b, c), A, of vectors (b, r), each one read, against the exact engine's.
+
+    Raises
+    ------
+    BadInput, MissingTable, NotConverged
+        As the engine does.
+    """
+    expected = column_currents(_at_once(spec, weights), vectors, engine="exact")
+    error = np.abs(current - expected)
+    limit = EXACT_LIMIT * float(np.abs(expected).max())
+    vector, column = np.unravel_index(int(error.argmax()), error.shape)
+    return Agreement(int((error > limit).sum()), int(vector), int(column), float(error.max()), limit)
+
+
+def _at_once(spec: TileSpec, weights: Bits) -> Tile:
+    """The tile that reads all its rows at once."""
+    one_read = spec.replace(rows_active=spec.rows)
+    return Tile(one_read, find_table(one_read), weights)

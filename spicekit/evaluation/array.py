@@ -8,13 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines import tile as engine_tile
-from spicekit.engines.cell_currents import cell_currents_of
+from spicekit.engines.cell_currents import NO_VARIATION, Variation, cell_currents_of
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.tile import EngineName, check_engine, one_read_each, read_currents
 from spicekit.engines.tile import Tile as Cells
-from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design
 from spicekit.provenance import provenance

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from spicekit.circuits.spec import SPEC_TABLES, TileSpec, rooted, spec_from_tables
 from spicekit.config import Config, parse, read_toml, unknown_key
+from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
-from spicekit.engines.variation import Variation
 from spicekit.errors import BadInput
 from spicekit.evaluation.costs import Costs
 from spicekit.mapping.binsparx import FlipRule

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
-from spicekit.errors import SpicekitError
-from spicekit.extras import DISTRIBUTION
+from spicekit.errors import DISTRIBUTION, SpicekitError
 from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate, worker_cage
 from spicekit.tables.plan import DEFAULT_CELLS

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import RMS_LIMIT
-from spicekit.engines.fast.model import ReadModel
+from spicekit.engines.fast.model import IdealCodes, ReadModel
 from spicekit.errors import BadInput, SpicekitError
 from spicekit.evaluation.convert import Tallies, added, check_mitigations, probed, tallies, tile_network
 from spicekit.evaluation.cost_model import energy as network_energy

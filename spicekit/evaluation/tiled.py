@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.engines.cell_currents import NO_VARIATION, Variation
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.torch_backend import DeviceCodes, codes_on
-from spicekit.engines.variation import NO_VARIATION, Variation
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.die import layer_on_die

@@ -8,9 +8,8 @@ import dataclasses
 import numpy as np
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.cell_currents import cell_currents_of
+from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors, stick
 from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
-from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.mapping.packed import PackedLayer, pack_layer
 from spicekit.tables.table import IVTable
 

@@ -16,9 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.fast.lanes import INT8, INT64, Lanes
-from spicekit.engines.threads import run_tasks
 from spicekit.mapping.binsparx import to_invert
 
 IMAGES = 64

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.fast.model import Codes
-from spicekit.engines.threads import run_tasks
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.mapping.binsparx import corrections_of
 from spicekit.mapping.inputs import pack_inputs, side_by_side

@@ -8,9 +8,7 @@ import numpy as np
 
 from spicekit.files import write_atomically
 from spicekit.report.pictures import png
-from spicekit.tables.cell_figures import CellFigures
-from spicekit.tables.margins import CoreMargins
-from spicekit.tables.read_points import ReadPoint
+from spicekit.tables.cell_figures import CellFigures, CoreMargins, ReadPoint
 from spicekit.tables.settling import Settling
 from spicekit.units import MICRO, PICO, to_celsius
 

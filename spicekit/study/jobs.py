@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
-from spicekit.engines.variation import keep_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import (

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spicekit
-from spicekit.engines.variation import cell_sensitivity
+from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.engines.words import Tally
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
 from spicekit.evaluation.convert import Tallies, added, calibration_images, probed

@@ -1,16 +1,19 @@
 """Calibration: tables that a store lacks are swept in ngspice and written one by one, so that a stop loses little."""
 
+import fcntl
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.errors import BadTable, MissingTable, NewerTable, NotConverged
+from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
+from spicekit.provenance import content_hash
 from spicekit.spice.simulator import Failure, ngspice
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
-from spicekit.tables.locks import TableLocks
 from spicekit.tables.store import current_sweep, user_store, write_sweep
 
 
@@ -128,6 +131,54 @@ def calibrate(
         incomplete={name: fault for name, fault in faults.items() if became[name] != "failed"},
         failed={name: fault for name, fault in faults.items() if became[name] == "failed"},
     )
+
+
+LOCK_FILE = ".calibrating"
+
+
+class TableLocks:
+    """Locks of this process; the operating system drops them with the process, however it ends.
+
+    A table is a byte of the store's lock file, at an offset from the hash of its name (POSIX record locks, so
+    that a store on NFS works too).
+    """
+
+    def __init__(self, store: Path) -> None:
+        try:
+            store.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(store / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise BadInput(
+                f"{store}: cannot be written ({error.strerror}); make it writable or pass another --store."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    def take(self, name: str) -> bool:
+        """Lock a table; False if another process has it."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def wait(self, name: str) -> None:
+        """Lock a table as soon as no other process has it."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _offset(name))
+
+    def drop(self, name: str) -> None:
+        """Give a lock back."""
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(name))
+
+
+def _offset(name: str) -> int:
+    return int(content_hash(name)[:15], 16)  # below 2^63, the largest offset
 
 
 def _remove_parts(store: Path, locks: TableLocks) -> None:

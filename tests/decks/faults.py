@@ -14,7 +14,7 @@ from spicekit.decks.check import check
 from spicekit.decks.run import run_deck
 from spicekit.decks.source import parse_deck
 from spicekit.decks.verify import verify
-from spicekit.engines.deck_expectation import expected_currents
+from spicekit.engines.tile import expected_currents
 from spicekit.errors import SpicekitError
 
 SPEC = TileSpec(rows=8, columns=4, rows_active=8, wires=Wires(r_bl=3.2, r_sl=3.2))

@@ -10,7 +10,7 @@ from spicekit.circuits.render import Detail, Expected, Transient, cell_deck, til
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.source import parse_deck
 from spicekit.decks.verify import verify
-from spicekit.engines.deck_expectation import expected_currents
+from spicekit.engines.tile import expected_currents
 from spicekit.errors import BadInput
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.cell_currents import cell_currents_of
+from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
 from spicekit.engines.converter import Converter, convert, flaws_of, noise_levels, positions
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast import mismatch
 from spicekit.engines.fast.die import DieCodes, codes_of_die
 from spicekit.engines.fast.mismatch import mismatch_steps, passed
 from spicekit.engines.fast.model import fit_thresholds, read_model
-from spicekit.engines.variation import Variation, cell_sensitivity, factors
 from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
 from spicekit.errors import BadInput
 

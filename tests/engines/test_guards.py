@@ -10,9 +10,8 @@ from spicekit.devices.corners import Corner
 from spicekit.engines.cache import fitted
 from spicekit.engines.converter import Converter, Thresholds
 from spicekit.engines.exact import ladder, mesh
-from spicekit.engines.exact.codes import ExactCodes
+from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
 from spicekit.engines.exact.ladder import Ladder, larger
-from spicekit.engines.exact.newton_bound import first_step, start_of
 from spicekit.engines.fast import wire_sums
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.tile import Tile, column_currents

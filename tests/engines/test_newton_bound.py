@@ -7,9 +7,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of, lsb
 from spicekit.engines.converter import Thresholds, convert
 from spicekit.engines.exact import codes
-from spicekit.engines.exact.codes import ExactCodes
+from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
 from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
-from spicekit.engines.exact.newton_bound import first_step, start_of
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput

@@ -7,10 +7,9 @@ from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.mismatch import AVT
 from spicekit.devices.reram import load_reram
-from spicekit.engines.cell_currents import cell_currents_of
+from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors, stick
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.tile import Tile, column_currents, read_currents
-from spicekit.engines.variation import Variation, cell_sensitivity, factors, stick
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Step, simulate_all
 from spicekit.tables.spread import alters, mismatched, sigmas

@@ -3,8 +3,8 @@
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
-from spicekit.engines.variation import Variation
 from spicekit.evaluation.costs import Costs
 from spicekit.evaluation.design import Ablation, Design, Limits, Mapping, Read
 

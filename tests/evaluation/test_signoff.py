@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
-from spicekit.engines.variation import Variation
 from spicekit.evaluation.design import Ablation, Design, Limits
 from spicekit.evaluation.signoff import ENGINES, SignOffStatus, evidence_path, sign_off, sign_off_status
 from spicekit.evaluation.vectors import Case, cases_for, network_cases, read_shapes

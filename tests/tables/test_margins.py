@@ -6,8 +6,14 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
-from spicekit.tables.margins import Access, Butterfly, CoreMargins, core_margins, element_margins
-from spicekit.tables.read_points import read_points
+from spicekit.tables.cell_figures import (
+    Access,
+    Butterfly,
+    CoreMargins,
+    core_margins,
+    element_margins,
+    read_points,
+)
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
 VDD = SPEC.corner.vdd

@@ -10,8 +10,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput, BadTable, MissingTable
 from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import Characterisation
-from spicekit.tables.importing import import_table
-from spicekit.tables.inventory import inventory, simulated_faults
+from spicekit.tables.inventory import import_table, inventory, simulated_faults
 from spicekit.tables.store import find_table, read_sweep, write_sweep
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))

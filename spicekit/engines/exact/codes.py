@@ -1,17 +1,39 @@
-"""Codes of whole networks' reads by the exact engine: a thousand times slower than the fast one, which it checks."""
+"""Codes of whole networks' reads by the exact engine: a thousand times slower than the fast one, which it checks.
+
+A converter asks which code a current has, not for its seventh digit. Most currents take one step of Newton's method. It
+starts from voltages that are nearly right for the number of ON cells in the column: those of a column whose cells all
+carry the same part of an ON cell's current. Rows that a read does not assert are taken as wires alone. What all this
+leaves is bounded, so that a code far enough from a threshold is the exact one; the others are for `ladder.solve`.
+
+The bound. After the step the wires are satisfied exactly, and each cell misses its table current by what the tangent
+leaves: at most H (|db| + |ds|)^2 / 2, where db and ds are how far its terminals moved from the starting point, and H is
+the largest second derivative of the table's spline on the way; in a row that is not asserted, by its leak. So the
+voltages are those of a column with as many small current sources beside its cells. As a cell's current rises with b and
+falls with s, the nodes' conductances, taken between both solutions, are an M-matrix whose columns add up to 0 or more:
+of the current that enters at a node, parts between 0 and 1 leave at driver and sink. A source that takes current from
+one node to another therefore changes the sensed current by no more than its own.
+
+Derivatives of a B-spline lie between the smallest and the largest difference of its coefficients, of first or second
+order (de Boor, A Practical Guide to Splines, 1978). The first ones tell where currents rise with b and fall with s.
+"""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import numba
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.compiled import compiled
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Thresholds, convert
-from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
-from spicekit.engines.exact.newton_bound import first_step, start_of
+from spicekit.engines.exact.ladder import ladder_of, linearise, residual_limit, solve, solve_reads
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
-from spicekit.tables.table import IVTable
+from spicekit.errors import BadInput
+from spicekit.tables.table import IVTable, interpolate
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,3 +90,238 @@ class ExactCodes:
         exact = solve_reads(columns, bits, vector, column).current
         codes[vector, column] = convert(self.thresholds, exact - zeros[vector])
         return codes
+
+
+Array = NDArray[np.float64]
+Bits = NDArray[np.uint8]
+
+_LANES = 16  # columns side by side in a processor's registers
+# Fixed-point steps towards the starting voltages, each half of the way. Any voltages inside the table will do: nearer
+# ones leave fewer columns open.
+_STEPS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where columns of one tile start when the rows of one group are read."""
+
+    spec: TileSpec
+    table: IVTable
+    voltage: Array
+    """(r, m + 1, 2) V of bit line and source line, by row and number of ON cells."""
+    tangent: Array
+    """(r, m + 1, 2, 3) c, p, q of an asserted cell's current c + p b + q s there, by stored bit."""
+    curvature: Array
+    """(2, k - 1, k - 1) A/V^2, largest second derivative of an asserted cell by stored bit, from an interval of b on up
+    to `v_read` and up to an interval of s; infinite where currents do not rise with b and fall with s throughout."""
+    leak: float
+    """A, most that a cell carries whose row is not asserted."""
+
+
+def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
+    """Starting voltages and what belongs to them; kept for the last specs that were asked for.
+
+    Raises
+    ------
+    BadInput
+        If the tile has bit-line drive or is sensed at the near end.
+    """
+    if spec.drive != "wordline" or spec.sense_end != "far":
+        raise BadInput("start_of: only columns with word-line drive, sensed at their far end.")
+    return _start(spec, table, group)
+
+
+@lru_cache(maxsize=16)
+def _start(spec: TileSpec, table: IVTable, group: int) -> Start:
+    b, s = _mean_voltages(spec, table, group)
+    axis = (float(table.voltage[0]), table.step)
+    tangent = np.empty((2, b.size, 3))
+    for weight in (0, 1):
+        alike = np.full(b.size, 2 * weight + 1), np.ones(b.size)
+        linearise(*alike, table.spline, axis, b.ravel(), s.ravel(), np.zeros(b.size), tangent[weight])
+    by_row = np.ascontiguousarray(tangent.reshape(2, *b.shape, 3).transpose(2, 1, 0, 3))
+    leak = float(abs(cell_currents_of(spec, table).state[:, 0]).max())
+    return Start(spec, table, np.stack([b.T, s.T], axis=-1), by_row, _curvature(table, spec.v_read), leak)
+
+
+def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
+    """Currents after one step, and bounds on their errors.
+
+    Parameters
+    ----------
+    start : Start
+    weights : (r, c) uint8 array
+        Stored bits.
+    bits : (b, r) uint8 array
+        Activations; 0 in rows of other groups.
+
+    Returns
+    -------
+    current, bound : (b, c) float64 arrays, A
+        The exact engine's current is within the bound, its own tolerance included; infinite where nothing is known.
+    """
+    spec, table, wires = start.spec, start.table, start.spec.wires
+    resistances = wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")
+    current, moved, lowest, highest = _step(
+        bits, weights, start.tangent, start.voltage, spec.v_read, resistances
+    )
+    last = len(table.voltage) - 2
+    i, j = (np.clip(v / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
+    bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2
+    bound += spec.rows * (start.leak + residual_limit(table))
+    inside = (lowest >= table.voltage[0]) & (highest <= table.voltage[-1]) & np.isfinite(current)
+    return current, np.where(inside, bound, np.inf)
+
+
+def _mean_voltages(spec: TileSpec, table: IVTable, group: int) -> tuple[Array, Array]:
+    """(m + 1, r) V of both lines, if n = 0..m ON cells were spread evenly over the m rows of a read."""
+    m, wires = spec.rows_active, spec.wires
+    asserted = np.arange(spec.rows) // m == group
+    share = np.arange(m + 1)[:, None] / m * asserted
+    above = np.full(spec.rows, wires.segment("r_bl"))
+    below = np.full(spec.rows, wires.segment("r_sl"))
+    above[0], below[-1] = wires.r_driver, wires.r_sink
+    on = np.full(share.size, 3)
+    current = np.zeros(share.shape)
+    for _ in range(_STEPS):
+        b = spec.v_read - (above * current[:, ::-1].cumsum(axis=1)[:, ::-1]).cumsum(axis=1)
+        s = (below * current.cumsum(axis=1))[:, ::-1].cumsum(axis=1)[:, ::-1]
+        b, s = (np.clip(v, 0, spec.v_read) for v in (b, s))
+        cells = interpolate(table, on, b.ravel(), s.ravel()).reshape(share.shape)
+        current = (current + share * cells) / 2
+    return b, s
+
+
+def _curvature(table: IVTable, v_read: float) -> Array:
+    asserted = table.spline[1::2]
+    largest = np.full((2, len(table.voltage) - 1, len(table.voltage) - 1), np.inf)
+    seconds = (
+        (np.diff(asserted, 2, axis=1), (2, 4)),
+        (np.diff(asserted, 2, axis=2), (4, 2)),
+        (np.diff(np.diff(asserted, axis=1), axis=2), (3, 3)),
+    )
+    per_interval = [sliding_window_view(abs(d), window, (1, 2)).max(axis=(3, 4)) for d, window in seconds]
+    rising = sliding_window_view(np.diff(asserted, axis=1), (3, 4), (1, 2)).min(axis=(3, 4)) >= 0
+    falling = sliding_window_view(np.diff(asserted, axis=2), (4, 3), (1, 2)).max(axis=(3, 4)) <= 0
+    second = np.where(rising & falling, np.max(per_interval, axis=0) / table.step**2, np.inf)
+    used = int(v_read / table.step) + 1  # intervals of b, the one that begins at `v_read` included
+    from_b_on = np.maximum.accumulate(second[:, :used][:, ::-1], axis=1)[:, ::-1]
+    largest[:, :used] = np.maximum.accumulate(from_b_on, axis=2)
+    return largest
+
+
+_kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
+_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
+
+
+@_parallel_kernel
+def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-untyped-def]
+    """The two sweeps of `ladder`, for columns side by side.
+
+    Returns
+    -------
+    current : (b, c) float64 array, A
+    moved : (2, b, c) float64 array, V^2
+        (|db| + |ds|)^2 added over the asserted cells, by stored bit.
+    lowest, highest : (b, c) float64 arrays, V
+        Of b and of s, before or after the step.
+    """
+    batch, rows = bits.shape
+    columns = weights.shape[1]
+    r_driver, r_sink, r_bl, r_sl = wires
+    blocks = (columns + _LANES - 1) // _LANES
+    current = np.empty((batch, columns))
+    moved = np.empty((2, batch, columns))
+    lowest = np.empty((batch, columns))
+    highest = np.empty((batch, columns))
+    for task in numba.prange(batch * blocks):
+        vector, start = task // blocks, task % blocks * _LANES
+        width = min(_LANES, columns - start)
+        asserted = np.flatnonzero(bits[vector])
+        stored = np.zeros((len(asserted), _LANES), np.int64)
+        n = np.zeros(_LANES, np.int64)
+        for place, row in enumerate(asserted):
+            for k in range(width):
+                stored[place, k] = weights[row, start + k]
+                n[k] += stored[place, k]
+        # For each asserted row nine numbers, each for all lanes: c, p, q, f, g, h, f2, g2, h2.
+        lines = np.empty((len(asserted), 9 * _LANES))
+        now = np.zeros(6 * _LANES)  # f, g, h, f2, g2, h2
+        now[5 * _LANES :] = r_sink
+        for place in range(len(asserted) - 1, -1, -1):
+            row, line = asserted[place], lines[place]
+            for k in range(_LANES):
+                cell = tangent[row, n[k], stored[place, k]]
+                line[k], line[_LANES + k], line[2 * _LANES + k] = cell[0], cell[1], cell[2]
+            segments = (asserted[place + 1] if place + 1 < len(asserted) else rows - 1) - row
+            _up(line, now, segments * r_bl, segments * r_sl)
+        now[:] = 0.0  # b, K, lowest b, highest s, way^2 of all cells, of ON cells
+        for k in range(_LANES):
+            now[k] = now[2 * _LANES + k] = v_read
+        began = np.empty(3 * _LANES)  # b and s before the step, and the stored bit
+        for place, row in enumerate(asserted):
+            for k in range(_LANES):
+                began[k], began[_LANES + k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
+                began[2 * _LANES + k] = stored[place, k]
+            resistance = r_bl * (row - asserted[place - 1]) if place else r_driver + r_bl * row
+            _down(lines[place], now, began, resistance)
+        for k in range(width):
+            current[vector, start + k] = now[_LANES + k]
+            lowest[vector, start + k] = now[2 * _LANES + k]
+            highest[vector, start + k] = now[3 * _LANES + k]
+            moved[0, vector, start + k] = now[4 * _LANES + k] - now[5 * _LANES + k]
+            moved[1, vector, start + k] = now[5 * _LANES + k]
+    return current, moved, lowest, highest
+
+
+# One loop over lanes to a function, over two or three arrays: a form in which Numba's compiler finds vector code.
+
+
+@_kernel
+def _up(line, now, r_b, r_s):  # type: ignore[no-untyped-def]
+    """Compose what hangs below a row with its wires and its cell, as `ladder._solve_far` does."""
+    n = _LANES
+    for k in range(n):
+        c, p, q = line[k], line[n + k], line[2 * n + k]
+        f, g, h, f2, g2, h2 = (
+            now[k],
+            now[n + k],
+            now[2 * n + k],
+            now[3 * n + k],
+            now[4 * n + k],
+            now[5 * n + k],
+        )
+        pivot = 1 / (1 + g * r_b)
+        passed = g2 * r_b
+        f, g, h = f * pivot, g * pivot, h * pivot
+        f2, g2, h2 = f2 - passed * f, g2 - passed * g, h2 + r_s - passed * h
+        pivot = 1 / (1 - q * h2)
+        c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
+        f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
+        f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
+        line[k], line[n + k], line[2 * n + k] = c, p, q
+        line[3 * n + k], line[4 * n + k], line[5 * n + k] = f, g, h
+        line[6 * n + k], line[7 * n + k], line[8 * n + k] = f2, g2, h2
+        now[k], now[n + k], now[2 * n + k] = f, g, h
+        now[3 * n + k], now[4 * n + k], now[5 * n + k] = f2, g2, h2
+
+
+@_kernel
+def _down(line, now, began, resistance):  # type: ignore[no-untyped-def]
+    """A row's voltages, from what arrives from above, and how far they moved."""
+    n = _LANES
+    for k in range(n):
+        b, K, low, high = now[k], now[n + k], now[2 * n + k], now[3 * n + k]
+        f, g, h = line[3 * n + k], line[4 * n + k], line[5 * n + k]
+        b -= resistance * (f + g * b + h * K) / (1 + g * resistance)
+        s = line[6 * n + k] + line[7 * n + k] * b + line[8 * n + k] * K
+        K += line[k] + line[n + k] * b + line[2 * n + k] * K
+        b0, s0 = began[k], began[n + k]
+        way = abs(b - b0) + abs(s - s0)
+        low = b if b < low else low
+        high = s if s > high else high
+        now[k], now[n + k] = b, K
+        now[2 * n + k] = b0 if b0 < low else low
+        now[3 * n + k] = s0 if s0 > high else high
+        now[4 * n + k] += way * way
+        now[5 * n + k] += way * way * began[2 * n + k]

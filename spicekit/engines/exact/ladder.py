@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled
-from spicekit.engines.threads import run_tasks
+from spicekit.compiled import compiled, run_tasks
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 

@@ -19,9 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks, zeros_in_lines
 from spicekit.engines.fast.lanes import INT16, INT32, INT64, Lanes
-from spicekit.engines.threads import run_tasks, zeros_in_lines
 
 Short = NDArray[np.int16]
 

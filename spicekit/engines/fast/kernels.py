@@ -23,8 +23,7 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled
-from spicekit.engines.threads import run_tasks
+from spicekit.compiled import compiled, run_tasks
 
 UNIT = 256
 """Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""

@@ -18,10 +18,16 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
-from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
+from spicekit.engines.cell_currents import (
+    CellCurrents,
+    Variation,
+    cell_currents_of,
+    cell_sensitivity,
+    factors,
+    require_wordline,
+)
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
-from spicekit.engines.variation import Variation, cell_sensitivity, factors, require_wordline
 from spicekit.engines.words import MISMATCH_UNIT
 from spicekit.errors import BadInput
 from spicekit.tables.spread import standard_deviations

@@ -1,6 +1,7 @@
 """FAST engine: what a read delivers, from tables that the exact engine filled; whole networks run on it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_sums
+from spicekit.engines.fast.kernels import count_on_cells
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.wire_sums import WireSumReads, wire_sum_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
@@ -27,6 +29,19 @@ class Codes(Protocol):
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
+
+
+@dataclass(frozen=True)
+class IdealCodes:
+    """Codes of ideal tiles: a read's number of ON cells, exactly."""
+
+    step: float = 1.0
+    """Partial sum that one code stands for."""
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        """(p, c_out) signed codes of all reads of each dot product, added."""
+        turned = -stored.inverted.astype(np.int64)
+        return np.asarray(count_on_cells(stored.words, turned, stored.tiles, applied.words, applied.inverted))
 
 
 ReadModel = PatternReads | WireSumReads

@@ -16,13 +16,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks, zeros_in_lines
 from spicekit.engines.fast.kernels import (
     HEADROOM,
     UNIT,
 )
 from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_value, find_currents
-from spicekit.engines.threads import run_tasks, zeros_in_lines
 
 Single = NDArray[np.float32]
 
