@@ -170,7 +170,7 @@ def sign_off(
     Parameters
     ----------
     design : Design
-        A fitted converter thresholds is fitted on the cases that are not adversarial.
+        A fitted converter reference is fitted on the cases that are not adversarial.
     table : IVTable, optional
         Of the design's cell and corner; by default the one that the stores have.
     cases : sequence of Case, optional
