@@ -24,7 +24,7 @@ from spicekit.evaluation.cost_model import energy as network_energy
 from spicekit.evaluation.cost_model import measure_read, with_read_time
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.evidence import check_solvable, spice_evidence
-from spicekit.evaluation.fidelity import check_comparable
+from spicekit.evaluation.fidelity import check_comparable, code_errors
 from spicekit.evaluation.fidelity import fidelity as compare
 from spicekit.evaluation.pictures import restored
 from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
@@ -277,6 +277,7 @@ def run_on_tiles(
         layers=layers,
         predictions=tuple(logits.argmax(1).tolist()),
         partial_sums=tuple((added(counted.values()).reads / len(few)).tolist()),
+        code_errors=code_errors(network, dataset, design, tiled),
         **whole.model_dump(exclude={"nf"}),
     )
 

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spicekit.engines.exact.codes import ExactCodes
-from spicekit.engines.fast.model import Codes
+from spicekit.engines.fast.model import Codes, IdealCodes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import cells_read, tile_network
+from spicekit.evaluation.convert import TiledNetwork, cells_read, tile_network, watch
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import Fidelity
 from spicekit.evaluation.tiled import tiled_layers
 from spicekit.mapping.binsparx import Mitigation
+from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.tables.table import IVTable
@@ -75,6 +76,59 @@ def check_comparable(design: Design) -> None:
         raise BadInput(
             "fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0."
         )
+
+
+def code_errors(
+    network: nn.Module, dataset: Dataset, design: Design, tiled: TiledNetwork
+) -> tuple[float, ...]:
+    """By how much converters miscount: column reads for one image by their error in ON cells.
+
+    An error is what a code stands for less the ON cells that the read has; a converter with fewer codes than ON cells
+    also rounds. Reads are those that the software's own activations cause.
+
+    Parameters
+    ----------
+    network : Module
+    dataset : Dataset
+        Its first `CODE_IMAGES` images are counted.
+    design : Design
+    tiled : TiledNetwork
+        The network on tiles of the design.
+
+    Returns
+    -------
+    (2 m + 1,) tuple of float
+        From -m to m, the rows of a read; larger errors count there. Empty for flawed converters, mismatch and stuck
+        cells: reads of these differ from column to column.
+    """
+    own = (
+        design.converter.flawed,
+        design.variation.mismatch,
+        design.variation.stuck_at_0,
+        design.variation.stuck_at_1,
+    )
+    if any(own):
+        return ()
+    few = dataset.first(min(CODE_IMAGES, len(dataset)))
+    m = design.tile.rows_active
+    found = np.zeros(2 * m + 1)
+    layers, ideal = tiled_layers(tiled.network), IdealCodes()
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        codes = layers[packed.layer.name].tiles.codes
+        for group, tiles in enumerate(packed.stored.tiles):
+            for tile in range(tiles):
+                read = one_read(packed.stored, applied, group=group, tile=tile)
+                error = np.rint(codes.step * np.abs(codes.sums(*read)) - np.abs(ideal.sums(*read)))
+                places = np.clip(error.astype(np.int64) + m, 0, 2 * m)
+                found[:] += np.bincount(places.ravel(), minlength=len(found))
+
+    watch(network, few, tiled.layers, probe)
+    return tuple((found / len(few)).tolist())
+
+
+CODE_IMAGES = 4
+"""Whose reads `code_errors` counts: millions, in a second or two."""
 
 
 @dataclass(eq=False)

@@ -59,6 +59,16 @@ class TileRun(ReadStatistics):
     """Class of each image, an index into the evaluation's `classes`."""
     partial_sums: tuple[float, ...] = ()
     """Column reads for one image by their number of ON cells, 0 and up."""
+    code_errors: tuple[float, ...] = ()
+    """Column reads for one image by what their code stands for less their ON cells, from minus the rows of a read to
+    plus; none for flawed converters, mismatch and stuck cells."""
+
+    @pydantic.field_validator("code_errors")
+    @classmethod
+    def _has_a_middle(cls, counts: tuple[float, ...]) -> tuple[float, ...]:
+        if counts and not len(counts) % 2:
+            raise ValueError(f"code_errors: expected an odd number of counts, got {len(counts)}")
+        return counts
 
     @property
     def total(self) -> ReadStatistics:
@@ -188,7 +198,7 @@ class Evaluation(Result):
     def rows(self) -> list[JsonDict]:
         """One for each run."""
         head = {"images": self.images, "software": self.software, "ideal": self.ideal}
-        own = {"layers", "mitigation", "predictions", "partial_sums"}
+        own = {"layers", "mitigation", "predictions", "partial_sums", "code_errors"}
         return [{"mitigation": run.mitigation, **head, **run.model_dump(exclude=own)} for run in self.runs]
 
     def units(self) -> dict[str, str]:

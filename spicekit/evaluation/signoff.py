@@ -62,6 +62,12 @@ class EngineError(Record):
     """Root mean square of the errors."""
     codes_differ: Fraction
     """Converter codes that differ."""
+    histogram: tuple[int, ...] = ()
+    """Column reads by the size of their error: between neighbours of `BINS`, those beyond at the ends."""
+
+
+BINS: tuple[float, ...] = tuple(10 ** (k / 4) for k in range(-28, 5))
+"""LSB, edges of `EngineError.histogram`: four a decade, from 1e-7 to 10."""
 
 
 class SignOff(Result):
@@ -112,7 +118,7 @@ class SignOff(Result):
 
     def rows(self) -> list[JsonDict]:
         """One for each kind of vector and engine."""
-        return [error.model_dump() for error in self.errors]
+        return [error.model_dump(exclude={"histogram"}) for error in self.errors]
 
     def units(self) -> dict[str, str]:
         """Units of the columns."""
@@ -345,6 +351,7 @@ def _error(
         p99=float(np.quantile(error, 0.99)),
         rms=float(np.sqrt((error**2).mean())),
         codes_differ=float((convert(thresholds, current) != convert(thresholds, true)).mean()),
+        histogram=tuple(np.histogram(np.clip(error, BINS[0], BINS[-1]), BINS)[0].tolist()),
     )
 
 

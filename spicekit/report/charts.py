@@ -13,8 +13,11 @@ from spicekit.errors import MissingTool
 Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#8c6d1f"]
-"""Okabe and Ito's, which people who see colours differently can tell apart, the most distinct first."""
+COLOURS = [
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#8c6d1f"),
+    *("#7b4fc9", "#b0183b", "#4a6b12", "#00838f"),
+]
+"""Okabe and Ito's, which people who see colours differently can tell apart, the most distinct first; four more."""
 
 
 SERIES = {
@@ -133,7 +136,7 @@ def grouped_bars(
     x_title: str | None = None,
     low_high: bool = False,
 ) -> Spec:
-    """Bars side by side, with whiskers from field `low` to `high` if wanted; a click on the legend singles out."""
+    """Bars side by side, if wanted with whiskers from field `low` to `high` and numbers; the legend singles out."""
     parameter, opacity = switched(series)
     order = list(dict.fromkeys(str(row[x]) for row in rows))
     names = list(dict.fromkeys(str(row[series]) for row in rows))
@@ -158,4 +161,12 @@ def grouped_bars(
         "mark": {"type": "rule", "strokeWidth": 1.5},
         "encoding": {**shared, "y": axis("low", y["title"]), "y2": {"field": "high"}},
     }
-    return {"layer": [bars, whiskers]}
+    numbers = {
+        "mark": {"type": "text", "dy": -6, "fontSize": 11},
+        "encoding": {
+            **shared,
+            "y": axis("high", y["title"]),
+            "text": {**axis(y["field"], None), "format": ".1f"},
+        },
+    }
+    return {"layer": [bars, whiskers, numbers]}

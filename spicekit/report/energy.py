@@ -35,7 +35,17 @@ def _totals(costs: NetworkCosts) -> Sheet:
         f"it conducts for {engineering(costs.conduction_time, 's')}\n"
         "break-even: the factor by which bit-line energy must grow before BinSparX saves energy"
     )
-    head = ("BinSparX", "energy", "", "of it BinSparX", "break-even", "time", "", "area", "")
+    head = (
+        "BinSparX",
+        "energy",
+        "change of energy",
+        "of it BinSparX",
+        "break-even",
+        "time",
+        "change of time",
+        "area",
+        "change of area",
+    )
     return Sheet(title, head, rows)
 
 

@@ -136,7 +136,7 @@ def _signed_off(result: Evaluation) -> str:
     if result.signed_off is None:
         return ""
     if not result.signed_off:
-        return "The tile is outside what was signed off against ngspice."
+        return f"Not signed off against ngspice: {result.sign_off_fault}."
     with_network = "" if result.signed_off_with_network else ", though without vectors of a network"
     return f"The tile is inside what was signed off against ngspice{with_network}."
 
@@ -203,7 +203,12 @@ def _accuracy(results: Mapping[str, Evaluation]) -> Chart:
             rows,
             x="design",
             series="on",
-            y=axis("accuracy", "accuracy, %", scale={"domain": [0, 100]}),
+            y=axis(
+                "accuracy",
+                "accuracy, %",
+                scale={"domain": [0, 108]},
+                axis={"values": [0, 20, 40, 60, 80, 100]},
+            ),
             tooltip=tips(names, {"accuracy": ".1f", "low": ".1f", "high": ".1f", "images": ","}),
             low_high=True,
         ),

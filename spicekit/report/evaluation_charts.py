@@ -63,31 +63,54 @@ def layer_charts(result: Evaluation, of: str = "") -> Iterator[Chart]:
 
 def answer_charts(result: Evaluation) -> Iterator[Chart]:
     """Partial sums of all reads, and what images were taken for in the first and the last run."""
-    runs = [run for run in result.runs if run.partial_sums]
-    if runs:
-        most = max(place for run in runs for place, reads in enumerate(run.partial_sums) if reads) + 1
-        rows = [
-            {"sum": place, "on tiles": label(run.mitigation), "share": 100 * reads / sum(run.partial_sums)}
-            for run in runs
-            for place, reads in enumerate(run.partial_sums[:most])
-        ]
-        spec = grouped_bars(
-            rows,
-            x="sum",
-            series="on tiles",
-            x_title="ON cells of a read",
-            y=axis("share", "reads, %"),
-            tooltip=tips({"sum": "ON cells", "on tiles": "on", "share": "reads, %"}, {"share": ".2f"}),
-        )
-        note = (
-            "How many cells of a read conduct, over all reads of the software's activations. Fewer lose less."
-        )
-        yield Chart("partial-sums", "Partial sums", note, rows, spec)
+    yield from _histograms(result)
     if not result.labels or len(result.classes) > MOST_CLASSES:
         return
     for run in (result.runs[0], result.runs[-1])[: len(result.runs)]:
         if run.predictions:
             yield _confusion(result, label(run.mitigation), run.predictions)
+
+
+_HISTOGRAMS = {
+    "partial_sums": (
+        "Partial sums",
+        "ON cells of a read",
+        "How many cells of a read conduct, over all reads of the software's activations. Fewer lose less.",
+    ),
+    "code_errors": (
+        "Errors of the converters' codes",
+        "code less ON cells",
+        "What a read's code stands for, less the ON cells that it has: 0 is right, -1 one too few. Reads of the "
+        "software's activations, a few images.",
+    ),
+}
+
+
+def _histograms(result: Evaluation) -> Iterator[Chart]:
+    """Of column reads: what they count, and by how much converters miscount."""
+    for name, (title, x, note) in _HISTOGRAMS.items():
+        counts = {label(run.mitigation): getattr(run, name) for run in result.runs if getattr(run, name)}
+        start = {kind: -(len(reads) // 2) if name == "code_errors" else 0 for kind, reads in counts.items()}
+        seen = [
+            start[kind] + place for kind, reads in counts.items() for place, one in enumerate(reads) if one
+        ]
+        if not seen:
+            continue
+        rows = [
+            {"value": start[kind] + place, "on tiles": kind, "share": 100 * one / sum(reads)}
+            for kind, reads in counts.items()
+            for place, one in enumerate(reads)
+            if min(seen) <= start[kind] + place <= max(seen)
+        ]
+        spec = grouped_bars(
+            rows,
+            x="value",
+            series="on tiles",
+            x_title=x,
+            y=axis("share", "reads, %"),
+            tooltip=tips({"value": x, "on tiles": "on", "share": "reads, %"}, {"share": ".3~g"}),
+        )
+        yield Chart(name.replace("_", "-"), title, note, rows, spec)
 
 
 def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...]) -> Chart:
@@ -101,27 +124,36 @@ def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...]) -> C
         for (true, taken), count in counts.items()
     ]
     spec: Spec = {
-        "mark": "rect",
         "encoding": {
             "x": category(
                 "taken for", "taken for", order=names, axis={"labelAngle": 0, "labelOverlap": True}
             ),
-            "y": category("is", "is", order=names),
-            "color": axis("share", "share of the class, %", scale={"domain": [0, 100]}),
+            "y": category("is", "image of a", order=names),
             "tooltip": tips(
                 {"is": "is", "taken for": "taken for", "images": "images", "share": "of its class, %"},
                 {"share": ".1f"},
             ),
         },
+        "layer": [
+            {
+                "mark": "rect",
+                "encoding": {"color": axis("share", "share of the class, %", scale={"domain": [0, 100]})},
+            },
+            {
+                "transform": [{"filter": "datum.images > 0"}],
+                "mark": {"type": "text", "color": "black"},
+                "encoding": {"text": {"field": "images"}},
+            },
+        ],
     }
-    note = "A row is what images are, a column what they were taken for. What lies on the diagonal is right."
-    return Chart(f"confusion-{name.replace(' ', '-')}", f"Taken for what: {name}", note, rows, spec)
+    note = "A row is what images are, a column what they were taken for; numbers are images. The diagonal is right."
+    return Chart(f"confusion-{name.replace(' ', '-')}", f"Confusion matrix, {name}", note, rows, spec)
 
 
 def restored_strip(result: Evaluation) -> Iterator[Strip]:
     """Images that the first run got wrong and the last one right, if the result has any."""
     thumbs = tuple(
-        Thumb(base64.b64decode(one.png), f"{one.label}, was taken for {one.before}")
+        Thumb(base64.b64decode(one.png), f"{one.label}, taken for {one.before}")
         for one in islice(result.restored, 12)
     )
     if thumbs:
@@ -132,10 +164,10 @@ def restored_strip(result: Evaluation) -> Iterator[Strip]:
 def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
     for what, unit, scale in (("energy", "nJ", 1e9), ("area", "um2", 1e12)):
         rows = [
-            {"on tiles": label(run.mitigation), "part": part, "value": scale * value}
+            {"on tiles": label(run.mitigation), "part": part, "value": scale * value, "place": place}
             for run in costs.runs
-            for part, value in getattr(run, f"{what}_parts").items()
-            if value is not None
+            for place, (part, value) in enumerate(getattr(run, f"{what}_parts").items())
+            if value
         ]
         parts = list(dict.fromkeys(row["part"] for row in rows))
         spec: Spec = {
@@ -147,6 +179,7 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
                     "value", f"{what} for one image, {unit}" if what == "energy" else f"{what}, {unit}"
                 ),
                 "color": category("part", None, order=parts),
+                "order": {"field": "place"},
                 "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
                 "tooltip": tips(
                     {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}, {"value": ".4~g"}

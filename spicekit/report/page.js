@@ -1,7 +1,7 @@
 "use strict";
 // Has Vega-Lite draw the charts in the colours of the page, offers them as files, and makes the tables sort and filter.
-const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#8c6d1f"];
-const DARK = ["#56b4e9", "#ff9457", "#2fc99c", "#e6a3c6", "#f2c14e", "#a5d8ff", "#b5b5b5", "#d3b45c"];
+const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#8c6d1f", "#7b4fc9", "#b0183b", "#4a6b12", "#00838f"];
+const DARK = ["#56b4e9", "#ff9457", "#2fc99c", "#e6a3c6", "#f2c14e", "#a5d8ff", "#b5b5b5", "#d3b45c", "#b79cf0", "#ff7b92", "#a8cc5c", "#4dd0e1"];
 
 function config(dark, narrow) {
   const ink = dark ? "#e8ebef" : "#1b1f24", soft = dark ? "#aab2bd" : "#545c66", line = dark ? "#3a414a" : "#e1e5ea";

@@ -1,11 +1,17 @@
 """Pages of sign-offs: how far the engines are from ngspice, and whether that is within the limits."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.signoff import FLOOR, EngineError, SignOff
+from spicekit.evaluation.signoff import BINS, FLOOR, EngineError, SignOff
 from spicekit.report.charts import Chart, Spec, axis, category, tips
 from spicekit.report.page import Column, Number, Page, Table
 
 ERRORS = {"rms": "rms", "p99": "99 % stay below", "worst": "worst"}
+
+
+LSB = "LSB: the current of one ON cell without wires and terminals."
 
 
 def sign_off_page(result: SignOff) -> Page:
@@ -37,19 +43,20 @@ def sign_off_page(result: SignOff) -> Page:
             f"of which {len(result.failures)} failed",
         ),
     ]
-    again = result.provenance.get("command")
     return Page(
         title="Sign-off against ngspice",
         verdict="The engines agree with ngspice within the design's limits."
         if result.passed
         else "; ".join(result.faults) + ".",
         numbers=tuple(numbers),
-        parts=(*(_chart(result, engine) for engine in ("exact", "fast")), _table(result)),
-        good=result.passed,
-        notes=(
-            "An LSB is the current step of one ON cell without parasitics.",
-            *([f"Repeat it with: {again}"] if again else []),
+        parts=(
+            *(_chart(result, engine) for engine in ("exact", "fast")),
+            *(chart for engine in ("exact", "fast") for chart in _distribution(result, engine)),
+            _table(result),
+            *_again(result),
         ),
+        good=result.passed,
+        notes=(LSB,),
         provenance={
             "design": result.design.model_dump(mode="json"),
             "table": result.table,
@@ -128,6 +135,70 @@ def _chart(result: SignOff, engine: str) -> Chart:
         f"What is below {FLOOR:g} LSB is drawn there."
     )
     return Chart(f"signoff-{engine}", f"Errors of the {engine} engine", note, rows, layers, height=220)
+
+
+def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
+    """How many column reads have an error of which size, with the limit of the worst."""
+    rows: list[dict[str, object]] = [
+        {"vectors": one.kind, "low": low, "high": high, "share": 100 * count / one.reads, "reads": count}
+        for one in result.errors
+        if one.engine == engine
+        for (low, high), count in zip(pairwise(BINS), one.histogram, strict=False)
+        if count
+    ]
+    if not rows:
+        return
+    limit = _bounds(result.design, engine)["worst"]
+    rows.append({"limit": limit})
+    x = {"scale": {"type": "log"}, "axis": {"format": ".0e", "tickCount": 6}}
+    kind = category("vectors", None)
+    spec: Spec = {
+        "layer": [
+            {
+                "transform": [{"filter": "isValid(datum.low)"}],
+                "params": [
+                    {"name": "picked", "select": {"type": "point", "fields": ["vectors"]}, "bind": "legend"}
+                ],
+                "mark": {"type": "bar", "opacity": 0.75},
+                "encoding": {
+                    "x": axis("low", "error, LSB", **x),
+                    "x2": {"field": "high"},
+                    "y": axis("share", "column reads of a kind, %", stack=None),
+                    "color": kind,
+                    "opacity": {"condition": {"param": "picked", "value": 0.6}, "value": 0.05},
+                    "tooltip": tips(
+                        {
+                            "vectors": "vectors",
+                            "low": "from, LSB",
+                            "high": "to, LSB",
+                            "reads": "column reads",
+                        },
+                        {"low": ".2~g", "high": ".2~g", "reads": ","},
+                    ),
+                },
+            },
+            {
+                "transform": [{"filter": "isValid(datum.limit)"}],
+                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
+                "encoding": {"x": axis("limit", "error, LSB", **x), "tooltip": tips({"limit": "limit, LSB"})},
+            },
+        ]
+    }
+    note = (
+        f"Column reads by the size of their error, by kind of vector. Dashed: the limit of the worst, {limit:g} "
+        "LSB. Everything must lie left of it. Click a name to see one kind."
+    )
+    yield Chart(
+        f"distribution-{engine}", f"Distribution of errors, {engine} engine", note, rows, spec, height=220
+    )
+
+
+def _again(result: SignOff) -> Iterator[Table]:
+    """The command that made it, to be run again."""
+    command = result.provenance.get("command")
+    if command:
+        note = "In the folder where it ran, with the same files there."
+        yield Table("Repeat it", (Column("command"),), ((str(command),),), note)
 
 
 def _table(result: SignOff) -> Table:

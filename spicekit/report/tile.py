@@ -119,7 +119,14 @@ def tile_page(path: Path) -> Page:
         }
         for (vector, column), value in np.ndenumerate(current)
     ]
-    return Page(f"Tile {path.stem}", verdict, tuple(numbers), tuple(parts), provenance=origin, rows=rows)
+    return Page(
+        f"Currents of a tile, {path.name}",
+        verdict,
+        tuple(numbers),
+        tuple(parts),
+        provenance=origin,
+        rows=rows,
+    )
 
 
 def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
@@ -211,17 +218,34 @@ def _waterfall(arrays: dict[str, Array]) -> Chart:
         )
         at -= value
     rows.append({"step": "left", "from": 0.0, "to": at, "value": at, "kind": "current"})
+    title = "mean column current, LSB"
+    for row in rows:
+        row["label"] = f"{row['value']:.2f}" if row["kind"] == "current" else f"{row['value']:+.2f}"
     spec: Spec = {
-        "mark": "bar",
         "encoding": {
             "x": category("step", None, order=[row["step"] for row in rows], axis={"labelAngle": 0}),
-            "y": axis("from", "mean column current, LSB", scale={"zero": False}),
-            "y2": {"field": "to"},
-            "color": category("kind", None, order=["current", "lost", "gained"]),
             "tooltip": tips(
                 {"step": "step", "value": "LSB", "to": "left, LSB"}, {"value": "+.3f", "to": ".3f"}
             ),
         },
+        "layer": [
+            {
+                "mark": "bar",
+                "encoding": {
+                    "y": axis("from", title, scale={"zero": False}),
+                    "y2": {"field": "to"},
+                    "color": category("kind", None, order=["current", "lost", "gained"]),
+                },
+            },
+            {
+                "transform": [{"calculate": "max(datum.from, datum.to)", "as": "top"}],
+                "mark": {"type": "text", "dy": -7, "fontSize": 11},
+                "encoding": {
+                    "y": axis("top", title),
+                    "text": {"field": "label"},
+                },
+            },
+        ],
     }
     note = (
         "Mean over the columns, first vector, in LSB: the current of one ON cell. Driver, wires and sink act on linear "

@@ -7,16 +7,19 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from spicekit.engines.variation import Variation
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Converter
+from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation import tiled as module
-from spicekit.evaluation.convert import tile_network
+from spicekit.evaluation.convert import tile_network, watch
 from spicekit.evaluation.design import Design, read_design
 from spicekit.evaluation.evaluate import NotExact, evaluate, run_on_tiles, software_and_ideal
-from spicekit.evaluation.tiled import Tiles, start_at
+from spicekit.evaluation.fidelity import CODE_IMAGES, code_errors
+from spicekit.evaluation.tiled import Tiles, start_at, tiled_layers
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
@@ -146,6 +149,34 @@ def test_run_on_tiles_names_its_layers(network, digits, sram_table):
         calibration=TRAIN,
     )
     assert list(run.layers) == ["conv2", "conv3", "conv4", "conv5", "conv6"]
+
+
+def test_errors_of_codes_are_those_of_whole_dot_products(network, digits, sram_table):
+    """Each read apart, against all reads of a layer added up by the engine; nearly ideal tiles have none."""
+    errors = {}
+    for r in (0.01, 10.0):
+        design = design_of(r, terminal=r)
+        tiled = tile_network(network, design, sram_table, mitigation="none", calibration=TRAIN)
+        errors[r] = np.array(code_errors(network, digits, design, tiled))
+    few = digits.first(CODE_IMAGES)
+    total = []
+
+    def probe(packed, applied):
+        codes = tiled_layers(tiled.network)[packed.layer.name].tiles.codes
+        total.append(
+            codes.step * codes.sums(packed.stored, applied) - IdealCodes().sums(packed.stored, applied)
+        )
+
+    watch(network, few, tiled.layers, probe)
+    m = (len(errors[10.0]) - 1) // 2
+    assert errors[0.01].sum() == errors[0.01][m] == errors[10.0].sum()
+    assert errors[10.0] @ np.arange(-m, m + 1) * len(few) == sum(part.sum() for part in total) < 0
+
+
+def test_errors_of_codes_are_not_counted_where_cells_differ(network, digits, sram_table):
+    design = design_of(3.2).replace(variation=Variation(stuck_at_0=0.01))
+    tiled = tile_network(network, design, sram_table, mitigation="none", calibration=TRAIN)
+    assert code_errors(network, digits, design, tiled) == ()
 
 
 def logits_on(network, digits, table, design):

@@ -284,17 +284,22 @@ def test_an_evaluation_shows_its_runs_layers_cost_and_fidelity(tmp_path):
 def test_an_evaluation_shows_partial_sums_confusions_and_what_was_brought_back(tmp_path):
     record = {**evaluation(), "images": 3, "classes": ["cat", HOSTILE], "labels": [0, 1, 1]}
     for run, predictions in zip(record["runs"], ([1, 1, 0], [0, 1, 1]), strict=True):
-        run |= {"predictions": predictions, "partial_sums": [1.0, 3.0, 0.0]}
+        run |= {
+            "predictions": predictions,
+            "partial_sums": [1.0, 3.0, 0.0],
+            "code_errors": [0, 0, 1.0, 4.0, 0],
+        }
     record["restored"] = [{"image": 0, "label": "cat", "before": HOSTILE, "png": "iVBORw0KGgo="}]
     made(kept(tmp_path, record), tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
     check_self_contained(page)
-    (sums,) = [chart for chart in page.charts() if "sum" in chart["fields"]]
-    assert {(row["sum"], row["share"]) for row in sums["rows"]} == {(0, 25.0), (1, 75.0)}
+    sums, errors = [chart for chart in page.charts() if chart["fields"] == ["value", "on tiles", "share"]]
+    assert {(row["value"], row["share"]) for row in sums["rows"]} == {(0, 25.0), (1, 75.0)}
+    assert {(row["value"], row["share"]) for row in errors["rows"]} == {(0, 20.0), (1, 80.0)}
     first, last = (chart for chart in page.charts() if "taken for" in chart["fields"])
     assert [row["images"] for row in first["rows"]] == [0, 1, 1, 1]
     assert [row["images"] for row in last["rows"]] == [1, 0, 0, 2]
-    assert f"cat, was taken for {HOSTILE}" in page.texts
+    assert f"cat, taken for {HOSTILE}" in page.texts
     assert page.all("img")
 
 
