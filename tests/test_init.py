@@ -3,6 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from spicekit.circuits.cells import load_cell
 from spicekit.cli.app import app
 from spicekit.cli.init import FILES, STARTERS, Starter
 from spicekit.evaluation.design import Design, read_design
@@ -19,7 +20,8 @@ def written(folder, what):
 def test_a_starter_is_written_for_each_thing_and_never_over_another_file(tmp_path):
     for what in Starter:
         path = written(tmp_path, what)
-        assert path.read_bytes() == (STARTERS / FILES[what]).read_bytes()
+        for one in path.iterdir() if path.is_dir() else [path]:
+            assert one.read_bytes() == (STARTERS / FILES[what] / one.relative_to(path)).read_bytes()
         assert CliRunner().invoke(app, ["init", what.value, "--out", str(path)]).exception
 
 
@@ -42,3 +44,26 @@ def test_a_network_starter_runs(tmp_path, capsys):
     code = written(tmp_path, Starter.NETWORK).read_text()
     exec(compile(code, "network.py", "exec"), {"__name__": "starter"})
     assert "BinSparX both:" in capsys.readouterr().out
+
+
+def test_a_cell_starter_calibrates_as_it_stands_and_passes_against_ngspice(tmp_path):
+    folder = written(tmp_path, Starter.CELL)
+    spec, store = folder / "tile.toml", tmp_path / "tables"
+    for words in (["calibrate"], ["signoff", "--vectors", "1"]):
+        done = CliRunner().invoke(app, [*words, "--spec", str(spec), "--store", str(store)])
+        assert done.exit_code == 0, done.output
+
+
+def test_a_cell_starter_may_have_every_line_that_it_comments_out(tmp_path):
+    sheet = written(tmp_path, Starter.CELL) / "cell.toml"
+    text = sheet.read_text()
+    assert load_cell(str(sheet)).sheet.bitline is False
+    sheet.write_text(text.replace("# bitline", "bitline"))
+    assert load_cell(str(sheet)).sheet.bitline
+    ports = ("q", "vdd", "wwl", "vss")
+    for port in ports:
+        text = text.replace(f"# {port} =", f"{port} =")
+    sheet.write_text(text)
+    deck = sheet.with_name("cell.sp")
+    deck.write_text(deck.read_text().replace("bl wl sl", f"bl wl sl {' '.join(ports)}"))
+    assert len(load_cell(str(sheet)).sheet.ports) == 3 + len(ports)
