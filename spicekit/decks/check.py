@@ -21,10 +21,10 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
     MissingTool, SpiceFailed
         If ngspice is not there, or takes too long.
     """
-    findings = [*deck.findings, *vet(deck, compiled=compiled), *rules.title(deck)]
-    if any(found.severity != "warning" for found in deck.findings) or any(
-        f.severity == "error" for f in findings
-    ):
+    findings = [*deck.findings, *rules.title(deck)]
+    readable = all(found.severity == "warning" for found in findings)
+    findings += vet(deck, compiled=compiled)
+    if not readable:
         return tuple(sorted(set(findings)))
     circuit = expand(deck, compiled=compiled)
     named = [*rules.references(deck, circuit)]
@@ -36,11 +36,12 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
         named += circuit.findings
     missing = {(found.file, found.line) for found in named if found.rule.startswith("undefined-")}
     named = [found for found in named if found.rule != "ngspice" or (found.file, found.line) not in missing]
-    findings += [*named, *rules.suffixes(deck), *rules.analyses(deck)]
+    findings += [*named, *rules.suffixes(deck), *rules.analyses(deck, circuit)]
     if circuit.devices:  # without, what is joined to what is not known
-        findings += [*rules.values(deck, circuit), *rules.absent_nodes(deck, circuit), *lone_nodes(circuit)]
+        findings += [*rules.values(deck, circuit), *rules.absent(deck, circuit), *lone_nodes(circuit)]
         suspects = [*floating_nodes(circuit, "warning"), *shorted_supplies(circuit, "warning")]
-        if suspects and not circuit.ports and not has_operating_point(deck, compiled=compiled):
+        sound = not any(found.severity == "error" for found in circuit.findings)
+        if suspects and sound and not circuit.ports and not has_operating_point(deck, compiled=compiled):
             suspects = [*floating_nodes(circuit, "error"), *shorted_supplies(circuit, "error")]
         findings += suspects
     return tuple(sorted(set(findings)))

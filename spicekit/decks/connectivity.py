@@ -18,6 +18,9 @@ def lone_nodes(circuit: Circuit) -> Iterator[Finding]:
         return
     groups: dict[tuple[Statement, str], list[str]] = {}
     for device in circuit.devices:
+        if not device.at.line:  # ngspice's own, for an output of the deck
+            lone.difference_update(device.nodes)
+    for device in circuit.devices:
         for node in lone.intersection((*device.nodes, *device.controls)):
             groups.setdefault((device.at, node.rsplit(".", 1)[-1]), []).append(node)
     for (at, _), nodes in groups.items():

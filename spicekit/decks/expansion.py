@@ -1,7 +1,7 @@
 """What ngspice makes of a deck: its own expansion into flat devices with evaluated values, and its complaints.
 
-ngspice resolves parameters, conditions, subcircuits and models as it will when it runs the deck; no second grammar
-of ours has to agree with it. Commands are left out, so nothing is run.
+ngspice resolves parameters, conditions, subcircuits and models as it will when it runs the deck, and sets the circuit
+up, as before any analysis; no second grammar of ours has to agree with it. Commands are left out, so nothing is run.
 """
 
 import re
@@ -82,7 +82,7 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     shape = outline(deck)
     library = {} if shape.elements else {n: p for n, p in shape.subcircuits.items() if n not in shape.nested}
     users = [Statement(" ".join([f"x{name}", *ports, name]), 0) for name, ports in library.items()]
-    statements, run = _loaded(deck, users, (f"listing expand > {_LISTING}",), compiled, timeout)
+    statements, run = _loaded(deck, users, (f"listing expand > {_LISTING}", _SET_UP), compiled, timeout)
     listing = run.files.get(_LISTING, "")
     lines = _Lines(statements)
     devices, models, findings = _listed(listing, lines)
@@ -90,8 +90,8 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     if run.status:
         findings += _missing_models(run.output, lines)
     unique = tuple(sorted(set(findings)))
-    lacking = shape.elements and not devices
-    if (run.status or lacking or not listing) and not any(f.severity == "error" for f in unique):
+    taken = not run.status and listing and _NOWHERE in run.output and (devices or not shape.elements)
+    if not taken and not any(f.severity == "error" for f in unique):
         said = " ".join(run.output.split())[-300:] or "nothing"
         message = f"ngspice does not take this deck (exit status {run.status}); it said: {said}"
         unique += (Finding("", 1, "error", "ngspice", message),)
@@ -128,6 +128,9 @@ def has_operating_point(deck: Deck, *, compiled: Collection[Path] = (), timeout:
 
 _TITLE = "spicekit reads a deck"
 _LISTING = "listing.txt"
+_NOWHERE = "v.nowhere"
+_SET_UP = f"dc {_NOWHERE} 0 1 1"
+"""ngspice sets the devices up before it looks for the source: then it finds what they refer to, and what cannot be."""
 _FIRST = 2  # line of the first statement; a listing counts one more
 
 _CUT = 4096  # characters of a card, about, behind which a listing stops
@@ -136,7 +139,29 @@ _SPACED = re.compile(r"\s*=\s*")
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
 # Least number of nodes of a device, by letter; of E, G, S the last two are read alone. More stand up to the model.
 _NODES = dict(
-    c=2, l=2, r=2, v=2, i=2, b=2, f=2, h=2, w=2, d=2, e=4, g=4, s=4, j=3, z=3, q=3, m=4, n=2, t=4, o=4, u=3
+    c=2,
+    l=2,
+    r=2,
+    v=2,
+    i=2,
+    b=2,
+    f=2,
+    h=2,
+    w=2,
+    d=2,
+    e=4,
+    g=4,
+    s=4,
+    j=3,
+    z=3,
+    q=3,
+    m=3,
+    n=2,
+    t=4,
+    o=4,
+    u=3,
+    y=4,
+    p=4,
 )
 
 
@@ -236,8 +261,8 @@ def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -
     kind = name[0]
     nodes = least = _NODES.get(kind, 0)
     controls = 0
-    if kind in "qmdn":  # optional nodes stand before the model
-        nodes = next((place for place in range(least, len(words)) if _is_model(words[place], models)), least)
+    if kind in "qmdnp":  # optional nodes stand before the model
+        nodes = next((place for place in range(least, len(words)) if is_model(words[place], models)), least)
     elif kind in "egs":
         nodes, controls = 2, 2
     elif kind == "a":  # connections in brackets, with their types
@@ -262,7 +287,8 @@ def _missing_models(output: str, lines: _Lines) -> Iterator[Finding]:
         yield counted(statements, "undefined-model", f"there is no model {name}")
 
 
-def _is_model(word: str, models: Mapping[str, Model]) -> bool:
+def is_model(word: str, models: Mapping[str, Model]) -> bool:
+    """Whether a model, or a card in bins, has a name."""
     return word in models or f"{word}.1" in models or f"{word}.0" in models  # bins of a card have numbers
 
 
@@ -280,6 +306,21 @@ class _Saying(NamedTuple):
 
 
 _SAYINGS = (
+    _Saying(r'^Fatal error: DC Transfer Function: .*"v\.nowhere".*\ndoAnalyses: .*$'),
+    _Saying(r"^dc simulation\(s\) aborted$"),
+    _Saying(
+        r"^Fatal: (?P<said>.*(?:\nFatal: .*)*)\nFatal error: detected during .*\n.*device instance (?P<text>\S+)$",
+        "error",
+        "value",
+        "ngspice refuses this device: {said}",
+    ),
+    _Saying(
+        r"^Fatal error: (?P<text>[a-z]\S*): (?P<said>(?:unknown controlling source|coupling to) .*)$",
+        "error",
+        "undefined-source",
+    ),
+    _Saying(r"^doAnalyses: (?:no such parameter on this device|impossible error - can't occur)$"),
+    _Saying(r"^doAnalyses: (?P<said>.*)$", "error"),
     _Saying(
         r"^Error on line(?: (?P<line>\d+) or its substitute)?:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"
     ),
@@ -347,6 +388,7 @@ _SAYINGS = (
     _Saying(r"^\s*Simulation interrupted due to error!$"),
     _Saying(r"^ERROR: fatal error in ngspice.*$"),
     _Saying(r"^(?:Error|ERROR|Fatal)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "error"),
+    _Saying(r"^Warning: (?P<text>[a-z][\w.]*): (?P<said>.*)$", "warning"),
     _Saying(r"^(?:Warning|warning)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "warning"),
 )
 
@@ -369,6 +411,7 @@ def _place(parts: Mapping[str, str], lines: _Lines) -> Statement:
     leaf = text.split()[0].rsplit(".", 1)[-1] if text.strip(".") else ""
     attempts: tuple[Callable[[], Statement | None], ...] = (
         lambda: lines.at(int(line), text) if line else None,
+        lambda: lines.named(leaf) if " " not in text else None,
         lambda: lines.containing(text) if text else None,
         lambda: lines.named(leaf),
         lambda: lines.containing(f".subckt {name}") if name else None,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from spicekit.decks.expansion import Circuit, Device
+from spicekit.decks.expansion import Circuit, Device, is_model
 from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
 
 SANE_LENGTH = (1e-9, 1e-3)
@@ -59,11 +59,24 @@ def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             yield counted(statements, "undefined-subcircuit", f"there is no subcircuit {name}")
 
 
-def analyses(deck: Deck) -> Iterator[Finding]:
-    """A deck that asks for nothing."""
-    words = {statement.word for statement in deck.statements} | {command.word for command in deck.commands}
+def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
+    """Analyses that are not there, that nothing drives, or that `ngspice -b` does not run."""
+    words = {s.word for s in deck.statements} | {f".{c.word}" for c in deck.commands}
     if not words & _ANALYSES:
         yield Finding("", 1, "warning", "analysis", "no analysis: ngspice reads this deck and runs nothing")
+    silent = not deck.commands and not words & {".print", ".plot", ".four", ".meas", ".measure"}
+    driven = any("ac" in device.words for device in circuit.devices if device.kind in "vi")
+    for statement in deck.statements:
+        word, kind = statement.word, "." + "".join(statement.text.lower().split(None, 2)[1:2])
+        if word in (".ac", ".dc", ".noise", ".tran") and silent:
+            message = "'ngspice -b' does not run this without .print, .plot, .four or .meas, or a file for -r"
+            yield finding(statement, "warning", "analysis", message)
+        if word == ".ac" and circuit.devices and not driven:
+            yield finding(
+                statement, "warning", "analysis", "no source has an ac value: all comes out as zero"
+            )
+        if word in (".meas", ".measure") and kind in _MEASURABLE - words:
+            yield finding(statement, "error", "analysis", f"there is no {kind} to measure")
 
 
 def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
@@ -90,20 +103,65 @@ def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
                 yield finding(device.at, "warning", "value", message)
 
 
-def absent_nodes(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
-    """Outputs and measurements of nodes that are not in the circuit."""
-    asking = [
-        *(s for s in deck.statements if s.word in _OUTPUTS),
-        *(c for c in deck.commands if c.word in ("meas", "print", "wrdata", "plot", "save", "write")),
-    ]
+def absent(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
+    """What analyses, outputs and commands name that is not in the circuit: nodes, sources, devices, measurements."""
+    commands = [c for c in deck.commands if c.word in _ASKING]
+    asking = [*(s for s in deck.statements if s.word.startswith(".") and s.word[1:] in _ASKING), *commands]
     if not asking or not circuit.devices:
         return
+    kinds = {device.name: device.kind for device in circuit.devices}
+    probes = " ".join(s.text.lower() for s in deck.statements if s.word == ".probe")
+    measured = {words[2] for s in asking if len(words := s.text.lower().split()) > 2}
+    measured |= {name for s in deck.statements for name in _DEFINED.findall(s.text.lower())}
     for statement in asking:
-        for pair in _VOLTAGE.findall(statement.text.lower()):
-            for node in re.split(r"[,\s]+", pair.strip()):
-                if node not in circuit.uses and node not in ("0", "gnd") and not set(node) & set("#$*@\"'"):
-                    message = f"there is no node {node}"
-                    yield finding(statement, "error", "undefined-node", message)
+        for what, name in _named(statement):
+            if set(name) & set("$*?\"'{}#") or (what != "param" and name in ("0", "gnd", "all", "alli")):
+                continue
+            missing = ""
+            if what == "node" and name not in circuit.uses:
+                missing = f"there is no node {name}"
+            elif what == "param" and name not in measured:
+                missing = f"no measurement or parameter is called {name}"
+            elif what == "source" and kinds.get(name, "") not in ("v", "i", "r") and name != "temp":
+                missing = f"there is no source {name}"
+            elif what == "device" and name not in kinds and not is_model(name, circuit.models):
+                missing = f"there is no device or model {name}"
+            elif what == "current" and name not in kinds:
+                missing = f"there is no device {name}"
+            elif (
+                what == "current"
+                and kinds[name] in _BRANCHLESS
+                and not ("alli" in probes or f"i({name}" in probes)
+            ):
+                missing = f"ngspice keeps no current of {name}; ask for it with .probe i({name})"
+            if missing:
+                yield finding(
+                    statement, "error", "undefined-" + ("parameter" if what == "param" else what), missing
+                )
+
+
+def _named(statement: Statement) -> Iterator[tuple[str, str]]:
+    """What a statement or command names: node, current, device, source or param, and the name."""
+    text = statement.text.lower()
+    word, *words = _GROUPED.findall(text)
+    word = word.removeprefix(".")
+    for pair in _VOLTAGE.findall(text):
+        yield from (("node", node) for node in re.split(r"[,\s]+", pair.strip()))
+    yield from (("current", name) for pair in _CURRENT.findall(text) for name in pair if name)
+    yield from (("device", name) for name in _PARAMETER.findall(text))
+    if word == "dc":
+        yield from (("source", name) for name in words[:5:4])
+    elif word in ("tf", "noise"):
+        yield from (("source", name) for name in words[1:2])
+    elif word == "pz":
+        yield from (("node", name) for name in words[:4])
+    elif word == "alter" and words and not words[0].startswith("@"):
+        yield "device", words[0].partition("=")[0]
+    elif word == "altermod" and "@" not in text:
+        names = text.partition("=")[0].split()[1:]
+        yield from (("device", name) for name in names[: -1 if "=" in text else -2])
+    elif word in ("meas", "measure") and (match := _EXPRESSION.search(text)):
+        yield from (("param", name) for name in _OPERAND.findall(match[1]))
 
 
 # A name with a digit, two nodes or more, and a number, or a word that only sources have.
@@ -111,12 +169,38 @@ _ELEMENT = re.compile(
     r"\s*[rclvidmxq]\w*\d\w*(\s+\w+){2,}\s+(\w+\s*=.*|dc\b.*|[\d.]+(e-?\d+)?[a-z]*)", re.IGNORECASE
 )
 _ANALYSES = frozenset(
-    dot + word
-    for dot in (".", "")
-    for word in ("ac", "dc", "disto", "noise", "op", "pss", "pz", "run", "sens", "sp", "tf", "tran")
+    {
+        ".ac",
+        ".dc",
+        ".disto",
+        ".noise",
+        ".op",
+        ".pss",
+        ".pz",
+        ".run",
+        ".sens",
+        ".sp",
+        ".tf",
+        ".tran",
+    }
 )
-_OUTPUTS = frozenset({".meas", ".measure", ".plot", ".print", ".probe", ".save", ".four"})
+_MEASURABLE = frozenset({".ac", ".dc", ".noise", ".sp", ".tran"})
+# What names parts of the circuit, with a dot or as a command.
+# fmt: off
+_ASKING = frozenset({
+    "alter", "altermod", "dc", "four", "meas", "measure", "noise", "plot", "print", "probe", "pz", "save", "sens",
+    "tf", "wrdata", "write",
+})
+# fmt: on
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
+_CURRENT = re.compile(r"(?<![\w.])i\s*\(\s*([^\s(),]+)(?=[^()]*\))|(?<![\w.:])([\w.]+)#branch")
+_PARAMETER = re.compile(r"@([^\s\[\]=]+)\[")
+_GROUPED = re.compile(r"[^\s()]+(?:\([^()]*\))?")
+_EXPRESSION = re.compile(r"\bparam\s*=\s*(.*)")
+_OPERAND = re.compile(r"(?<![\w.])[a-z_]\w*(?![\w(]|\s*\()")
+_DEFINED = re.compile(r"(\w+)\s*=")
+_BRANCHLESS = frozenset("rcidmqjzsgnwft")
+"""Devices whose current ngspice computes, but keeps as no vector i(...)."""
 _SCALE = re.compile(r"\bscale\s*=\s*(\S+)")
 _POSITIVE = {
     "r": ("r", "resistance", "m"),
@@ -148,8 +232,8 @@ def _suspicion(suffix: str) -> str:
 
 
 def _positive_values(device: Device) -> Iterator[tuple[str, str]]:
-    if device.kind in _QUANTITIES and device.words and "=" not in device.words[0]:
-        yield _QUANTITIES[device.kind], device.words[0]
+    if device.kind in _QUANTITIES and "=" not in "".join(device.words[:1]):
+        yield _QUANTITIES[device.kind], "".join(device.words[:1]) or "0"  # as ngspice takes none
     for word in device.words:
         name, equals, text = word.partition("=")
         if equals and name in _POSITIVE[device.kind]:

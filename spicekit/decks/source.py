@@ -7,7 +7,7 @@ becomes a finding; none is skipped in silence.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -49,7 +49,9 @@ def finding(at: Statement, severity: Severity, rule: str, message: str) -> Findi
     """A finding on a statement, whose text the message quotes."""
     text = at.text if len(at.text) <= _SHOWN else at.text[:_SHOWN] + " ..."
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return Finding(at.file, max(at.line, 1), severity, rule, f"{message}: {text}")
+    return Finding(
+        at.file, max(at.line, 1), severity, rule, message if text == message else f"{message}: {text}"
+    )
 
 
 def counted(places: Sequence[Statement], rule: str, message: str) -> Finding:
@@ -216,6 +218,8 @@ _ASSIGNED = re.compile(r"\s+(\w+)\s*=\s*(?:\{[^}]*\}|'[^']*'|\"[^\"]*\"|\S+)?")
 _POWERS = {"t": 12, "g": 9, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
 _REMARK = re.compile(r";|(?:^|(?<=[\s,]))\$|//")
 _COMMAND_REMARK = re.compile(r";|\s\$\s|//")  # `$name` is a variable there
+_HIDDEN = re.compile(r"(?<=[\s,])\$\w+\s(?:[^$=]*\s)?(\w+\s*=[^$]*)")
+"""A value behind a word that begins a remark; extractors write `$X=1`, a `$` each, and mean remarks."""
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 _IGNORED = '=[]?()&%"!:,'
 """ngspice takes a line that begins with one of these for a remark, and says so."""
@@ -238,13 +242,13 @@ class _Reader:
     size: int = 0
     depth: int = 0
 
-    def file(self, path: Path, *, name: str, section: str | None = None) -> Iterator[_Line]:
+    def file(self, path: Path, *, name: str, section: str | None = None) -> Generator[_Line, None, bool]:
         """Lines of a file, or of one `.lib` section of it."""
         if path not in self.texts:
             text = read_text(path)
             self._count(path, len(text))
             self.texts[path] = text.split("\n")  # the only line break that ngspice knows
-        yield from self.lines(self.texts[path], name, path, section)
+        return (yield from self.lines(self.texts[path], name, path, section))
 
     def _count(self, path: Path, size: int) -> None:
         self.size += size
@@ -253,28 +257,34 @@ class _Reader:
 
     def lines(
         self, raw_lines: list[str], name: str, path: Path | None, section: str | None = None
-    ) -> Iterator[_Line]:
-        inside = ""  # the `.lib` section that these lines define
+    ) -> Generator[_Line, None, bool]:
+        """Lines of a file or of one section; returns whether the section is there."""
+        inside = found = section is None
         for count, raw in enumerate(raw_lines, 1):
             line = _Line(raw.strip(" \t\r"), count, name)
             word, *arguments = _QUOTED.findall(_REMARK.split(line.text, maxsplit=1)[0]) or [""]
             word = word.lower()
-            if word == ".lib" and len(arguments) == 1:
-                inside = arguments[0].lower()
+            if section is not None and word == ".lib" and len(arguments) == 1:
+                inside = arguments[0].strip("\"'").lower() == section.strip("\"'").lower()
+                found |= inside
             elif word == ".endl":
-                inside = ""
-            elif inside != (section or "").lower():
+                inside = section is None
+            elif not inside:
                 continue
             elif word in (".include", ".inc", ".lib") and not (count == 1 and not name):
                 yield from self._included(line, arguments, path)
             else:
                 yield line
+        return found
 
     def _included(self, line: _Line, arguments: list[str], path: Path | None) -> Iterator[_Line]:
         at = Statement(line.text, line.number, line.file)
         wanted = arguments[0].strip("\"'") if arguments else ""
         target = (path.parent / wanted).resolve() if path and wanted else None
-        if target is None or not any(target.is_relative_to(root) for root in self.roots):
+        if line.text.lower().startswith(".lib") and len(arguments) < 2:
+            message = "ngspice wants a section behind the file: .lib FILE SECTION"
+            self.findings.append(finding(at, "error", "include", message))
+        elif target is None or not any(target.is_relative_to(root) for root in self.roots):
             cure = "put its text into the deck, or name its folder: --library FOLDER"
             self.findings.append(finding(at, "refused", "include", f"is not in the deck's folder; {cure}"))
         elif not target.is_file():
@@ -286,7 +296,10 @@ class _Reader:
             self.depth += 1
             self._count(target, _LARGEST >> 12)  # so that files which include each other come to an end
             section = arguments[1] if len(arguments) > 1 else None
-            yield from self.file(target, name=wanted, section=section)
+            if not (yield from self.file(target, name=wanted, section=section)):
+                self.findings.append(
+                    finding(at, "error", "include", f"{target.name} has no section {section}")
+                )
             self.depth -= 1
 
 
@@ -316,7 +329,10 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
         if lowered.startswith(("*#", "*ng_script")):
             commands.append(Statement(text.removeprefix("*#").strip() or "*#", line.number, line.file))
             continue
-        text = (_COMMAND_REMARK if control else _REMARK).split(text, maxsplit=1)[0].rstrip(" \t")
+        whole, text = text, (_COMMAND_REMARK if control else _REMARK).split(text, maxsplit=1)[0].rstrip(" \t")
+        if not control and (hidden := _HIDDEN.search(whole, len(text))):
+            at = Statement(whole, line.number, line.file)
+            reader.findings.append(finding(at, "warning", "syntax", f"{hidden[1]} stands in a remark"))
         ends_open = text.endswith("\\\\")  # ngspice reads on, on the next line
         text = text.removesuffix("\\\\").rstrip(" \t")
         if not text:

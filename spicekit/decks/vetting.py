@@ -15,8 +15,8 @@ from spicekit.decks.source import Deck, Finding, Statement, finding
 STATEMENTS = frozenset({
     ".ac", ".csparam", ".dc", ".disto", ".else", ".elseif", ".endif", ".ends", ".eom", ".four", ".func", ".global",
     ".ic", ".if", ".macro", ".meas", ".measure", ".model", ".nodeset", ".noise", ".op", ".option", ".options",
-    ".param", ".params", ".plot", ".print", ".probe", ".pss", ".pz", ".save", ".sens", ".sp", ".subckt", ".temp",
-    ".tf", ".title", ".tran", ".width",
+    ".param", ".params", ".plot", ".print", ".probe", ".prot", ".pss", ".pz", ".save", ".sens", ".sp", ".subckt",
+    ".temp", ".tf", ".title", ".tran", ".unprot", ".width",
 })
 """Dot lines that describe a circuit or an analysis."""
 
@@ -67,6 +67,8 @@ def vet(deck: Deck, *, compiled: Collection[Path] = ()) -> Iterator[Finding]:
     for statement in deck.statements:
         if reason := _statement_objection(statement):
             yield finding(statement, "refused", "statement", reason)
+        elif statement.word.startswith(".") and statement.word not in STATEMENTS:
+            yield finding(statement, "error", "statement", f"ngspice knows no line {statement.word}")
     for command in deck.commands:
         if reason := _command_objection(command.text, compiled):
             yield finding(command, "refused", "command", reason)
@@ -77,8 +79,6 @@ def _statement_objection(statement: Statement) -> str:
     word = statement.word
     if "`" in text:
         return "holds a backquote, which may run something"
-    if word.startswith(".") and word not in STATEMENTS:
-        return f"{word} is not known to this check"
     if word in (".option", ".options"):
         names = {name.lower() for name in _NAMES.findall(_VALUES.sub(" ", statement.text.split(None, 1)[-1]))}
         if unknown := sorted(names - OPTIONS - {word, word[1:]}):

@@ -8,6 +8,7 @@ from spicekit.decks.check import check
 from spicekit.decks.diff import diff
 from spicekit.decks.source import parse_deck, read_deck
 from spicekit.decks.vetting import vet
+from spicekit.spice.batch import run_batch
 
 # Each runs in ngspice 39 as people mean it: nothing is to be said.
 GOOD = {
@@ -34,6 +35,26 @@ GOOD = {
         "t\nVs in 0 1\nVc c 0 1\nRa in a 1k\nS1 a 0 c 0 sw1\n.model sw1 sw(vt=0.5 ron=1k roff=1meg)\nRb in b 1k\n"
         "Q1 b in 0 npn1\n.model npn1 npn(bf=100)\nRj in j 1k\nJ1 j in 0 jf\n.model jf njf(vto=-2)\nL1 in l1 1n\n"
         "Rl l1 0 1k\nL2 l2 0 1n\nRm l2 0 1k\nK1 L1 L2 0.5\n.op"
+    ),
+    "power transistors, lines": (
+        "t\nV1 d 0 pulse(0 1 1n 0.1n 0.1n 5n 10n)\nM1 d d 0 irf\nM2 d d 0 tj tc irft thermal\nR1 tj 0 1\nR2 tc 0 1\n"
+        ".model irf vdmos(vto=3 kp=10)\n.model irft vdmos(vto=3 kp=10 rthjc=0.4)\nY1 d 0 b 0 ym len=16\nR3 b 0 50\n"
+        ".model ym txl r=12.45 l=8.972e-9 g=0 c=0.468e-12 length=16\nT1 d 0 c 0 z0=50 td=1n\nR4 c 0 50\n"
+        "P1 d b 0 p q 0 pl\nR5 p 0 50\nR6 q 0 50\n.model pl cpl r=0.2 0 0.2 l=9.13e-9 3.3e-9 9.13e-9 g=0 0 0\n"
+        "+ c=3.65e-13 -9e-14 3.65e-13 length=2\n.tran 0.1n 10n\n.print tran v(b)"
+    ),
+    "outputs that ngspice makes devices of": (
+        "t\nV1 a 0 1\nR1 a b 1k\nQ1 b b 0 np\n.model np npn\n.probe i(r1) i(q1,2)\n.tran 1n 10n\n"
+        ".print tran i(r1) q1:b#branch par('v(a)*v(b)')"
+    ),
+    "analyses and measurements": (
+        "t\nV1 a 0 1 ac 1\nX1 a b s\n.subckt s p q\nV2 p r 0\nR1 r q 1k\nR2 q 0 1k\n.ends\n.param gain=2\n"
+        ".noise v(b,a) V1 dec 10 1 1k\n.tf v(a,b) v1\n.sens v(b)\n.pz a 0 b 0 vol pz\n.dc v.x1.v2 0 1 0.1 temp 0 9 3\n"
+        ".print dc i(v.x1.v2) @r.x1.r1[i]\n.measure dc y find v(b) at=0.5\n.meas dc z param='gain*y+sqrt(abs(y))'"
+    ),
+    "commands in a loop": (
+        "t\nV1 a 0 1\nR1 a 0 1k\n.control\nforeach val 1 2\nalter r1 = $val\nalter @v1[dc] = $val\n"
+        "dc v1 0 1 0.1\nend\nlet k = 2\nprint i(v1)*k @r1[i]\nmeas dc m1 find i(v1) at=0.5\nprint m1\n.endc"
     ),
     "DOS lines, tabs, a long line": "t\r\nV1\ta\t0\t1\r\nR1 a 0 {"
     + "1+" * 900
@@ -71,6 +92,69 @@ BAD = {
     "level forgotten": ("t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos vth0=0.4\n.op", 4, "error", "vth0"),
     "first line is part of the circuit": ("V1 a 0 DC 1\nR1 a b 1k\nR2 b 0 1k\n.op", 1, "warning", "title"),
     "letter for the point": ("t\nV1 a 0 1\nR1 a 0 4k7\n.op", 3, "warning", "4k7"),
+    "transistor without a length": (
+        "t\nV1 a 0 1\nM1 a a 0 0 n l=0 w=1u\n.model n nmos level=54 version=4.8\n.op",
+        3,
+        "error",
+        "xgl",
+    ),
+    "source that nothing controls": ("t\nV1 a 0 1\nR1 a 0 1\nF1 b 0 vx 2\nR2 b 0 1\n.op", 4, "error", "vx"),
+    "switch that nothing controls": (
+        "t\nV1 a 0 1\nW1 a 0 r1 wm\nR1 a 0 1\n.model wm csw(it=1m)\n.op",
+        3,
+        "error",
+        "r1",
+    ),
+    "current of no source": ("t\nV1 a 0 1\nB1 b 0 i=i(vx)*2\nR2 b 0 1\nR1 a 0 1\n.op", 3, "error", "vx"),
+    "coupling without a coil": (
+        "t\nV1 a 0 1\nR1 a b 1\nL1 b 0 1u\nK1 L1 L9 0.9\n.op",
+        5,
+        "error",
+        "l9",
+    ),
+    "sweep of no source": ("t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1 1 vx 0 1 1\n.print dc v(a)", 4, "error", "vx"),
+    "transfer from no source": ("t\nV1 a 0 1\nR1 a 0 1\n.tf v(a) v9", 4, "error", "v9"),
+    "noise of no source": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.noise v(a) v9 dec 1 1 9\n.print noise all",
+        4,
+        "error",
+        "v9",
+    ),
+    "current of a resistor": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.measure tran x max i(r1)",
+        5,
+        "error",
+        ".probe i(r1)",
+    ),
+    "nothing by that name": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.meas tran x max v(a)\n.meas tran y param='x*zz'",
+        6,
+        "error",
+        "zz",
+    ),
+    "nothing of that kind to measure": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1 1\n.meas tran x max v(a)",
+        5,
+        "error",
+        ".tran",
+    ),
+    "device that is not altered": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.control\nalter r9 = 4\nop\n.endc",
+        5,
+        "error",
+        "r9",
+    ),
+    "card that is not altered": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.control\naltermod m9 vth0 = 4\nop\n.endc",
+        5,
+        "error",
+        "m9",
+    ),
+    "line that ngspice does not know": ("t\nV1 a 0 1\nR1 a 0 1\n.shady\n.op", 4, "error", ".shady"),
+    "value in a remark": ("t\nV1 a 0 1\nR1 a 0 1 $note m=2\n.op", 3, "warning", "m=2"),
+    "no value": ("t\nV1 a 0 1\nC1 a 0\nR1 a 0 1\n.op", 3, "warning", "not positive"),
+    "analysis that does not run": ("t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n", 4, "warning", "-b"),
+    "nothing drives": ("t\nV1 a 0 1\nR1 a 0 1\n.ac dec 1 1 9\n.print ac v(a)", 4, "warning", "ac value"),
     "atto": ("t\nV1 a 0 1\nC1 a 0 62a\nR1 a 0 1\n.op", 3, "warning", "atto"),
     "initial value of no node": ("t\nV1 a 0 1\nR1 a 0 1k\n.ic v(bb)=0.5\n.tran 1n 2n", 4, "error", "bb"),
     "measured node is not there": (
@@ -101,6 +185,26 @@ def test_what_is_wrong_is_named_with_its_line(name: str) -> None:
     text, line, severity, word = BAD[name]
     found = [f for f in check(parse_deck(text)) if f.line == line and word in f.message]
     assert [f.severity for f in found] == [severity]
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if BAD[name][2] == "error"])
+def test_ngspice_refuses_or_ignores_what_is_an_error(name: str) -> None:
+    run = run_batch(parse_deck(BAD[name][0]).text(), timeout=60)
+    said = run.output.lower()
+    assert run.status or any(
+        word in said for word in ("error", "failed", "ignored", "could not", "undefined")
+    )
+
+
+@pytest.mark.parametrize("section", ["", "ff"])
+def test_a_library_without_the_section_is_an_error(tmp_path: Path, section: str) -> None:
+    (tmp_path / "lib.sp").write_text(".lib tt\n.param r=1\n.endl\n", encoding="utf-8")
+    (tmp_path / "deck.cir").write_text(
+        f"t\nV1 a 0 1\nR1 a 0 1\n.lib lib.sp {section}\n.op\n", encoding="utf-8"
+    )
+    (found,) = check(read_deck(tmp_path / "deck.cir"))
+    assert (found.line, found.severity) == (4, "error")
+    assert "section" in found.message
 
 
 def test_a_missing_subcircuit_breeds_no_floating_nodes() -> None:
@@ -189,7 +293,7 @@ def test_missing_models_are_named_once_each() -> None:
 
 def test_what_a_listing_cuts_off_is_compared_too() -> None:
     points = " ".join(f"{n}n {n % 7}" for n in range(1500))
-    deck = f"t\nV1 a 0 PWL({points} 1500n 1)\nR1 a 0 1k\n.tran 1n 2u\n"
+    deck = f"t\nV1 a 0 PWL({points} 1500n 1)\nR1 a 0 1k\n.tran 1n 2u\n.print tran v(a)\n"
     (found,) = diff(parse_deck(deck), parse_deck(deck.replace("1500n 1)", "1500n 2)")))
     assert found.where.startswith("v1")
     assert check(parse_deck(deck)) == ()
