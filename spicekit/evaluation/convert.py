@@ -5,10 +5,10 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 import numpy as np
@@ -29,11 +29,13 @@ from spicekit.mapping.packed import PackedLayer, apply_inputs
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import like_of, predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
+from spicekit.provenance import code_hash, content_hash
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable, linear
 
 Layers = dict[str, PackedLayer]
-"""Called with what is about to be done."""
+Tallies = tuple[Tally, ...]
+"""What reads carry: of all images together, or of one image each."""
 # Images that batch norms see at once when their statistics are taken anew: bounds memory.
 NORM_IMAGES = 256
 
@@ -115,7 +117,7 @@ def tile_network(
     *,
     mitigation: Mitigation,
     calibration: Dataset | None,
-    counted: Tally | None = None,
+    counted: Mapping[str, Tallies] | None = None,
 ) -> TiledNetwork:
     """Lay a network out on a design point.
 
@@ -128,8 +130,8 @@ def tile_network(
     mitigation : {"none", "static", "dynamic", "both"}
     calibration : Dataset, optional
         On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
-    counted : Tally, optional
-        What the `probed` of them read, in all layers, where another design point has found it.
+    counted : mapping, optional
+        What the `probed` of them read, by layer, where it has been counted already: fitted references follow from it.
 
     Raises
     ------
@@ -147,17 +149,22 @@ def tile_network(
             f"there; pass more as calibration."
         )
     model = read_model(design.tile, table)
+    tally: Tally | None = None
     sums: list[tuple[Tally, int]] = []
-    if converter.reference == "linear_sums" or (counted is None and converter.reference != "unit"):
+    if converter.reference != "unit":
         if calibration is None:
             raise BadInput(
                 f"[converter] reference = {converter.reference!r} is fitted: pass calibration images."
             )
-        layers = lay_out(network, design, mitigation=mitigation)
-        met = tallies(network, probed(calibration, design), layers, model)
-        counted = added(met.values())
-        sums = [(added([met[name]]), int((layers[name].layer.used > 0).sum())) for name in met]
-    thresholds = fit_thresholds(model, converter, counted, sums=sums)
+        if counted is None:
+            layers = lay_out(network, design, mitigation=mitigation)
+            counted = tallies(network, probed(calibration, design), layers, model)
+        tally = added(counted.values())
+        sums = [
+            (added([counted[name]]), -(-layer.weight[0].numel() // design.tile.rows_active))
+            for name, layer in binary_layers(network).items()
+        ]
+    thresholds = fit_thresholds(model, converter, tally, sums=sums)
     passed = mismatch_passed(design.tile, table, design.variation)
     codes = codes_of_die(model, thresholds, converter, passed=passed)
     binsparx = flips(design, mitigation)
@@ -188,10 +195,6 @@ def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> La
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
-Tallies = tuple[Tally, ...]
-"""What reads carry: of all images together, or of one image each."""
-
-
 def tallies(
     network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel, *, image_by_image: bool = False
 ) -> dict[str, Tallies]:
@@ -210,6 +213,56 @@ def tallies(
 
     watch(network, dataset, layers, probe)
     return {name: tuple(images.values()) for name, images in counted.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class ReadCounts:
+    """What tiles read of images, counted once: designs share it that differ in converters, dies or times alone."""
+
+    network: nn.Module
+    kept: dict[str, dict[str, Tallies]] = field(default_factory=dict)
+
+    def of(
+        self,
+        images: Dataset,
+        design: Design,
+        table: IVTable,
+        *,
+        mitigation: Mitigation,
+        image_by_image: bool = False,
+    ) -> dict[str, Tallies]:
+        """`tallies` of the layers as the design lays them out, of the weights that the network has now."""
+        found = reads_key(images, design, table, mitigation=mitigation, weights=weights_hash(self.network))
+        key = f"{found} {image_by_image}"
+        if key not in self.kept:
+            layers = lay_out(self.network, design, mitigation=mitigation)
+            model = read_model(design.tile, cells_read(design, table))
+            self.kept[key] = tallies(self.network, images, layers, model, image_by_image=image_by_image)
+        return self.kept[key]
+
+
+def reads_key(
+    images: Dataset, design: Design, table: IVTable, *, mitigation: Mitigation, weights: str
+) -> str:
+    """Hash of all that decides what tiles read of images; `weights` is that of the network's."""
+    return content_hash(
+        {
+            "code": code_hash(),
+            "design": design.as_read().model_dump(mode="json"),
+            "mitigation": mitigation,
+            "weights": weights,
+            "table": table.sha256,
+            "images": images.sha256,
+        }
+    )
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, by name."""
+    state = network.state_dict()
+    return content_hash(
+        {name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()}
+    )
 
 
 def _images_of(applied: Applied) -> Iterator[tuple[int, Applied]]:

@@ -19,7 +19,15 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.fast.mismatch import RMS_LIMIT
 from spicekit.engines.fast.model import IdealCodes, ReadModel
 from spicekit.errors import BadInput, SpicekitError
-from spicekit.evaluation.convert import Tallies, added, check_mitigations, probed, tallies, tile_network
+from spicekit.evaluation.convert import (
+    ReadCounts,
+    Tallies,
+    added,
+    check_mitigations,
+    probed,
+    tile_network,
+    weights_hash,
+)
 from spicekit.evaluation.cost_model import energy as network_energy
 from spicekit.evaluation.cost_model import measure_read, with_read_time
 from spicekit.evaluation.design import Design
@@ -35,7 +43,7 @@ from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
-from spicekit.provenance import JsonDict, content_hash, provenance
+from spicekit.provenance import JsonDict, provenance
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
 from spicekit.tables.store import find_table
@@ -55,6 +63,7 @@ def evaluate(
     calibration: Data | None = None,
     mitigations: Sequence[Mitigation] = ("none", "both"),
     known: tuple[float, float] | None = None,
+    counts: ReadCounts | None = None,
     energy: bool = False,
     settle: bool = False,
     fidelity: int = 0,
@@ -79,6 +88,8 @@ def evaluate(
         Runs on the real tiles; the first is what the others are compared with.
     known : (float, float), optional
         Accuracy in software and on ideal tiles, where they are known from another design point of the same rows.
+    counts : ReadCounts, optional
+        What tiles read, where other designs have counted it: they are asked, and added to.
     energy : bool
         Also energy, time and area of the whole circuit; a read lasts as long as a SPICE transient and the converter
         take.
@@ -119,11 +130,19 @@ def evaluate(
         design = design.replace(read=design.read.replace(time=settling(design.tile, "worst").time))
     if known is None:
         known = software_and_ideal(network, dataset, design.tile, report=report)
+    counts = counts or ReadCounts(network)
     runs: list[TileRun] = []
     for mitigation in mitigations:
         report(f"real tiles, BinSparX {mitigation}")
         run = run_on_tiles(
-            network, dataset, design, table, mitigation=mitigation, calibration=calibration, report=report
+            network,
+            dataset,
+            design,
+            table,
+            mitigation=mitigation,
+            calibration=calibration,
+            counts=counts,
+            report=report,
         )
         first = runs[0] if runs else run
         changes = {
@@ -189,7 +208,8 @@ def evaluate(
     )
 
     def again(other: Design, like: Evaluation) -> Evaluation:
-        known = (like.software, like.ideal) if _ideally_alike(other, like.design) else None
+        same_weights = weights_hash(network) == like.provenance["weights_sha256"]
+        alike = same_weights and _ideally_alike(other, like.design)
         same_cells = _conditions(other) == _conditions(like.design)
         return evaluate(
             network,
@@ -198,7 +218,8 @@ def evaluate(
             table if same_cells else None,
             calibration=calibration,
             mitigations=mitigations,
-            known=known,
+            known=(like.software, like.ideal) if alike else None,
+            counts=counts,
             energy=energy,
             settle=settle,
             fidelity=fidelity,
@@ -239,6 +260,7 @@ def run_on_tiles(
     *,
     mitigation: Mitigation,
     calibration: Dataset | None,
+    counts: ReadCounts | None = None,
     report: Report = silent,
 ) -> TileRun:
     """The network on the real tiles of a design point.
@@ -254,6 +276,8 @@ def run_on_tiles(
     mitigation : {"none", "static", "dynamic", "both"}
     calibration : Dataset, optional
         As in `convert`.
+    counts : ReadCounts, optional
+        As in `evaluate`.
 
     Raises
     ------
@@ -261,9 +285,15 @@ def run_on_tiles(
         If an image is among those of `calibration` too; as `convert` does.
     """
     require_apart(dataset, calibration)
-    tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
+    counts = counts or ReadCounts(network)
+    fitted_to = None
+    if calibration is not None and design.converter.reference != "unit":
+        fitted_to = counts.of(probed(calibration, design), design, table, mitigation=mitigation)
+    tiled = tile_network(
+        network, design, table, mitigation=mitigation, calibration=calibration, counted=fitted_to
+    )
     few = probed(dataset, design)
-    counted = tallies(network, few, tiled.layers, tiled.model, image_by_image=True)
+    counted = counts.of(few, design, table, mitigation=mitigation, image_by_image=True)
     stage = f"real tiles, BinSparX {mitigation}"
     logits = predict_logits(tiled.network, dataset, report=partial(report, stage))
     layers = {
@@ -316,14 +346,6 @@ def read_statistics(
             [one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]
         ),
         current_error=_standard_error([one.current.sum() / one.reads.sum() for one in each]),
-    )
-
-
-def weights_hash(network: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers, by name."""
-    state = network.state_dict()
-    return content_hash(
-        {name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()}
     )
 
 

@@ -16,7 +16,6 @@ from torch import nn
 
 from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
-from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import (
     Tallies,
@@ -71,7 +70,7 @@ def run_job(
     calibration: Dataset,
     software: int,
     *,
-    calibration_counted: Tally | None,
+    calibration_counted: Mapping[str, Tallies] | None,
     images_counted: Mapping[str, Tallies] | None,
     start: int,
     code: str,
@@ -92,8 +91,8 @@ def run_job(
         For fitted converter references.
     software : int
         Images of the share that the network itself classifies rightly.
-    calibration_counted : Tally, optional
-        `counted_reads` of the calibration images, in all layers: where the point's converters are fitted.
+    calibration_counted : mapping, optional
+        `counted_reads` of the calibration images: where the point's converters are fitted.
     images_counted : mapping, optional
         `counted_reads` of the first images: for the point's job that says what the reads carry.
     start : int
@@ -117,7 +116,8 @@ def run_job(
         began = time.perf_counter()
         if cell is not None:
             keep_sensitivity(point.design.tile, table, cell)
-        tiled = _tiled(point, weights, table, calibration, calibration_counted)
+        fitted_to = tuple(calibration_counted.items()) if calibration_counted else None
+        tiled = _tiled(point, weights, table, calibration, fitted_to)
         start_at(tiled.network, start)
         right = _right(tiled.network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
@@ -169,7 +169,11 @@ def _network(weights: Weights) -> Network:
 
 @functools.lru_cache(maxsize=2)
 def _tiled(
-    point: Point, weights: Weights, table: IVTable, calibration: Dataset, counted: Tally | None
+    point: Point,
+    weights: Weights,
+    table: IVTable,
+    calibration: Dataset,
+    counted: tuple[tuple[str, Tallies], ...] | None,
 ) -> TiledNetwork:
     """What the jobs of one point share; a worker that has one of them probably gets the next."""
     return tile_network(
@@ -178,5 +182,5 @@ def _tiled(
         table,
         mitigation=point.run.mitigation,
         calibration=calibration,
-        counted=counted,
+        counted=dict(counted) if counted else None,
     )

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 import spicekit
 from spicekit.engines.cell_currents import cell_sensitivity
-from spicekit.engines.words import Tally
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
-from spicekit.evaluation.convert import Tallies, added, calibration_images, probed
+from spicekit.evaluation.convert import calibration_images, probed, reads_key
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
@@ -66,16 +65,8 @@ class _Job:
 
     def reads_key(self, images: Dataset) -> str:
         """Of what the point's tiles read of some images: points that differ in converters or dies share it."""
-        return content_hash(
-            {
-                "code": code_hash(),
-                "design": self.point.design.as_read().model_dump(mode="json"),
-                "mitigation": self.point.run.mitigation,
-                "weights": self.weights.sha256,
-                "table": self.table.sha256,
-                "images": images.sha256,
-            }
-        )
+        mitigation, weights = self.point.run.mitigation, self.weights.sha256
+        return reads_key(images, self.point.design, self.table, mitigation=mitigation, weights=weights)
 
 
 def sweep(
@@ -244,8 +235,7 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
 
         design, calibration_counted = job.point.design, None
         if job.point.design.converter.reference != "unit":
-            by_layer = counted(probed(job.calibration, design))
-            calibration_counted = send(f"added-{by_layer.key}", _added, by_layer)
+            calibration_counted = counted(probed(job.calibration, design))
         return client.submit(
             run_job,
             job.point,
@@ -274,10 +264,6 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
 
 def _itself(value: T) -> T:
     return value
-
-
-def _added(counted: Mapping[str, Tallies]) -> Tally:
-    return added(counted.values())
 
 
 def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[str, str]) -> JsonDict:

@@ -14,8 +14,9 @@ from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput
+from spicekit.evaluation import convert as convert_module
 from spicekit.evaluation import tiled as module
-from spicekit.evaluation.convert import tile_network, watch
+from spicekit.evaluation.convert import tallies, tile_network, watch
 from spicekit.evaluation.design import Design, read_design
 from spicekit.evaluation.evaluate import NotExact, evaluate, run_on_tiles, software_and_ideal
 from spicekit.evaluation.fidelity import CODE_IMAGES, code_errors
@@ -331,3 +332,32 @@ def test_images_that_are_classified_and_calibrated_on_are_refused(network, digit
     for calibration, shared in ((digits, 12), (overlapping, 1)):
         with pytest.raises(BadInput, match=f"{shared} of the 12 images to be classified are among the"):
             evaluate(network, digits, design_of(1.0), sram_table, calibration=calibration)
+
+
+def test_designs_of_one_tile_count_its_reads_once(network, digits, sram_table, monkeypatch):
+    """One count for each mitigation and set of images, whatever the converter; results are those of a fresh run."""
+    counted = []
+
+    def counting(*arguments, **options):
+        counted.append(arguments[1])
+        return tallies(*arguments, **options)
+
+    monkeypatch.setattr(convert_module, "tallies", counting)
+    options = {"table": sram_table, "calibration": TRAIN, "known": (0.0, 0.0)}
+    first = evaluate(network, digits, design_of(3.2, reference="linear"), **options)
+    assert len(counted) == 4  # images to classify and images to fit to, plain and with BinSparX
+    for change in ({"bits": 3}, {"reference": "linear_sums"}, {"reference": "unit", "noise": 0.5, "seed": 2}):
+        again = first.with_converter(**change)
+        assert len(counted) == 4
+        assert again.runs == evaluate(network, digits, again.design, **options).runs
+        del counted[4:]
+    first.with_design(design_of(4.0))
+    assert len(counted) == 6  # other wires are other tiles
+    with torch.no_grad():
+        network.conv2.weight.neg_()
+    try:
+        assert first.with_design(first.design).runs != first.runs
+        assert len(counted) == 10
+    finally:
+        with torch.no_grad():
+            network.conv2.weight.neg_()

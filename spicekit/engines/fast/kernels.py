@@ -16,6 +16,7 @@ is a hash of what it belongs to. These are single-precision numbers, each comput
 again results do not depend on the order of work.
 """
 
+from functools import partial
 from typing import Any
 
 import numba
@@ -43,6 +44,8 @@ _PIXELS = 32  # outputs that a thread works on at a time: their sums and words s
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
 _HALF = LEAK_UNIT // UNIT // 2  # so that a shift rounds
 _1 = np.uint64(1)
+_READS = np.uint64(34)  # bit of a count, above the ones of so many reads of 16 rows:
+_MOST_COUNTED = 1 << 29
 # SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, 453, with the
 # constants of Stafford's 13th variant in its mixing function.
 _GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -155,35 +158,47 @@ def sum_pattern_codes(table, cells, tiles, words, inverted, asserted, m, by_ones
     return sums
 
 
-@_parallel_kernel
-def count_patterns(cells, tiles, words, asserted, m):  # type: ignore[no-untyped-def]
-    """How often each pattern of ON cells was read, and with how many other cells asserted.
+def count_patterns(
+    stored: NDArray[np.uint32],
+    tiles: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    asserted: NDArray[np.int32],
+    m: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How often each pattern of ON cells was read, and with how many other cells asserted; reads of up to 16 rows.
+
+    Parameters
+    ----------
+    stored : (groups, tiles, c_out) uint32 array
+    tiles, words, asserted, m
+        As in `sum_pattern_codes`.
 
     Returns
     -------
     reads, others : (groups, 2^m) int64 arrays
         Number of reads; asserted cells that were not ON, added over these reads.
     """
-    pixels = words.shape[0]
-    groups, columns, _ = cells.shape
-    reads = np.zeros((groups, 1 << m), np.int64)
-    applied = np.zeros((groups, 1 << m), np.int64)
-    for group in numba.prange(groups):
-        for pixel in range(pixels):
-            for tile in range(tiles[group]):
-                word = words[pixel, group, tile]
-                ones = asserted[pixel, group, tile]
-                for column in range(columns):
-                    pattern = cells[group, column, tile] & word
-                    reads[group, pattern] += 1
-                    applied[group, pattern] += ones
-    for group in range(groups):
-        for pattern in range(1 << m):
-            on = 0
-            for k in range(m):
-                on += (pattern >> k) & 1
-            applied[group, pattern] -= on * reads[group, pattern]
-    return reads, applied
+    groups, most, columns = stored.shape
+    reads, ones = np.zeros((2, groups, 1 << m), np.int64)
+    pixels = max(1, _MOST_COUNTED // (most * columns))
+    for first in range(0, len(words), pixels):
+        part = slice(first, first + pixels)
+        both = np.zeros((groups, 1 << m), np.uint64)
+        run_tasks(partial(_count_group, stored, tiles, words[part], asserted[part], both), groups)
+        reads += (both >> _READS).astype(np.int64)
+        ones += (both & ((_1 << _READS) - _1)).astype(np.int64)
+    return reads, ones - np.bitwise_count(np.arange(1 << m)).astype(np.int64) * reads
+
+
+@_kernel
+def _count_group(stored, tiles, words, asserted, both, group):  # type: ignore[no-untyped-def]
+    """Add up `both` (groups, 2^m) uint64: reads from bit `_READS` on, ones applied below. A read is one addition."""
+    for tile in range(tiles[group]):
+        for pixel in range(len(words)):
+            word = words[pixel, group, tile]
+            read = (_1 << _READS) + np.uint64(asserted[pixel, group, tile])
+            for column in range(stored.shape[2]):
+                both[group, stored[group, tile, column] & word] += read
 
 
 @_parallel_kernel

@@ -113,7 +113,8 @@ class PatternReads:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
         reads, others = count_patterns(
-            _cells(stored, m), stored.tiles, applied.words[..., 0].astype(np.uint32), applied.asserted, m
+            *(stored.words[:, :, 0].astype(np.uint32), stored.tiles),
+            *(applied.words[..., 0].astype(np.uint32), applied.asserted, m),
         )
         current = reads * self.quiet + others * self.leak
         count = np.tile(np.bitwise_count(np.arange(2**m)), len(reads))
