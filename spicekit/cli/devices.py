@@ -26,13 +26,15 @@ def check(
     from dataclasses import asdict
 
     from spicekit.devices.cards import shipped_devices
-    from spicekit.devices.check import check_curves, check_devices
+    from spicekit.devices.check import check_curves, check_devices, draw_families
     from spicekit.report.device import print_check, print_curves
 
     figures = check_devices(names or shipped_devices())
     curves = check_curves(names or shipped_devices())
     if as_json:
-        print_json({"figures": [asdict(row) for row in figures], "curves": [asdict(row) for row in curves]})
+        families = [asdict(row) for row in draw_families(names or shipped_devices())]
+        both = {"figures": [asdict(row) for row in figures], "curves": [asdict(row) for row in curves]}
+        print_json({**both, "families": families})
     else:
         print_check(figures)
         if curves:
@@ -110,10 +112,12 @@ def plot(
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
 ) -> None:
     """Draw currents over gate and drain voltage, temperature and corner."""
+    from spicekit.devices.check import draw_families
     from spicekit.files import write_atomically
-    from spicekit.report.device import draw_device
+    from spicekit.report.charts import png_of
+    from spicekit.report.device import family_charts
 
-    write_atomically(out, draw_device(name))
+    write_atomically(out, png_of(family_charts(draw_families([name]))))
     print(out)
 
 

@@ -13,7 +13,8 @@ def report(
         list[Path],
         typer.Argument(
             help="What another verb wrote: a study's folder or results.parquet; JSON of evaluate, signoff, demo or "
-            "devices check; an I-V table; the currents of a tile. Several evaluations are compared."
+            "devices check; an I-V table; the currents of a tile. Several evaluations, or several tables, are "
+            "set side by side."
         ),
     ],
     out: Annotated[

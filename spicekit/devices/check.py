@@ -7,8 +7,9 @@ from typing import Literal
 from spicekit.devices.cards import Card, Speed, device_folder, load_card, load_sheet, polarities
 from spicekit.devices.corners import Corner
 from spicekit.devices.curves import Errors, errors, read_curves, surfaces
-from spicekit.devices.measure import Figures, gate_capacitances, measure
+from spicekit.devices.measure import Figures, families, gate_capacitances, measure
 from spicekit.devices.sheet import Sheet
+from spicekit.units import from_celsius
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,44 @@ class CurveCheck:
     errors: Errors
     within: bool
     """All of them within the limits of its sheet."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one fin of a card carries over a voltage; magnitudes."""
+
+    device: str
+    process: Speed
+    celsius: float
+    v_gate: float | None
+    """V, of an output curve, over the drain voltage; None for a transfer curve, over the gate voltage at Vd = Vdd."""
+    voltage: tuple[float, ...]
+    """V."""
+    current: tuple[float, ...]
+    """A."""
+
+
+CELSIUS = (-40.0, 25.0, 125.0)
+"""Of transfer curves; output curves are of the typical card at 25 degrees."""
+V_GATES = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""V, of output curves."""
+
+
+def draw_families(devices: Sequence[str]) -> list[Family]:
+    """I-V families of every card over temperature, at the nominal supply; errors as of `check_devices`."""
+    cards = [card for device in devices for card in _cards(device)]
+    rows = []
+    for celsius in CELSIUS:
+        corner = Corner(temperature=from_celsius(celsius))
+        v_gates = V_GATES if celsius == CELSIUS[1] else ()
+        for (name, speed, _), curves in zip(
+            cards, families([card for *_, card in cards], corner, v_gates=v_gates), strict=True
+        ):
+            for v_gate, (volts, amperes) in zip((None, *v_gates), curves, strict=True):
+                if v_gate is None or speed == "tt":
+                    x, y = (tuple(float(f"{value:.4g}") for value in part[::4]) for part in (volts, amperes))
+                    rows.append(Family(name, speed, celsius, v_gate, x, y))
+    return rows
 
 
 def check_curves(devices: Sequence[str]) -> list[CurveCheck]:

@@ -93,18 +93,37 @@ def gate_capacitances(cards: Sequence[Card]) -> list[float]:
 
 def transfer_curve(card: Card, corner: Corner) -> tuple[Array, Array]:
     """Gate voltages (k,), V, and drain currents (k,), A, of one fin at Vd = Vdd; magnitudes."""
-    (wave,) = _run([card], corner, (Step(f"dc vg 0 {corner.vdd} {_STEP}", (f"vd dc {corner.vdd}",)),))
+    (wave,) = _run([card], corner, (_transfer(corner),))
     return _swept(wave)
 
 
 def output_curve(card: Card, corner: Corner, *, v_gate: float) -> tuple[Array, Array]:
     """Drain voltages (k,), V, and drain currents (k,), A, of one fin at Vg = `v_gate`; magnitudes."""
-    (wave,) = _run([card], corner, (Step(f"dc vd 0 {corner.vdd} {_STEP}", (f"vg dc {v_gate}",)),))
+    (wave,) = _run([card], corner, (_output(corner, v_gate),))
     return _swept(wave)
 
 
-def _swept(wave: Waves) -> tuple[Array, Array]:
-    current = np.abs(wave["vd0#branch"])
+def families(
+    cards: Sequence[Card], corner: Corner, *, v_gates: Sequence[float] = ()
+) -> list[list[tuple[Array, Array]]]:
+    """For each card its transfer curve, then its output curve at each gate voltage, in one run of ngspice.
+
+    Curves are those of `transfer_curve` and `output_curve`; raises `SpiceFailed` as `measure` does.
+    """
+    waves = _run(cards, corner, (_transfer(corner), *(_output(corner, v_gate) for v_gate in v_gates)))
+    return [[_swept(wave, k) for wave in waves] for k in range(len(cards))]
+
+
+def _transfer(corner: Corner) -> Step:
+    return Step(f"dc vg 0 {corner.vdd} {_STEP}", (f"vd dc {corner.vdd}",))
+
+
+def _output(corner: Corner, v_gate: float) -> Step:
+    return Step(f"dc vd 0 {corner.vdd} {_STEP}", (f"vg dc {v_gate}",))
+
+
+def _swept(wave: Waves, card: int = 0) -> tuple[Array, Array]:
+    current = np.abs(wave[f"vd{card}#branch"])
     return np.arange(len(current), dtype=np.float64) * _STEP, current
 
 

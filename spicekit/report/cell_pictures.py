@@ -1,19 +1,14 @@
 """Pictures of cells and columns: butterfly curves, read currents, settling."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from spicekit.files import write_atomically
-from spicekit.report.pictures import png
+from spicekit.report.charts import Chart, Spec, axis, category, png_of
 from spicekit.tables.cell_figures import CellFigures, CoreMargins, ReadPoint
 from spicekit.tables.settling import Settling
 from spicekit.units import MICRO, PICO, to_celsius
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_cell(figures: CellFigures, folder: Path) -> list[Path]:
@@ -21,76 +16,110 @@ def draw_cell(figures: CellFigures, folder: Path) -> list[Path]:
     pictures = {"read_current.png": _read_currents(figures)}
     if figures.core is not None:
         pictures["butterfly.png"] = _butterflies(figures.core)
-    for name, figure in pictures.items():
-        _write(figure, folder / name)
+    for name, charts in pictures.items():
+        write_atomically(folder / name, png_of(charts))
     return [folder / name for name in pictures]
 
 
 def draw_settling(reads: Mapping[str, Settling], path: Path) -> None:
     """Write a PNG of column currents over time, with the band of half an LSB and the settling time."""
-    figure, axes = _figure(1)
-    for k, (pattern, read) in enumerate(reads.items()):
-        time = (read.waves["time"] - read.delay) / PICO
+    slowest = max(read.time for read in reads.values()) / PICO
+    rows: list[dict[str, Any]] = []
+    for pattern, read in reads.items():
         column = int(read.current.argmax())
-        end = read.current[column]
-        axes.plot(time, read.waves[f"vsense_{column}#branch"] / MICRO, color=f"C{k}", label=pattern)
-        axes.axhspan((end - read.lsb / 2) / MICRO, (end + read.lsb / 2) / MICRO, color=f"C{k}", alpha=0.2)
-        axes.axvline(read.time / PICO, color=f"C{k}", linestyle=":")
-    slowest = max(read.time for read in reads.values())
-    axes.set(xlabel="time since the edge, ps", ylabel="column current, uA", xlim=(-10, 3 * slowest / PICO))
-    axes.legend(frameon=False)
-    _write(figure, path)
-
-
-def _write(figure: "Figure", path: Path) -> None:
-    write_atomically(path, png(figure, dpi=120))
-
-
-def _figure(columns: int, rows: int = 1) -> tuple["Figure", Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns)
-
-
-def _butterflies(core: CoreMargins) -> "Figure":
-    figure, all_axes = _figure(3)
-    for axes, curves in zip(all_axes, (core.hold, core.read, core.write), strict=True):
-        axes.plot(curves.input, curves.qb, label="qb driven by q")
-        axes.plot(curves.q, curves.input, label="q driven by qb")
-        for square in curves.squares:
-            x, y = np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1])
-            axes.fill(square.q + x * square.side, square.qb + y * square.side, color="0.88", zorder=0)
-        axes.set(
-            title=f"{curves.access}: {1e3 * curves.margin:.0f} mV",
-            xlabel="q, V",
-            ylabel="qb, V",
-            aspect="equal",
+        time, current = (
+            (read.waves["time"] - read.delay) / PICO,
+            read.waves[f"vsense_{column}#branch"] / MICRO,
         )
-    all_axes[0].legend(frameon=False, fontsize=8)
-    return figure
+        shown = (time >= -10) & (time <= 3 * slowest)
+        points = zip(time[shown].tolist(), current[shown].tolist(), strict=True)
+        rows += [{"pattern": pattern, "time": t, "current": i} for t, i in points]
+        end, half = float(read.current[column]) / MICRO, read.lsb / 2 / MICRO
+        rows.append({"pattern": pattern, "low": end - half, "high": end + half, "settled": read.time / PICO})
+    title, color = "column current, uA", category("pattern", None)
+    spec: Spec = {
+        "layer": [
+            {
+                "mark": {"type": "rect", "opacity": 0.2},
+                "encoding": {"y": axis("low", title), "y2": {"field": "high"}, "color": color},
+            },
+            {
+                "mark": {"type": "rule", "strokeDash": [2, 3]},
+                "encoding": {"x": axis("settled", _TIME), "color": color},
+            },
+            _line("time", _TIME, "current", title, "pattern"),
+        ]
+    }
+    note = "Band: half an LSB around the settled current. Dotted: from here on the current stays within it."
+    write_atomically(path, Chart("settling", "A read settles", note, rows, spec).png())
 
 
-def _read_currents(figures: CellFigures) -> "Figure":
-    figure, ((on_t, on_v), (off_t, off_v)) = _figure(2, 2)
-    for on, off, points, label, value in (
-        (on_t, off_t, figures.over_temperature, "temperature, C", _celsius),
-        (on_v, off_v, figures.over_supply, "supply, V", _supply),
-    ):
-        for process in dict.fromkeys(point.corner.process for point in points):
-            line = [point for point in points if point.corner.process == process]
-            x = [value(point) for point in line]
-            on.plot(x, [point.on / MICRO for point in line], "o-", label=process)
-            off.semilogy(x, [point.ratio for point in line], "o-", label=process)
-        on.set(ylabel="on current, uA")
-        off.set(ylabel="on current / off current", xlabel=label)
-    on_t.legend(frameon=False)
-    return figure
+_TIME = "time since the edge, ps"
 
 
-def _celsius(point: ReadPoint) -> float:
-    return to_celsius(point.corner.temperature)
+def _line(x: str, x_title: str, y: str, y_title: str, series: str, **y_more: Any) -> Spec:
+    return {
+        "transform": [{"filter": f"isValid(datum.{y})"}],
+        "mark": {"type": "line", "point": len(y_more) > 0},
+        "encoding": {
+            "x": axis(x, x_title, scale={"zero": False}),
+            "y": axis(y, y_title, **y_more),
+            "color": category(series, None),
+            "order": {"field": "place"},
+        },
+    }
 
 
-def _supply(point: ReadPoint) -> float:
-    return point.corner.vdd
+def _butterflies(core: CoreMargins) -> list[Chart]:
+    charts = []
+    for curves in (core.hold, core.read, core.write):
+        lines = {"qb driven by q": (curves.input, curves.qb), "q driven by qb": (curves.q, curves.input)}
+        rows: list[dict[str, Any]] = [
+            {"curve": name, "q": q, "qb": qb, "place": place}
+            for name, (x, y) in lines.items()
+            for place, (q, qb) in enumerate(zip(x.tolist(), y.tolist(), strict=True))
+        ]
+        squares = [
+            {"left": one.q, "right": one.q + one.side, "low": one.qb, "high": one.qb + one.side}
+            for one in curves.squares
+        ]
+        square: Spec = {
+            "data": {"values": squares},
+            "mark": {"type": "rect", "color": "#bbbbbb", "opacity": 0.5},
+            "encoding": {
+                "x": axis("left", "q, V"),
+                "x2": {"field": "right"},
+                "y": axis("low", "qb, V"),
+                "y2": {"field": "high"},
+            },
+        }
+        title = f"{curves.access}: {1e3 * curves.margin:.0f} mV"
+        spec: Spec = {"layer": [square, _line("q", "q, V", "qb", "qb, V", "curve")]}
+        charts.append(Chart(f"butterfly-{curves.access}", title, "Its margin.", rows, spec, height=640))
+    return charts
+
+
+def _read_currents(figures: CellFigures) -> list[Chart]:
+    over = {
+        "temperature": (
+            "temperature, °C",
+            [(p, to_celsius(p.corner.temperature)) for p in figures.over_temperature],
+        ),
+        "supply": ("supply, V", [(p, p.corner.vdd) for p in figures.over_supply]),
+    }
+    return [chart for name, (title, points) in over.items() for chart in _over(name, title, points)]
+
+
+def _over(name: str, title: str, points: Sequence[tuple[ReadPoint, float]]) -> list[Chart]:
+    rows = [
+        {"process": point.corner.process, "x": x, "on": point.on / MICRO, "ratio": point.ratio, "place": x}
+        for point, x in points
+    ]
+    heads: dict[str, tuple[str, str, Spec]] = {
+        "on": ("ON current", "on current, uA", {"scale": {"zero": False}}),
+        "ratio": ("ON over OFF", "on current / off current", {"scale": {"type": "log"}}),
+    }
+    return [
+        Chart(f"{key}-{name}", f"{head} over {name}", "", rows, _line("x", title, key, y, "process", **more))
+        for key, (head, y, more) in heads.items()
+    ]

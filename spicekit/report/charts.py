@@ -76,9 +76,16 @@ def png_of(charts: Sequence[Chart]) -> bytes:
         spec["data"] = {**spec["data"], "name": f"{spec['data']['name']}_{place}"}
     config = {"background": "white", "range": {"category": COLOURS}, "view": {"stroke": None}}
     png: bytes = vl_convert.vegalite_to_png(
-        {"hconcat": specs} if len(specs) > 1 else specs[0], config=config, scale=2
+        {"concat": specs, "columns": 2 if len(specs) == 4 else 3, "resolve": {"scale": _APART}}
+        if len(specs) > 1
+        else specs[0],
+        config=config,
+        scale=2,
     )
     return png
+
+
+_APART = dict.fromkeys(("color", "strokeDash", "shape"), "independent")
 
 
 def axis(name: str, title: str | None, **more: Any) -> Spec:

@@ -1,23 +1,12 @@
-"""Transistors for people: a table of figures against their targets, a picture of what one carries."""
+"""Transistors for people: a table of figures against their targets, curves of what they carry."""
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
-
-from spicekit.devices.cards import Card, Speed, load_card
-from spicekit.devices.check import FIGURES, Comparison, CurveCheck
-from spicekit.devices.corners import Corner
-from spicekit.devices.measure import measure, output_curve, transfer_curve
-from spicekit.report.pictures import png
-from spicekit.units import to_celsius
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_COLD, _ROOM, _HOT = 233.15, 298.15, 398.15  # K: -40, 25 and 125 degrees Celsius
-_SPEEDS: dict[Speed, str] = {"ff": "C3", "tt": "black", "ss": "C0"}
+from spicekit.devices.cards import Speed
+from spicekit.devices.check import FIGURES, Comparison, CurveCheck, Family
+from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
 
 
 def print_check(rows: Sequence[Comparison]) -> None:
@@ -70,56 +59,70 @@ def print_curves(rows: Sequence[CurveCheck]) -> None:
     Console(width=100).print(table)
 
 
-def draw_device(device: str) -> bytes:
-    """A PNG of a shipped device (or a folder of cards): transfer, output, temperature, corners.
+def family_charts(families: Sequence[Family]) -> list[Chart]:
+    """For each device its transfer curves over corners and temperatures, and its output curves."""
+    charts = []
+    for device in dict.fromkeys(one.device for one in families):
+        own = [one for one in families if one.device == device]
+        rows = [
+            {
+                "v": volt,
+                "current": 1e6 * ampere,
+                "corner": one.process,
+                "temperature": f"{one.celsius:g} °C",
+                "gate": one.v_gate and f"{one.v_gate:g} V",
+            }
+            for one in own
+            for volt, ampere in zip(one.voltage, one.current, strict=False)
+            if ampere > 0 or one.v_gate is not None
+        ]
+        form = {"current": ".4~g"}
+        parameter, opacity = switched("corner")
+        transfer: Spec = {
+            "mark": "line",
+            "params": [parameter],
+            "encoding": {
+                "x": axis("v", "gate voltage, V"),
+                "y": axis(
+                    "current",
+                    "drain current, uA",
+                    scale={"type": "log"},
+                    axis={"format": ".0e", "tickCount": 6},
+                ),
+                "color": category("corner", "corner", order=_SPEEDS),
+                "strokeDash": category("temperature", "temperature"),
+                "opacity": opacity,
+                "tooltip": tips(
+                    {"corner": "corner", "temperature": "temperature", "v": "gate, V", "current": "uA"}, form
+                ),
+            },
+        }
+        parameter, opacity = switched("gate")
+        output: Spec = {
+            "mark": "line",
+            "params": [parameter, ZOOM],
+            "encoding": {
+                "x": axis("v", "drain voltage, V"),
+                "y": axis("current", "drain current, uA"),
+                "color": category("gate", "gate"),
+                "opacity": opacity,
+                "tooltip": tips({"gate": "gate", "v": "drain, V", "current": "uA"}, form),
+            },
+        }
+        name = plain_name(device).replace(" ", "-")
+        note = "One fin, magnitudes, drain at Vdd 0.70 V, by corner and temperature."
+        charts.append(
+            Chart(f"{name}-transfer", f"{device}: transfer curves", note, _of(rows, gated=False), transfer)
+        )
+        note = "One fin, magnitudes, typical corner, 25 °C, by gate voltage."
+        charts.append(
+            Chart(f"{name}-output", f"{device}: output curves", note, _of(rows, gated=True), output)
+        )
+    return [chart for chart in charts if chart.rows]
 
-    Raises
-    ------
-    BadInput
-        If there is no such device with three corners.
-    SpiceFailed
-        If ngspice refuses a card or does not converge.
-    """
-    from matplotlib.figure import Figure
 
-    cards = {speed: load_card(device, speed) for speed in _SPEEDS}
-    figure = Figure(figsize=(13.5, 7.5), layout="constrained")
-    figure.suptitle(f"{device}: one fin, magnitudes, Vdd = {Corner().vdd:g} V")
-    (log, linear, output), temperature = figure.subplots(2, 3)
-    _draw_transfer(cards["tt"], log, linear)
-    _draw_output(cards["tt"], output)
-    _draw_temperature(cards, temperature)
-    for axes in (log, linear, output, *temperature):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
-    return png(figure, dpi=110)
+def _of(rows: Sequence[dict[str, Any]], *, gated: bool) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["gate"] is not None) == gated]
 
 
-def _draw_transfer(card: Card, log: "Axes", linear: "Axes") -> None:
-    for temperature, colour in ((_COLD, "C0"), (_ROOM, "black"), (_HOT, "C3")):
-        gate, current = transfer_curve(card, Corner(temperature=temperature))
-        label = f"{to_celsius(temperature):.0f} °C"
-        log.semilogy(gate, 1e6 * current, color=colour, label=label)
-        linear.plot(gate, 1e6 * current, color=colour, label=label)
-    for axes in (log, linear):
-        axes.set(xlabel="gate voltage, V", ylabel="drain current at Vd = Vdd, uA")
-
-
-def _draw_output(card: Card, axes: "Axes") -> None:
-    for v_gate in (0.3, 0.4, 0.5, 0.6, 0.7):
-        drain, current = output_curve(card, Corner(), v_gate=v_gate)
-        axes.plot(drain, 1e6 * current, label=f"Vg = {v_gate:g} V")
-    axes.set(xlabel="drain voltage, V", ylabel="drain current at 25 °C, uA")
-
-
-def _draw_temperature(cards: dict[Speed, Card], panels: Sequence["Axes"]) -> None:
-    kelvin = np.linspace(_COLD, _HOT, 7)
-    measured = [measure(list(cards.values()), Corner(temperature=float(t))) for t in kelvin]
-    celsius = [to_celsius(t) for t in kelvin]
-    for k, (speed, colour) in enumerate(_SPEEDS.items()):
-        idsat, vtsat, ioff = panels
-        idsat.plot(celsius, [1e6 * row[k].idsat for row in measured], color=colour, label=speed)
-        vtsat.plot(celsius, [1e3 * row[k].vtsat for row in measured], color=colour, label=speed)
-        ioff.semilogy(celsius, [1e9 * row[k].ioff for row in measured], color=colour, label=speed)
-    for axes, label in zip(panels, ("Idsat, uA", "Vtsat, mV", "Ioff, nA"), strict=True):
-        axes.set(xlabel="temperature, °C", ylabel=label)
+_SPEEDS: tuple[Speed, ...] = ("ss", "tt", "ff")

@@ -6,19 +6,24 @@ from typing import Any
 
 import pydantic
 
-from spicekit.devices.check import FIGURES, Comparison
+from spicekit.devices.check import FIGURES, Comparison, CurveCheck, Family
 from spicekit.report.charts import Chart, Spec, axis, category, tips
+from spicekit.report.device import family_charts
 from spicekit.report.page import Column, Number, Page, Table
 from spicekit.results import Record
 
 
 class CheckRecord(Record):
-    """What `spicekit devices check --json` prints, under a name."""
+    """What `spicekit devices check --json` prints."""
 
-    comparisons: list[Comparison]
+    figures: list[Comparison]
     """Each figure of each card, with its target and limit."""
+    curves: tuple[CurveCheck, ...] = ()
+    """Each card against the curves that it was fitted to."""
+    families: tuple[Family, ...] = ()
+    """What each card carries."""
 
-    @pydantic.field_validator("comparisons")
+    @pydantic.field_validator("figures")
     @classmethod
     def _known(cls, rows: list[Comparison]) -> list[Comparison]:
         if unknown := {row.figure for row in rows} - FIGURES.keys():
@@ -30,19 +35,18 @@ CORNERS = {"min": "ss", "typ": "tt", "max": "ff"}
 """Columns of a data sheet; min and max are those of the three."""
 
 
-def check_page(rows: Sequence[Comparison]) -> Page:
+def check_page(record: CheckRecord) -> Page:
     """Page of `spicekit devices check --json`."""
+    rows, off = record.figures, [row for row in record.curves if not row.within]
     judged = [row for row in rows if row.target is not None and FIGURES[row.figure].tolerance is not None]
     missed = [row for row in judged if not row.within]
     devices = list(dict.fromkeys(row.device for row in rows))
-    good = not missed
-    verdict = (
-        f"All {len(judged)} figures with a published target are within their limits."
-        if good
-        else f"{len(missed)} of {len(judged)} figures are out of their limits: "
-        + ", ".join(f"{row.device} {row.figure}" for row in missed)
-        + "."
-    )
+    good = not missed and not off
+    out = [f"{row.device} {row.figure}" for row in missed]
+    out += [f"{row.device} {row.process} at {row.celsius:g} °C" for row in off]
+    of = f"{len(judged)} figures with a published target"
+    of += f" and {len(record.curves)} curve sets" if record.curves else ""
+    verdict = f"{of} are within their limits." if good else f"Of {of}, {len(out)} are out: {', '.join(out)}."
     worst = max(judged, key=_share, default=None)
     whose = "" if worst is None else f"{worst.device} {worst.figure}"
     return Page(
@@ -52,14 +56,19 @@ def check_page(rows: Sequence[Comparison]) -> Page:
         numbers=(
             Number(f"{len(devices)}", "devices", ", ".join(devices)),
             Number(f"{len(judged)}", "figures with a target", "typical corner"),
-            Number(f"{len(missed)}", "out of limits"),
+            Number(f"{len(out)}", "out of limits", "figures and curve sets"),
             Number(
                 "-" if worst is None else f"{_share(worst):.0%}",
                 "of its limit, the worst figure",
                 whose,
             ),
         ),
-        parts=(*((_chart(judged),) if judged else ()), *(_sheet(device, rows) for device in devices)),
+        parts=(
+            *((_chart(judged),) if judged else ()),
+            *family_charts(record.families),
+            *(_sheet(device, rows) for device in devices),
+            *((_curves(record.curves),) if record.curves else ()),
+        ),
         rows=[asdict(row) for row in rows],
     )
 
@@ -154,3 +163,26 @@ def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
             )
         )
     return Table(device, columns, tuple(lines), "One fin, 25 °C, Vdd 0.70 V.", frozenset(failed))
+
+
+def _curves(rows: Sequence[CurveCheck]) -> Table:
+    columns = (
+        Column("device"),
+        Column("corner"),
+        Column("temperature", "°C", form=".0f"),
+        Column("rms", "%", "root mean square error over the whole surface, of the largest current", ".2f"),
+        Column("worst", "%", "largest error anywhere, of the largest current", ".2f"),
+        Column("Idsat", "%", "error at Vg = Vd = Vdd", "+.2f"),
+        Column("Ieff", "%", "error of the mean of the currents at half and full voltage", "+.2f"),
+        Column("Idlin", "%", "error at Vg = Vdd, Vd = 50 mV", "+.2f"),
+        Column("subthreshold", "%", "largest relative error below threshold", ".0f"),
+        Column("verdict", "", "against the limits of its sheet"),
+    )
+    lines = []
+    for row in rows:
+        e = row.errors
+        values = (e.rms, e.worst, e.idsat, e.ieff, e.idlin, e.subthreshold)
+        verdict = "pass" if row.within else "FAIL"
+        lines.append((row.device, row.process, row.celsius, *(100 * value for value in values), verdict))
+    failed = frozenset(place for place, row in enumerate(rows) if not row.within)
+    return Table("Cards against the curves that they were fitted to", columns, tuple(lines), marked=failed)

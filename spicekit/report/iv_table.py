@@ -1,11 +1,12 @@
 """Pages and charts of I-V tables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import ZOOM, Chart, axis, category, switched, tips
+from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Table
 from spicekit.tables.characterise import Sweep
 from spicekit.units import engineering, to_celsius
@@ -49,6 +50,114 @@ def table_page(sweep: Sweep, *, name: str) -> Page:
         provenance=sweep.origin,
         rows=_rows(sweep),
     )
+
+
+def tables_page(sweeps: Mapping[str, Sweep]) -> Page:
+    """Page of several tables: a data sheet of their cells over corners and temperatures."""
+    sheets: dict[str, Rows] = {}
+    for name, sweep in sweeps.items():
+        conditions = sweep.origin.get("conditions", {})
+        corner = conditions.get("corner", {})
+        kelvin = corner.get("temperature")
+        celsius = "?" if kelvin is None else f"{to_celsius(float(kelvin)):g} °C"
+        cell = str(conditions.get("cell", "cell"))
+        row = (name, str(corner.get("process", "?")), celsius, _figures(sweep), sweep)
+        sheets.setdefault(cell, []).append(row)
+    missing = {name: int((~sweep.converged).sum()) for name, sweep in sweeps.items()}
+    faulty = [name for name, points in missing.items() if points]
+    numbers = []
+    for cell, rows in list(sheets.items())[:4]:
+        on = [figures["ON"] for *_, figures, _ in rows]
+        span = f"{engineering(min(on), 'A')} to {engineering(max(on), 'A')}"
+        numbers.append(Number(span, f"ON current of {cell}", f"{len(rows)} corners and temperatures"))
+    return Page(
+        title=f"{len(sweeps)} I-V tables",
+        verdict=f"ngspice did not converge everywhere in {', '.join(faulty)}: no engine takes these."
+        if faulty
+        else f"{len(sweeps)} tables of {', '.join(sheets)}: every point converged.",
+        numbers=tuple(numbers),
+        parts=(
+            *(_corners(cell, rows) for cell, rows in sheets.items()),
+            *(_data_sheet(cell, rows) for cell, rows in sheets.items()),
+        ),
+        good=not faulty,
+        rows=[
+            {"table": name, "cell": cell, "process": process, "temperature": celsius, **figures}
+            for cell, rows in sheets.items()
+            for name, process, celsius, figures, _ in rows
+        ],
+    )
+
+
+Rows = list[tuple[str, str, str, dict[str, float], Sweep]]
+"""Name, process corner, temperature, figures and sweep of each table of a cell."""
+
+
+def _figures(sweep: Sweep) -> dict[str, float]:
+    """Currents in the middle of the sweep, A, and their ratio; source line at 0 V."""
+    half = len(sweep.voltage) // 2
+    state = np.nan_to_num(sweep.current[:, :, half, 0])
+    off = max(float(state[0, 1]), FLOOR)
+    return {
+        "ON": float(state[1, 1]),
+        "OFF": off,
+        "ON/OFF": float(state[1, 1]) / off,
+        "leakage": float(state[1, 0]),
+    }
+
+
+def _corners(cell: str, rows: Rows) -> Chart:
+    points = [
+        {"bl": volt, "current": 1e6 * current, "corner": process, "temperature": celsius}
+        for _, process, celsius, _, sweep in rows
+        for volt, current in zip(sweep.voltage.tolist(), sweep.current[1, 1, :, 0].tolist(), strict=True)
+        if np.isfinite(current)
+    ]
+    parameter, opacity = switched("corner")
+    spec: Spec = {
+        "mark": "line",
+        "params": [parameter, ZOOM],
+        "encoding": {
+            "x": axis("bl", "bit line, V"),
+            "y": axis("current", "current, uA"),
+            "color": category("corner", "corner"),
+            "strokeDash": category("temperature", "temperature"),
+            "opacity": opacity,
+            "tooltip": tips(
+                {
+                    "corner": "corner",
+                    "temperature": "temperature",
+                    "bl": "bit line, V",
+                    "current": "current, uA",
+                },
+                {"current": ".4~g"},
+            ),
+        },
+    }
+    note = "Current of a cell that holds 1 and gets 1, source line at 0 V, by corner and temperature."
+    return Chart(f"corners-{plain_name(cell).replace(' ', '-')}", f"ON current of {cell}", note, points, spec)
+
+
+def _data_sheet(cell: str, rows: Rows) -> Table:
+    typical = next((row[3] for row in rows if row[1:3] == ("tt", "25 °C")), {})
+    units = {"ON": ("uA", 1e6), "OFF": ("pA", 1e12), "ON/OFF": ("", 1.0), "leakage": ("pA", 1e12)}
+    columns = (
+        Column("figure"),
+        Column("unit"),
+        Column("min", "", "lowest of the tables", ".4g"),
+        Column("typ", "", "tt corner, 25 °C", ".4g"),
+        Column("max", "", "highest of the tables", ".4g"),
+    )
+    lines = []
+    for name, (unit, scale) in units.items():
+        values = [scale * row[3][name] for row in rows]
+        lines.append((name, unit, min(values), scale * typical[name] if typical else None, max(values)))
+    volt = float(rows[0][4].voltage[len(rows[0][4].voltage) // 2])
+    note = (
+        f"Bit line {volt:.2f} V, source line 0 V. ON: stored 1, applied 1. OFF: stored 0, applied 1. Leakage: "
+        "stored 1, applied 0. Word lines and supply as in each table."
+    )
+    return Table(f"{cell}, over corners and temperatures", columns, tuple(lines), note)
 
 
 def iv_charts(sweep: Sweep) -> tuple[Chart, Chart]:

@@ -14,7 +14,7 @@ from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict
 from spicekit.report.device_check import CheckRecord, check_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
-from spicekit.report.iv_table import table_page
+from spicekit.report.iv_table import table_page, tables_page
 from spicekit.report.page import Page
 from spicekit.report.signoff import sign_off_page
 from spicekit.report.study import study_page
@@ -44,18 +44,26 @@ def read_page(path: Path) -> tuple[Page, str]:
 
 
 def compare(paths: Sequence[Path]) -> tuple[Page, str]:
-    """Page of several evaluations side by side; errors as of `read_page`."""
-    names = _names(paths)
+    """Page of several evaluations side by side, or of several I-V tables; errors as of `read_page`."""
+    contents = dict(zip(_names(paths), map(_content, paths), strict=True))
+    source = "; ".join(
+        f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}" for path, content in contents.values()
+    )
+    if all(content.startswith(_HDF5) for _, content in contents.values()):
+        return tables_page({name: read_sweep(path) for name, (path, _) in contents.items()}), source
     found: dict[str, Evaluation] = {}
-    sources = []
-    for name, path in zip(names, paths, strict=True):
-        path, content = _content(path)
+    for name, (path, _) in contents.items():
         record = _json(path)
         if not isinstance(record, dict) or not record.keys() >= {"accuracy_software", "runs"}:
-            raise BadInput(f"{path}: only evaluations are compared; pass the JSON of evaluate --out.")
+            raise BadInput(
+                f"{path}: several results are compared if all are evaluations, the JSON of evaluate --out, or all are "
+                f"I-V tables."
+            )
         found[name] = parse(Evaluation, record, source=str(path))
-        sources.append(f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}")
-    return comparison_page(found), "; ".join(sources)
+    return comparison_page(found), source
+
+
+_HDF5 = b"\x89HDF"
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -120,25 +128,18 @@ def _json(path: Path) -> Any:
 
 def _from_json(path: Path) -> Page:
     record = _json(path)
-    if isinstance(record, dict) and record.keys() == {"figures", "curves"}:
-        record = record["figures"]  # of `devices check`; what its curves say is in fit.md
-    if (
-        isinstance(record, list)
-        and record
-        and all(isinstance(row, dict) and "figure" in row for row in record)
-    ):
-        return check_page(parse(CheckRecord, {"comparisons": record}, source=str(path)).comparisons)
     for keys, read in _BY_KEYS.items():
         if isinstance(record, dict) and record.keys() >= set(keys):
             return read(record, path)
     raise BadInput(f"{path}: expected a result, got something else; pass {_KNOWN}.")
 
 
-_BY_START: dict[bytes, Callable[[Path], Page]] = {b"PAR1": _study, b"\x89HDF": _table, b"PK": tile_page}
+_BY_START: dict[bytes, Callable[[Path], Page]] = {b"PAR1": _study, _HDF5: _table, b"PK": tile_page}
 _BY_KEYS: dict[tuple[str, ...], Callable[[JsonDict, Path], Page]] = {
     ("evaluations",): lambda record, path: demo_page(parse(Demo, record, source=str(path))),
     ("accuracy_software", "runs"): lambda record, path: evaluation_page(
         parse(Evaluation, record, source=str(path)), name=path.stem
     ),
+    ("figures", "curves"): lambda record, path: check_page(parse(CheckRecord, record, source=str(path))),
     ("errors", "passed"): lambda record, path: sign_off_page(parse(SignOff, record, source=str(path))),
 }

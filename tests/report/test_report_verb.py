@@ -19,6 +19,7 @@ from spicekit.cli.app import app
 from spicekit.errors import BadInput, BadTable
 from spicekit.evaluation.design import Design
 from spicekit.provenance import JsonDict
+from spicekit.report.page import Table, html
 from spicekit.report.results import compare
 from spicekit.resources import shipped_folder
 from spicekit.statistics import accuracy_interval
@@ -200,6 +201,29 @@ COMPARISON = {
     "deviation": 0.125,
     "within": False,
 }
+CHECK = {
+    "figures": [COMPARISON],
+    "curves": [
+        {
+            "device": "nmos-rvt",
+            "process": "ss",
+            "celsius": 125.0,
+            "errors": dict.fromkeys(("rms", "worst", "idsat", "ieff", "idlin", "subthreshold"), 0.011),
+            "within": False,
+        }
+    ],
+    "families": [
+        {
+            "device": "nmos-rvt",
+            "process": "tt",
+            "celsius": 25.0,
+            "v_gate": gate,
+            "voltage": [0.0, 0.7],
+            "current": [1e-9, 4e-5],
+        }
+        for gate in (None, 0.5)
+    ],
+}
 
 
 def kept(folder: Path, record: object) -> Path:
@@ -326,9 +350,16 @@ def test_a_sign_off_shows_its_verdict_and_its_limits(tmp_path):
 
 
 def test_cards_are_shown_against_their_targets(tmp_path):
-    made(kept(tmp_path, [COMPARISON]), tmp_path / "page.html")
-    assert {"nmos-rvt", "idsat", "uA", "45", "40", "+12.5%", "FAIL"} <= set(
-        Page(tmp_path / "page.html").texts
+    made(kept(tmp_path, CHECK), tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    check_self_contained(page)
+    assert {"nmos-rvt", "idsat", "uA", "45", "40", "+12.5%", "FAIL", "1.10"} <= set(page.texts)
+    assert any("nmos-rvt ss at 125 °C" in text for text in page.texts)
+    _, transfer, output = page.charts()
+    assert (
+        [row["current"] for row in transfer["rows"]]
+        == [row["current"] for row in output["rows"]]
+        == [1e-3, 40.0]
     )
 
 
@@ -339,6 +370,17 @@ def test_a_table_is_drawn_and_listed(tmp_path):
     with h5py.File(table) as file:
         points = max(np.prod(data.shape, dtype=int) for data in file.values())
     assert len(rows_of(tmp_path / "page.csv")) == points
+
+
+def test_tables_side_by_side_are_a_data_sheet_over_corners(tmp_path):
+    tables = sorted(shipped_folder("calibration").glob("8t-sram-*.h5"))
+    page, _ = compare(tables)
+    (tmp_path / "page.html").write_text(html(page, made_by=""))
+    check_self_contained(Page(tmp_path / "page.html"))
+    on = [row["ON"] for row in page.rows]
+    (sheet,) = [part for part in page.parts if isinstance(part, Table)]
+    assert sheet.rows[0][2:] == pytest.approx((1e6 * min(on), 28.48, 1e6 * max(on)), rel=1e-3)
+    assert page.good
 
 
 def test_a_damaged_table_is_refused(tmp_path):
@@ -381,7 +423,7 @@ def test_hostile_text_is_shown_and_never_markup(tmp_path, kind):
         record["errors"][0]["kind"] = HOSTILE
         path = kept(tmp_path, record)
     elif kind == "cards":
-        path = kept(tmp_path, [{**COMPARISON, "device": HOSTILE}])
+        path = kept(tmp_path, {**CHECK, "figures": [{**COMPARISON, "device": HOSTILE}]})
     else:
         origin = {"engine": HOSTILE, "spec": SPEC, "table": HOSTILE}
         path = tile(tmp_path, provenance=json.dumps(origin))
@@ -424,7 +466,7 @@ def test_evaluations_are_compared_in_design_and_outcome(tmp_path):
 def test_what_is_no_evaluation_is_not_compared(tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(evaluation()))
     (tmp_path / "two.json").write_text(json.dumps(sign_off()))
-    with pytest.raises(BadInput, match=r"two\.json: only evaluations are compared"):
+    with pytest.raises(BadInput, match=r"two\.json: several results are compared if all are evaluations"):
         compare([tmp_path / "one.json", tmp_path / "two.json"])
 
 
@@ -448,7 +490,7 @@ def test_the_vendored_scripts_are_those_that_were_reviewed():
         json.dumps({**evaluation(), "costs": {**costs(), "response": {"x": {"first_run": {}, "runs": {}}}}}),
         json.dumps({**sign_off(), "errors": [{"kind": "x"}]}),
         json.dumps({**evaluation(), "provenance": {"x": "\ud800"}}),
-        json.dumps([{**COMPARISON, "figure": "colour"}]),
+        json.dumps({"curves": [], "figures": [{**COMPARISON, "figure": "colour"}]}),
     ],
 )
 def test_what_is_no_result_is_refused_and_leaves_nothing(tmp_path, content):
