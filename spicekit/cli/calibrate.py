@@ -17,12 +17,14 @@ def calibrate(
     store: Annotated[Path | None, typer.Option(help="Folder of tables; default: the user's own.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one sweep may take.")] = 120.0,
+    simulator: Annotated[str, typer.Option(help="ngspice, or the optional vacask.")] = "ngspice",
     force: Annotated[bool, typer.Option("--force", help="Also make tables that are up to date.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Sweep cells in ngspice into I-V tables; what is there and up to date is kept, so repeat it to resume."""
+    """Sweep cells in ngspice (or VACASK) into I-V tables; what is up to date is kept, so repeat it to resume."""
     # This process multiplies no matrices, and numpy's threads begin by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from spicekit.decks.simulators import check_simulator
     from spicekit.errors import BadInput, SpiceFailed
     from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation
@@ -44,7 +46,15 @@ def calibrate(
     kept = f"{folder} has what was finished, repeat the command to go on"
     with if_stopped(kept), stages() as report:
         show = partial(jobs_done, report, "I-V tables")
-        summary = run(requests, folder, workers=jobs, timeout=timeout, force=force, report=show)
+        summary = run(
+            requests,
+            folder,
+            simulator=check_simulator(simulator),
+            workers=jobs,
+            timeout=timeout,
+            force=force,
+            report=show,
+        )
     if as_json:
         print_json({"store": str(folder), **asdict(summary)})
     else:

@@ -1,4 +1,4 @@
-"""`spicekit signoff`: the engines against ngspice."""
+"""`spicekit signoff`: the engines against a circuit simulator."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +21,13 @@ def signoff(
         int, typer.Option(min=1, help="Activation vectors for each random or network tile.")
     ] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Of the bits drawn.")] = 0,
-    jobs: Annotated[int | None, typer.Option(min=1, help="ngspice processes; default: all cores.")] = None,
+    simulator: Annotated[
+        list[str],
+        typer.Option(help="ngspice or vacask; given twice, the second is compared with the first."),
+    ] = ["ngspice"],  # noqa: B006
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
     timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds that ngspice may take for one tile.")
+        float, typer.Option(min=1, help="Seconds that a simulator may take for one tile.")
     ] = 600.0,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables and evidence; default: yours, then shipped.")
@@ -31,7 +35,8 @@ def signoff(
     out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run ngspice on whole tiles, hold the engines to the design's limits, keep the evidence; exit status 0 or 1."""
+    """Run ngspice (or VACASK) on whole tiles, hold the engines to the design's limits, keep evidence; exit 0 or 1."""
+    from spicekit.decks.simulators import check_simulator
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.signoff import keep_evidence, sign_off
     from spicekit.networks.data import load_dataset
@@ -47,6 +52,7 @@ def signoff(
             images=None if network is None else load_dataset(data, "test", folder=folder),
             vectors=vectors,
             seed=seed,
+            simulators=[check_simulator(name) for name in simulator],
             store=store,
             workers=jobs,
             timeout=timeout,

@@ -12,7 +12,7 @@ from spicekit.cli.display import Json, next_step, print_json, print_sheets
 if TYPE_CHECKING:
     from spicekit.tables.inventory import Entry
 
-tables = typer.Typer(help="List, show, verify, import and plot I-V tables.", no_args_is_help=True)
+tables = typer.Typer(help="List, show, verify, compare, import and plot I-V tables.", no_args_is_help=True)
 
 Store = Annotated[
     Path | None,
@@ -99,6 +99,42 @@ def verify(store: Store = None, as_json: Json = False) -> None:
             print(f"  {fault}")
     if faults:
         raise BadTable(f"{len(faults)} faults; each is listed above with the command that repairs it.")
+
+
+@tables.command()
+def compare(first: Name, second: Name, store: Store = None, as_json: Json = False) -> None:
+    """Two tables state by state: of one cell from two simulators, cards or corners."""
+    from dataclasses import asdict
+
+    from spicekit.report.sheets import Sheet
+    from spicekit.tables.characterise import made_by
+    from spicekit.tables.inventory import locate, stores, table_differences
+    from spicekit.tables.store import read_sweep
+    from spicekit.units import engineering
+
+    paths = [locate(name, [store] if store else stores()) for name in (first, second)]
+    found = table_differences(*paths)
+    if as_json:
+        print_json({"tables": [str(path) for path in paths], "states": [asdict(one) for one in found]})
+        return
+    for path in paths:
+        print(f"{path}: {made_by(read_sweep(path).origin)}")
+    rows = tuple(
+        (
+            f"w = {one.w}, a = {one.a}",
+            engineering(one.first, "A"),
+            engineering(one.second, "A"),
+            f"{one.second / one.first - 1:+.3%}" if one.first else "-",
+            f"{one.rms:.2g}",
+            f"{one.worst:.2g}",
+        )
+        for one in found
+    )
+    head = ("state", "first", "second", "second / first - 1", "rms", "worst")
+    title = (
+        "currents at half the highest voltage; differences over all voltages, of the first's largest current"
+    )
+    print_sheets([Sheet(title, head, rows)])
 
 
 @tables.command("import")

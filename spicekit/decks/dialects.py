@@ -171,16 +171,31 @@ def _xyce(deck: Deck) -> Iterator[str]:
 
 
 def _bracketed(
-    deck: Deck, *, model: Callable[[str, str, dict[str, str]], str], multiplier: str, off: str, pulse: str
+    deck: Deck,
+    *,
+    model: Callable[[str, str, dict[str, str]], str],
+    multiplier: str,
+    off: str,
+    pulse: str,
+    compiled: dict[str, str] | None = None,
 ) -> Iterator[str]:
-    """Statements of Spectre and VACASK, which write nodes in brackets and the kind of a device behind them."""
+    """Statements of Spectre and VACASK, which write nodes in brackets and the kind of a device behind them.
+
+    `compiled` takes models in compiled Verilog-A, each with its type and parameters, and under names of their own the
+    parameters of their instances; None knows no such models.
+    """
     for statement in deck.statements:
         word, text = statement.word, statement.text.lower()
         bare, _ = bare_words(text)
         parameters = " ".join(f"{multiplier if k == 'm' else k}={v}" for k, v in _parameters(text).items())
         if word in (".options", ".temp"):
             continue
-        if word == ".model":
+        if word.startswith("n") and compiled is not None:
+            compiled[f"{bare[4]}_{word}"] = f"{bare[4]} {parameters}"
+            yield f"{word} ({' '.join(bare[:4])}) {bare[4]}_{word}"
+        elif word == ".model" and compiled is not None and bare[1] not in ("nmos", "pmos"):
+            compiled[bare[0]] = f"{bare[1]} {parameters}"
+        elif word == ".model":
             yield model(*_card(statement))
         elif word == ".subckt":
             yield f"subckt {bare[0]} ({' '.join(bare[1:])})"
@@ -227,30 +242,42 @@ def _spectre(deck: Deck) -> Iterator[str]:
     yield f"read tran step={numbers[0]} stop={numbers[1]}" if kind == "tran" else "read dc"
 
 
-def _vacask(deck: Deck) -> Iterator[str]:
+def vacask_circuit(deck: Deck) -> tuple[list[str], str]:
+    """A deck's statements in VACASK's language, and its tolerances as options there."""
     options, temperature = _options(deck)
+    files = [command.text.split()[1] for command in deck.commands if command.word == "pre_osdi"]
+    compiled: dict[str, str] = {}
 
     def model(name: str, kind: str, parameters: dict[str, str]) -> str:
         parameters = {k: v for k, v in parameters.items() if k not in ("version", "paramchk")}
         sign = 1 if kind == "nmos" else -1
         return f"model {name} sp_bsim4v8 type={sign} {' '.join(f'{k}={v}' for k, v in parameters.items())}"
 
-    yield 'load "spice/bsim4v8.osdi"'
-    yield 'load "resistor.osdi"'
-    yield 'load "capacitor.osdi"'
-    yield "ground 0"
-    yield from (f"model {kind} {kind}" for kind in ("vsource", "resistor", "capacitor"))
-    yield from _bracketed(deck, model=model, multiplier="$mfactor", off="", pulse='"pulse"')
+    circuit = [
+        *(f'load "{file}"' for file in ("spice/bsim4v8.osdi", "resistor.osdi", "capacitor.osdi", *files)),
+        "ground 0",
+        *(f"model {kind} {kind}" for kind in ("vsource", "resistor", "capacitor")),
+        *_bracketed(deck, model=model, multiplier="$mfactor", off="", pulse='"pulse"', compiled=compiled),
+    ]
+    # BSIM-CMG 107 has no parameters of instances, models have them all: so each transistor gets a model.
+    for name, of in compiled.items():
+        card, _, own = of.partition(" ")
+        if card in compiled:
+            circuit.append(f"model {name} {compiled[card]} {own}")
+    tolerances = " ".join(f"{name}={options[name]}" for name in ("reltol", "abstol", "vntol", "gmin"))
+    return circuit, f"{tolerances} temp={temperature}"
+
+
+def _vacask(deck: Deck) -> Iterator[str]:
+    circuit, tolerances = vacask_circuit(deck)
+    yield from circuit
     kind, *numbers = _analysis(deck)
     start = _stored_levels(deck.statements)
-    # In a transient its Newton steps do not converge to 1e-6 of a current; they do to ten times less than its default.
-    tolerances = (
-        "reltol=1e-4"
-        if kind == "tran"
-        else f"reltol={options['reltol']} abstol={options['abstol']} vntol={options['vntol']}"
-    )
+    if kind == "tran":
+        # Its Newton steps do not converge to 1e-6 of a current there; they do to ten times less than its default.
+        tolerances = re.sub(r"reltol=\S+ abstol=\S+ vntol=\S+", "reltol=1e-4", tolerances)
     yield "control"
-    yield f'options {tolerances} gmin={options["gmin"]} temp={temperature} rawfile="ascii"'
+    yield f'options {tolerances} rawfile="ascii"'
     yield "save " + " ".join(f"i({name})" for name in _senses(deck))
     if kind == "tran":
         yield f"analysis read tran step={numbers[0]} stop={numbers[1]}{start}"

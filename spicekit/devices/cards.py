@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from spicekit.devices.corners import Process
-from spicekit.devices.levels import require_known, require_osdi, require_runnable
+from spicekit.devices.levels import require_known, require_runnable
 from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
 from spicekit.errors import BadInput
 from spicekit.provenance import content_hash
@@ -108,8 +108,7 @@ def load_card(device: str, process: Process, polarity: Polarity | None = None) -
     ------
     BadInput
         If there is no such device or channel type, its card holds anything but `.model` statements with known
-        parameters and a level that this ngspice runs, its compiled model is missing or of no use to this ngspice, or
-        its sheet is missing or wrong.
+        parameters and a level that this ngspice runs, its compiled model is missing, or its sheet is missing or wrong.
     """
     sheet = load_sheet(device)
     folder = device_folder(device)
@@ -242,8 +241,6 @@ def _read_card(path: Path, sheet: Sheet, *, device: str, polarity: Polarity | No
     card = card_from_text(text, sheet, device=device, compiled=_compiled(path, sheet), polarity=polarity)
     if card.compiled is None:
         require_runnable(card.text, source=str(path))
-    else:
-        require_osdi(source=str(path))
     return card
 
 

@@ -46,16 +46,6 @@ def supported_levels() -> frozenset[int]:
     raise SpiceFailed("ngspice accepted MOS level 98, which no version has; its levels cannot be told.")
 
 
-@functools.cache
-def supports_osdi() -> bool:
-    """Whether this ngspice can load compiled Verilog-A models (OSDI), as BSIM-CMG is distributed today."""
-    try:
-        simulate(Job("* probe\nr1 a 0 1\n.end\n", (Step("osdi no-such-file"),)))
-    except SpiceFailed as error:
-        return "no such command" not in str(error)
-    return True
-
-
 def require_runnable(text: str, *, source: str) -> None:
     """Raise `BadInput`, with the cure, if this ngspice cannot run the card's level."""
     level = card_level(text)
@@ -88,18 +78,6 @@ def bsim4_parameters() -> frozenset[str]:
     """Names that can be set on a BSIM4 model, as ngspice itself lists them, and `level`."""
     record = json.loads(files("spicekit.devices").joinpath("parameters.json").read_text())
     return frozenset([*record["bsim4"], "level"])
-
-
-def require_osdi(*, source: str) -> None:
-    """Raise `BadInput`, with the cure, if this ngspice loads no compiled Verilog-A."""
-    if not supports_osdi():
-        raise BadInput(f"{source}: needs compiled Verilog-A (OSDI), which this ngspice lacks; {OSDI_HINT}")
-
-
-OSDI_HINT = (
-    "use an ngspice configured with --enable-osdi (LD_LIBRARY_PATH for libngspice, PATH for the program), or cards "
-    "of BSIM4"
-)
 
 
 _PROBE = """* ask for a level that does not exist

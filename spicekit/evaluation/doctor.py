@@ -7,10 +7,21 @@ from dataclasses import dataclass
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
-from spicekit.devices.levels import OSDI_HINT, supported_levels, supports_osdi
+from spicekit.devices.levels import supported_levels
 from spicekit.errors import DISTRIBUTION, SpicekitError
 from spicekit.spice.batch import run_batch
-from spicekit.spice.simulator import INSTALL_HINT, Job, Step, ngspice_version, simulate, worker_cage
+from spicekit.spice.simulator import (
+    INSTALL_HINT,
+    OSDI_HINT,
+    Job,
+    Step,
+    ngspice_version,
+    simulate,
+    supports_osdi,
+    worker_cage,
+)
+from spicekit.spice.vacask import VACASK_HINT, run_vacask, vacask
+from spicekit.tables.characterise import made_by
 from spicekit.tables.plan import DEFAULT_CELLS
 from spicekit.tables.store import find_table
 
@@ -33,6 +44,7 @@ def examine() -> list[Finding]:
         _ngspice(),
         simulation,
         *(_models() if simulation.cure is None else ()),
+        _second_simulator(),
         *_torch(),
         _compiled(),
         *(_table(cell) for cell in DEFAULT_CELLS),
@@ -108,6 +120,34 @@ def _models() -> Iterator[Finding]:
     yield Finding(f"{what}: {'run' if osdi else 'do not run'}", None if osdi else OSDI_HINT, required=False)
 
 
+def _second_simulator() -> Finding:
+    try:
+        build = vacask()
+        tables, run = run_vacask(_DIVIDER, timeout=60.0)
+    except SpicekitError as error:
+        return Finding(f"second simulator (optional): {error}", VACASK_HINT, required=False)
+    if abs(tables["s0"]["b"][0] - 0.75) > 1e-9:
+        return Finding(f"VACASK {build.version}: does not simulate", f"re{VACASK_HINT}", required=False)
+    return Finding(
+        f"second simulator: VACASK {build.version}, loads compiled Verilog-A (OSDI); its cage: {run.cage}"
+    )
+
+
+_DIVIDER = """divider
+load "resistor.osdi"
+ground 0
+model vsource vsource
+model resistor resistor
+v1 (a 0) vsource dc=1
+r1 (a b) resistor r=1000
+r2 (b 0) resistor r=3000
+control
+options rawfile="ascii"
+analysis s0 op
+endc
+"""
+
+
 def _torch() -> Iterator[Finding]:
     try:
         import torch
@@ -140,4 +180,4 @@ def _table(cell: str) -> Finding:
         table = find_table(TileSpec(cell=cell, wires=Wires(r_bl=0.0, r_sl=0.0)))
     except SpicekitError as error:
         return Finding(f"default I-V table, {cell}: {error}", "spicekit calibrate")
-    return Finding(f"default I-V table, {cell}: up to date, ngspice {table.origin['ngspice']}")
+    return Finding(f"default I-V table, {cell}: up to date, {made_by(table.origin)}")

@@ -10,6 +10,7 @@ from pydantic import computed_field
 from torch import nn
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.decks.simulators import SimulatorName, simulate_all_with, simulator_at_hand
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, set_thresholds
 from spicekit.engines.spice import sensed, tile_job
@@ -28,7 +29,7 @@ from spicekit.networks.data import Dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Result, new_axes, read_record, units_of
-from spicekit.spice.simulator import Failure, Outcome, ngspice, simulate_all
+from spicekit.spice.job import Failure, Outcome
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import stores
 from spicekit.tables.store import find_table, user_store
@@ -46,7 +47,7 @@ Assumed: the same fit on another machine differs by rounding only."""
 
 
 class EngineError(Record):
-    """How far an engine is from ngspice on one kind of vector."""
+    """How far an engine, or a second simulator, is from the first simulator on one kind of vector."""
 
     kind: str
     """Of vector."""
@@ -82,9 +83,9 @@ class SignOff(Result):
     errors: tuple[EngineError, ...]
     """By kind of vector and engine."""
     vectors: int
-    """Reads of a whole tile that were asked of ngspice."""
+    """Reads of a whole tile that were asked of each simulator."""
     failures: tuple[str, ...]
-    """One for each of them that it did not give, and why."""
+    """One for each of them that one did not give, and why."""
     fast_reads: tuple[float, ...]
     """`fast_reads` of the tile, LSB, by which a change of the fast engine is found."""
 
@@ -96,17 +97,17 @@ class SignOff(Result):
         faults = []
         for error in self.errors:
             bounds = {"codes_differ": limits.codes_differ}
-            if error.engine == "exact":
-                bounds["worst"] = limits.exact_worst
-            else:
+            if error.engine == "fast":
                 bounds |= {"worst": limits.fast_worst, "rms": limits.fast_rms}
+            else:  # a second simulator solves the same circuit, as the exact engine does
+                bounds["worst"] = limits.exact_worst
             for name, bound in bounds.items():
                 value = getattr(error, name)
                 if not value <= bound:
                     faults.append(f"{error.kind}, {error.engine}: {name} {value:.3g}, limit {bound:g}")
         if self.failures:
             faults.append(
-                f"ngspice failed on {len(self.failures)} of {self.vectors} vectors: {self.failures[0]}"
+                f"simulation failed on {len(self.failures)} of {self.vectors} vectors: {self.failures[0]}"
             )
         return faults
 
@@ -115,6 +116,11 @@ class SignOff(Result):
     def passed(self) -> bool:
         """Whether every vector was simulated and every limit is kept."""
         return not self.faults
+
+    @property
+    def simulator(self) -> str:
+        """What the engines are held to."""
+        return str(self.provenance.get("simulators", ["ngspice"])[0])
 
     def rows(self) -> list[JsonDict]:
         """One for each kind of vector and engine."""
@@ -166,12 +172,13 @@ def sign_off(
     images: Dataset | None = None,
     vectors: int = 8,
     seed: int = 0,
+    simulators: Sequence[SimulatorName] = ("ngspice",),
     store: Path | None = None,
     workers: int | None = None,
     timeout: float = 600.0,
     report: Report = silent,
 ) -> SignOff:
-    """Run the cases in ngspice and in the engines, and compare.
+    """Run the cases in a circuit simulator and in the engines, and compare.
 
     Parameters
     ----------
@@ -187,12 +194,14 @@ def sign_off(
         For each random or network tile.
     seed : int
         Of the bits drawn.
+    simulators : sequence of {"ngspice", "vacask"}
+        The first is what everything is held to; a second one is compared with it as the engines are.
     store : Path, optional
         Folder of I-V tables; by default the user's, then those that ship.
     workers : int, optional
-        ngspice processes; as many as there are cores by default.
+        Processes; as many as there are cores by default.
     timeout : float
-        Seconds that ngspice may take for one case.
+        Seconds that a simulator may take for one case.
     report : function, optional
         Called with what is about to be done.
 
@@ -202,6 +211,8 @@ def sign_off(
         If an engine refuses the tile, or a network comes without images.
     MissingTable
         If there is no I-V table for the design.
+    MissingTool
+        If a simulator is not there.
     NotConverged
         If the exact engine does not converge.
     """
@@ -209,6 +220,9 @@ def sign_off(
     table = table or find_table(spec, store=store)
     if (network is None) != (images is None):
         raise BadInput("sign_off: pass a network and its images together.")
+    if not simulators or len({*simulators}) < len(simulators):
+        raise BadInput(f"sign_off: pass simulators, each once; got {', '.join(simulators) or 'none'}.")
+    builds = [simulator_at_hand(simulator) for simulator in simulators]
     if cases is None:
         harvest = (
             None
@@ -217,23 +231,26 @@ def sign_off(
         )
         cases = cases_for(spec, vectors, rng=np.random.default_rng(seed), harvest=harvest)
     found: dict[str, list[Array]] = {}
-    for engine in ENGINES:
-        report(f"{engine} engine")
-        found[engine] = [
-            read_currents(Tile(spec, table, case.weights), case.bits, engine=engine).reshape(-1, spec.columns)
+    for name in ENGINES:
+        report(f"{name} engine")
+        found[name] = [
+            read_currents(Tile(spec, table, case.weights), case.bits, engine=name).reshape(-1, spec.columns)
             for case in cases
         ]
     reads = [one_read_each(spec, case.bits) for case in cases]
     asked = sum(map(len, reads))
-    stage = f"ngspice, {asked} vectors on tiles of {spec.rows} x {spec.columns}"
-    report(stage, 0, asked)
-    jobs = (tile_job(spec, case.weights, applied) for case, applied in zip(cases, reads, strict=True))
-    spice: dict[int, Array] = {}
+    jobs = [tile_job(spec, case.weights, applied) for case, applied in zip(cases, reads, strict=True)]
     failures: list[str] = []
-    for index, outcome in simulate_all(jobs, workers=workers, timeout=timeout):
-        spice[index], troubles = _measured(outcome, len(reads[index]), spec.columns)
-        failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
-        report(stage, sum(len(reads[done]) for done in spice), asked)
+    for simulator in simulators:
+        stage = f"{simulator}, {asked} vectors on tiles of {spec.rows} x {spec.columns}"
+        report(stage, 0, asked)
+        measured: dict[int, Array] = {}
+        for index, outcome in simulate_all_with(simulator, jobs, workers=workers, timeout=timeout):
+            measured[index], troubles = _measured(outcome, len(reads[index]), spec.columns)
+            failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
+            report(stage, sum(len(reads[done]) for done in measured), asked)
+        found[simulator] = [measured[index] for index in range(len(cases))]
+    spice = found[simulators[0]]
     cells = cell_currents_of(spec, table)
     thresholds = _thresholds(design, cells, cases, reads, found["exact"])
     errors = []
@@ -242,16 +259,17 @@ def sign_off(
         true = np.concatenate([spice[index] for index in chosen])
         zeros = cells.zeros(np.concatenate([reads[index].sum(axis=1, dtype=float) for index in chosen]))
         good = np.isfinite(true).all(axis=1)
-        for engine in ENGINES if good.any() else ():
+        for engine in [*ENGINES, *simulators[1:]] if good.any() else ():
             current = np.concatenate([found[engine][index] for index in chosen])
+            good &= np.isfinite(current).all(axis=1)
             sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
             errors.append(_error(kind, engine, *sides, thresholds=thresholds, lsb=cells.lsb))
     facts = {
         "seed": seed,
         "network": network and type(network).__name__,
         "data": images and images.source,
-        "ngspice": ngspice().version,
-        "ngspice_state": ngspice().state,
+        "simulators": list(simulators),
+        **{key: value for build in builds for key, value in build.facts().items()},
         "table_origin": table.origin,
     }
     return SignOff(
@@ -331,7 +349,7 @@ def fast_reads(spec: TileSpec, table: IVTable) -> tuple[float, ...]:
 
 
 def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[Array, list[str]]:
-    """(b, c) A, NaN where ngspice failed, and why it did."""
+    """(b, c) A, NaN where the simulator failed, and why it did."""
     if isinstance(outcome, Failure):
         return np.full((vectors, columns), np.nan), [outcome.reason] * vectors
     rows = [np.full(columns, np.nan) if run.trouble else sensed(run.waves, columns) for run in outcome.runs]

@@ -181,7 +181,7 @@ def _read_row(point: ReadPoint) -> tuple[str, ...]:
 
 
 def sign_off_sheet(errors: Sequence[EngineError]) -> Sheet:
-    """Errors against ngspice, a row for each kind of vector and engine."""
+    """Errors against a circuit simulator, a row for each kind of vector and engine."""
     head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
     rows = tuple(
         (
@@ -196,5 +196,7 @@ def sign_off_sheet(errors: Sequence[EngineError]) -> Sheet:
         for error in errors
     )
     return Sheet(
-        "engines against ngspice on whole tiles: errors in LSB, converter codes that differ", head, rows
+        "engines against circuit simulation on whole tiles: errors in LSB, converter codes that differ",
+        head,
+        rows,
     )

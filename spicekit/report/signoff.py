@@ -39,13 +39,13 @@ def sign_off_page(result: SignOff) -> Page:
         Number(f"{differ:.2%}", "codes that differ, worst kind", f"limit {limits.codes_differ:.0%}"),
         Number(
             f"{result.vectors:,}",
-            "reads of a whole tile in ngspice",
+            f"reads of a whole tile in {result.simulator}",
             f"of which {len(result.failures)} failed",
         ),
     ]
     return Page(
-        title="Sign-off against ngspice",
-        verdict="The engines agree with ngspice within the design's limits."
+        title=f"Sign-off against {result.simulator}",
+        verdict=f"The engines agree with {result.simulator} within the design's limits."
         if result.passed
         else "; ".join(result.faults) + ".",
         numbers=tuple(numbers),
@@ -70,7 +70,7 @@ def _bounds(design: Design, engine: str) -> dict[str, float]:
     limits = design.limits
     return (
         {"worst": limits.exact_worst}
-        if engine == "exact"
+        if engine != "fast"
         else {"rms": limits.fast_rms, "worst": limits.fast_worst}
     )
 
@@ -131,7 +131,7 @@ def _chart(result: SignOff, engine: str) -> Chart:
         ]
     }
     note = (
-        f"Errors of column currents against ngspice, in LSB, by kind of vector; dashed: the design's limits. "
+        f"Errors of column currents against {result.simulator}, in LSB, by kind of vector; dashed: the limits. "
         f"What is below {FLOOR:g} LSB is drawn there."
     )
     return Chart(f"signoff-{engine}", f"Errors of the {engine} engine", note, rows, layers, height=220)
@@ -210,7 +210,7 @@ def _table(result: SignOff) -> Table:
         Column("99 %", "LSB", "99 % of the errors stay below", ".2g"),
         Column("worst", "LSB", "largest error", ".2g"),
         Column("limit", "LSB", "of the worst error", ".2g"),
-        Column("codes", "%", "converter codes that are not those of ngspice's currents", ".2f"),
+        Column("codes", "%", f"converter codes that are not those of {result.simulator}'s currents", ".2f"),
         Column("verdict"),
     )
     rows = []

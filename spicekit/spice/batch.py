@@ -1,4 +1,4 @@
-"""The `ngspice` program: a deck as people run it, `ngspice -b`, in an empty folder and within limits."""
+"""Programs in a cage, in an empty folder and within limits: `ngspice -b`, as people run a deck, and others."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class BatchRun:
     """What a deck left behind."""
 
     status: int
-    """Exit status of ngspice; a deck that checks itself exits with 1 if it fails."""
+    """Exit status of the program; a deck that checks itself exits with 1 if it fails."""
     output: str
     files: dict[str, str]
     """Text files that it wrote, by name."""
@@ -52,22 +52,46 @@ def run_batch(deck: str, *, timeout: float, compiled: Collection[Path] = ()) -> 
     if program is None:
         raise MissingTool(f"the ngspice program was not found; {INSTALL_HINT}")
     program = os.path.realpath(program)
-    with tempfile.TemporaryDirectory(prefix="spicekit-") as name:
-        folder = Path(name)
+    return run_caged(
+        [program, "-n", "-b"],
+        deck,
+        timeout=timeout,
+        read=[*_libraries(program), *map(str, compiled)],
+        code_models=_code_models(program),
+        private_tmp=True,
+    )
+
+
+def run_caged(
+    command_line: Sequence[str],
+    deck: str,
+    *,
+    timeout: float,
+    read: Sequence[str],
+    code_models: Iterable[Path] = (),
+    private_tmp: bool = False,
+) -> BatchRun:
+    """Run a program, by its resolved path, on a deck inside a cage; `SpiceFailed` as `run_batch`.
+
+    It may read `read` and its own folder, and load what lies there.
+    """
+    program, name = command_line[0], Path(command_line[0]).name
+    with tempfile.TemporaryDirectory(prefix="spicekit-") as private:
+        folder = Path(private)
         cage = Cage(
-            name,
-            read=(*_libraries(program), *map(str, compiled)),
+            private,
+            read=tuple(read),
             execute=(program, *_LOADERS),
             file_size=_LARGEST_OUTPUT,
             seconds=int(timeout) + 1,
-            private_tmp=True,
+            private_tmp=private_tmp,
         )
-        environment = cage.furnish(_code_models(program))
+        environment = cage.furnish(code_models)
         ours = {path.name for path in folder.iterdir()} | {_DECK, _OUTPUT, REPORT_FILE}
         (folder / _DECK).write_text(deck)
         with open(folder / _OUTPUT, "wb") as output:
             process = subprocess.Popen(
-                command(cage, [program, "-n", "-b", _DECK]),
+                command(cage, [*command_line, _DECK]),
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -76,7 +100,7 @@ def run_batch(deck: str, *, timeout: float, compiled: Collection[Path] = ()) -> 
                 start_new_session=True,
             )
             try:
-                status = _wait(process, folder, timeout)
+                status = _wait(process, folder, timeout, name)
             finally:
                 _end(process)
         texts = {
@@ -85,14 +109,15 @@ def run_batch(deck: str, *, timeout: float, compiled: Collection[Path] = ()) -> 
             if path.is_file() and not path.is_symlink()
         }
     if not texts.get(REPORT_FILE):
-        raise SpiceFailed(f"ngspice could not be put into its cage: {texts[_OUTPUT][-300:].strip()}")
+        raise SpiceFailed(f"{name} could not be put into its cage: {texts[_OUTPUT][-300:].strip()}")
     if status < 0:
-        raise SpiceFailed(_death(-status, texts[_OUTPUT]))
+        raise SpiceFailed(_death(-status, texts[_OUTPUT], name))
     files = {file: text for file, text in texts.items() if file not in ours}
     return BatchRun(status, texts[_OUTPUT], files, texts[REPORT_FILE])
 
 
-_DECK, _OUTPUT = "deck.cir", "ngspice.log"
+SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+_DECK, _OUTPUT = "deck.cir", "output.log"
 _LARGEST_OUTPUT = 256 << 20  # bytes, of all files together
 _PAUSE = 0.05  # s between looks at what it has written
 _LOADERS = (
@@ -101,42 +126,34 @@ _LOADERS = (
 )  # which the kernel starts programs by
 
 
-def _wait(process: "subprocess.Popen[bytes]", folder: Path, timeout: float) -> int:
+def _wait(process: "subprocess.Popen[bytes]", folder: Path, timeout: float, name: str) -> int:
     end = time.monotonic() + timeout
     while True:
         try:
             return process.wait(_PAUSE)
         except subprocess.TimeoutExpired:
             if time.monotonic() > end:
-                raise SpiceFailed(f"ngspice took longer than {timeout:g} s and was stopped") from None
+                raise SpiceFailed(f"{name} took longer than {timeout:g} s and was stopped") from None
             if sum(path.lstat().st_size for path in folder.rglob("*")) > _LARGEST_OUTPUT:
-                raise SpiceFailed(f"ngspice wrote more than {_too_much()} and was stopped") from None
+                raise SpiceFailed(f"{name} wrote more than {_too_much()} and was stopped") from None
 
 
 def _too_much() -> str:
     return f"{_LARGEST_OUTPUT >> 20} MiB"
 
 
-def _death(number: int, output: str) -> str:
-    """What it means that a signal ended ngspice."""
+def _death(number: int, output: str, name: str) -> str:
+    """What it means that a signal ended a program."""
     why = {signal.SIGXFSZ: f"it wrote more than {_too_much()}", signal.SIGXCPU: "it took too long"}.get(
         signal.Signals(number), f"it last said: {output[-300:].strip() or 'nothing'}"
     )
-    return f"ngspice was ended by {signal.Signals(number).name}: {why}"
+    return f"{name} was ended by {signal.Signals(number).name}: {why}"
 
 
 def _libraries(program: str) -> tuple[str, ...]:
     """Where the shared libraries of the system and of an installation lie."""
     prefix = Path(program).parent.parent
-    return (
-        "/lib",
-        "/lib64",
-        "/usr/lib",
-        "/usr/lib64",
-        "/etc/ld.so.cache",
-        str(prefix / "lib"),
-        str(prefix / "lib64"),
-    )
+    return (*SYSTEM_LIBRARIES, str(prefix / "lib"), str(prefix / "lib64"))
 
 
 def _code_models(program: str) -> list[Path]:

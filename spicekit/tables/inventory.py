@@ -6,16 +6,18 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.decks.simulators import SimulatorName, simulate_all_with
 from spicekit.errors import BadInput, BadTable, MissingTable
 from spicekit.files import read_json, write_atomically
 from spicekit.provenance import content_hash, provenance
 from spicekit.resources import shipped_folder
-from spicekit.spice.simulator import Failure, Job, Step, simulate_all
-from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep
+from spicekit.spice.job import Failure, Job, Step
+from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep, made_by
 from spicekit.tables.store import check_current, checked_table, read_sweep, user_store, write_sweep
 from spicekit.tables.table import IVTable
 
@@ -37,7 +39,7 @@ class Entry:
     def devices(self) -> str:
         """Models of the cell, as far as they are known; where it was imported from."""
         if self.sweep and "imported" in self.sweep.origin:
-            return f"imported: {self.sweep.origin['imported']['source']}"
+            return made_by(self.sweep.origin)
         device = self.sweep.origin["conditions"].get("device", {}) if self.sweep else {}
         return ", ".join(f"{device[key]}" for key in ("nmos", "reram") if key in device)
 
@@ -58,13 +60,20 @@ def inventory(store: Path) -> list[Entry]:
 
 
 def simulated_faults(entries: Sequence[Entry]) -> list[str]:
-    """Which tables ngspice does not give again: a few points of each are simulated anew from today's cards.
+    """Which tables are not given again: a few points of each are simulated anew, by what made it, from today's cards.
 
     A file that only claims to be a sweep of ours is found out. Imported tables claim nothing, and are left out.
     """
-    ours = [
-        entry for entry in entries if entry.sweep and not entry.fault and "imported" not in entry.sweep.origin
+    whole = [(entry, entry.sweep.origin) for entry in entries if entry.sweep and not entry.fault]
+    return [
+        fault
+        for simulator in get_args(SimulatorName)
+        if (ours := [entry for entry, origin in whole if simulator in origin and "imported" not in origin])
+        for fault in _faults(simulator, ours)
     ]
+
+
+def _faults(simulator: SimulatorName, ours: Sequence[Entry]) -> list[str]:
     requests = [Characterisation.of(entry.sweep.origin["conditions"]) for entry in ours if entry.sweep]
     jobs = [
         Job(deck, tuple(_points(request)), keep=("vsl#branch",))
@@ -72,7 +81,7 @@ def simulated_faults(entries: Sequence[Entry]) -> list[str]:
         for deck in request.decks
     ]
     faults = {}
-    for index, outcome in simulate_all(jobs):
+    for index, outcome in simulate_all_with(simulator, jobs):
         place, weight = divmod(index, 2)
         entry = ours[place]
         assert entry.sweep is not None
@@ -83,7 +92,7 @@ def simulated_faults(entries: Sequence[Entry]) -> list[str]:
         again = np.array([run.waves["vsl#branch"][0] for run in outcome.runs])
         if (abs(again - here) > _AGREES * abs(entry.sweep.current[1, 1]).max()).any():
             faults[place] = (
-                f"{entry.path}: ngspice gives other currents: it is no sweep of these cards; make it anew"
+                f"{entry.path}: {simulator} gives other currents: it is no sweep of these cards; make it anew"
             )
     return [faults[place] for place in sorted(faults)]
 
@@ -99,6 +108,43 @@ def _points(request: Characterisation) -> Iterator[Step]:
     for number, (a, bl, sl) in enumerate(_SPOTS):
         volts = (f"vwl dc {request.spec.v_wl * a!r}", f"vbl dc {bl * step!r}", f"vsl dc {sl * step!r}")
         yield Step("op", (*(request.sample.alters if number == 0 else ()), *volts))
+
+
+@dataclass(frozen=True)
+class StateDifference:
+    """How far the currents of two tables are apart in one state of the cell."""
+
+    w: int
+    a: int
+    first: float
+    """A, at half of the highest voltage on the bit line and 0 V on the source line."""
+    second: float
+    rms: float
+    """Over all voltages, as a fraction of the largest current of the first table."""
+    worst: float
+
+
+def table_differences(first: Path, second: Path) -> list[StateDifference]:
+    """Two tables, of any conditions and simulators, state by state; `BadInput` if their voltages differ."""
+    one, other = read_sweep(first), read_sweep(second)
+    if not np.array_equal(one.voltage, other.voltage):
+        raise BadInput(
+            f"tables compare: {first} has {one.voltage.size} voltages up to {one.voltage[-1]:g} V, {second} "
+            f"{other.voltage.size} up to {other.voltage[-1]:g} V; pass tables on the same grid."
+        )
+    error = (other.current - one.current) / np.nanmax(np.abs(one.current))
+    middle = one.voltage.size // 2
+    return [
+        StateDifference(
+            w,
+            a,
+            float(one.current[w, a, middle, 0]),
+            float(other.current[w, a, middle, 0]),
+            float(np.sqrt(np.mean(error[w, a] ** 2))),
+            float(np.abs(error[w, a]).max()),
+        )
+        for w, a in np.ndindex(2, 2)
+    ]
 
 
 def manifest_faults(store: Path) -> list[str]:

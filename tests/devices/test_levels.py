@@ -2,8 +2,9 @@
 
 import pytest
 
-from spicekit.devices.levels import card_level, require_runnable, supported_levels, supports_osdi
+from spicekit.devices.levels import card_level, require_runnable, supported_levels
 from spicekit.errors import BadInput
+from spicekit.spice.simulator import supports_osdi
 
 
 def test_level_is_one_where_none_is_given() -> None:

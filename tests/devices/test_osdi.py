@@ -16,14 +16,12 @@ from spicekit.circuits.spec import Device, TileSpec, Wires
 from spicekit.decks.check import check
 from spicekit.decks.run import column_currents, run_deck
 from spicekit.decks.source import parse_deck
-from spicekit.devices import cards
 from spicekit.devices.cards import load_card, load_lines
 from spicekit.devices.corners import Corner
-from spicekit.devices.levels import supports_osdi
 from spicekit.devices.measure import gate_capacitances, output_curve, transfer_curve
 from spicekit.engines import spice
-from spicekit.errors import BadInput
-from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.errors import BadInput, MissingTool
+from spicekit.spice.simulator import Job, Step, simulate, simulate_all, supports_osdi
 from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.spread import read_spread
 
@@ -56,12 +54,6 @@ def spec(folder: Path) -> TileSpec:
 
 
 @pytest.fixture
-def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not ask ngspice whether it loads compiled models: for tests of text alone."""
-    monkeypatch.setattr(cards, "require_osdi", lambda *, source: None)
-
-
-@pytest.fixture
 def fin(folder: Path) -> Path:
     """The same, with the library compiled; skips where that or ngspice's OSDI is missing."""
     compiler = shutil.which("cc")
@@ -83,11 +75,12 @@ def law(gate: float, drain: float) -> float:
     return float(K * (source_end**2 - drain_end**2))
 
 
-def test_an_ngspice_without_osdi_is_named_with_its_cure(folder: Path) -> None:
+def test_an_ngspice_without_osdi_is_named_with_its_cure(spec: TileSpec) -> None:
     if supports_osdi():
         pytest.skip("this ngspice has OSDI")
-    with pytest.raises(BadInput, match=r"nmos\.sp.*OSDI.*--enable-osdi.*BSIM4"):
-        load_card(str(folder / "nmos.sp"), "tt")
+    for run in (lambda job: list(simulate_all([job])), simulate):
+        with pytest.raises(MissingTool, match=r"testfin\.osdi.*OSDI.*--enable-osdi.*vacask.*BSIM4"):
+            run(Job(cell_deck(spec, weight=1), (Step("op"),)))
 
 
 def test_a_library_is_never_guessed(folder: Path) -> None:
@@ -109,7 +102,7 @@ def test_a_library_is_never_guessed(folder: Path) -> None:
     ],
 )
 def test_a_sheet_that_does_not_fit_its_card_is_refused(
-    unasked: None, folder: Path, file: str, old: str, new: str, complaint: str
+    folder: Path, file: str, old: str, new: str, complaint: str
 ) -> None:
     path = folder / file
     path.write_text(path.read_text().replace(old, new))
@@ -117,7 +110,7 @@ def test_a_sheet_that_does_not_fit_its_card_is_refused(
         load_card(str(folder / "nmos.sp"), "tt")
 
 
-def test_decks_load_the_library_and_instantiate_by_fins(unasked: None, folder: Path, spec: TileSpec) -> None:
+def test_decks_load_the_library_and_instantiate_by_fins(folder: Path, spec: TileSpec) -> None:
     deck = tile_deck(spec, WEIGHTS, INPUTS, detail="full")
     path = folder / "testfin.osdi"
     assert deck.count(f"pre_osdi {path}\n") == 1
@@ -131,7 +124,7 @@ def test_a_deck_with_the_library_is_clean(fin: Path, spec: TileSpec) -> None:
     assert check(parse_deck(deck), compiled=[fin / "testfin.osdi"]) == ()
 
 
-def test_a_deck_loads_native_code_only_if_the_user_names_it(unasked: None, spec: TileSpec) -> None:
+def test_a_deck_loads_native_code_only_if_the_user_names_it(spec: TileSpec) -> None:
     deck = parse_deck(tile_deck(spec, WEIGHTS, INPUTS))
     with pytest.raises(BadInput, match=r"native code.*--osdi"):
         run_deck(deck)
@@ -140,7 +133,7 @@ def test_a_deck_loads_native_code_only_if_the_user_names_it(unasked: None, spec:
     assert [found.rule for found in check(deck) if found.severity == "refused"] == ["command"]
 
 
-def test_tables_depend_on_the_compiled_model(unasked: None, folder: Path, spec: TileSpec) -> None:
+def test_tables_depend_on_the_compiled_model(folder: Path, spec: TileSpec) -> None:
     before = Characterisation(spec).deck_hash
     (folder / "testfin.osdi").write_bytes(b"another")
     assert Characterisation(spec).deck_hash != before

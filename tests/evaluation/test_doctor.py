@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spicekit.devices.levels import supports_osdi
 from spicekit.evaluation.doctor import Finding, examine
 from spicekit.spice import simulator
+from spicekit.spice.simulator import supports_osdi
 
 
 @pytest.fixture

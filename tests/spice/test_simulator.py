@@ -299,7 +299,7 @@ def test_a_script_needs_no_main_guard_and_may_be_a_daemon(start, tmp_path):
 
 def test_an_outcome_says_which_ngspice_made_it():
     ((_, outcome),) = simulate_all([Job(DIVIDER, (Step("op"),))], workers=1)
-    assert outcome.ngspice == ngspice()
+    assert outcome.simulator == ngspice()
 
 
 def test_workers_stay_small_over_many_jobs():

@@ -17,7 +17,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices import cards
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.spice.job import Ngspice
+from spicekit.spice.job import Simulator
 from spicekit.tables.calibrate import CalibrationSummary, calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import inventory
@@ -135,7 +135,7 @@ def test_only_what_depends_on_a_changed_card_is_made_again(tmp_path, monkeypatch
 
 def test_another_ngspice_makes_it_again(store, monkeypatch):
     assert calibrate([RERAM], store, workers=1).made == (RERAM.name,)
-    monkeypatch.setattr("spicekit.tables.calibrate.ngspice", lambda: Ngspice("1000", ""))
+    monkeypatch.setattr("spicekit.tables.calibrate.simulator_at_hand", lambda name: Simulator("1000", ""))
     assert calibrate([RERAM], store, workers=1).made == (RERAM.name,)
     monkeypatch.undo()
     assert calibrate([RERAM], store, workers=1).kept == (RERAM.name,)

@@ -9,7 +9,7 @@ from spicekit.circuits import render
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
-from spicekit.spice.simulator import Job, Ngspice, Step, simulate
+from spicekit.spice.simulator import Job, Simulator, Step, simulate
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.spread import mismatched
@@ -18,7 +18,7 @@ from spicekit.tables.table import interpolate
 
 SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))
 RERAM = SPEC.replace(cell="1t1r")
-NGSPICE = Ngspice("45", "the state it starts in")
+NGSPICE = Simulator("45", "the state it starts in")
 
 
 @pytest.mark.parametrize(
