@@ -1,10 +1,13 @@
 """`spicekit netlist`: decks of cells and tiles: render, check, run, compare, sum up."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from spicekit.cli.display import Json, print_json
 
 if TYPE_CHECKING:
     from spicekit.decks.diff import Difference
@@ -17,10 +20,14 @@ netlist = typer.Typer(
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")]
 Read = Annotated[int | None, typer.Option(min=0, help="Which read, of a vector with ones in several.")]
+Weights = Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")]
+Inputs = Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")]
+Vector = Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")]
+Detail = Annotated[str, typer.Option(help="read-port, or full: with the 6T core of every cell.")]
 DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
 Compiled = Annotated[
     list[Path] | None,
-    typer.Option("--osdi", help="Compiled model (native code!) that the deck may load; repeatable."),
+    typer.Option("--osdi", resolve_path=True, help="Compiled model (native code!) it may load; repeatable."),
 ]
 Libraries = Annotated[
     list[Path] | None,
@@ -35,8 +42,7 @@ def cell(
     weight: Annotated[int, typer.Option(min=0, max=1, help="Stored bit.")] = 1,
     activation: Annotated[int, typer.Option(min=0, max=1, help="Applied bit.")] = 1,
     report: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Folder for plots: characterise the cell and print its figures."),
+        Path | None, typer.Option(file_okay=False, help="Folder for plots: characterise the cell as well.")
     ] = None,
 ) -> None:
     """Render one cell between two sources; with --report, measure it as a designer would."""
@@ -71,9 +77,7 @@ def export(
     layer: Annotated[str, typer.Option(help="Binary layer, for instance conv3.")],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", "-o", file_okay=False, help="Folder for weights.npy, inputs.npy and a deck a read."
-        ),
+        typer.Option("--out", "-o", file_okay=False, help="Folder for .npy files and a deck a read."),
     ],
     data: Annotated[str, typer.Option(help="digits or cifar10")] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies.")] = None,
@@ -83,9 +87,7 @@ def export(
     row: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
     column: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
     mitigation: Annotated[str, typer.Option(help="none, static, dynamic, both")] = "none",
-    detail: Annotated[
-        str, typer.Option(help="read-port, or full: with the 6T core of every cell.")
-    ] = "read-port",
+    detail: Detail = "read-port",
 ) -> None:
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
@@ -130,14 +132,12 @@ def export(
 @netlist.command()
 def tile(
     spec: Spec,
-    weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
-    inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
+    weights: Weights,
+    inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")],
-    vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
+    vector: Vector = 0,
     read: Read = None,
-    detail: Annotated[
-        str, typer.Option(help="read-port, or full: with the 6T core of every cell.")
-    ] = "read-port",
+    detail: Detail = "read-port",
     expect: Annotated[
         str | None, typer.Option(help="Engine whose currents the deck checks itself against: exact, fast.")
     ] = None,
@@ -146,19 +146,11 @@ def tile(
     ] = None,
     transient: Annotated[
         float | None,
-        typer.Option(
-            min=1e-12, max=1e-3, help="s: a transient of this length instead of an operating point."
-        ),
+        typer.Option(min=1e-12, max=1e-3, help="s: a transient of this length, not an operating point."),
     ] = None,
-    save: Annotated[
-        list[str] | None,
-        typer.Option(help="Node whose voltage it leaves too: b_0_0, xc_0_0.mid; repeatable."),
-    ] = None,
+    save: Annotated[list[str] | None, typer.Option(help="Node to leave the voltage of; repeatable.")] = None,
     measure: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="With --transient, as behind meas tran: 't1 when v(b_0_0)=0.2 rise=1'; repeatable."
-        ),
+        list[str] | None, typer.Option(help="With --transient: 't1 when v(b_0_0)=0.2 rise=1'; repeatable.")
     ] = None,
     dialect: Annotated[str, typer.Option(help="ngspice, xyce, spectre or vacask.")] = "ngspice",
 ) -> None:
@@ -215,7 +207,7 @@ def settle(
 
 
 @netlist.command()
-def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None) -> None:
+def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None, as_json: Json = False) -> None:
     """Rule check by ngspice's own reading, without running it; exit status 1 for an error or a refused line."""
     from collections import Counter
 
@@ -223,12 +215,15 @@ def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None) -> N
     from spicekit.decks.source import read_deck
 
     source = read_deck(deck, libraries=library or [])
-    findings = find(source, compiled=[path.resolve() for path in osdi or []])
-    for found in findings:
-        print(f"{found.file or deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
+    findings = find(source, compiled=osdi or [])
     counts = Counter(found.severity for found in findings)
-    refused = f", {counts['refused']} lines that 'netlist run' refuses" if counts["refused"] else ""
-    print(f"{deck}: {counts['error']} errors, {counts['warning']} warnings{refused}")
+    if as_json:
+        print_json({"findings": [asdict(found) for found in findings]})
+    else:
+        for found in findings:
+            print(f"{found.file or deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
+        refused = f", {counts['refused']} lines that 'netlist run' refuses" if counts["refused"] else ""
+        print(f"{deck}: {counts['error']} errors, {counts['warning']} warnings{refused}")
     raise typer.Exit(1 if counts["error"] or counts["refused"] else 0)
 
 
@@ -242,52 +237,56 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
     vectors: Annotated[
         str | None,
-        typer.Option(
-            help="Apply these, not its own: walking (each row, all but one, all, none), or a .npy file."
-        ),
+        typer.Option(help="Instead of its own: walking (each row, all but one, all, none), or a .npy file."),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="With --vectors: stored bits, .npy; hold currents against the exact engine."),
     ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Print all that ngspice says and writes.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print all that ngspice says.")] = False,
     osdi: Compiled = None,
     library: Libraries = None,
+    as_json: Json = False,
 ) -> None:
-    """Run a deck that holds nothing but a circuit and harmless commands; exit status is the deck's own."""
+    """Run a deck of a circuit and harmless commands; exit status 1 if it, a measurement or ngspice says it failed."""
     from spicekit.decks.run import judge, run_deck
     from spicekit.decks.source import read_deck
     from spicekit.errors import BadInput
     from spicekit.files import write_atomically
 
-    compiled = [path.resolve() for path in osdi or []]
     source = read_deck(deck, libraries=library or [])
     if vectors is not None:
-        _run_vectors(source, vectors, weights, out, timeout, compiled)
+        _run_vectors(source, vectors, weights, out, timeout, osdi or [], as_json)
         return
     if weights is not None:
         raise BadInput(
             "netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits."
         )
-    result = run_deck(source, timeout=timeout, compiled=compiled)
-    verdict = judge(source, result)
-    if verbose or not verdict:
-        print(result.output.strip())
+    result = run_deck(source, timeout=timeout, compiled=osdi or [])
+    outcome = judge(source, result)
+    for line in () if as_json else [result.output.strip()] if verbose else outcome.printed:
+        print(line)
     for name, text in result.files.items():
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / name, text)
-            print(out / name)
-        elif verbose or not verdict:
-            print(f"---- {name}", text.rstrip(), sep="\n")
-    print(*verdict, sep="\n")
-    raise typer.Exit(1 if result.status else 0)
+        if not as_json and (out is not None or verbose):
+            print(out / name if out is not None else f"---- {name}\n{text.rstrip()}")
+    if as_json:
+        print_json({"status": result.status, "files": list(result.files), **asdict(outcome)})
+    else:
+        print(*outcome.lines, sep="\n")
+    raise typer.Exit(1 if outcome.failed else 0)
 
 
 def _run_vectors(
-    deck: "Deck", vectors: str, weights: Path | None, out: Path | None, timeout: float, compiled: list[Path]
+    deck: "Deck",
+    vectors: str,
+    weights: Path | None,
+    out: Path | None,
+    timeout: float,
+    compiled: list[Path],
+    as_json: bool,
 ) -> None:
     import numpy as np
 
@@ -303,35 +302,37 @@ def _run_vectors(
         out.mkdir(parents=True, exist_ok=True)
         for name, array in (("vectors.npy", applied), ("currents.npy", current)):
             write_array(out / name, array)
-            print(out / name)
-    print(f"{len(current)} vectors, {spec.columns} columns: {current.min():.6g} to {current.max():.6g} A")
-    if weights is not None:
-        found = compare_reads(spec, read_array(weights), applied, current)
+    found = compare_reads(spec, read_array(weights), applied, current) if weights is not None else None
+    if as_json:
+        compared = {} if found is None else asdict(found)
+        print_json({"current": current.tolist(), **compared})
+    else:
+        print(f"{len(current)} vectors, {spec.columns} columns: {current.min():.6g} to {current.max():.6g} A")
+    if found is not None and not as_json:
         print(
             f"worst: vector {found.vector}, column {found.column}, off by {found.error:.3g} A, of {found.limit:.3g} A "
             f"allowed\n{'FAIL' if found.off else 'PASS'}: {found.off} of {current.size} currents are off"
         )
-        raise typer.Exit(1 if found.off else 0)
+    raise typer.Exit(1 if found is not None and found.off else 0)
 
 
 @netlist.command()
-def diff(first: DeckFile, second: DeckFile) -> None:
+def diff(first: DeckFile, second: DeckFile, as_json: Json = False) -> None:
     """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
     from spicekit.decks.diff import diff as compare
     from spicekit.decks.source import read_deck
 
     differences = compare(read_deck(first), read_deck(second))
-    print_differences(differences, first="absent", second="absent")
-    raise typer.Exit(1 if differences else 0)
+    print_differences(differences, first="absent", second="absent", as_json=as_json)
 
 
 @netlist.command()
 def verify(
     deck: DeckFile,
     spec: Spec,
-    weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
-    inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")],
-    vector: Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")] = 0,
+    weights: Weights,
+    inputs: Inputs,
+    vector: Vector = 0,
     read: Read = None,
     expect: Annotated[
         str, typer.Option(help="Engine whose currents the deck is to expect: exact, fast.")
@@ -341,6 +342,7 @@ def verify(
         typer.Option(min=0, help="A, largest that the deck may allow; default: 1e-4 of the largest."),
     ] = None,
     osdi: Compiled = None,
+    as_json: Json = False,
 ) -> None:
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
     from spicekit.circuits.header import read_header
@@ -362,23 +364,25 @@ def verify(
     if "expected" in read_header(comments).facts:
         expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
     if dialect == "ngspice":
-        compiled = [path.resolve() for path in osdi or []]
-        source = read_deck(deck)
-        differences = compare(source, tile_spec, stored, bits, expected=expected, compiled=compiled)
+        compiled = osdi or []
+        differences = compare(read_deck(deck), tile_spec, stored, bits, expected=expected, compiled=compiled)
     else:
         differences = verify_translated(text, tile_spec, stored, bits, expected=expected)
-    print_differences(differences, first="not in the deck", second="not meant")
-    if not differences:
+    if not differences and not as_json:
         print(f"{deck}: is the {tile_spec.rows} x {tile_spec.columns} tile that the spec and the bits mean")
+    print_differences(differences, first="not in the deck", second="not meant", as_json=as_json)
+
+
+def print_differences(differences: Sequence["Difference"], *, first: str, second: str, as_json: bool) -> None:
+    """The first differences, a line each, and how many there are; ends with exit status 1 if there are any."""
+    if as_json:
+        print_json({"differences": [asdict(found) for found in differences]})
+    else:
+        for found in differences[:40]:
+            print(f"{found.where}: {found.first or first}  ->  {found.second or second}")
+        more = f"... and {len(differences) - 40} more\n" if len(differences) > 40 else ""
+        print(f"{more}{len(differences)} differences")
     raise typer.Exit(1 if differences else 0)
-
-
-def print_differences(differences: Sequence["Difference"], first: str, second: str) -> None:
-    """The first differences, a line each, and how many there are."""
-    for found in differences[:40]:
-        print(f"{found.where}: {found.first or first}  ->  {found.second or second}")
-    more = f"... and {len(differences) - 40} more\n" if len(differences) > 40 else ""
-    print(f"{more}{len(differences)} differences")
 
 
 @netlist.command()

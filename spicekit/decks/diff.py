@@ -83,7 +83,7 @@ def compare(a: Facts, b: Facts) -> Iterator[Difference]:
         only = {
             part: value for (owner, part), value in (a if name in names_a else b).items() if owner == name
         }
-        text = " ".join(f"{part}={value}" if part else value for part, value in only.items())
+        text = " ".join(f"{part}={value}" if part else value for part, value in only.items()) or name
         yield Difference(name, text, "") if name in names_a else Difference(name, "", text)
     for key in sorted(a.keys() | b.keys()):
         if key[0] in names_a and key[0] in names_b and a.get(key) != b.get(key):
@@ -116,11 +116,10 @@ def spelled(text: str) -> str:
     )
 
 
-_EVALUATED = frozenset(
-    {".csparam", ".else", ".elseif", ".endif", ".ends", ".eom", ".func", ".global", ".if", ".macro"}
-)
+_EVALUATED = frozenset({".else", ".elseif", ".endif", ".ends", ".eom", ".func", ".global", ".if", ".macro"})
 _EVALUATED |= {".model", ".param", ".params", ".subckt", ".title"}
-"""Dot lines whose effect the flat circuit shows."""
+"""Dot lines whose effect the flat circuit shows. What has none, such as a parameter that nothing uses, is no
+difference; `.csparam` is one, since commands see it."""
 
 _VALUES = {"r": "r", "c": "c", "l": "l"}
 _EQUALS = re.compile(r"\s*=\s*")

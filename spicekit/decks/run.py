@@ -4,7 +4,8 @@ Since the text that runs is written from the statements that were vetted, nothin
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -106,24 +107,75 @@ def _refuse_objections(deck: Deck, compiled: Collection[Path]) -> None:
         )
 
 
-def judge(deck: Deck, run: BatchRun) -> list[str]:
-    """What a run of one of our tiles comes to, the most important line last; nothing for other decks.
+@dataclass(frozen=True)
+class Outcome:
+    """What a run comes to."""
 
-    Columns that miss what the deck expects, then the worst column, then its own verdict or ngspice's error.
+    failed: bool
+    measured: Mapping[str, float | None]
+    """Results of `.measure` and `meas`, and single numbers that it printed; None for a measurement that failed."""
+    errors: tuple[str, ...]
+    """What ngspice says went wrong."""
+    printed: tuple[str, ...]
+    """What the deck printed and left in short files; nothing for a tile of ours, whose `lines` say it."""
+    lines: tuple[str, ...]
+    """All of it for people, the most important line last."""
+
+
+def judge(deck: Deck, run: BatchRun) -> Outcome:
+    """What a run of a deck comes to: its own verdict, failed measurements, errors that ngspice's status hides.
+
+    ngspice exits with 0 if a measurement fails, and with 1 if its `.control` section ends without `quit`.
     """
+    said = run.output.splitlines()
+    measured: dict[str, float | None] = {}
+    for line in said:
+        if match := _MEASURED.match(line):
+            measured[match[1] or match[3]] = float(match[2]) if match[2] else None
+    for line in said:
+        if match := _UNMEASURED.search(line):
+            measured[match[1] or match[2]] = None
+    errors = tuple(dict.fromkeys(line.strip() for line in said if _ERROR.match(line)))
+    idle = any(line.startswith("Note: No ") for line in said)
+    ended = run.status != 0 and not (idle and deck.commands)
+    failed = ended or bool(errors) or None in measured.values()
+    tile = _tile_lines(deck, run, said)
+    printed = (
+        [] if tile else [line for line in said if not _CHATTER.match(line) and not _MEASURED.match(line)]
+    )
+    for name, text in {} if tile else run.files.items():
+        lines = text.rstrip().split("\n")
+        printed += [f"---- {name}", *lines] if len(lines) <= _SHOWN else [f"---- {name}: {len(lines)} lines"]
+    lines = [f"{name} = {'failed' if value is None else f'{value:.9g}'}" for name, value in measured.items()]
+    lines += [*tile, *errors[:_SHOWN]]
+    verdict = [line for line in said if line.startswith(("FAIL:", "PASS:"))]
+    if lost := [name for name, value in measured.items() if value is None]:
+        verdict.append(f"FAIL: {len(lost)} of {len(measured)} measurements failed: {', '.join(lost)}")
+    elif errors:
+        verdict.append(f"FAIL: ngspice reports {len(errors)} errors; the first: {errors[0]}")
+    elif ended and not verdict:
+        why = (
+            "it asks for no output, so ngspice ran nothing"
+            if idle
+            else f"ngspice ended with status {run.status}"
+        )
+        verdict.append(f"FAIL: {why}")
+    elif not verdict and not tile:
+        verdict.append("ran without an error")
+    return Outcome(failed, measured, errors, tuple(printed), (*lines, *verdict))
+
+
+def _tile_lines(deck: Deck, run: BatchRun, said: list[str]) -> list[str]:
+    """Columns that miss what a tile of ours expects, and the worst of them; nothing for other decks."""
     header = read_header(deck.comments) if "[deck]" in deck.comments else None
     if header is None or header.facts.get("kind") != "tile":
         return []
-    said = run.output.splitlines()
-    if "transient" in header.facts and not run.status:
-        measured = [line for line in said if _MEASURED.match(line)]
+    if "transient" in header.facts:
         points = len(run.files.get(WAVES_FILE, "").splitlines()) - 1
-        return [*measured, f"{WAVES_FILE}: {points} points of {header.spec.columns} columns"]
-    failed = [line for line in said if line.startswith("FAIL column")]
-    verdict = [line for line in said if line.startswith(("FAIL:", "PASS:"))]
-    lines = failed[:_SHOWN]
-    if len(failed) > _SHOWN:
-        lines.append(f"... and {len(failed) - _SHOWN} more")
+        return [f"{WAVES_FILE}: {points} points of {header.spec.columns} columns"] if points > 0 else []
+    lines = [line for line in said if line.startswith("FAIL column")]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN} more"]
     if run.files.get(CURRENTS_FILE):
         current, expected = column_currents(run), header.facts.get("expected")
         if expected and len(current) == len(expected["current"]):
@@ -136,11 +188,7 @@ def judge(deck: Deck, run: BatchRun) -> list[str]:
             lines.append(
                 f"{len(current)} columns, {current.min():.6g} to {current.max():.6g} A; none expected"
             )
-    if run.status and not verdict:
-        verdict = [line for line in said if "rror" in line][-_SHOWN:] or [
-            f"ngspice ended with status {run.status}"
-        ]
-    return lines + verdict
+    return lines
 
 
 def column_currents(run: BatchRun) -> NDArray[np.float64]:
@@ -157,7 +205,20 @@ def column_currents(run: BatchRun) -> NDArray[np.float64]:
     return np.array([float(value) for value in values])
 
 
-_SHOWN = 8  # lines of one kind
+_SHOWN = 8  # lines of one kind, or of a file
 
-_MEASURED = re.compile(r"\w+\s+=\s+[-+\d.]+e[-+]\d+")
+# A value, or `failed` behind the name.
+_MEASURED = re.compile(
+    r"(\w+)\s+=\s+([-+]?\d[\d.]*(?:e[-+]?\d+)?)(?:\s+(?:at|from|targ)=.*)?\s*$|(\w+)\s+=\s+failed$", re.I
+)
+_UNMEASURED = re.compile(r"^\s*\.?meas(?:ure)?\s+\w+\s+(\w+)\s.*failed!$|^\s*measure '(\w+)'\s+failed")
+_ERROR = re.compile(
+    r"\s*(?:error|fatal)\b(?!\s*=)|doAnalyses: |Warning from checkvalid: vector|.*simulation\(s\) aborted",
+    re.IGNORECASE,
+)
+# What speaks of the program, not of the circuit.
+_CHATTER = re.compile(
+    r"(?:Total|DRAM|Maximum ngspice|Current ngspice|Shared ngspice|Text \(code\)|Stack =|Library pages|No\. of Data|"
+    r"Note: No |Doing analysis at|Circuit:|Using |ngspice-|CPL GC|\s*$)"
+)
 _CURRENT = re.compile(r"^i\(vsense_\d+\) = (\S+)$", re.MULTILINE)

@@ -55,6 +55,8 @@ def verify(
     MissingTool, SpiceFailed
         If ngspice is not there, or takes too long.
     """
+    if unlike := _size_difference(read_header(deck.comments), spec):
+        return unlike
     meant, found = _meant(read_header(deck.comments), spec, weights, inputs, expected)
     reference = parse_deck(meant)
     found += _header_differences(read_header(deck.comments), read_header(reference.comments))
@@ -68,10 +70,23 @@ def verify_translated(
 ) -> tuple[Difference, ...]:
     """As `verify`, of a deck in another dialect, statement by statement: ngspice does not read it."""
     dialect, comments = dialect_of(text)
+    if unlike := _size_difference(read_header(comments), spec):
+        return unlike
     meant, found = _meant(read_header(comments), spec, weights, inputs, expected)
     reference = translate(meant, dialect)
     found += _header_differences(read_header(comments), read_header(dialect_of(reference)[1]))
     return (*found, *compare_statements(text, reference, dialect))
+
+
+def _size_difference(header: Header, spec: TileSpec) -> tuple[Difference, ...]:
+    """Another number of rows, columns or expected currents than meant: nothing else can be compared."""
+    sizes = [f"{tile.rows} x {tile.columns} cells" for tile in (header.spec, spec)]
+    if sizes[0] != sizes[1]:
+        return (Difference("size", sizes[0], sizes[1]),)
+    claimed = _claim(header.facts.get("expected"))
+    if claimed and claimed.current.shape != (spec.columns,):
+        return (Difference("expected currents", str(claimed.current.size), str(spec.columns)),)
+    return ()
 
 
 def _meant(

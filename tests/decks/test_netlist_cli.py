@@ -1,5 +1,6 @@
 """`spicekit netlist` as people call it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,20 @@ def test_a_tile_in_another_dialect_is_verified(folder: Path) -> None:
     whole = ["verify", "deck.scs", *TILE[1:], "--vector"]
     assert "0 differences" in netlist(*whole, "1")
     assert "vwl_0" in netlist(*whole, "0", status=1)
+
+
+def test_results_are_printed_for_programs(folder: Path) -> None:
+    netlist(*TILE, "--vector", "1", "--expect", "exact", "-o", "deck.cir")
+    asked = [*TILE[1:], "--vector", "1"]
+    assert json.loads(netlist("check", "deck.cir", "--json")) == {"findings": []}
+    ran = json.loads(netlist("run", "deck.cir", "--json"))
+    assert (ran["status"], ran["failed"], ran["files"]) == (0, False, ["currents.txt"])
+    assert "PASS" in ran["lines"][-1]
+    walked = json.loads(netlist("run", "deck.cir", "--vectors", "walking", "--weights", "w.npy", "--json"))
+    assert (np.shape(walked["current"]), walked["off"]) == ((10, 2), 0)
+    assert json.loads(netlist("verify", "deck.cir", *asked, "--json")) == {"differences": []}
+    changed = Path("deck.cir").read_text().replace("Rbl_1_0 b_1_0 b_2_0 3.2", "Rbl_1_0 b_1_0 b_2_0 4")
+    Path("other.cir").write_text(changed)
+    (found,) = json.loads(netlist("diff", "deck.cir", "other.cir", "--json", status=1))["differences"]
+    assert found == {"where": "rbl_1_0 r", "first": "3.2", "second": "4"}
+    assert json.loads(netlist("verify", "other.cir", *asked, "--json", status=1))["differences"]

@@ -8,8 +8,8 @@ import pytest
 from spicekit.circuits.render import Detail, Expected, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.diff import diff
-from spicekit.decks.run import column_currents, run_deck
-from spicekit.decks.source import parse_deck
+from spicekit.decks.run import column_currents, judge, run_deck
+from spicekit.decks.source import Deck, parse_deck
 from spicekit.decks.summary import summarise
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.batch import run_batch
@@ -91,3 +91,54 @@ def test_a_summary_counts_what_the_tile_has() -> None:
     assert summary.sources["vwl"].values == ("dc 0.7", "dc 0")
     assert summary.header is not None
     assert summary.header.spec == SPEC
+
+
+def foreign(*lines: str) -> Deck:
+    """A deck of somebody's."""
+    circuit = ("t", "V1 a 0 pulse(0 1 1n 1n 1n 5n 10n)", "R1 a b 1k", "C1 b 0 1p")
+    return parse_deck("\n".join([*circuit, *lines]))
+
+
+TWO = ("tran t1 when v(b)=0.5 rise=1", "tran t2 when v(b)=5 rise=1")
+
+
+@pytest.mark.parametrize("word", [".meas", ".measure"])
+def test_a_measurement_that_fails_is_told_whatever_the_status_of_ngspice(word: str) -> None:
+    deck = foreign(".tran 0.1n 10n", *(f"{word} {what}" for what in TWO))
+    run = run_deck(deck)
+    outcome = judge(deck, run)
+    assert run.status == 0
+    assert outcome.failed
+    assert outcome.measured == {"t1": pytest.approx(2.235e-9, rel=1e-3), "t2": None}
+    assert outcome.lines[-1] == "FAIL: 1 of 2 measurements failed: t2"
+
+
+def test_a_command_that_fails_to_measure_is_told() -> None:
+    deck = foreign(".control", "tran 0.1n 10n", *(f"meas {what}" for what in TWO), "quit 0", ".endc")
+    assert judge(deck, run_deck(deck)).lines[-1] == "FAIL: 1 of 2 measurements failed: t2"
+
+
+def test_commands_that_do_not_end_by_quit_have_not_failed() -> None:
+    deck = foreign(
+        ".control", "tran 0.1n 10n", f"meas {TWO[0]}", "wrdata out.txt v(b)", "print v(a)[0]", ".endc"
+    )
+    run = run_deck(deck)
+    outcome = judge(deck, run)
+    assert (run.status, outcome.failed, outcome.lines[-1]) == (1, False, "ran without an error")
+    assert not any("DRAM" in line or "elapsed" in line for line in outcome.printed)
+    assert any(line.startswith("---- out.txt: ") for line in outcome.printed)
+
+
+@pytest.mark.parametrize(
+    ("lines", "end"),
+    [
+        ((".tran 1n 2n",), "FAIL: it asks for no output, so ngspice ran nothing"),
+        ((".control", "dc v9 0 1 1", ".endc"), 'named "v9" is not in the circuit'),
+        (("L1 a 0 1u", "V2 a 0 1", ".op"), "Transient op failed"),
+    ],
+)
+def test_what_went_wrong_stands_last(lines: tuple[str, ...], end: str) -> None:
+    deck = foreign(*lines)
+    outcome = judge(deck, run_deck(deck))
+    assert outcome.failed
+    assert end in outcome.lines[-1]

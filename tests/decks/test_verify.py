@@ -1,6 +1,7 @@
 """The verification finds every planted fault, and nothing in a good deck."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from faults import FAULTS, INPUTS, SPEC, WEIGHTS, good, plant
 
 from spicekit.circuits.render import Detail, Expected, Transient, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.diff import Difference
 from spicekit.decks.source import parse_deck
 from spicekit.decks.verify import verify
 from spicekit.engines.tile import expected_currents
@@ -104,3 +106,39 @@ def test_a_deck_that_checks_itself_needs_its_currents() -> None:
 def test_a_deck_without_a_tile_is_refused() -> None:
     with pytest.raises(BadInput, match="'cell'"):
         verify(parse_deck(cell_deck(SPEC, weight=1)), SPEC, WEIGHTS, INPUTS)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 4), (8, 2), (8, 5), (16, 16)])
+def test_another_size_is_the_only_difference(rows: int, columns: int) -> None:
+    spec = SPEC.replace(rows=rows, columns=columns, rows_active=rows)
+    weights, inputs = np.ones((rows, columns), np.uint8), np.ones(rows, np.uint8)
+    expected = expected_currents(spec, weights, inputs)
+    found = verify(parse_deck(good()), spec, weights, inputs, expected=expected)
+    assert found == (Difference("size", "8 x 4 cells", f"{rows} x {columns} cells"),)
+
+
+def test_another_number_of_expected_currents_is_told(expected: Expected) -> None:
+    deck = parse_deck(re.sub(r'("current" = \[)[^,]*, ', r"\1", good()))
+    assert verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected) == (
+        Difference("expected currents", "3", "4"),
+    )
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [
+        ".param spare=3",
+        ".func ff(x) {x*2}",
+        ".subckt idle a b\nRx a b 1\n.ends",
+        ".model idle nmos level=1",
+        "* remark",
+    ],
+)
+def test_what_nothing_uses_is_no_difference(idle: str, expected: Expected) -> None:
+    deck = parse_deck(good().replace("\nVread", f"\n{idle}\nVread", 1))
+    assert verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected) == ()
+
+
+def test_a_parameter_that_commands_see_is_a_difference(expected: Expected) -> None:
+    deck = parse_deck(good().replace("\nVread", "\n.csparam failures=0\nVread", 1))
+    assert [d.where for d in verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected)] == [".csparam"]
