@@ -20,6 +20,11 @@ def train(
         ),
     ] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
+    images: Annotated[int | None, typer.Option(min=2, help="Train on the first so many; default: all.")] = None,
+    hold_out: Annotated[
+        int | None,
+        typer.Option(min=1, help="Judge by the last so many training images, not by the test images."),
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
     begin: Annotated[
         Path | None, typer.Option(help="Checkpoint, or another run's state, whose weights to begin with.")
@@ -86,6 +91,10 @@ def train(
     if download:
         fetch_dataset(data, folder)
     train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
+    if hold_out is not None:
+        kept = len(train_set) - hold_out
+        train_set, test_set = train_set.first(kept), train_set.part(slice(max(kept, 0), None))
+    train_set = train_set.first(images or len(train_set))
 
     def place(fresh: Network) -> Network:
         assert design is not None
@@ -94,8 +103,8 @@ def train(
         assert isinstance(tiled, Network)  # convert copies
         return tiled
 
-    kept = f"the state of the last whole epoch is in {out}, repeat the command with --resume to go on"
-    with if_stopped(kept), stages(network) as report:
+    saved = f"the state of the last whole epoch is in {out}, repeat the command with --resume to go on"
+    with if_stopped(saved), stages(network) as report:
 
         def show(now: training.Progress) -> None:
             held_out = "" if now.test_accuracy is None else f", held out {now.test_accuracy:.1%}"
