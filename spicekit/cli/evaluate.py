@@ -35,7 +35,10 @@ def evaluate(
     ] = None,
     mitigation: Annotated[
         list[str] | None,
-        typer.Option(help="none, static, dynamic, both; may be repeated. Default: none and both."),
+        typer.Option(
+            help="none, static, dynamic, both; order, faults, joint+dynamic and more (docs/mitigations.md); may be "
+            "repeated. Default: none and both."
+        ),
     ] = None,
     settle: Annotated[
         bool,

@@ -86,7 +86,7 @@ def export(
     block: Annotated[int, typer.Option(min=0, help="Of columns, along its outputs.")] = 0,
     row: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
     column: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
-    mitigation: Annotated[str, typer.Option(help="none, static, dynamic, both")] = "none",
+    mitigation: Annotated[str, typer.Option(help="As of evaluate: none, both, order ...")] = "none",
     detail: Detail = "read-port",
 ) -> None:
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""

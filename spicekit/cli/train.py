@@ -20,7 +20,9 @@ def train(
         ),
     ] = "digits",
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
-    images: Annotated[int | None, typer.Option(min=2, help="Train on the first so many; default: all.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=2, help="Train on the first so many; default: all.")
+    ] = None,
     hold_out: Annotated[
         int | None,
         typer.Option(min=1, help="Judge by the last so many training images, not by the test images."),
@@ -51,7 +53,7 @@ def train(
         ),
     ] = None,
     mitigation: Annotated[
-        str, typer.Option(help="On these tiles: none, static, dynamic or both of BinSparX's flips.")
+        str, typer.Option(help="On these tiles, as of evaluate: none, both, order ...")
     ] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     as_json: Json = False,

@@ -67,8 +67,8 @@ def convert(
     network : Module
         With binary layers; stays as it is.
     design : Design
-    mitigation : {"none", "static", "dynamic", "both"}
-        BinSparX's flips.
+    mitigation : Mitigation
+        A name in `MITIGATIONS`: BinSparX's flips ("none", "static", "dynamic", "both") and more without training.
     calibration : Dataset, optional
         Needed where the design fits its converters or recalibrates batch norms; never the images to be classified.
     table : IVTable, optional
@@ -127,7 +127,7 @@ def tile_network(
     design : Design
     table : IVTable
         Of the design's cell and corner.
-    mitigation : {"none", "static", "dynamic", "both"}
+    mitigation : Mitigation
     calibration : Dataset, optional
         On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
     counted : mapping, optional
@@ -191,7 +191,7 @@ def flips(design: Design, mitigation: Mitigation) -> BinSparX:
 def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
     """The layers as designed, by name: no cell differs from its nominal value."""
     tile = design.tile
-    tiles = Tiles(tile, IdealCodes(), flips(design, mitigation), design.mapping.unrolling)
+    tiles = Tiles(tile, IdealCodes(), flips(design, mitigation), design.mapping.unrolling, design.variation)
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
@@ -250,6 +250,7 @@ def reads_key(
             "code": code_hash(),
             "design": design.as_read().model_dump(mode="json"),
             "mitigation": mitigation,
+            "die": design.variation.model_dump(mode="json") if MITIGATIONS[mitigation].faults else None,
             "weights": weights,
             "table": table.sha256,
             "images": images.sha256,

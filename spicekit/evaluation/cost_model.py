@@ -59,7 +59,7 @@ def energy(
         Its first images, as many as `design.read.probe_images`, are counted.
     design : Design
         A read lasts as long as the transient and the converter take, whatever `read.time`.
-    mitigations : sequence of {"none", "static", "dynamic", "both"}
+    mitigations : sequence of Mitigation
         The first is what the others are compared with.
     table : IVTable, optional
         Of the design's cell and corner; by default the one that the stores have.
@@ -127,9 +127,10 @@ def count_events(
             groups=int((packed.layer.used > 0).any(axis=1).sum()),
             subvectors=int((packed.layer.used > 0).sum()),
             ones=ones[name] / len(dataset),
-            static=packed.layer.binsparx.static,
+            static=packed.layer.binsparx.stores_inverted,
             dynamic=packed.layer.binsparx.dynamic,
             weighted=packed.layer.binsparx.dynamic and packed.layer.binsparx.flip_rule == "position",
+            ordered=packed.layer.binsparx.order,
             stored_inverted=int(packed.layer.inverted.sum()),
             applied_inverted=inverted[name] / len(dataset),
             current=currents[name],

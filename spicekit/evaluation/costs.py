@@ -29,6 +29,7 @@ Component = Literal[
     "inversion",
     "correction",
     "flip memory",
+    "row order",
     "cells",
     "drivers",
 ]
@@ -45,8 +46,14 @@ SOURCES = {
     "Clark": "Clark et al., Microelectronics Journal 53 (2016) 105, Tables 1 and 3",
 }
 
-OVERHEAD: tuple[Component, ...] = ("flip decision", "inversion", "correction", "flip memory")
-"""What BinSparX adds."""
+OVERHEAD: tuple[Component, ...] = (
+    "flip decision",
+    "inversion",
+    "correction",
+    "flip memory",
+    "row order",
+)
+"""What a mitigation adds."""
 
 # m2. Full adder FAx1, exclusive or XOR2xp5, flip-flop DFFHQNx1 of ASAP7.
 FULL_ADDER_AREA, XOR_AREA, REGISTER_AREA = 0.204e-12, 0.131e-12, 0.292e-12

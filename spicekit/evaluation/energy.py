@@ -60,6 +60,8 @@ class LayerEvents:
     """Constants that zero padding adds, over all pixels and outputs."""
     border_constants: int = 0
     """Words that hold them."""
+    ordered: bool = False
+    """Whether a memory says which input drives which row."""
 
     @property
     def reads(self) -> int:
@@ -90,7 +92,7 @@ class Estimate:
 
     @property
     def overhead(self) -> float:
-        """J, of what BinSparX adds."""
+        """J, of what the mitigation adds."""
         return sum(self.energy.get(name, 0.0) for name in OVERHEAD)
 
     def __add__(self, other: "Estimate") -> "Estimate":
@@ -148,6 +150,7 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
     applied_inverted = events.applied_inverted * events.outputs
     flips = events.static or events.dynamic
     weight_bits = _weight_bits(events, costs)
+    index_bits = events.ordered * events.inputs * (events.inputs - 1).bit_length()
     decision = (tile.rows_active * weight_bits + count_bits + weight_bits - 1) * adder
     if events.weighted:
         decision += tile.rows_active * weight_bits * costs.memory_bit_energy
@@ -170,6 +173,8 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[C
         # f at each read; sum(u_w) where d is set
         "flip memory": (events.static * events.reads + applied_inverted * count_bits)
         * costs.memory_bit_energy,
+        # for each pixel, the input that drives each row
+        "row order": events.pixels * index_bits * costs.memory_bit_energy,
     }
 
 
@@ -245,6 +250,10 @@ def _area(events: LayerEvents, design: Design) -> dict[Component, float]:
         "inversion": events.dynamic * events.tiles * tile.rows_active * xor,
         "correction": converters * (flips * bits * xor + corrections * (count_bits + 1) * adder),
         "flip memory": tiles * tile.columns * tile.groups * memory_bits * costs.memory_bit_area,
+        "row order": events.ordered
+        * events.inputs
+        * (events.inputs - 1).bit_length()
+        * costs.memory_bit_area,
     }
 
 

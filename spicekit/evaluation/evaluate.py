@@ -84,7 +84,7 @@ def evaluate(
         Of the design's cell and corner; by default the one that the stores have.
     calibration : as `dataset`, optional
         As in `convert`.
-    mitigations : sequence of {"none", "static", "dynamic", "both"}
+    mitigations : sequence of Mitigation
         Runs on the real tiles; the first is what the others are compared with.
     known : (float, float), optional
         Accuracy in software and on ideal tiles, where they are known from another design point of the same rows.
@@ -129,7 +129,9 @@ def evaluate(
     if settle:
         design = design.replace(read=design.read.replace(time=settling(design.tile, "worst").time))
     if known is None:
-        known = software_and_ideal(network, dataset, design.tile, report=report)
+        known = software_and_ideal(
+            network, dataset, design.tile, mitigations=(*mitigations, "both"), report=report
+        )
     counts = counts or ReadCounts(network)
     runs: list[TileRun] = []
     for mitigation in mitigations:
@@ -233,14 +235,19 @@ def evaluate(
 
 
 def software_and_ideal(
-    network: torch.nn.Module, dataset: Dataset, spec: TileSpec, *, report: Report = silent
+    network: torch.nn.Module,
+    dataset: Dataset,
+    spec: TileSpec,
+    *,
+    mitigations: Sequence[Mitigation] = ("both",),
+    report: Report = silent,
 ) -> tuple[float, float]:
-    """Accuracy in software and on ideal tiles.
+    """Accuracy in software and on ideal tiles; those with `mitigations` are compared on a few images.
 
     Raises
     ------
     NotExact
-        If a logit on ideal tiles, with or without BinSparX, differs from the software's in a single bit; names the
+        If a logit on ideal tiles, with or without a mitigation, differs from the software's in a single bit; names the
         first layer whose products do.
     """
     software = predict_logits(network, dataset, report=partial(report, "software"))
@@ -248,7 +255,10 @@ def software_and_ideal(
         network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
     )
     few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
-    _ideal_logits(network, few, predict_logits(network, few), spec, mitigation="both")
+    logits = predict_logits(network, few)
+    for mitigation in dict.fromkeys(mitigations):
+        if mitigation != "none":
+            _ideal_logits(network, few, logits, spec, mitigation=mitigation)
     return accuracy(software, dataset), accuracy(ideal, dataset)
 
 
@@ -273,7 +283,7 @@ def run_on_tiles(
     design : Design
     table : IVTable
         Of the design's cell and corner.
-    mitigation : {"none", "static", "dynamic", "both"}
+    mitigation : Mitigation
     calibration : Dataset, optional
         As in `convert`.
     counts : ReadCounts, optional
@@ -350,7 +360,7 @@ def read_statistics(
 
 
 IDEAL_IMAGES = 16
-"""Of which BinSparX's logits on ideal tiles are compared, too: its rule is proved layer by layer in the tests."""
+"""Of which logits with mitigations on ideal tiles are compared, too: tests prove their rules layer by layer."""
 
 
 def _ideal_logits(

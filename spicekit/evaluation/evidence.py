@@ -59,7 +59,7 @@ def spice_evidence(
     design : Design
     table : IVTable
         Of the design's cell and corner.
-    mitigation : {"none", "static", "dynamic", "both"}
+    mitigation : Mitigation
     calibration : Dataset, optional
         As in `tile_network`.
     reads : int

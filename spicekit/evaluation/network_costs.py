@@ -89,11 +89,11 @@ class CostedRun(Figures):
     """What one mitigation costs."""
 
     mitigation: Mitigation
-    """BinSparX's flips."""
+    """A name of docs/mitigations.md."""
     change: Change
     """Against the first run."""
     overhead: Joule
-    """Of the energy, what BinSparX adds."""
+    """Of the energy, what the mitigation adds."""
     break_even: float | None
     """Times which the bit lines would have to take what they do, for this run to need the energy of the first.
 

@@ -46,7 +46,7 @@ class TileRun(ReadStatistics):
     """A network on the tiles of a design, with one mitigation; its own figures are those of all layers together."""
 
     mitigation: Mitigation
-    """BinSparX's flips: of stored columns, of what is applied, of both."""
+    """A name of docs/mitigations.md."""
     accuracy: Fraction
     """Images that are classified rightly."""
     partial_sum_reduction: Fraction = 0.0

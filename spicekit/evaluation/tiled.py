@@ -45,7 +45,7 @@ class Tiles:
     unrolling: Unrolling = DEFAULT_UNROLLING
     variation: Variation = NO_VARIATION
     table: IVTable | None = None
-    """I-V table of the cells; what a variation does follows from it."""
+    """I-V table of the cells; what a variation does, but for stuck cells, follows from it."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -59,12 +59,14 @@ class Tiles:
             self.spec,
             binsparx=self.binsparx,
             unrolling=self.unrolling,
+            places=layer.places,
+            variation=self.variation,
         )
         return pack_layer(mapped)
 
     def write(self, packed: PackedLayer) -> PackedLayer:
         """The layer as the die of the variation holds it."""
-        return packed if self.table is None else layer_on_die(packed, self.table, self.variation)
+        return layer_on_die(packed, self.table, self.variation)
 
 
 class TiledConv(BinaryConv):
@@ -118,7 +120,7 @@ class TiledConv(BinaryConv):
         """What `print(network)` shows."""
         spec, layer = self.tiles.spec, self.designed.layer
         blocks = -(-layer.outputs // spec.columns)
-        flips = [kind for kind in ("static", "dynamic") if getattr(self.tiles.binsparx, kind)]
+        flips = [kind for kind, on in self.tiles.binsparx if on is True]
         return (
             f"{super().extra_repr()}, on {layer.rows.shape[1]} x {blocks} tiles of {spec.rows} x {spec.columns} "
             f"{spec.cell}, {spec.rows_active} rows a read, BinSparX {' and '.join(flips) or 'off'}"

@@ -116,7 +116,7 @@ def network_cases(
     """
     layers = _laid_out(network, spec, binsparx)
     chosen = {list(layers)[int(place)] for place in np.linspace(0, len(layers) - 1, LAYERS)}
-    kind = f"{NETWORK}, BinSparX" if binsparx.static or binsparx.dynamic else NETWORK
+    kind = f"{NETWORK}, BinSparX" if binsparx.flips else NETWORK
     cases: dict[str, Case] = {}
 
     def probe(packed: PackedLayer, applied: Applied) -> None:

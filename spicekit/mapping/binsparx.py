@@ -16,7 +16,7 @@ so with flip bits f (column, known when weights are written) and d (sub-vector, 
 The sums are popcounts: of the weights, stored; of the activations, taken anyway to decide d.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numba.extending import register_jitable
@@ -28,7 +28,10 @@ FlipRule = Literal["count", "position"]
 
 
 class BinSparX(Config):
-    """Which of the two flips are on, and what decides them."""
+    """Which flips are on and what decides them, and what else is done against losses without training.
+
+    All of it is exact on ideal tiles.
+    """
 
     static: bool = False
     """Store a column of a group inverted where it has more ones than zeros."""
@@ -36,21 +39,61 @@ class BinSparX(Config):
     """Apply a sub-vector, what one read asserts, inverted where it has more ones than zeros."""
     flip_rule: FlipRule = "count"
     """`count`: more ones than zeros, as published. `position`: more predicted error, see `positions`."""
+    joint: bool = False
+    """Static flips of all bit planes of a multi-bit weight are chosen together, see `positions.invert_together`."""
+    faults: bool = False
+    """Store a column of a group inverted where fewer of its cells then hold a wrong bit, on a die whose stuck cells are
+    known; where both have as many, `static` decides. After BNN-Flip (Malhotra, Wang, Gupta, ASP-DAC 2024) and
+    arXiv 2512.18459."""
+    order: bool = False
+    """Lay inputs out so that rows of many ones share the least resistance, see `positions.row_order`. After WAGONN
+    (arXiv 2406.14706)."""
+
+    @property
+    def stores_inverted(self) -> bool:
+        """Whether columns may be stored inverted."""
+        return self.static or self.faults
+
+    @property
+    def flips(self) -> bool:
+        """Whether anything is corrected digitally."""
+        return self.stores_inverted or self.dynamic
 
 
-Mitigation = Literal["none", "static", "dynamic", "both"]
-MITIGATIONS: dict[Mitigation, BinSparX] = {
-    "none": BinSparX(),
-    "static": BinSparX(static=True),
-    "dynamic": BinSparX(dynamic=True),
-    "both": BinSparX(static=True, dynamic=True),
-}
+Mitigation = Literal[
+    "none",
+    "static",
+    "dynamic",
+    "both",
+    "joint",
+    "joint+dynamic",
+    "order",
+    "order+both",
+    "order+joint+dynamic",
+    "faults",
+    "faults+both",
+    "order+faults+both",
+]
 
-MITIGATION_LABELS: dict[str, str] = {
+
+def _mitigation(name: str) -> BinSparX:
+    parts = set(name.replace("both", "static+dynamic").split("+")) - {"none"}
+    return BinSparX(**dict.fromkeys(parts | ({"static"} if "joint" in parts else set()), True))
+
+
+MITIGATIONS: dict[Mitigation, BinSparX] = {name: _mitigation(name) for name in get_args(Mitigation)}
+
+_LABELS = {
     "none": "plain tiles",
     "static": "static flips",
     "dynamic": "dynamic flips",
     "both": "BinSparX",
+    "joint": "static flips of all planes",
+    "order": "ordered rows",
+    "faults": "flips against faults",
+}
+MITIGATION_LABELS: dict[str, str] = {
+    name: ", ".join(_LABELS[part] for part in name.split("+")) for name in MITIGATIONS
 }
 """For people."""
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
+from spicekit.engines.cell_currents import NO_VARIATION, Variation, stick
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX, to_invert
-from spicekit.mapping.positions import row_weights
+from spicekit.mapping.positions import invert_together, row_order, row_weights
 from spicekit.networks.geometry import Geometry
 
 Unrolling = Literal["channel-major", "kernel-major"]
@@ -61,6 +62,8 @@ def map_layer(
     *,
     binsparx: BinSparX,
     unrolling: Unrolling = DEFAULT_UNROLLING,
+    places: tuple[float, ...] = (1.0,),
+    variation: Variation = NO_VARIATION,
 ) -> MappedLayer:
     """Lay a convolution out on tiles.
 
@@ -74,9 +77,18 @@ def map_layer(
     spec : TileSpec
         Of each tile; its number of columns only decides how many tiles stand side by side.
     binsparx : BinSparX
-        `static` decides what is stored.
+        Decides what is stored, and where.
     unrolling : {"channel-major", "kernel-major"}
         Order of the rows: inputs of one channel, or of one kernel position, side by side.
+    places : tuple of float
+        What a one in each bit plane of the weights stands for; c_out has the planes one behind the other.
+    variation : Variation
+        Of the die, whose stuck cells decide where `binsparx.faults` asks for it.
+
+    Raises
+    ------
+    BadInput
+        If weights and geometry do not fit each other, or rows are to be ordered on tiles with bit-line drive.
     """
     if weights.shape[1:] != (geometry.in_channels, *geometry.kernel):
         raise BadInput(f"map_layer({name}): weights shaped {weights.shape} do not fit {geometry}.")
@@ -89,14 +101,21 @@ def map_layer(
     filled[: order.size] = order.ravel()
     rows = np.ascontiguousarray(filled.reshape(tiles, groups, m).swapaxes(0, 1))
     flat = weights.reshape(len(weights), -1).T  # (n, c_out)
+    if binsparx.order:
+        rows = row_order(spec, rows, flat, binsparx=binsparx)
     bits = np.where(rows[..., None] >= 0, flat[rows], 0).astype(np.uint8)
     used = (rows >= 0)[..., None]
     ones = bits.sum(axis=2, dtype=np.int64)
     inverted = np.zeros(ones.shape, bool)
-    if binsparx.static:
+    if binsparx.joint and len(places) > 1:
+        inverted = invert_together(bits, used.sum(axis=2), places)
+    elif binsparx.static:
         by_place = binsparx.flip_rule == "position"
         weighed = np.einsum("gtmc,gtm->gtc", bits, row_weights(spec, rows)) if by_place else ones
         inverted = to_invert(weighed, used.sum(axis=2))
+    if binsparx.faults:
+        wrong = [(used & (held(kept, variation, name) != kept)).sum(axis=2) for kept in (bits, 1 - bits)]
+        inverted = np.where(wrong[0] == wrong[1], inverted, wrong[0] > wrong[1])
     stored = np.where(inverted[:, :, None, :] & used, 1 - bits, bits)
     return MappedLayer(name, geometry, spec, binsparx, rows, stored, inverted, ones)
 
@@ -137,3 +156,11 @@ def footprint(
         additions=gathering.border_pixels * outputs if zero_padded else 0,
         constants=gathering.border_classes * outputs if zero_padded else 0,
     )
+
+
+def held(stored: Bits, variation: Variation, name: str) -> Bits:
+    """Bits (groups, tiles, m, c_out) that the cells of a layer hold on a die after `stored` was written."""
+    if not (variation.stuck_at_0 or variation.stuck_at_1):
+        return stored
+    # in whose order the cells of a die are drawn
+    return stick(stored.swapaxes(0, 1), variation, place=name).swapaxes(0, 1)

@@ -78,7 +78,7 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
     """(n, c_out, *sides) float32: dot products of signs as the converters' codes give them."""
     layer, step = packed.layer, np.float32(codes.step)
-    used, corrected = layer.used, layer.binsparx.static or layer.binsparx.dynamic
+    used, corrected = layer.used, layer.binsparx.flips
     sums = codes.sums(packed.stored, applied)
     factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected)
     if corrected:

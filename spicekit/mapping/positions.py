@@ -14,6 +14,8 @@ a_i a_j - (1 - a_i)(1 - a_j) = a_i + a_j - 1, that is a count of ones in which e
 All weights equal is BinSparX's own rule. For stored columns the same holds with activations and weights exchanged.
 """
 
+import itertools
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,8 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
 from spicekit.engines.words import Layout
-from spicekit.mapping.binsparx import to_invert
+from spicekit.errors import BadInput
+from spicekit.mapping.binsparx import BinSparX, to_invert
 
 Array = NDArray[np.float64]
 
@@ -61,6 +64,14 @@ def row_weights(
     -------
     (groups, tiles, m) float32 array, 0 in unused rows
     """
+    used = (rows >= 0).astype(float)
+    weights = _shared_by_row(spec, rows, stored)
+    mean = weights.sum(axis=2, keepdims=True) / np.maximum(used.sum(axis=2, keepdims=True), 1)
+    return np.asarray(np.divide(weights, mean, out=used.copy(), where=mean > 0), np.float32)
+
+
+def _shared_by_row(spec: TileSpec, rows: NDArray[np.int64], stored: NDArray[np.uint8] | None = None) -> Array:
+    """m_i of each row, as `row_weights` takes it: (groups, tiles, m) ohm."""
     groups, tiles, m = rows.shape
     used = (rows >= 0).astype(float)
     shared = shared_resistance(spec).reshape(groups, m, groups, m)
@@ -74,8 +85,120 @@ def row_weights(
                 bits = stored[group, tile].astype(float)
                 together = bits @ bits.T / bits.shape[1]
             weights[group, tile] = (block * together).sum(axis=1)
-    mean = weights.sum(axis=2, keepdims=True) / np.maximum(used.sum(axis=2, keepdims=True), 1)
-    return np.asarray(np.divide(weights, mean, out=used.copy(), where=mean > 0), np.float32)
+    return weights
+
+
+def row_order(
+    spec: TileSpec, rows: NDArray[np.int64], weights: NDArray[np.uint8], *, binsparx: BinSparX
+) -> NDArray[np.int64]:
+    """Inputs laid out anew: the more ones an input's weights have, the less resistance its row shares.
+
+    To first order, with activations alike and weights independent, the loss of a read is sum_ij M_ij p_i p_j, p_i the
+    share of ones among the weights of row i. It is least where the largest p meet the smallest sum_j M_ij
+    (rearrangement inequality), and where reads of equal resistance share the large p among them. Both change nothing
+    but which word line an input drives.
+
+    Flips gain from inputs that are alike in one read. With them the reads keep their inputs: they are placed by what is
+    left of their ones, and rows change places within a read alone.
+
+    Parameters
+    ----------
+    spec : TileSpec
+    rows : (groups, tiles, m) integer array
+        Input of each row, -1 where unused.
+    weights : (n, c_out) uint8 array
+        Bits of each input's weights.
+    binsparx : BinSparX
+        The flips that follow.
+
+    Returns
+    -------
+    (groups, tiles, m) integer array
+
+    Raises
+    ------
+    BadInput
+        For bit-line drive, whose rows share wires with all columns.
+    """
+    if spec.drive != "wordline":
+        raise BadInput(
+            f"{spec.cell} with bit-line drive: the order of rows is chosen for columns that share nothing; use "
+            f"drive = 'wordline', or a mitigation without 'order'."
+        )
+    shared = _shared_by_row(spec, rows)
+    shared = np.round(shared / max(shared.max(), 1e-300), 9)  # rows at the same place of two reads are alike
+    used = rows >= 0
+    if not binsparx.flips:
+        level = np.argsort(np.argsort(shared, axis=2, kind="stable"), axis=2, kind="stable")
+        read = np.arange(used[..., 0].size).reshape(*used.shape[:2], 1)
+        dealt = np.where(level % 2, -read, read)[used]  # back and forth
+        places = np.lexsort((dealt, level[used], shared[used]))
+        ordered, found = rows.copy(), np.empty(len(weights), np.int64)
+        found[places] = np.argsort(-weights.mean(axis=1), kind="stable")
+        ordered[used] = found
+        return ordered
+    bits = np.where(used[..., None], weights[rows], 0)
+    if binsparx.stores_inverted:
+        inverted = to_invert(bits.sum(axis=2), used.sum(axis=2)[..., None])
+        bits = np.where(inverted[:, :, None] & used[..., None], 1 - bits, bits)
+    ones = bits.sum(axis=3, dtype=np.int64)
+    inputs = np.take_along_axis(rows, np.argsort(-np.where(used, ones, -1), axis=2, kind="stable"), axis=2)
+    full = used.all(axis=2)
+    places = np.argsort(shared.sum(axis=2)[full], kind="stable")
+    moved = inputs[full]
+    moved[places] = inputs[full][np.argsort(-ones.sum(axis=2)[full], kind="stable")]
+    inputs[full] = moved
+    ordered = rows.copy()
+    np.put_along_axis(
+        ordered, np.argsort(np.where(used, shared, np.inf), axis=2, kind="stable"), inputs, axis=2
+    )
+    return ordered
+
+
+_DRAWN = 128  # activations that the error of a multi-bit weight is a mean over
+
+
+def invert_together(
+    bits: NDArray[np.uint8], used: NDArray[np.int64], places: tuple[float, ...]
+) -> NDArray[np.bool_]:
+    """Static flips of all bit planes of a weight at once: those with the least error of the sum that they make up.
+
+    A read of m ON cells loses about k m^2. An inverted plane's loss turns its sign, so that planes of two's complement,
+    whose losses cancel, may add up when each is flipped by itself. Of the 2^P choices for P planes, the one with the
+    least mean square of sum_p v_p (-1)^f_p m_p^2 is taken, v_p what a one in plane p stands for, over 128 random
+    activations with as many ones as zeros (assumed; the same for all columns).
+
+    Parameters
+    ----------
+    bits : (groups, tiles, m, P c) uint8 array
+        Weights, 0 in unused rows; planes one behind the other.
+    used : (groups, tiles, 1) integer array
+        Rows in use.
+    places : tuple of P floats
+
+    Returns
+    -------
+    (groups, tiles, P c) bool array
+    """
+    groups, tiles, m, columns = bits.shape
+    planes = len(places)
+    choices = np.array(list(itertools.product((False, True), repeat=planes)))  # (2^P, P)
+    signed = np.where(choices, -1.0, 1.0) * np.asarray(places)
+    applied = np.random.default_rng(0).integers(0, 2, (_DRAWN, m)).astype(np.float32)
+    inverted = np.empty((groups, tiles, planes, columns // planes), bool)
+    for group, tile in np.ndindex(groups, tiles):
+        asserted = applied[:, : used[group, tile, 0]].sum(axis=1)
+        on = (applied @ bits[group, tile].astype(np.float32)).reshape(_DRAWN, planes, -1)
+        losses = np.stack([on**2, (asserted[:, None, None] - on) ** 2])  # as is, inverted
+        best = np.full(columns // planes, np.inf)
+        for choice, weight in zip(choices, signed, strict=True):
+            error = np.einsum(
+                "p,spc->sc", weight, losses[choice.astype(int), :, range(planes)].swapaxes(0, 1)
+            )
+            square = (error**2).mean(axis=0)
+            inverted[group, tile][:, square < best] = choice[:, None]
+            best = np.minimum(best, square)
+    return inverted.reshape(groups, tiles, columns)
 
 
 def byte_scores(weights: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

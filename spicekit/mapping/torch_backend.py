@@ -73,7 +73,7 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
             asserted = torch.where(inverted > 0, used - asserted, asserted)
         sums = codes.sums_of_words(cells, words, inverted, asserted) * codes.step
         signed, ones = corrections_of(inverted, asserted, used)
-        if layer.binsparx.static or layer.binsparx.dynamic:
+        if layer.binsparx.flips:
             sums += torch.cat([signed, inverted]).to(torch.float32).T @ corrections
         products: Tensor = 4 * sums + constant - 2 * ones.sum(dim=0, dtype=torch.int32)[:, None]
         return products
@@ -117,7 +117,7 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
         sums = codes.read_sums(cells, bits, inverted, asserted) * codes.step
         flipped = inverted.to(torch.int64)
         signed, ones = corrections_of(flipped, asserted, used)
-        if layer.binsparx.static or layer.binsparx.dynamic:
+        if layer.binsparx.flips:
             factors = torch.stack([signed, flipped], dim=1).to(torch.float32)
             sums += factors.reshape(len(sums), -1) @ corrections
         products: Tensor = 4 * sums + constant - 2 * ones.sum(dim=(1, 2)).to(torch.float32)[:, None]

@@ -48,6 +48,9 @@ class BinaryConv(nn.Module):
     bits = 1
     """Of a weight and of an input."""
 
+    places: tuple[float, ...] = (1.0,)
+    """What a one in each bit plane of a weight stands for."""
+
     padding_level = -1.0
     """What is put around the image: all bits 0."""
 
@@ -188,6 +191,10 @@ class BinaryLinear(BinaryConv):
         return super().input_planes(values.reshape(-1, self.in_channels))
 
 
+_PLACES = (1.0, 2.0, 4.0, -8.0)
+"""What each bit of a weight in two's complement stands for."""
+
+
 class MultiBitConv2d(BinaryConv2d):
     """A convolution of four-bit weights with four-bit inputs, for comparison: the sum of 16 layers of bits.
 
@@ -204,6 +211,7 @@ class MultiBitConv2d(BinaryConv2d):
     """
 
     bits = 4
+    places = _PLACES
     padding_level = 0.0
 
     def __init__(
@@ -259,8 +267,6 @@ class MultiBitConv2d(BinaryConv2d):
 
 # In standard deviations, of 16 and of 32 levels: Max's table I.
 STEP_OF_16, STEP_OF_32 = 0.3352, 0.1881
-_PLACES = (1.0, 2.0, 4.0, -8.0)
-"""What each bit of a weight stands for."""
 
 
 def bit_planes(levels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from spicekit.evaluation.convert import lay_out
 from spicekit.evaluation.cost_model import count_events, measure_read
 from spicekit.evaluation.energy import Estimate, LayerEvents, estimate, together
+from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.reader import read_network
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.study.plan import Point
@@ -53,7 +54,8 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimat
 def _what_is_counted(point: Point) -> str:
     """Same for points whose events are the same: not what only the currents depend on."""
     tile, mapping = point.design.tile, point.design.mapping
-    by_position = mapping.flip_rule == "position"
+    done = MITIGATIONS[point.run.mitigation]
+    by_position = mapping.flip_rule == "position" or done.order
     return content_hash(
         {
             "run": point.run.model_dump(mode="json"),
@@ -61,6 +63,7 @@ def _what_is_counted(point: Point) -> str:
             "size": [tile.rows, tile.columns, tile.rows_active],
             "mapping": mapping.model_dump(mode="json"),
             "tile": tile.model_dump(mode="json") if by_position else None,
+            "die": point.design.variation.model_dump(mode="json") if done.faults else None,
         }
     )
 

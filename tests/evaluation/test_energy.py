@@ -86,7 +86,7 @@ def test_binsparx_adds_nothing_when_off_and_each_flip_its_own_part():
     assert static.energy["flip decision"] == static.energy["inversion"] == 0
     assert static.energy["correction"] > 0
     assert static.energy["flip memory"] > 0
-    assert all(dynamic.energy[name] > 0 for name in OVERHEAD)
+    assert all((dynamic.energy[name] > 0) == (name != "row order") for name in OVERHEAD)
     assert both.energy["flip memory"] == pytest.approx(
         static.energy["flip memory"] + dynamic.energy["flip memory"]
     )
@@ -205,6 +205,7 @@ def test_one_layer_by_hand():
         current=10e-6,
         border_additions=4,
         border_constants=6,
+        ordered=True,
     )
     found = estimate(layer, ReadCircuit(5e-11, 1e-15), Design(tile=tile, costs=costs))
     # 3 pixels x 2 sub-vectors x 2 columns = 12 column reads; 2 bits a conversion, so a column conducts for 0.25 ns.
@@ -221,6 +222,7 @@ def test_one_layer_by_hand():
             # 12 changes of sign of 2 bits; 3 x 1 sums for the stored flip, 2 x 2 for the applied ones, of 3 bits
             "correction": 12 * 2 * 1.31e-15 + (3 + 4) * 3 * 2.04e-15,
             "flip memory": (12 + 4 * 2) * 3e-15,
+            "row order": 3 * 3 * 2 * 3e-15,  # for each pixel 3 places of 2 bits
         }
     )
     # 6 reads of 0.25 ns; to decide a flip, count (a carry of 2), compare (2) and invert (1) before the first
@@ -230,6 +232,7 @@ def test_one_layer_by_hand():
         2 * 2 * costs.logic_spread * 0.204e-12 + 6 * 2 * 0.054e-12
     )
     assert found.area["flip memory"] == pytest.approx(2 * 2 * (1 + 2) * 0.054e-12)
+    assert found.area["row order"] == pytest.approx(3 * 2 * 0.054e-12)
     assert found.area["converter"] == pytest.approx(2 * 4 * 10e-12 * 0.25)
 
 
