@@ -1,47 +1,48 @@
 """Change the code of engines and mapping here and there, and see whether a test notices.
 
-    python scripts/mutate.py --count 400 --seed 0 --out mutants.json
+    python scripts/mutate.py --count 400 --seed 0 --out docs/validation/mutants.json
 
-Each mutant is one change of one expression, drawn at random, as many in each module. Compiled code is switched off
-(`NUMBA_DISABLE_JIT`), so that a changed kernel runs at once, on tests of small tiles: of the tests named for a module,
-those that pass unchanged in this way within `SLOWEST` seconds. A mutant is killed if one of them fails, or runs ten
-times as long. Survivors are printed, with their line, to be looked at by hand.
+Each mutant is one change of one expression, drawn at random, as many in each module. Those of compiled loops are
+tried with the compiler switched off (`NUMBA_DISABLE_JIT`), on tests of small tiles, with surrogates from a cache; all
+others as users run them. All tests run once, unchanged, and their lines are noted: those that pass within `SLOWEST`
+seconds serve. Then each mutant is made in a forked process, which runs the tests that reach its line, quickest first,
+until one fails or the time is over: it is killed. A mutant on a line that no test reaches survives. What `--out` holds
+of the same change is not run again.
 """
 
 import argparse
 import ast
 import copy
-import importlib.abc
-import importlib.machinery
-import importlib.util
+import gc
 import json
 import os
 import random
+import resource
+import select
 import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SLOWEST = 5.0  # s of processor time that a test may take without compiled code
+PACKAGE = ROOT / "spicekit"
+SLOWEST = {True: 6.0, False: 2.5}  # s of processor time that a test may take with compiled code, and without
+LONGEST = 30.0  # s of processor time that the tests of a mutant may take, beside three times what they took unchanged
 EXCLUDED = {
     "engines/fast/gpu_kernels.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
     "engines/fast/torch_backend.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
     "mapping/torch_backend.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
     "engines/fast/lanes.py": "writes machine instructions, which exist in compiled code alone",
+    "engines/fast/wire_sum_code.py": "writes machine instructions, which exist in compiled code alone",
     "engines/spice.py": "renders decks for ngspice: what it gives is compared whole",
 }
-TESTS = {
-    "mapping": ("tests/mapping", "tests/evaluation/test_tiled.py", "tests/networks/test_layers.py"),
-    "engines/exact": ("tests/engines", "tests/golden"),
-    "engines/fast": ("tests/engines", "tests/golden"),
-    "engines": ("tests/engines", "tests/golden"),
-}
-"""Tests of the modules in a folder."""
+TESTS = ("tests/engines", "tests/golden", "tests/mapping", "tests/evaluate/test_tiled.py")
 
 
 @dataclass
@@ -55,6 +56,10 @@ class Mutant:
     index: int
     """Of the change among all of its module."""
     killed_by: str = ""
+    compiled: bool = True
+    """Whether it was tried with compiled code."""
+    tests: int = -1
+    """That reach its line; -1 if it was not tried."""
 
 
 _SWAPS: dict[type, type] = {
@@ -86,11 +91,13 @@ def changed(node: ast.AST) -> ast.AST | None:
 
 
 def places(tree: ast.AST) -> Iterator[ast.AST]:
-    """Expressions that can be changed, but for type hints and decorators, in order."""
+    """Expressions that can be changed, in order: not in type hints, decorators, and functions that write code."""
     skipped: set[int] = set()
     for node in ast.walk(tree):
         hints = [getattr(node, name, None) for name in ("annotation", "returns")]
-        for hint in [*hints, *getattr(node, "decorator_list", [])]:
+        decorators = getattr(node, "decorator_list", [])
+        writes = [node] if any(ast.unparse(one) == "intrinsic" for one in decorators) else []
+        for hint in [*hints, *decorators, *writes]:
             if hint is not None:
                 skipped |= {id(inner) for inner in ast.walk(hint)}
         if id(node) not in skipped and changed(node) is not None:
@@ -123,101 +130,210 @@ def draw(count: int, seed: int) -> list[Mutant]:
     """Mutants, as many in each module as there are changes for."""
     rng = random.Random(seed)
     drawn: list[Mutant] = []
-    package = ROOT / "spicekit"
     modules = [
-        str(path.relative_to(package))
+        str(path.relative_to(PACKAGE))
         for folder in ("engines", "mapping")
-        for path in sorted((package / folder).rglob("*.py"))
-        if path.name != "__init__.py" and str(path.relative_to(package)) not in EXCLUDED
+        for path in sorted((PACKAGE / folder).rglob("*.py"))
+        if path.name != "__init__.py" and str(path.relative_to(PACKAGE)) not in EXCLUDED
     ]
     orders = {}
     for module in modules:
-        found = range(len(list(places(ast.parse((package / module).read_text())))))
+        found = range(len(list(places(ast.parse((PACKAGE / module).read_text())))))
         orders[module] = rng.sample(found, len(found))
     while len(drawn) < count and any(orders.values()):
         for module, order in orders.items():
             if order and len(drawn) < count:
-                _, mutant = mutated((package / module).read_text(), order.pop())
+                _, mutant = mutated((PACKAGE / module).read_text(), order.pop())
                 mutant.module = module
+                mutant.compiled = not _in_compiled(module, mutant.line)
                 drawn.append(mutant)
     return drawn
 
 
-# --- a child process for each mutant: what takes long to import is there already
+# --- in a forked process
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module its changed code."""
+def put(mutant: Mutant) -> None:
+    """Give what is imported the changed code of a module: functions, methods, their defaults, and constants."""
+    path = PACKAGE / mutant.module
+    name = "spicekit." + mutant.module.removesuffix(".py").replace("/", ".")
+    tree, _ = mutated(path.read_text(), mutant.index)
+    old, new = sys.modules[name], ModuleType(name)
+    new.__file__ = str(path)
+    exec(compile(tree, str(path), "exec"), new.__dict__)
+    for key, value in vars(new).items():
+        _transplant(vars(old).get(key), value)
+    for key, value in list(vars(new).items()):
+        former = vars(old).get(key)
+        plain = isinstance(value, int | float | str | tuple | dict | list | frozenset)
+        if plain and not key.startswith("__") and repr(former) != repr(value):
+            for module in [
+                each for each in sys.modules.values() if getattr(each, "__dict__", {}).get(key) is former
+            ]:
+                setattr(module, key, value)
+    from spicekit import provenance
 
-    def __init__(self, name: str, path: Path, tree: ast.Module) -> None:
-        self.name, self.path, self.tree = name, path, tree
+    if mutant.compiled and (source := provenance._source(name)) is not None:
+        truth = provenance._source
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Ours for this module, nothing for all others."""
-        found = (
-            importlib.util.spec_from_file_location(name, self.path, loader=self)
-            if name == self.name
-            else None
-        )
-        return found
+        def other(module: str) -> tuple[str, list[str]] | None:
+            return (f"{source[0]}\n{mutant.index}", source[1]) if module == name else truth(module)
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the changed code."""
-        exec(compile(self.tree, str(self.path), "exec"), module.__dict__)
+        provenance._source = other  # type: ignore[assignment]  # what the change decides is not in the cache
+    for each in gc.get_objects():
+        if type(each).__name__ == "_lru_cache_wrapper" and str(getattr(each, "__module__", "")).startswith(
+            "spicekit"
+        ):
+            each.cache_clear()
 
 
-class _Watch:
-    """A pytest plugin that notes how long tests take, and which fails first."""
+def _transplant(old: Any, new: Any) -> None:
+    for unwrap in ("__wrapped__", "__func__", "fget", "func"):
+        if isinstance(old, FunctionType | type) or old is None:
+            break
+        if hasattr(old, unwrap) and hasattr(new, unwrap):
+            return _transplant(getattr(old, unwrap), getattr(new, unwrap))
+    if isinstance(old, FunctionType) and isinstance(new, FunctionType) and new.__module__ == old.__module__:
+        if len(old.__code__.co_freevars) == len(new.__code__.co_freevars):
+            old.__code__, old.__defaults__ = new.__code__, new.__defaults__
+            old.__kwdefaults__ = new.__kwdefaults__
+        _transplant(getattr(old, "__wrapped__", None), getattr(new, "__wrapped__", None))
+    elif isinstance(old, type) and isinstance(new, type) and new.__module__ == old.__module__:
+        for key, value in vars(new).items():
+            former = vars(old).get(key)
+            if isinstance(value, int | float | str | tuple) and not key.startswith("__") and former != value:
+                setattr(old, key, value)
+            else:
+                _transplant(former, value)
 
-    def __init__(self, chosen: set[str] | None) -> None:
-        self.chosen, self.seconds, self.failed = chosen, dict[str, float](), ""
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Keep the chosen tests."""
-        if self.chosen is not None:
-            items[:] = [item for item in items if item.nodeid in self.chosen]
+class Mutation:
+    """A pytest plugin: runs all tests once, then those of each mutant in a process of its own."""
+
+    def __init__(self, mutants: list[Mutant], *, compiled: bool, keep: Callable[[], None]) -> None:
+        self.mutants, self.compiled, self.keep = mutants, compiled, keep
+        self.seconds = dict[str, float]()
+        self.failed, self.began = "", 0.0
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Note an outcome."""
         if report.failed:
             self.failed = self.failed or report.nodeid
-        if report.when == "call":
-            self.seconds[report.nodeid] = report.duration if report.passed else float("inf")
+        if report.when == "call" and report.passed:
+            self.seconds[report.nodeid] = time.process_time() - self.began
 
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """In the place of pytest's own loop."""
+        import coverage
 
-def run(
-    tests: Sequence[str], *, chosen: set[str] | None, mutant: Mutant | None, limit: float
-) -> dict[str, Any]:
-    """Run tests in a child, with or without a change: which failed first, and how long each took."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
+        watch = coverage.Coverage(data_file=None, include=[f"{PACKAGE}/engines/*", f"{PACKAGE}/mapping/*"])
+        watch.start()
+        items = {item.nodeid: item for item in session.items}
+        signal.signal(signal.SIGPROF, _too_slow)
+        self._measure(session.items, watch)
+        slow = [item for item in session.items if self.seconds.get(item.nodeid, 0.0) > SLOWEST[self.compiled]]
+        self._measure(slow, watch)  # what took long was compiled
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        watch.switch_context("")
+        watch.stop()
+        serve = {name: took for name, took in self.seconds.items() if took < SLOWEST[self.compiled]}
+        print(f"\n{len(serve)} of {len(items)} tests serve", flush=True)
+        for name, took in sorted(self.seconds.items(), key=lambda one: -one[1])[:25]:
+            print(f"  {took:.1f} s {name}")
+        data = watch.get_data()
+        if not serve:
+            raise SystemExit("no test can kill a mutant: a score would say nothing")
+        ours = [mutant for mutant in self.mutants if mutant.compiled == self.compiled and mutant.tests < 0]
+        for number, mutant in enumerate(ours, 1):
+            reach = data.contexts_by_lineno(str(PACKAGE / mutant.module))
+            at = _reaching(mutant, reach) & set(serve)
+            order = sorted(at, key=lambda name: serve[name])
+            mutant.tests = len(order)
+            usual = sum(serve[name] for name in order)
+            mutant.killed_by = self._try(mutant, [items[name] for name in order], usual)
+            fate = f"killed by {mutant.killed_by}" if mutant.killed_by else f"SURVIVED {len(order)} tests"
+            print(
+                f"{number:4} {mutant.module}:{mutant.line}: {mutant.before}  ->  {mutant.after}: {fate}",
+                flush=True,
+            )
+            self.keep()
+        return True
+
+    def _measure(self, items: list[Any], watch: Any) -> None:
+        for item, following in zip(items, [*items[1:], *items[:1]], strict=True):
+            watch.switch_context(item.nodeid)
+            self.began = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, 60.0 if self.compiled else SLOWEST[False])
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+    def _try(self, mutant: Mutant, items: list[Any], usual: float) -> str:
+        if not items:
+            return ""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            os.setpgrp()
+            most = int(LONGEST + 3 * usual) + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            self.failed = ""
+            try:
+                put(mutant)
+                for item, following in zip(items, [*items[1:], items[-1]], strict=True):
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                    if self.failed:
+                        break
+            except BaseException as error:
+                self.failed = self.failed or f"{type(error).__name__}: {str(error)[:200]}"
+            finally:
+                os.write(writing, (self.failed or "-").encode())
+                os._exit(0)
+        os.close(writing)
+        ready, _, _ = select.select([reading], [], [], 20 * (LONGEST + 3 * usual))  # it may wait for ever
+        said = os.read(reading, 4096).decode() if ready else ""
         os.close(reading)
-        signal.alarm(int(limit) + 1)
-        silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, 1)
-        os.dup2(silent, 2)
-        watch = _Watch(chosen)
-        if mutant is not None:
-            path = ROOT / "spicekit" / mutant.module
-            tree, _ = mutated(path.read_text(), mutant.index)
-            name = "spicekit." + mutant.module.removesuffix(".py").replace("/", ".")
-            sys.meta_path.insert(0, _Finder(name, path, tree))
-        import pytest
+        if not ready:
+            os.killpg(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        return "" if said == "-" else said or f"time (signal {os.WTERMSIG(status)})"
 
-        options = ["-q", "-p", "no:cacheprovider", "-p", "no:doctest", *(["-x"] if mutant else [])]
-        options += ["-o", "addopts=", "-o", f"timeout={SLOWEST * 10:.0f}"]
-        status = pytest.main([*options, *tests], plugins=[watch])
-        failed = watch.failed or ("" if status in (0, 5) else f"exit status {int(status)}")
-        os.write(writing, json.dumps({"failed": failed, "seconds": watch.seconds}).encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(said) if said else {"failed": "time", "seconds": {}}
+
+def _too_slow(number: int, frame: Any) -> None:
+    raise TimeoutError("too slow to serve")
+
+
+def _function(module: str, line: int) -> ast.FunctionDef | None:
+    """The innermost function whose body holds a line; its defaults are of what is around it."""
+    tree = ast.parse((PACKAGE / module).read_text())
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.body[0].lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(around, key=lambda node: node.lineno, default=None)
+
+
+def _in_compiled(module: str, line: int) -> bool:
+    """Whether a line is in a compiled loop, or decides a constant of a module that has some."""
+    kinds = ("_kernel", "_inlined", "_parallel_kernel", "compiled", "numba.njit")
+    function = _function(module, line)
+    tree = ast.parse((PACKAGE / module).read_text())
+    inside = (
+        [function] if function else [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    )
+    return any(ast.unparse(one).startswith(kinds) for node in inside for one in node.decorator_list)
+
+
+def _reaching(mutant: Mutant, reach: dict[int, list[str]]) -> set[str]:
+    """Tests that run a line; where it is no line of its own, or runs at import, those that run any around it."""
+    if tests := {name for name in reach.get(mutant.line, []) if name}:
+        return tests
+    function = _function(mutant.module, mutant.line)
+    lines = range(function.body[0].lineno, (function.end_lineno or 0) + 1) if function else reach
+    return {name for line in lines for name in reach.get(line, []) if name}
 
 
 def main() -> None:
@@ -226,45 +342,42 @@ def main() -> None:
     options.add_argument("--count", type=int, default=400)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", default="", help="modules whose path begins so")
-    options.add_argument("--tests", nargs="+", help="instead of those of each module")
-    options.add_argument("--out", type=Path)
+    options.add_argument("--tests", nargs="+", default=list(TESTS))
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--compiled", choices=["yes", "no"], help="one of the two halves alone")
     chosen = options.parse_args()
-    os.environ.update({"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)})
-    os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    for name in (
-        "numpy",
-        "scipy.sparse",
-        "numba",
-        "torch",
-        "h5py",
-        "pydantic",
-        "jinja2",
-    ):
-        __import__(name)
+    if chosen.compiled is None:
+        with tempfile.TemporaryDirectory() as folder:
+            for half in ("yes", "no"):
+                compiler = {
+                    "SPICEKIT_TESTS_CACHE": folder,
+                    "NUMBA_DISABLE_JIT": "0" if half == "yes" else "1",
+                }
+                environment = {**os.environ, "PYTHONPATH": str(ROOT), **compiler}
+                command = [sys.executable, __file__, *sys.argv[1:], "--compiled", half]
+                subprocess.run(command, check=True, env=environment, cwd=ROOT)
+        return
+    import pytest
+
     mutants = [mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(chosen.only)]
-    sound: dict[tuple[str, ...], dict[str, float]] = {}
-    for number, mutant in enumerate(mutants, 1):
-        tests = tuple(
-            chosen.tests or next(TESTS[folder] for folder in TESTS if mutant.module.startswith(folder))
-        )
-        if tests not in sound:
-            seconds = run(tests, chosen=None, mutant=None, limit=3600.0)["seconds"]
-            sound[tests] = {name: took for name, took in seconds.items() if took < SLOWEST}
-            print(f"{len(sound[tests])} of {len(seconds)} tests in {', '.join(tests)} serve", flush=True)
-            if not sound[tests]:
-                raise SystemExit("no test can kill a mutant: a score would say nothing")
-        began = time.monotonic()
-        limit = 60.0 + 10 * sum(sound[tests].values())
-        mutant.killed_by = run(tests, chosen=set(sound[tests]), mutant=mutant, limit=limit)["failed"]
-        fate = f"killed by {mutant.killed_by}" if mutant.killed_by else "SURVIVED"
-        change = f"{mutant.module}:{mutant.line}: {mutant.before}  ->  {mutant.after}"
-        print(f"{number:4} {change}: {fate}, {time.monotonic() - began:.0f} s", flush=True)
-        if chosen.out:
-            chosen.out.write_text(json.dumps([asdict(one) for one in mutants[:number]], indent=1))
-    killed = sum(bool(mutant.killed_by) for mutant in mutants)
+    known = json.loads(chosen.out.read_text()) if chosen.out.is_file() else []
+    found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
+    for mutant in mutants:
+        if one := found.get((mutant.module, mutant.index, mutant.before, mutant.after)):
+            mutant.killed_by, mutant.tests = one["killed_by"], one["tests"]
+
+    def keep() -> None:
+        chosen.out.write_text(json.dumps([asdict(one) for one in mutants], indent=1) + "\n")
+
+    plain = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:doctest", "-o", "addopts="]
+    plugin = Mutation(mutants, compiled=chosen.compiled == "yes", keep=keep)
+    pytest.main(
+        [*plain, *(["-W", "ignore::RuntimeWarning"] * (not plugin.compiled)), *chosen.tests], plugins=[plugin]
+    )
+    tried = [mutant for mutant in mutants if mutant.tests >= 0]
+    killed = sum(bool(mutant.killed_by) for mutant in tried)
     print(
-        f"{killed} of {len(mutants)} killed, {killed / max(1, len(mutants)):.1%}; excluded: {', '.join(EXCLUDED)}"
+        f"{killed} of {len(tried)} killed, {killed / max(1, len(tried)):.1%}; excluded: {', '.join(EXCLUDED)}"
     )
 
 

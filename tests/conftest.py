@@ -1,5 +1,6 @@
 """What many tests need: I-V tables swept afresh, and caches that are thrown away."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -15,12 +16,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+    import plain_code
+
+    plain_code.install()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither read nor write the user's tables and caches, but for compiled code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ENVIRONMENT, str(code_folder().path))  # or every process that tests start would compile
-        patch.setenv("SPICEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # Processes of one run share what they fit: an entry's key holds its inputs and the code.
+        shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+        cache = os.environ.get("SPICEKIT_TESTS_CACHE") or (shared or tmp_path_factory.getbasetemp()) / "cache"
+        patch.setenv("SPICEKIT_CACHE", str(cache))
         patch.setenv("SPICEKIT_TABLES", str(tmp_path_factory.mktemp("tables")))
         yield
 

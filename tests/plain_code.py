@@ -1,0 +1,152 @@
+"""What the functions that write machine code compute, in plain NumPy.
+
+The loops around them run with `NUMBA_DISABLE_JIT`, and so can their tests be run on changed loops (scripts/mutate.py);
+and with compiled code these are the slow, obvious versions of it (tests/engines/test_plain_code.py).
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.core.extending import _Intrinsic
+
+from spicekit.engines.fast import factored_kernels as factored
+from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, COLUMNS, NARROW_ROWS
+
+F32 = np.float32
+
+
+def _ones(word):
+    return np.bitwise_count(word)
+
+
+def fill_value(table, more, value, low):
+    table[value] = table[low] + more
+
+
+def _gather(flat, base, offsets, first, count, pieces, byte):
+    places = base + 64 * offsets.reshape(-1)[first : first + count]
+    lines = flat[places[:, None] + np.arange(64)].astype(np.uint8)
+    pieces[byte] = (lines << np.arange(count, dtype=np.uint8)[:, None]).sum(axis=0)
+
+
+def _join(pieces, found, ones, read):
+    found[read] = (pieces.astype(np.uint64) << (8 * np.arange(8, dtype=np.uint64))[:, None]).sum(axis=0)
+    ones[read] = np.bitwise_count(found[read])
+
+
+def _fill_field(factors, bits, table, first):
+    values = np.arange(256)
+    held = ((bits != 0) << np.arange(8)[:, None]).sum(axis=0)  # what each column stores
+    rows = table.reshape(-1, COLUMNS)
+    rows[first : first + 256] = factors.reshape(-1)[first + (values[:, None] & held)]
+
+
+def _add_codes(table, moved, reads, offset, shift, highest, turn, total, parts):
+    products, leaky, moving, clamped, flips = map(len, parts)
+    reads = reads.astype(np.int64)
+    values = [reads >> 8 * byte & 255 for byte in range(2)]
+    ones, inverted = reads >> factored._ONES & 31, -(reads >> factored._INVERTED & 1)
+
+    def short(x):
+        return x.astype(np.int16)  # what exceeds 16 bits falls away
+
+    def upper(x, y):
+        return short(x.astype(np.int32) * y.astype(np.int32) >> 16)
+
+    def combined(first, number):
+        low, high = (table[byte, :, values[byte]] for byte in range(2))  # (n, fields, columns)
+        both = short(low[:, first] + high[:, first])
+        for field in range(first + 1, first + 1 + number):
+            both = short(both + upper(low[:, field], high[:, field]))
+        return both
+
+    x = short(combined(0, products) + offset[ones][:, None])
+    if leaky:
+        scaled = short(ones << factored.LEAK_SHIFT)[:, None]
+        x = short(x + upper(combined(1 + products, factored.LEAK_PRODUCTS), scaled))
+    if moving:
+        last = 1 + products + (1 + factored.LEAK_PRODUCTS if leaky else 0)
+        deviation = short(moved[0, values[0]] + moved[1, values[1]])
+        x = short(x + upper(combined(last, factored.PASSED_PRODUCTS), deviation))
+    code = x >> shift
+    if clamped:
+        code = np.clip(code, 0, highest)
+    if flips:
+        mask = turn ^ short(inverted)[:, None]
+        code = (code ^ mask) - mask
+    total[: len(reads)] += code
+
+
+def find_currents(table, flat, start, coefficients, added, moment, current, on, half):
+    size = 2 * len(half)
+    twice, *sums = _sums(table, flat[start : start + size])
+    on[:] = twice >> 1
+    current[:] = _current(coefficients, F32(added), F32(moment), twice, *sums)
+
+
+def add_codes(table, given, apart, coefficients, line, turn, total, parts):
+    size = 2 * len(parts[0])
+    for place, (words, (added, moment, zero, inverted)) in enumerate(zip(given, apart, strict=True)):
+        current = _current(coefficients, added, moment, *_sums(table, words.view(np.uint8)[:size]))
+        code = np.clip(_fma(current, line[0], zero), F32(0), line[1]).astype(np.int32)
+        mask = turn ^ np.int32(inverted) if parts[1] else np.int32(0)
+        total[place] += (code ^ mask) - mask
+
+
+def _sums(table, values):
+    """2 n, u, f, b and e of `wire_sum_code._sums`, in as many bits as they want."""
+    order = _NARROW_ORDER if 8 * len(table) <= NARROW_ROWS else _WIDE_ORDER
+    entries = table[np.arange(len(values)), values].astype(np.int64)[:, :, order]  # (bytes, 2, columns)
+    half = len(values) // 2
+    ends = []
+    for end in (entries[:half], entries[: half - 1 : -1]):
+        before = np.cumsum(end[:, 0], axis=0) - end[:, 0]
+        running = before + end[:, 1]
+        ends.append((running.sum(axis=0), (running**2).sum(axis=0)))
+    (a, s), (c, t) = ends
+    twice = entries[:, 0].sum(axis=0) // 4
+    middle = entries[half - 1, 0] + entries[half, 0]
+    level, u = twice * twice * (8 * half // 3), a - c
+    return twice, u, twice * (4 * a - u) - s - level, twice * (4 * c + u) - t - level, middle
+
+
+def _fma(x, factor, added):
+    return (x.astype(np.float64) * np.float64(factor) + np.float64(added)).astype(F32)
+
+
+def _current(numbers, added, moment, n, u, f, b, e):
+    """`wire_sum_code._polynomial`, in its order."""
+    n, u, f, b, e = (x.astype(F32) for x in (n, u, f, b, e))
+    (half, keep), c = numbers[:2], numbers[2:]
+    fma = _fma
+    n, u = fma(n, half, added), fma(u, keep, moment)
+    p = fma(n, fma(n, fma(n, c[4], c[3]), c[2]), fma(e, c[16], c[1]))
+    p = fma(n, p, c[0])
+    q = n * fma(n, fma(n, c[7], c[6]), fma(e, c[17], c[5]))
+    q = fma(b, c[10], fma(u, fma(n, c[9], c[8]), q))
+    p = fma(u, q, p)
+    p = fma(f, fma(b, c[13], fma(n, c[12], c[11])), p)
+    p = fma(b, fma(n, c[15], c[14]), p)
+    return n * n / p
+
+
+PLAIN = {
+    f"spicekit.{module}.{function.__name__}": function
+    for module, functions in {
+        "engines.fast.kernels": (_ones,),
+        "engines.fast.factored_kernels": (_fill_field, _add_codes),
+        "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
+        "mapping.inputs": (_gather, _join),
+    }.items()
+    for function in functions
+}
+
+
+def call(self: Any, *arguments: Any) -> Any:
+    """A function that writes machine code, called without a compiler."""
+    return PLAIN[f"{self.__module__}.{self.__name__}"](*arguments)
+
+
+def install() -> None:
+    """Let Python run what only the compiler could."""
+    _Intrinsic.__call__ = call
