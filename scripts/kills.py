@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -208,6 +209,8 @@ def started(work: Work, folder: Path) -> int:
             os._exit(0)
         except SystemExit as end:
             os._exit(int(end.code or 0))
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     return child
@@ -283,7 +286,7 @@ def main() -> None:
         "cli.main",
         "tables.inventory",
         "networks.training",
-        "evaluate.signoff",
+        "evaluation.signoff",
         "engines.fast.model",
     ):
         importlib.import_module(f"spicekit.{module}")

@@ -42,7 +42,7 @@ EXCLUDED = {
     "engines/fast/wire_sum_code.py": "writes machine instructions, which exist in compiled code alone",
     "engines/spice.py": "renders decks for ngspice: what it gives is compared whole",
 }
-TESTS = ("tests/engines", "tests/golden", "tests/mapping", "tests/evaluate/test_tiled.py")
+TESTS = ("tests/engines", "tests/golden", "tests/mapping", "tests/evaluation/test_tiled.py")
 
 
 @dataclass

@@ -14,7 +14,6 @@ import os
 import shutil
 import stat
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,29 +41,48 @@ class CodeFolder:
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: `numba.njit` with these options, its machine code kept in `code_folder`.
 
-    Numba asks whether the function's own file has changed, not those of what it calls. So the code of each state of a
-    module, and of all that it imports from this package, has a folder of its own.
+    Numba asks whether the function's own file has changed, not those of what it calls, and keeps code by the file's
+    path. Ours is kept by the sources: of a module and of all that it imports from this package. So other code has other
+    files, and checkouts, installations and processes of the same code share theirs.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         import numba
 
         dispatcher = numba.njit(**options)(function)
-        if numba.config.DISABLE_JIT:  # the function itself: for debuggers, and for scripts/mutate.py
-            return dispatcher
-        with _CONFIGURED:
-            given = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(code_folder().path / code_hash_of(function.__module__)[:16])
-            try:
-                dispatcher.enable_caching()
-            finally:
-                numba.config.CACHE_DIR = given
+        if not numba.config.DISABLE_JIT:  # else the function itself: for debuggers, and for scripts/mutate.py
+            dispatcher._cache = _function_cache()(function)  # what its enable_caching does
         return dispatcher
 
     return decorate
 
 
-_CONFIGURED = threading.Lock()
+@functools.cache
+def _function_cache() -> Any:
+    from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+
+    class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
+        def __init__(self, function: Callable[..., Any], file: str) -> None:
+            super().__init__(function, file)
+            self._sources = code_hash_of(function.__module__)
+            self._cache_path = str(code_folder().path / self._sources[:16])
+
+        def get_source_stamp(self) -> Any:
+            return self._sources, super().get_source_stamp()
+
+        @classmethod
+        def from_function(cls, function: Callable[..., Any], file: str) -> "Locator":
+            found = cls(function, file)
+            found.ensure_cache_path()
+            return found
+
+    class Files(CompileResultCacheImpl):  # type: ignore[misc]
+        _locator_classes = (Locator,)
+
+    class Cache(FunctionCache):  # type: ignore[misc]
+        _impl_class = Files
+
+    return Cache
 
 
 @functools.cache

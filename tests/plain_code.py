@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba.core.extending import _Intrinsic
 
+import spicekit.mapping.inputs  # noqa: F401  (its functions are named below)
 from spicekit.engines.fast import factored_kernels as factored
 from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, COLUMNS, NARROW_ROWS
 

@@ -44,6 +44,15 @@ def test_a_folder_of_the_users_own_is_kept_from_others_and_used_again(tmp_path: 
     assert sorted(place.rglob("*.nbc")) == made
 
 
+def test_another_checkout_of_the_same_code_compiles_nothing(tmp_path: Path) -> None:
+    place, one, other = (tmp_path / name for name in ("code", "one", "other"))
+    for folder in (one, other):
+        folder.mkdir()
+        run(folder, NUMBA_CACHE_DIR=str(place))
+        made = sorted(place.rglob("*.nbc"))
+        assert len(made) == 1
+
+
 def test_a_home_that_cannot_be_written_costs_a_fresh_folder_that_goes_with_the_process(
     tmp_path: Path,
 ) -> None:

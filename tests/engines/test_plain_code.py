@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = (
     "fast-8t-sram-16-both",
@@ -32,11 +31,6 @@ def test_loops_give_the_recorded_codes_without_a_compiler():
 def test_every_function_that_writes_machine_code_is_said_in_plain_python():
     import plain_code
     from numba.core.extending import _Intrinsic
-
-    import spicekit.engines.fast.factored_kernels
-    import spicekit.engines.fast.kernels
-    import spicekit.engines.fast.wire_sum_kernels
-    import spicekit.mapping.inputs
 
     found = {
         f"{each.__module__}.{each.__name__}"
