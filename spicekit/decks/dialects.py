@@ -272,7 +272,7 @@ def _vacask(deck: Deck) -> Iterator[str]:
     circuit, tolerances = vacask_circuit(deck)
     yield from circuit
     kind, *numbers = _analysis(deck)
-    start = _stored_levels(deck.statements)
+    start = stored_levels(deck.statements)
     if kind == "tran":
         # Its Newton steps do not converge to 1e-6 of a current there; they do to ten times less than its default.
         tolerances = re.sub(r"reltol=\S+ abstol=\S+ vntol=\S+", "reltol=1e-4", tolerances)
@@ -286,7 +286,7 @@ def _vacask(deck: Deck) -> Iterator[str]:
     yield "endc"
 
 
-def _stored_levels(statements: Sequence[Statement]) -> str:
+def stored_levels(statements: Sequence[Statement]) -> str:
     """Where whole 6T cores start: VACASK knows no transistor that starts off."""
     cores = [s.text.lower().split() for s in statements if re.fullmatch(r"xc_\d+_\d+", s.word)]
     if not any(s.text.lower().endswith(" off") for s in statements):

@@ -28,7 +28,7 @@ _ARGUMENTS = ("-se", "-sp", "-qp", "--tomlfile", "/dev/null", "-n", "1", "-b", "
 
 def vacask() -> Simulator:
     """The VACASK that jobs run on; `MissingTool` if there is none."""
-    return _identity(_program())
+    return _identity(program_path())
 
 
 def run_vacask(
@@ -57,7 +57,7 @@ def run_vacask(
     SpiceFailed
         If it refuses the deck, exceeds `timeout`, or is ended by a signal.
     """
-    program = _program()
+    program = program_path()
     read = [*SYSTEM_LIBRARIES, str(program.parent), str(program.parent.parent / "lib"), *compiled]
     run = run_caged([str(program), *_ARGUMENTS], deck, timeout=timeout, read=read)
     if run.status or not run.files:
@@ -81,7 +81,8 @@ def _table(raw: str) -> Table:
     return dict(zip(names, whole.T, strict=True))
 
 
-def _program() -> Path:
+def program_path() -> Path:
+    """Where VACASK is; `MissingTool` if there is none."""
     wheel = importlib.util.find_spec(_WHEEL)
     inside = Path(wheel.origin).parent / "data" / "bin" / "vacask" if wheel and wheel.origin else None
     found = inside if inside and inside.is_file() else shutil.which("vacask")
