@@ -1,5 +1,6 @@
 """What a tile is: cell, size, drive, wires, bias and corner, as one frozen record read from TOML."""
 
+import operator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -27,6 +28,15 @@ WIRE_RESISTANCE = {
 WIRE_CAPACITANCE = {"M2": 0.185e-9, "M3": 0.154e-9, "M4": 0.189e-9}
 
 
+_NONE = (
+    operator.not_
+)  # a field at 0 or None is left out of records, so that their hashes are those from before it
+
+
+RAILS = ("r_supply", "r_ground", "rail_columns")
+"""Fields of shared rails."""
+
+
 class Wires(Config):
     """Resistances of one tile, ohm. Segments are given in ohm, or by metal layer and cell pitch."""
 
@@ -34,6 +44,12 @@ class Wires(Config):
     """Between the read source and the first node. Assumed: no 7 nm figure found; swept in studies."""
     r_sink: float = Field(default=100.0, ge=0)
     """Between the sense end and the virtual ground. Assumed, as `r_driver`."""
+    r_supply: float = Field(default=0.0, ge=0, exclude_if=_NONE)
+    """Between the read source and the drivers of all columns of a rail (word-line drive)."""
+    r_ground: float = Field(default=0.0, ge=0, exclude_if=_NONE)
+    """Between the sense points of all columns of a rail and 0 V (word-line drive)."""
+    rail_columns: int | None = Field(default=None, ge=1, le=256, exclude_if=_NONE)
+    """Neighbouring columns that share a supply and a ground rail; left out, all of a tile."""
     layer: Layer | None = None
     """Metal layer of the wires; with `pitch_nm` it sets every segment that is not given in ohm."""
     pitch_nm: float | None = Field(default=None, gt=0)
@@ -52,6 +68,15 @@ class Wires(Config):
         if (self.layer is None) != (self.pitch_nm is None):
             raise ValueError("give layer and pitch_nm together")
         return self
+
+    @property
+    def railed(self) -> bool:
+        """Whether columns share a rail with resistance."""
+        return bool(self.r_supply or self.r_ground)
+
+    def without_rails(self) -> Self:
+        """The same wires between an ideal supply and an ideal ground."""
+        return self.replace(r_supply=0.0, r_ground=0.0, rail_columns=None)
 
     def segment(self, name: Literal["r_bl", "r_sl", "r_row", "r_col"]) -> float:
         """Resistance of one segment in ohm: as given, else layer resistance per length times pitch."""
@@ -122,6 +147,12 @@ class TileSpec(Config):
             )
         if self.drive == "bitline" and self.rows_active != self.rows:
             raise ValueError("bit-line drive asserts all rows at once; set rows_active = rows")
+        if self.drive == "bitline" and self.wires.railed:
+            raise ValueError("shared rails are of word-line drive; leave out r_supply and r_ground")
+        if (self.wires.rail_columns or 1) > self.columns:
+            raise ValueError(
+                f"rail_columns = {self.wires.rail_columns}: a tile has only {self.columns} columns"
+            )
         for name in self.segment_names:
             try:
                 self.wires.segment(name)
@@ -148,6 +179,24 @@ class TileSpec(Config):
     def groups(self) -> int:
         """Reads that one activation vector takes."""
         return self.rows // self.rows_active
+
+    @property
+    def rail_columns(self) -> int:
+        """Columns that share a rail; the last rail of a tile may have fewer."""
+        return self.wires.rail_columns or self.columns
+
+    def one_column(self) -> Self:
+        """One column that stands for a rail full of such columns: alike, they load the rail with as many currents."""
+        wires, n = self.wires, self.rail_columns
+        return self.replace(
+            columns=1,
+            wires={
+                **wires.model_dump(),
+                "r_supply": n * wires.r_supply,
+                "r_ground": n * wires.r_ground,
+                "rail_columns": None,
+            },
+        )
 
 
 SPEC_TABLES = frozenset({"wires", "corner", "device", "cell"})

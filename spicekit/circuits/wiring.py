@@ -32,23 +32,29 @@ class Wiring:
     sense: NDArray[np.object_]
     """(r, c) node names where they give it: source line, or column in bit-line drive."""
     resistors: tuple[Resistor, ...]
+    returns: tuple[str, ...]
+    """(c,) node that each column's virtual ground is held at."""
 
 
 def wiring(spec: TileSpec) -> Wiring:
     """Wires of a tile.
 
     Terminals are `vread`, the read source of all columns (in bit-line drive `in_i`, one for each row), and
-    `out_j`, the virtual ground of column j.
+    `out_j`, the virtual ground of column j. Behind shared rails they are `supply_k`, for the columns of rail k, and
+    `ground_k`, which their virtual grounds are held at.
     """
     rows, columns, wires = range(spec.rows), range(spec.columns), spec.wires
     drive, sense = (np.empty((spec.rows, spec.columns), object) for _ in range(2))
     resistors: list[Resistor] = []
     drive_segment, sense_segment = (wires.segment(name) for name in spec.segment_names)
+    each = spec.columns, spec.rail_columns
+    supplies = _rails(resistors, "supply", "vread", *each, wires.r_supply)
+    returns = _rails(resistors, "ground", "0", *each, wires.r_ground)
     if spec.drive == "wordline":
         for j in columns:
             names = [f"Rdrv_{j}", *(f"Rbl_{i}_{j}" for i in rows[:-1])]
             nodes = [f"b_{i}_{j}" for i in rows]
-            drive[:, j] = _line(resistors, "vread", names, nodes, wires.r_driver, drive_segment)
+            drive[:, j] = _line(resistors, supplies[j], names, nodes, wires.r_driver, drive_segment)
     else:
         for i in rows:
             names = [f"Rdrv_{i}", *(f"Rrow_{i}_{j}" for j in columns[:-1])]
@@ -61,7 +67,18 @@ def wiring(spec: TileSpec) -> Wiring:
         names = [f"Rsink_{j}", *(f"{segment}_{i}_{j}" for i in rows[:-1][outward])]
         nodes = [f"{node}_{i}_{j}" for i in rows[outward]]
         sense[outward, j] = _line(resistors, f"out_{j}", names, nodes, wires.r_sink, sense_segment)
-    return Wiring(drive, sense, tuple(resistors))
+    return Wiring(drive, sense, tuple(resistors), returns)
+
+
+def _rails(
+    resistors: list[Resistor], name: str, terminal: str, columns: int, per_rail: int, ohm: float
+) -> tuple[str, ...]:
+    """(c,) node of each column's rail; adds the resistors between them and the terminal, which it is where 0 ohm."""
+    if not ohm:
+        return (terminal,) * columns
+    rails = range(-(-columns // per_rail))
+    resistors += [Resistor(f"R{name}_{k}", terminal, f"{name}_{k}", ohm) for k in rails]
+    return tuple(f"{name}_{j // per_rail}" for j in range(columns))
 
 
 def _line(

@@ -413,6 +413,10 @@ def _conditions(design: Design) -> JsonDict:
 
 
 def _assumptions(design: Design) -> tuple[str, ...]:
+    railed = (
+        "shared rails: to first order in what they carry; what is lost in them is in the bit lines' energy, and "
+        "software's activations load them where currents are counted"
+    )
     varied = (
         f"mismatch: {design.variation.mismatch:g} times the standard deviations of card and preset, to first order, "
         f"within {RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
@@ -422,4 +426,5 @@ def _assumptions(design: Design) -> tuple[str, ...]:
         "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
         f"partial sums and currents: the software's activations, first {design.read.probe_images} images",
         *([varied] if design.variation.mismatch else []),
+        *([railed] if design.tile.wires.railed else []),
     )

@@ -177,8 +177,9 @@ class _Recorder:
         code = self._codes.sums(*one_read(stored, one, group=group, tile=tile))[0, column]
         bits = np.zeros(spec.rows, np.uint8)
         bits[group * m : (group + 1) * m] = unpack(applied.words[vector, group, tile], layout)
-        first = column - column % spec.columns if spec.drive == "bitline" else column
-        width = spec.columns if spec.drive == "bitline" else 1
+        together = spec.drive == "bitline" or spec.wires.railed  # what other columns carry counts
+        first = column - column % spec.columns if together else column
+        width = spec.columns if together else 1
         cells = unpack(stored.words[:, tile, :, first : first + width].transpose(0, 2, 1), layout)
         weights = cells.transpose(0, 2, 1).reshape(spec.rows, -1)
         return _Read(

@@ -47,6 +47,9 @@ NOT_COUNTED = (
     "a column's charging from rest, beyond V_read * I while it conducts",
 )
 """The same with and without BinSparX, but for what is in the last line."""
+RAILED = (
+    "area of shared rails; what is lost in them is in the bit lines' energy, which the read source delivers"
+)
 UNDEFINED = "area of drivers, and of all together: a terminal of 0 ohm has none; give r_driver and r_sink a resistance"
 
 ASSUMPTIONS = (
@@ -257,7 +260,11 @@ def network_costs(
             *ASSUMPTIONS,
             f"currents and bits: the software's activations, first {design.read.probe_images} images",
         ),
-        not_counted=(*NOT_COUNTED, *([UNDEFINED] if math.isnan(first.total_area) else [])),
+        not_counted=(
+            *NOT_COUNTED,
+            *([RAILED] if design.tile.wires.railed else []),
+            *([UNDEFINED] if math.isnan(first.total_area) else []),
+        ),
         runs=tuple(runs),
         response=response,
         design=design,

@@ -38,7 +38,14 @@ def shared_resistance(spec: TileSpec) -> Array:
     array([[24., 22., 20.],
            [22., 23., 21.],
            [20., 21., 22.]])
+
+    Raises
+    ------
+    BadInput
+        For columns on shared rails: their currents meet those of other columns.
     """
+    if spec.wires.railed:
+        raise BadInput("flips by position know no shared rails; set [mapping] flip_rule = 'count'.")
     row = np.arange(spec.rows)
     nearest, farthest = np.minimum.outer(row, row), np.maximum.outer(row, row)
     to_sense = nearest if spec.sense_end == "near" else spec.rows - 1 - farthest

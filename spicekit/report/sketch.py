@@ -32,8 +32,8 @@ def sketch_of(tile: TileSpec, *, name: str = "") -> Sketch:
         title=f"The tile{f' of {name}' if name else ''}",
         note=f"{tile.rows} rows by {tile.columns} columns of {tile.cell} cells, {tile.rows_active} rows asserted in a "
         f"read, {tile.corner.process} corner, {tile.corner.temperature:g} K. Resistances in ohm.",
-        driver=f"{tile.wires.r_driver:g} Ω",
-        sink=f"{tile.wires.r_sink:g} Ω",
+        driver=_end(tile.wires.r_driver, tile.wires.r_supply),
+        sink=_end(tile.wires.r_sink, tile.wires.r_ground),
         drive=f"{tile.wires.segment(driven):.3g} Ω a cell",
         sense=f"{tile.wires.segment(sensed):.3g} Ω a cell",
         driven_name=first,
@@ -42,3 +42,7 @@ def sketch_of(tile: TileSpec, *, name: str = "") -> Sketch:
         bias=f"{tile.v_read:g} V",
         far=tile.sense_end == "far",
     )
+
+
+def _end(own: float, shared: float) -> str:
+    return f"{own:g} Ω" + (f", shared {shared:g} Ω" if shared else "")

@@ -248,8 +248,8 @@ def _waterfall(arrays: dict[str, Array]) -> Chart:
         ],
     }
     note = (
-        "Mean over the columns, first vector, in LSB: the current of one ON cell. Driver, wires and sink act on linear "
-        "cells; device: what the real, non-linear cells change then."
+        "Mean over the columns, first vector, in LSB: the current of one ON cell. Driver, wires, sink and rails act on "
+        "linear cells; device: what the real, non-linear cells change then."
     )
     return Chart("waterfall", "Where the LSBs go", note, rows, spec)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spicekit
+from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
@@ -269,8 +270,10 @@ def _itself(value: T) -> T:
 def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[str, str]) -> JsonDict:
     """Conditions, results and provenance of a point; without results if one of its jobs failed."""
     first = jobs[0]
+    wires = first.point.design.tile.wires
     row: JsonDict = {
         **_flat(first.point.design.model_dump(mode="json", exclude={"limits", "costs"})),
+        **{f"wires.{name}": getattr(wires, name) for name in RAILS},
         **{f"run.{name}": value for name, value in first.point.run.model_dump(mode="json").items()},
     }
     fault = next((faults[job.key] for job in jobs if job.key in faults), "")

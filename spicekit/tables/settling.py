@@ -43,7 +43,8 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
     Parameters
     ----------
     spec : TileSpec
-        In word-line drive one column is simulated, with the word lines loaded by all of the tile's columns.
+        In word-line drive one column is simulated, with the word lines loaded by all of the tile's columns; behind
+        shared rails it stands for all.
     pattern : str
         "worst": the slowest of three (docs/decisions/read-time.md): every asserted cell ON; a 1 stored in the half of
         the rows far from the driver; inputs on in the half near it. "typical": every second bit stored and every
@@ -56,7 +57,7 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
     SpiceFailed
         If ngspice fails, or a column has not settled within a hundred nanoseconds.
     """
-    tile = spec.replace(columns=1) if spec.drive == "wordline" else spec
+    tile = spec.one_column() if spec.drive == "wordline" else spec
     lsb = _lsb(spec)
     reads = [
         _read(tile, weights, inputs, lsb=lsb, row_cells=spec.columns, timeout=timeout)

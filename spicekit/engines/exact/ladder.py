@@ -1,10 +1,10 @@
 """EXACT engine for word-line drive: each column is a two-rail ladder, solved by Newton's method.
 
-With word lines driven, columns share no node: the cells of one column sit between its bit line and its
-source line. A cell linearised at its present voltages is i = c + p b + q s (p >= 0 >= q). What hangs below
-row k is then an affine two-port: one sweep from the last row to the first composes these two-ports, a second
-sweep back recovers every voltage. No division by a resistance occurs, so an ideal wire is simply r = 0, and
-every pivot is >= 1, so the sweep is stable for any wire.
+With word lines driven, columns share no node but their rails, whose voltages `rails` finds: the cells of one column
+sit between its bit line and its source line. A cell linearised at its present voltages is i = c + p b + q s
+(p >= 0 >= q). What hangs below row k is then an affine two-port: one sweep from the last row to the first composes
+these two-ports, a second sweep back recovers every voltage. No division by a resistance occurs, so an ideal wire is
+simply r = 0, and every pivot is >= 1, so the sweep is stable for any wire.
 
 * sense end `near`: both rails carry the same current J into the part from row k on (Kirchhoff), so that
   J = f + g b + h s.
@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
+from spicekit.engines.exact.rails import balance
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
+Indices = NDArray[np.integer]
 
 MAX_ITERATIONS = 50
 # Kirchhoff residual that ends the iteration, as a fraction of the table's largest ON current. Newton's
@@ -90,17 +92,30 @@ def solve(ladder: Ladder, bits: Bits) -> Solution:
     NotConverged
         If a column misses the tolerance; names the first such column and its residual in A.
     """
-    vector, column = np.divmod(np.arange(len(bits) * ladder.weights.shape[1]), ladder.weights.shape[1])
-    found = solve_reads(ladder, bits, vector, column)
     shape = len(bits), ladder.weights.shape[1]
-    return Solution(found.current.reshape(shape), found.residual.reshape(shape))
+    if not ladder.spec.wires.railed:
+        found = solve_reads(ladder, bits, *np.divmod(np.arange(shape[0] * shape[1]), shape[1]))
+        return Solution(found.current.reshape(shape), found.residual.reshape(shape))
+    residual = np.empty(shape)
+
+    def currents(vector: Indices, column: Indices, supply: Array, ground: Array) -> Array:
+        found = solve_reads(ladder, bits, vector, column, ends=(supply, ground))
+        residual[vector, column] = found.residual
+        return found.current
+
+    current = balance(ladder.spec, shape, currents, limit=residual_limit(ladder.table))
+    return Solution(current, residual)
 
 
 def solve_reads(
-    ladder: Ladder, bits: Bits, vector: NDArray[np.integer], column: NDArray[np.integer]
+    ladder: Ladder, bits: Bits, vector: Indices, column: Indices, *, ends: tuple[Array, Array] | None = None
 ) -> Solution:
-    """Some of what `solve` gives: currents and residuals (n,) of `column` (n,) for `vector` (n,), both indices."""
+    """Some of what `solve` gives: currents and residuals (n,) of `column` (n,) for `vector` (n,), both indices.
+
+    `ends` are the voltages (n,) of supply and ground that each column sees, V; by default `v_read` and 0 V.
+    """
     spec, table = ladder.spec, ladder.table
+    supply, ground = ends or (np.full(len(vector), spec.v_read), np.zeros(len(vector)))
     if bits.ndim != 2 or bits.shape[1] != spec.rows:
         raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
     limit = residual_limit(table)
@@ -115,7 +130,8 @@ def solve_reads(
         table.spline,
         (float(table.voltage[0]), table.step),
         limit,
-        spec.v_read,
+        supply,
+        ground,
         (spec.wires.r_driver, spec.wires.r_sink, spec.wires.segment("r_bl"), spec.wires.segment("r_sl")),
         current,
         residual,
@@ -211,7 +227,8 @@ def _solve_far(  # type: ignore[no-untyped-def]
     spline,
     axis,
     limit,
-    v_read,
+    supply,
+    ground,
     wires,
     current,
     residual,
@@ -226,14 +243,15 @@ def _solve_far(  # type: ignore[no-untyped-def]
     r_driver, r_sink, r_bl, r_sl = wires
     for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
         vector, column = vectors[read], columns[read]
+        v_supply, v_ground = supply[read], ground[read]
         for row in range(rows):
             states[row] = 2 * weights[column, row] + bits[vector, row]
-            b[row], s[row], i[row] = v_read, 0.0, 0.0
+            b[row], s[row], i[row] = v_supply, v_ground, 0.0
         K = 0.0
         worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
             # J = f + g b + h K and s = f2 + g2 b + h2 K, composed from the last row to the first
-            f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, 0.0, 0.0, r_sink
+            f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, v_ground, 0.0, r_sink
             for row in range(rows - 1, -1, -1):
                 if row < rows - 1:
                     pivot = 1 / (1 + g * r_bl)
@@ -260,7 +278,7 @@ def _solve_far(  # type: ignore[no-untyped-def]
                     h2,
                 )
             K = 0.0
-            voltage, resistance = v_read, r_driver
+            voltage, resistance = v_supply, r_driver
             for row in range(rows):
                 f, g, h, f2, g2, h2 = (
                     below[row, 0],
@@ -296,7 +314,8 @@ def _solve_near(  # type: ignore[no-untyped-def]
     spline,
     axis,
     limit,
-    v_read,
+    supply,
+    ground,
     wires,
     current,
     residual,
@@ -311,9 +330,10 @@ def _solve_near(  # type: ignore[no-untyped-def]
     r_driver, r_sink, r_bl, r_sl = wires
     for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
         vector, column = vectors[read], columns[read]
+        v_supply, v_ground = supply[read], ground[read]
         for row in range(rows):
             states[row] = 2 * weights[column, row] + bits[vector, row]
-            b[row], s[row], i[row] = v_read, 0.0, 0.0
+            b[row], s[row], i[row] = v_supply, v_ground, 0.0
         total = 0.0
         worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
@@ -324,8 +344,8 @@ def _solve_near(  # type: ignore[no-untyped-def]
                 c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
                 f, g, h = f * pivot + c, g * pivot + p, h * pivot + q
                 below[row, 0], below[row, 1], below[row, 2] = f, g, h
-            total = (f + g * v_read) / (1 + g * r_driver - h * r_sink)
-            b_above, s_above = v_read, 0.0
+            total = (f + g * v_supply + h * v_ground) / (1 + g * r_driver - h * r_sink)
+            b_above, s_above = v_supply, v_ground
             r_b, r_s = r_driver, r_sink
             for row in range(rows):
                 f, g, h = below[row, 0], below[row, 1], below[row, 2]

@@ -13,6 +13,7 @@ from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact import mesh
 from spicekit.engines.exact.ladder import MAX_ITERATIONS, Ladder, residual_limit, solve
 from spicekit.engines.exact.mesh import Mesh
+from spicekit.engines.exact.rails import carried, ends
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable, interpolate, linear
 
@@ -21,8 +22,8 @@ Array = NDArray[np.float64]
 STEP = 1e-6
 """V, over which slopes of cells are taken: the table's spline is smooth over 12.5 mV, and its currents are rounded to
 1e-16 of themselves."""
-LOSSES = ("driver", "wires", "sink", "device")
-"""What takes current away, in the order in which it is added."""
+LOSSES = ("driver", "wires", "sink", "rails", "device")
+"""What takes current away, in the order in which it is added; shared rails only where there are some."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +76,19 @@ def maps(ladder: Ladder, bits: NDArray[np.uint8]) -> Maps:
 def losses(ladder: Ladder, bits: NDArray[np.uint8]) -> dict[str, float]:
     """LSB that a column of one vector loses on average, by what takes them: `LOSSES`, each added to those before.
 
-    Driver, wires and sink act on linear cells, which conduct what the real ones do at `v_read`; the device is what real
-    cells change then.
+    Driver, wires, sink and rails act on linear cells, which conduct what the real ones do at `v_read`; the device is
+    what real cells change then.
     """
     spec = ladder.spec
     masks = np.repeat(np.eye(spec.groups, dtype=np.uint8), spec.rows_active, axis=1)
     reads = masks * bits
-    none = {"r_driver": 0.0, "r_sink": 0.0, **dict.fromkeys(spec.segment_names, 0.0)}
+    rails = {name: getattr(spec.wires, name) for name in ("r_supply", "r_ground")}
+    none = dict.fromkeys(("r_driver", "r_sink", *rails, *spec.segment_names), 0.0)
     segments = {name: spec.wires.segment(name) for name in spec.segment_names}
     changes = [{}, {"r_driver": spec.wires.r_driver}, segments, {"r_sink": spec.wires.r_sink}]
+    names = [name for name in LOSSES if name != "rails" or spec.wires.railed]
+    if spec.wires.railed:
+        changes.append(rails)
     straight = linear(ladder.table, spec.v_read)
     currents, wires = [], none
     for change in changes:
@@ -94,7 +99,7 @@ def losses(ladder: Ladder, bits: NDArray[np.uint8]) -> dict[str, float]:
         )
     currents.append(solve(ladder, reads).current.sum(axis=0).mean())
     step = lsb(spec, ladder.table)
-    return {name: float(drop) for name, drop in zip(LOSSES, -np.diff(currents) / step, strict=True)}
+    return {name: float(drop) for name, drop in zip(names, -np.diff(currents) / step, strict=True)}
 
 
 def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
@@ -124,9 +129,12 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
     state = 2 * tile.weights + bits[:, None]
     at_bias = interpolate(tile.table, state.ravel(), np.full(state.size, spec.v_read), np.zeros(state.size))
     drop, rise = _shared_resistances(spec)
+    supply, ground = np.broadcast_to([[spec.v_read], [0.0]], (2, shape[1]))
+    if spec.wires.railed:
+        supply, ground = (v[0] for v in ends(spec, carried(spec, solve(tile, bits[None]).current)))
     solved = [
-        _solve_column(tile.table, state[:, column], tile.scale[:, column], spec.v_read, drop, rise)
-        for column in range(shape[1])
+        _solve_column(tile.table, state[:, j], tile.scale[:, j], (supply[j], ground[j]), drop, rise)
+        for j in range(shape[1])
     ]
     current = np.array([column for column, _ in solved]).T
     worst, limit = max(miss for _, miss in solved), residual_limit(tile.table)
@@ -134,7 +142,9 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
         raise NotConverged(
             f"maps: a cell's current is off by {worst:.3g} A after {MAX_ITERATIONS} steps, tolerance {limit:.3g} A."
         )
-    return Maps(spec.v_read - drop @ current, rise @ current, current, tile.scale * at_bias.reshape(shape))
+    return Maps(
+        supply - drop @ current, ground + rise @ current, current, tile.scale * at_bias.reshape(shape)
+    )
 
 
 def _shared_resistances(spec: TileSpec) -> tuple[Array, Array]:
@@ -149,17 +159,23 @@ def _shared_resistances(spec: TileSpec) -> tuple[Array, Array]:
 
 
 def _solve_column(
-    table: IVTable, state: NDArray[np.integer], scale: Array, v_read: float, drop: Array, rise: Array
+    table: IVTable,
+    state: NDArray[np.integer],
+    scale: Array,
+    ends: tuple[float, float],
+    drop: Array,
+    rise: Array,
 ) -> tuple[Array, float]:
     """Cell currents (r,) of one column by Newton's method, and by how much one misses its cell's at most, A.
 
-    Terminal voltages are linear in all currents of the column: no division by a resistance occurs.
+    `ends` are the voltages of its supply and of its ground. Terminal voltages are linear in all currents of the column:
+    no division by a resistance occurs.
     """
     highest = float(table.voltage[-1])
 
     def cells(current: Array, up: float = 0.0, down: float = 0.0) -> Array:
-        v_bl = np.clip(v_read - drop @ current + up, 0, highest)  # on the way there alone
-        v_sl = np.clip(rise @ current + down, 0, highest)
+        v_bl = np.clip(ends[0] - drop @ current + up, 0, highest)  # on the way there alone
+        v_sl = np.clip(ends[1] + rise @ current + down, 0, highest)
         return scale * interpolate(table, state, v_bl, v_sl)
 
     current = np.zeros(len(state))

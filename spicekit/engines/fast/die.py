@@ -28,16 +28,19 @@ from spicekit.engines.fast.kernels import (
 from spicekit.engines.fast.mismatch import Passed
 from spicekit.engines.fast.model import Codes, ReadModel
 from spicekit.engines.fast.patterns import PatternReads
+from spicekit.engines.fast.rails import RailReads
 from spicekit.engines.fast.wire_sum_code import COLUMNS, find_currents
 from spicekit.engines.fast.wire_sum_kernels import Single, bytes_of, fill, leak_sums, room_for, start_of
+from spicekit.engines.fast.wire_sums import WireSumReads
 from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of
+from spicekit.errors import BadInput
 
 
 @dataclass(frozen=True, eq=False)
 class DieCodes:
     """Codes of a die's reads. Which cells it has, the stored words say; its converters follow from their seed."""
 
-    model: ReadModel
+    model: PatternReads | WireSumReads
     thresholds: Thresholds
     converter: Converter
     passed: Passed | None
@@ -131,10 +134,16 @@ def codes_of_die(
     Raises
     ------
     BadInput
-        If the thresholds do not tell how wide a code is.
+        If the thresholds do not tell how wide a code is; for columns on shared rails, whose converters and cells are
+        to be all alike.
     """
     if not converter.flawed and passed is None:
         return model.codes(thresholds)
+    if isinstance(model, RailReads):
+        raise BadInput(
+            "the fast engine with shared rails takes converters and cells as all alike; set offset, inl, noise and "
+            "mismatch to 0, or r_supply and r_ground."
+        )
     return DieCodes(model, thresholds, converter, passed)
 
 

@@ -100,14 +100,14 @@ def _count_on_cells(task, stored, turned, tiles, words, inverted, sums, total): 
                     word = words[pixel, group, tile, part]
                     for column in range(columns):
                         mask = turned[group, tile, column] ^ turn
-                        count = np.int64(_ones(word & stored[group, tile, part, column]))
+                        count = np.int64(ones_of(word & stored[group, tile, part, column]))
                         total[column] += (count ^ mask) - mask
         for column in range(columns):
             sums[pixel, column] = total[column]
 
 
 @intrinsic
-def _ones(context, word):  # type: ignore[no-untyped-def]
+def ones_of(context, word):  # type: ignore[no-untyped-def]
     """How many bits of a word are one."""
     return word(word), lambda context, builder, signature, arguments: builder.ctpop(arguments[0])
 
@@ -199,6 +199,21 @@ def _count_group(stored, tiles, words, asserted, both, group):  # type: ignore[n
             read = (_1 << _READS) + np.uint64(asserted[pixel, group, tile])
             for column in range(stored.shape[2]):
                 both[group, stored[group, tile, column] & word] += read
+
+
+@_kernel
+def pattern_currents(quiet, leak, stored, words, asserted):  # type: ignore[no-untyped-def]
+    """(p, c) currents of one group's reads of one tile.
+
+    `quiet` and `leak` (2^m,) are those of `PatternReads`, `stored` (c,) and `words` (p,) words, `asserted` (p,).
+    """
+    current = np.empty((len(words), len(stored)))
+    for pixel in range(len(words)):
+        for column in range(len(stored)):
+            pattern = stored[column] & words[pixel]
+            others = np.int64(asserted[pixel]) - np.int64(ones_of(pattern))
+            current[pixel, column] = quiet[pattern] + others * leak[pattern]
+    return current
 
 
 @_parallel_kernel

@@ -63,9 +63,11 @@ def passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed:
     Raises
     ------
     BadInput
-        If the error found is above `RMS_LIMIT`, or the tile has bit-line drive; names it.
+        If the error found is above `RMS_LIMIT`, names it; if the tile has bit-line drive or shared rails.
     """
     require_wordline(spec)
+    if spec.wires.railed:
+        raise BadInput("the fast engine knows no mismatch behind shared rails; use the exact engine.")
     decides = spec.model_dump(mode="json", exclude={"columns"})
     spread = standard_deviations(spec)
     found = fitted(

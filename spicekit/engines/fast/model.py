@@ -11,6 +11,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_sums
 from spicekit.engines.fast.kernels import count_on_cells
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
+from spicekit.engines.fast.rails import RailReads, rail_reads
 from spicekit.engines.fast.wire_sums import WireSumReads, wire_sum_reads
 from spicekit.engines.words import MAX_PATTERN_ROWS, Applied, Stored, Tally
 from spicekit.errors import BadInput
@@ -21,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 class Codes(Protocol):
-    """Converters' codes of every read: `IdealCodes`, `FactoredCodes`, `PatternCodes` or `WireSumCodes`."""
+    """Converters' codes of every read: `IdealCodes`, `FactoredCodes`, `PatternCodes`, `WireSumCodes` or `RailCodes`."""
 
     @property
     def step(self) -> float:
@@ -44,7 +45,7 @@ class IdealCodes:
         return np.asarray(count_on_cells(stored.words, turned, stored.tiles, applied.words, applied.inverted))
 
 
-ReadModel = PatternReads | WireSumReads
+ReadModel = PatternReads | WireSumReads | RailReads
 """What the reads of a tile deliver."""
 
 
@@ -54,12 +55,15 @@ def read_model(spec: TileSpec, table: IVTable) -> ReadModel:
     Raises
     ------
     BadInput
-        If the tile has bit-line drive, or the table is of other conditions.
+        If the tile has bit-line drive, or the table is of other conditions; as `wire_sum_reads` and `rail_reads` do.
     """
     table_for(spec, table)
     if spec.drive != "wordline":
         raise BadInput("read_model: networks run on tiles with word-line drive; set drive = 'wordline'.")
-    return pattern_reads(spec, table) if spec.rows_active <= MAX_PATTERN_ROWS else wire_sum_reads(spec, table)
+    own_ends = spec.replace(wires=spec.wires.without_rails()) if spec.wires.railed else spec
+    build = pattern_reads if spec.rows_active <= MAX_PATTERN_ROWS else wire_sum_reads
+    alone = build(own_ends, table)
+    return rail_reads(spec, table, alone) if spec.wires.railed else alone
 
 
 def fit_thresholds(
@@ -109,10 +113,12 @@ def read_currents(
     """(b, groups, c) A, of each read of each vector, for weights (r, c) and activation bits (b, r)."""
     m = spec.rows_active
     model = read_model(spec, table)
+    alone = model.alone if isinstance(model, RailReads) else model
     current = np.empty((len(bits), spec.groups, weights.shape[1]))
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)
         on = bits[:, None, rows] & weights.T[None, :, rows]  # (b, c, m)
         asserted = np.repeat(bits[:, rows], weights.shape[1], axis=0)
-        current[:, group] = model.currents(on.reshape(-1, m), asserted, group=group).reshape(on.shape[:2])
+        found = alone.currents(on.reshape(-1, m), asserted, group=group).reshape(on.shape[:2])
+        current[:, group] = model.coupled(found, group=group) if isinstance(model, RailReads) else found
     return current

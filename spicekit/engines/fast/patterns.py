@@ -17,12 +17,13 @@ from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
-from spicekit.engines.fast.kernels import count_patterns, sum_pattern_codes
+from spicekit.engines.fast.kernels import count_patterns, pattern_currents, sum_pattern_codes
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Signed = NDArray[np.signedinteger]
+Words = NDArray[np.uint64]
 
 # Leakage of a whole read, in LSB, below which a code table need not tell reads apart by their number of ones.
 NEGLIGIBLE_LEAK = 1e-3
@@ -74,6 +75,11 @@ class PatternReads:
             self.quiet[group, pattern]
             + (asserted.sum(axis=1) - on.sum(axis=1, dtype=np.int64)) * self.leak[group, pattern]
         )
+
+    def currents_of(self, stored: Words, words: Words, asserted: NDArray[np.integer], *, group: int) -> Array:
+        """(p, c) A, of one tile's columns that store words (q, c), given words (p, q) with `asserted` (p,) ones."""
+        given = self.quiet[group], self.leak[group]
+        return np.asarray(pattern_currents(*given, stored[0], words[:, 0], asserted))
 
     def codes(self, thresholds: Thresholds) -> PatternCodes | FactoredCodes:
         """What a converter makes of every pattern: in factored form, where that is close enough."""

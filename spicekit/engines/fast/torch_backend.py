@@ -279,7 +279,7 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int, form: Form 
     Raises
     ------
     BadInput
-        If converters or cells are not all alike: only the compiled engine knows such dies.
+        If converters or cells are not all alike, or columns share rails: only the compiled engine knows such dies.
     MissingTool
         If kernels are wanted and Triton is not there.
     """
@@ -287,7 +287,8 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int, form: Form 
         codes = tabulated(codes)
     if not isinstance(codes, IdealCodes | PatternCodes | WireSumCodes):
         raise BadInput(
-            "mismatch, offset, INL and noise are in the processor's engine alone; evaluate on the processor."
+            "mismatch, offset, INL, noise and shared rails are in the processor's engine alone; evaluate on the "
+            "processor."
         )
     device = torch.device(device)
     form = form or ("kernels" if device.type == "cuda" else "torch")

@@ -286,6 +286,36 @@ def _tally(  # type: ignore[no-untyped-def]
             currents[task, on[lane]] += current[lane]
 
 
+def read_currents(
+    coefficients: Single,
+    leak: np.float32,
+    stored: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    size: int,
+) -> NDArray[np.float64]:
+    """(p, c) currents, LSB, of one tile's columns that store words (q, c), given words (p, q).
+
+    `coefficients` are those of its group of rows.
+    """
+    words, current = np.ascontiguousarray(words), np.empty((len(words), stored.shape[1]))
+    half = (0,) * (size // 2)
+    _read_currents(coefficients, leak, stored, bytes_of(words), half, current, *room_for(size))
+    return current
+
+
+@_kernel
+def _read_currents(coefficients, leak, stored, flat, half, currents, table, more, current, on):  # type: ignore[no-untyped-def]
+    pixels, columns = currents.shape
+    for column in range(0, columns, COLUMNS):
+        fill(stored, column, table, more)
+        for pixel in range(pixels):
+            start = pixel * len(stored) * 8
+            added, moment = leak_sums(flat, start, 2 * len(half), leak)
+            find_currents(table, flat, start, coefficients, added, moment, current, on, half)
+            for lane in range(min(COLUMNS, columns - column)):
+                currents[pixel, column + lane] = current[lane]
+
+
 @_kernel
 def fill(stored, column, table, more):  # type: ignore[no-untyped-def]
     """Fill the table of 64 columns from `column` on, of a tile's words (q, c_out).

@@ -26,6 +26,7 @@ for f and b they are taken to be spread evenly.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +39,14 @@ from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
 from spicekit.engines.fast.wire_sum_code import TERMS
-from spicekit.engines.fast.wire_sum_kernels import sum_codes, tally_reads
+from spicekit.engines.fast.wire_sum_kernels import read_currents, sum_codes, tally_reads
 from spicekit.engines.words import Applied, Stored, Tally
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
 Single = NDArray[np.float32]
+Words = NDArray[np.uint64]
 
 POWERS = (
     *((power, 0, 0, 0, 0) for power in range(5)),
@@ -123,6 +125,13 @@ class WireSumReads:
         """(n,) A, of reads with ON cells `on` (n, m) and asserted rows (n, m)."""
         return self.cells.lsb * current(features(on, asserted, share=self._share), self.coefficients[group])
 
+    def currents_of(self, stored: Words, words: Words, asserted: NDArray[np.integer], *, group: int) -> Array:
+        """(p, c) A, of one tile's columns that store words (q, c), given words (p, q) with `asserted` (p,) ones."""
+        codes = self._plain
+        return self.cells.lsb * read_currents(
+            codes.coefficients[group], codes.leak, stored, words, codes.size
+        )
+
     def codes(self, thresholds: Thresholds) -> WireSumCodes:
         """What a converter makes of every read."""
         m = self.cells.spec.rows_active
@@ -132,7 +141,7 @@ class WireSumReads:
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
-        codes = self.codes(Thresholds(np.zeros(0), 1.0))
+        codes = self._plain
         reads, others, total = tally_reads(
             codes.coefficients,
             codes.leak,
@@ -144,6 +153,11 @@ class WireSumReads:
             m + 1,
         )
         return Tally(reads.astype(float), others.astype(float), self.cells.lsb * total)
+
+    @cached_property
+    def _plain(self) -> WireSumCodes:
+        """For its currents: no converter stands behind it."""
+        return self.codes(Thresholds(np.zeros(0), 1.0))
 
     @property
     def _share(self) -> float:
