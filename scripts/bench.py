@@ -6,6 +6,8 @@ alternately in one process on the same threads, so that a busy machine slows bot
 
 import functools
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -99,6 +101,20 @@ def engines(repeats: int = 5, columns: int = 100_000) -> None:
     errors = [_errors(cell, *tile, columns) for cell in CELLS for tile in TILES]
     speed = [{"cell": cell, **_exact_speed(_spec(cell, 64, 64, 3.2), repeats)} for cell in CELLS]
     _print({"speed": speed, "errors": errors})
+
+
+@app.command()
+def klu(program: str = "ngspice", rows: int = 64, repeats: int = 3) -> None:
+    """Column reads for a second of processor time: EXACT on one thread, ngspice's program with each of its solvers.
+
+    Right on a busy machine, too. A program of version 43 or later has KLU where it was built with it; it need not be
+    installed: unpack its package somewhere and pass --program.
+    """
+    numba.set_num_threads(1)
+    specs = [_spec(cell, rows, rows, 3.2) for cell in CELLS] + [_bitline_spec("hfo2-10k", rows, 3.2)]
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = [_solver_speed(spec, program, repeats) for spec in specs]
+    _print({"ngspice": re.findall(r"ngspice-(\S+)", version)[:1], "rows": rows, "speed": found})
 
 
 @app.command()
@@ -215,6 +231,57 @@ def _exact_speed(spec: TileSpec, repeats: int) -> dict[str, Any]:
         slowest = max(_seconds_in_ngspice(outcome) for outcome in outcomes)
         rates["ngspice"].append(each * cores * 64 / slowest)
     return {"drive": spec.drive, **_compared(rates, "exact", "ngspice")}
+
+
+def _solver_speed(spec: TileSpec, program: str, repeats: int) -> dict[str, Any]:
+    """Of both engines on one tile; ngspice's time for a vector is what two more take, so that reading a deck is out."""
+    _say(f"KLU: {spec.cell}, {spec.drive}")
+    rng = np.random.default_rng(SEED)
+    shape = spec.rows, spec.columns
+    tile = Tile(spec, _table(spec), rng.integers(0, 2, shape, dtype=np.uint8))
+    bits = rng.integers(0, 2, (256, spec.rows), dtype=np.uint8)
+    true = read_currents(tile, bits[:3], engine="exact")[:, 0, 0]  # compiles
+    ours = [_processor_seconds(lambda: read_currents(tile, bits, engine="exact")) for _ in range(repeats)]
+    rates = {"exact": [bits.shape[0] * spec.columns / seconds for seconds in ours]}
+    solvers = {}
+    for solver in ("sparse", "klu"):
+        one, three = (
+            [_ngspice(tile, bits[:count], program, solver) for _ in range(repeats)] for count in (1, 3)
+        )
+        if all(run is None for run in one):
+            continue
+        rates[solver] = [2 * spec.columns / (b[0] - a[0]) for a, b in zip(one, three, strict=True) if a and b]
+        worst = max(abs(run[1] - true).max() / abs(true).max() for run in three if run)
+        solvers[solver] = {**_compared(rates, "exact", solver), "largest_difference": float(worst)}
+    return {"cell": spec.cell, "drive": spec.drive, "against": solvers}
+
+
+def _ngspice(tile: Tile, bits: Bits, program: str, solver: str) -> tuple[float, NDArray[np.float64]] | None:
+    """Processor seconds of `ngspice -b` for an operating point of each vector, and the first column's currents, A.
+
+    None if it does not have the solver.
+    """
+    job = tile_job(tile.spec, tile.weights, bits)
+    steps = "".join(
+        "".join(f"alter {each}\n" for each in step.alters) + "op\nprint vsense_0#branch\n"
+        for step in job.steps
+    )
+    deck = job.deck.rstrip().removesuffix(".end") + (".options klu\n" if solver == "klu" else "")
+    with tempfile.NamedTemporaryFile("w", suffix=".cir") as file:
+        file.write(f"{deck}.control\nset numdgt=12\n{steps}.endc\n.end\n")
+        file.flush()
+        before = os.times()
+        done = subprocess.run(
+            [program, "-n", "-b", file.name], capture_output=True, text=True, timeout=PATIENCE
+        )
+        after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    currents = np.array(
+        [float(x) for x in re.findall(r"^vsense_0#branch = (\S+)", done.stdout, re.MULTILINE)]
+    )
+    if len(currents) != len(bits):
+        raise SpiceFailed(f"{program}: {len(currents)} of {len(bits)} operating points; {done.stderr[-500:]}")
+    return None if solver == "klu" and "Using KLU" not in done.stdout + done.stderr else (used, currents)
 
 
 def _exact_errors(specs: list[TileSpec], *, name: Callable[[TileSpec], str]) -> list[dict[str, Any]]:
@@ -535,6 +602,12 @@ def _seconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
+
+
+def _processor_seconds(action: Callable[[], object]) -> float:
+    start = time.process_time()
+    action()
+    return time.process_time() - start
 
 
 def _seconds_in_ngspice(outcome: Outcome | Failure) -> float:

@@ -1,5 +1,6 @@
 """Compiled code is kept where nobody else can put any, and what works does so without such a place."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import spicekit
 from spicekit.compiled import code_folder, compiled, refusal
+from spicekit.provenance import _source
 
 TWICE = """
 import sys, os
@@ -113,3 +116,19 @@ def test_code_compiled_from_other_sources_is_kept_apart(monkeypatch: pytest.Monk
         monkeypatch.setattr("spicekit.compiled.code_hash_of", lambda module, digest=digest: digest)
         folders.add(compiled()(lambda x: x + 1).stats.cache_path)
     assert len(folders) == 2
+
+
+def test_imports_are_those_that_a_parser_finds() -> None:
+    """What decides a cache's key is found without parsing: every import within the package, of every module."""
+    package = Path(spicekit.__file__).parent
+    for path in package.rglob("*.py"):
+        found = _source(".".join(["spicekit", *path.relative_to(package).with_suffix("").parts]))
+        assert found is not None
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                wanted = {each.name for each in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                wanted = {f"{node.module}.{each.name}" for each in node.names} | {str(node.module)}
+            else:
+                continue
+            assert {name for name in wanted if name.split(".")[0] == "spicekit"} <= set(found[1]), path

@@ -12,7 +12,7 @@ from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.evaluation.records import Evaluation
 from spicekit.evaluation.signoff import SignOff
 from spicekit.results import Result, read_record
-from spicekit.study.results import RESULTS_FILE, read_study_result
+from spicekit.study.results import POINTS_FOLDER, RESULTS_FILE, read_study_result
 from spicekit.tables.store import read_sweep
 from spicekit.tables.table import IVTable
 
@@ -34,7 +34,8 @@ def load(path: Path | str) -> "Result | IVTable | Dataset":
     Parameters
     ----------
     path : path
-        JSON of `evaluate`, `signoff`, `demo` or of `save`; a study's folder or Parquet file; an I-V table (.h5); the
+        JSON of `evaluate`, `signoff`, `demo` or of `save`; a study's folder, of what is finished if it still runs, or
+        its Parquet file; an I-V table (.h5); the
         currents of a tile (.npz).
 
     Returns
@@ -50,8 +51,9 @@ def load(path: Path | str) -> "Result | IVTable | Dataset":
     """
     path = Path(path)
     if path.is_dir():
-        path = path / RESULTS_FILE
-    if path.suffix == ".parquet":
+        running = not (path / RESULTS_FILE).is_file() and (path / POINTS_FOLDER).is_dir()
+        path = path / (POINTS_FOLDER if running else RESULTS_FILE)
+    if path.suffix == ".parquet" or path.is_dir():
         return read_study_result(path)
     if path.suffix == ".h5":
         return read_sweep(path).table()

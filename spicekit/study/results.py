@@ -7,7 +7,9 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,10 +24,13 @@ from spicekit.provenance import JsonDict, content_hash
 from spicekit.results import Result, new_axes
 
 if TYPE_CHECKING:
+    import pyarrow
     from matplotlib.axes import Axes
 
 LOG_FILE = "jobs.jsonl"
 RESULTS_FILE = "results.parquet"
+POINTS_FOLDER = "points"
+"""Of a study's folder: Parquet files with the rows of points as they are finished, to be read while it runs."""
 
 
 class StudyResult(Result):
@@ -130,22 +135,102 @@ class Log:
         self.results[key] = result
 
 
+class PointsWriter:
+    """Rows as they come, in Parquet files of a folder, each there as a whole: read them while others are written.
+
+    No more rows than fill a file are in memory. All files have the same columns of the same types, so that they are
+    read together; those of an earlier run are deleted first.
+
+    Parameters
+    ----------
+    folder : Path
+    like : sequence of rows
+        With all columns, and values of each type that a column will have.
+    most : int
+        Rows of a file.
+    patience : float
+        s, after which rows are written even if they fill no file.
+
+    Raises
+    ------
+    BadInput
+        Here, and by what is called, if the disk refuses.
+    """
+
+    def __init__(
+        self, folder: Path, like: Sequence[JsonDict], *, most: int = 10_000, patience: float = 60.0
+    ) -> None:
+        require_pyarrow()
+        self._folder, self._most, self._patience = folder, most, patience
+        self._schema = _table(like).schema
+        self._rows: list[JsonDict] = []
+        self._files, self._written = 0, time.monotonic()
+        with self._refused():
+            folder.mkdir(exist_ok=True)
+            for path in folder.glob("*.parquet"):
+                path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *stopped: object) -> None:
+        self._write()
+
+    def add(self, row: JsonDict) -> None:
+        """Keep a row; it can be read once its file is written."""
+        self._rows.append(row)
+        if len(self._rows) == self._most or time.monotonic() - self._written > self._patience:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow
+
+        if self._rows:
+            table = pyarrow.Table.from_pylist(self._rows, schema=self._schema)
+            with self._refused():
+                write_atomically(self._folder / f"{self._files:06d}.parquet", _as_bytes(table))
+            self._rows, self._files = [], self._files + 1
+        self._written = time.monotonic()
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadInput(
+                f"{self._folder}: cannot be written ({error.strerror}); free space, repeat."
+            ) from error
+
+
 def write_rows(rows: Sequence[JsonDict], path: Path, *, origin: Mapping[str, object]) -> None:
     """Write rows as Parquet, whole or not at all; `origin` goes into the file's metadata, key `spicekit`."""
     require_pyarrow()
+    table = _table(rows).replace_schema_metadata({"spicekit": json.dumps(origin)})
+    write_atomically(path, _as_bytes(table))
+
+
+def _table(rows: Sequence[JsonDict]) -> "pyarrow.Table":
     import pyarrow
-    import pyarrow.parquet
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
-    table = table.replace_schema_metadata({"spicekit": json.dumps(origin)})
+    return pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
+
+
+def _as_bytes(table: "pyarrow.Table") -> bytes:
+    import pyarrow.parquet
+
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_rows(path: Path) -> list[JsonDict]:
-    """Rows of a study's Parquet file; `BadInput` if it is none."""
+    """Rows of a study's Parquet file, or of all in a folder; `BadInput` if it is none."""
+    if path.is_dir():
+        rows = [row for part in sorted(path.glob("*.parquet")) for row in read_rows(part)]
+        if len(rows) > _MOST_ROWS:
+            raise BadInput(f"{path}: has {len(rows):,} rows; read it by pyarrow.dataset.dataset, in batches.")
+        return rows
     require_pyarrow()
     import pyarrow
     import pyarrow.parquet
@@ -172,13 +257,14 @@ _MOST_ROWS, _MOST_COLUMNS = 100_000, 1_000
 
 
 def read_study_result(path: Path) -> StudyResult:
-    """A study's Parquet file, its rows checked; `BadInput` if it is none."""
+    """A study's Parquet file, or folder of those, its rows checked; `BadInput` if it is none."""
     rows = read_rows(path)
     check_rows(rows, source=str(path))
     import pyarrow.parquet
 
+    first = min(path.glob("*.parquet")) if path.is_dir() else path
     try:
-        origin = json.loads((pyarrow.parquet.read_schema(path).metadata or {}).get(b"spicekit", b"{}"))
+        origin = json.loads((pyarrow.parquet.read_schema(first).metadata or {}).get(b"spicekit", b"{}"))
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: does not say what made it ({error}); repeat its spicekit sweep.") from error
     return StudyResult.from_record({"points": rows, "provenance": origin}, source=str(path))

@@ -22,7 +22,15 @@ from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
 from spicekit.study.plan import Point, Study, read_study
-from spicekit.study.results import RESULTS_FILE, Log, StudyResult, require_pyarrow
+from spicekit.study.results import (
+    POINTS_FOLDER,
+    PROVENANCE,
+    RESULTS_FILE,
+    Log,
+    PointsWriter,
+    StudyResult,
+    require_pyarrow,
+)
 from spicekit.tables.calibrate import Progress, calibrate
 from spicekit.tables.characterise import Characterisation, made_by
 from spicekit.tables.store import find_table, user_store
@@ -86,7 +94,8 @@ def sweep(
     ----------
     study : Study, or path of a TOML file
     out : path
-        Folder of the results: a log of finished jobs, and `results.parquet` with a row for each point.
+        Folder of the results: a log of finished jobs; `points`, a folder of Parquet files to which the rows of points
+        are added as they are finished; in the end `results.parquet`, with a row for each point in the study's order.
     cluster : Cluster, optional
         Workers to start; by default one a core of this machine.
     scheduler : Scheduler, optional
@@ -115,10 +124,26 @@ def sweep(
     by_point = _plan(study, tables)
     jobs = {job.key: job for jobs in by_point for job in jobs}
     faults: dict[str, str] = {}
-    with Log(out) as log:
+    rows: list[JsonDict | None] = [None] * len(by_point)
+    places: dict[str, list[int]] = {key: [] for key in jobs}
+    for place, own in enumerate(by_point):
+        for job in own:
+            places[job.key].append(place)
+    with Log(out) as log, PointsWriter(out / POINTS_FOLDER, [*map(_conditions, by_point), _LIKE]) as points:
+
+        def finished(place: int) -> None:
+            """Keep the row of a point if its last job has ended."""
+            if rows[place] is None and all(
+                job.key in log.results or job.key in faults for job in by_point[place]
+            ):
+                points.add(row := _row(by_point[place], log.results, faults))
+                rows[place] = row
+
         wanted = [job for key, job in jobs.items() if key not in log.results]
         kept = len(jobs) - len(wanted)
         report(Progress(0, kept, 0, len(jobs)))
+        for place in range(len(by_point)):
+            finished(place)
         if wanted:
             with connected(cluster or Cluster(), scheduler=scheduler) as client:
                 for done, (job, outcome) in enumerate(_run(client, wanted), start=1):
@@ -126,10 +151,11 @@ def sweep(
                         faults[job.key] = f"{type(outcome).__name__}: {outcome}"
                     else:
                         log.add(job.key, outcome)
+                    for place in places[job.key]:
+                        finished(place)
                     report(Progress(done - len(faults), kept, len(faults), len(jobs)))
-        rows = [_row(jobs, log.results, faults) for jobs in by_point]
     result = StudyResult(
-        points=tuple(rows),
+        points=tuple(row for row in rows if row is not None),
         made=len(wanted) - len(faults),
         kept=kept,
         failed=len(faults),
@@ -269,18 +295,12 @@ def _itself(value: T) -> T:
 
 def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[str, str]) -> JsonDict:
     """Conditions, results and provenance of a point; without results if one of its jobs failed."""
-    first = jobs[0]
-    wires = first.point.design.tile.wires
-    row: JsonDict = {
-        **_flat(first.point.design.model_dump(mode="json", exclude={"limits", "costs"})),
-        **{f"wires.{name}": getattr(wires, name) for name in RAILS},
-        **{f"run.{name}": value for name, value in first.point.run.model_dump(mode="json").items()},
-    }
     fault = next((faults[job.key] for job in jobs if job.key in faults), "")
+    found: JsonDict = {}
     if not fault:
         done = [results[job.key] for job in jobs]
         count = sum(result["images"] for result in done)
-        row |= {
+        found = {
             "images": count,
             "accuracy": sum(result["right"] for result in done) / count,
             "software_accuracy": sum(result["software"] for result in done) / count,
@@ -288,7 +308,10 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
             "layers": json.dumps(done[0]["layers"]),
             "seconds": sum(result["seconds"] for result in done),
         }
-    return row | {
+    first = jobs[0]
+    return {
+        **_conditions(jobs),
+        **found,
         "fault": fault,
         "key": content_hash([job.key for job in jobs]),
         "table": _characterisation(first.point).name,
@@ -298,6 +321,26 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
         "spicekit": spicekit.__version__,
         "code_sha256": code_hash(),
     }
+
+
+def _conditions(jobs: Sequence[_Job]) -> JsonDict:
+    """What a point was evaluated at, by the names that a study file uses."""
+    point = jobs[0].point
+    wires = point.design.tile.wires
+    return {
+        **_flat(point.design.model_dump(mode="json", exclude={"limits", "costs"})),
+        **{f"wires.{name}": getattr(wires, name) for name in RAILS},
+        **{f"run.{name}": value for name, value in point.run.model_dump(mode="json").items()},
+    }
+
+
+_LIKE: JsonDict = {
+    **{"images": 0, "accuracy": 0.0, "software_accuracy": 0.0},
+    **dict.fromkeys(("reads", "partial_sum", "current", "ideal_current", "energy", "nf"), 0.0),
+    **{"layers": "", "seconds": 0.0, "fault": "", "key": ""},
+    **dict.fromkeys(PROVENANCE, ""),
+}
+"""A result and where it comes from: columns, and their types."""
 
 
 def _flat(design: JsonDict) -> JsonDict:

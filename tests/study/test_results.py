@@ -1,5 +1,6 @@
 """The log survives what kills leave; Parquet and pictures say what it holds."""
 
+import pyarrow.dataset
 import pytest
 
 from spicekit.errors import BadInput
@@ -8,7 +9,7 @@ from spicekit.report.study import (
     nf_chart,
     pareto_front,
 )
-from spicekit.study.results import LOG_FILE, Log, read_rows, write_rows
+from spicekit.study.results import LOG_FILE, Log, PointsWriter, read_rows, write_rows
 
 
 def test_what_was_added_is_there_again(tmp_path):
@@ -141,3 +142,35 @@ def test_accuracy_over_nf_has_a_mark_for_each_cell_and_mitigation():
         ("8t-sram, plain tiles", pytest.approx(4), pytest.approx(50)),
         ("1t1r, BinSparX", pytest.approx(9), pytest.approx(70)),
     ]
+
+
+def test_points_are_read_while_others_are_written(tmp_path):
+    """120,000 rows: only whole files are there, no more than a file's rows are held, and types do not change."""
+    like = [{"k": 0, "wires.layer": None, "nf": 0.0}, {"k": 0, "wires.layer": "M2", "nf": 0.0}]
+    folder = tmp_path / "points"
+    with PointsWriter(folder, like) as points:
+        for k in range(120_000):
+            if k % 25_000 == 0:
+                assert len(pyarrow.dataset.dataset(folder).to_table()) == k // 10_000 * 10_000 if k else True
+                assert len(points._rows) < 10_000
+            points.add({"k": k, "wires.layer": "M2" if k > 70_000 else None, "nf": k % 7})
+    table = pyarrow.dataset.dataset(folder).to_table()
+    assert table["k"].to_pylist() == list(range(120_000))
+    assert [str(kind) for kind in table.schema.types] == ["int64", "string", "double"]
+    assert max(len(read_rows(path)) for path in folder.iterdir()) == 10_000
+    with pytest.raises(BadInput, match="has 120,000 rows"):
+        read_rows(folder)
+
+
+def test_points_of_an_earlier_run_are_not_mixed_with_those_of_this(tmp_path):
+    for count in (25, 7):
+        with PointsWriter(tmp_path / "points", [{"k": 0}], most=10) as points:
+            for k in range(count):
+                points.add({"k": k})
+        assert [row["k"] for row in read_rows(tmp_path / "points")] == list(range(count))
+
+
+def test_a_row_waits_no_longer_than_the_writers_patience(tmp_path):
+    with PointsWriter(tmp_path / "points", [{"k": 0}], patience=0.0) as points:
+        points.add({"k": 1})
+        assert read_rows(tmp_path / "points") == [{"k": 1}]

@@ -25,8 +25,9 @@ from spicekit.errors import BadInput, SpiceFailed, SpicekitError
 from spicekit.files import MARKER
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads, run_job
+from spicekit.study.load import load
 from spicekit.study.plan import Study, read_study
-from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_rows
+from spicekit.study.results import LOG_FILE, POINTS_FOLDER, RESULTS_FILE, read_rows
 from spicekit.study.sweep import sweep
 
 STUDY = """
@@ -156,6 +157,15 @@ def test_rows_carry_conditions_results_and_origin(reference):
     assert row["energy"] > 0
     assert row["table"].startswith("8t-sram-tt-700mV-298K-")
     assert len({row["key"] for row in reference}) == POINTS
+
+
+def test_points_are_there_as_they_finish(finished, tmp_path):
+    """In a folder of their own, which is read as the study is where that has not ended."""
+    rows = read_rows(finished / POINTS_FOLDER)
+    ended = read_rows(finished / RESULTS_FILE)
+    assert sorted(rows, key=lambda row: row["key"]) == sorted(ended, key=lambda row: row["key"])
+    shutil.copytree(finished / POINTS_FOLDER, tmp_path / POINTS_FOLDER)
+    assert load(tmp_path).rows() == rows
 
 
 def test_fewer_on_cells_carry_less_energy(reference):
