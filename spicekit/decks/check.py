@@ -35,7 +35,13 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
     else:
         named += circuit.findings
     missing = {(found.file, found.line) for found in named if found.rule.startswith("undefined-")}
-    named = [found for found in named if found.rule != "ngspice" or (found.file, found.line) not in missing]
+    models = any(found.rule == "undefined-model" for found in named)
+    named = [
+        found
+        for found in named
+        if found.rule != "ngspice"
+        or not ((found.file, found.line) in missing or (models and "valid modelname" in found.message))
+    ]
     findings += [*named, *rules.suffixes(deck), *rules.analyses(deck, circuit)]
     if circuit.devices:  # without, what is joined to what is not known
         findings += [*rules.values(deck, circuit), *rules.absent(deck, circuit), *lone_nodes(circuit)]

@@ -105,8 +105,10 @@ class _Groups:
 
 
 def _holds_voltage(device: Device) -> bool:
-    kind = device.kind
-    return kind in "vleh" or (kind == "b" and bool(device.words) and device.words[0].startswith("v="))
+    if device.kind == "b":  # one that reads a current may be a resistor
+        law = " ".join(device.words)
+        return law.startswith("v=") and "i(" not in law
+    return device.kind in "vleh"
 
 
 def _conducting(device: Device) -> tuple[tuple[str, ...], ...]:
@@ -116,7 +118,7 @@ def _conducting(device: Device) -> tuple[tuple[str, ...], ...]:
         return ((nodes[0], *nodes[2:4]),)
     if kind in "cifgk":
         return ()
-    if kind == "b" and not _holds_voltage(device):
+    if kind == "b" and not device.words[0].startswith("v="):
         # A behavioural current source that reads its own voltage is a resistor, whatever its law.
         return (nodes,) if set(nodes) <= {_GROUND, *device.controls} else ()
     if kind in "rdvlehbsw":

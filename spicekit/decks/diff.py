@@ -117,7 +117,7 @@ def spelled(text: str) -> str:
 
 
 _EVALUATED = frozenset({".else", ".elseif", ".endif", ".ends", ".eom", ".func", ".global", ".if", ".macro"})
-_EVALUATED |= {".model", ".param", ".params", ".subckt", ".title"}
+_EVALUATED |= {".function", ".model", ".param", ".parameter", ".parameters", ".params", ".subckt", ".title"}
 """Dot lines whose effect the flat circuit shows. What has none, such as a parameter that nothing uses, is no
 difference; `.csparam` is one, since commands see it."""
 

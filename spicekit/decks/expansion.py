@@ -265,6 +265,7 @@ def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -
         nodes = next((place for place in range(least, len(words)) if is_model(words[place], models)), least)
     elif kind in "egs":
         nodes, controls = 2, 2
+        words = [*_CONNECTION.findall(" ".join(words[:4])), *words[4:]]  # `(a 0)` and `a 0` are the same
     elif kind == "a":  # connections in brackets, with their types
         words = [*_CONNECTION.findall(" ".join(words[:-1])), *words[-1:]]
         nodes = len(words) - 1
@@ -319,8 +320,14 @@ _SAYINGS = (
         "error",
         "undefined-source",
     ),
-    _Saying(r"^doAnalyses: (?:no such parameter on this device|impossible error - can't occur)$"),
-    _Saying(r"^doAnalyses: (?P<said>.*)$", "error"),
+    _Saying(r"^doAnalyses: .*$"),  # follows from what was said before
+    _Saying(r"^Fatal error: instance (?P<text>\S+) (?P<said>is a .*)$", "error", "supply-short"),
+    _Saying(
+        r"^Error: no such function '(?P<name>[^']*)'$",
+        "error",
+        "undefined-function",
+        "ngspice knows no function {name}",
+    ),
     _Saying(
         r"^Error on line(?: (?P<line>\d+) or its substitute)?:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"
     ),

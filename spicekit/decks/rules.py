@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from spicekit.decks.expansion import Circuit, Device, is_model
 from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
 
-SANE_LENGTH = (1e-9, 1e-3)
+SANE_LENGTH = (1e-9, 0.1)
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
 
 
@@ -22,6 +22,7 @@ def title(deck: Deck) -> Iterator[Finding]:
 
 def suffixes(deck: Deck) -> Iterator[Finding]:
     """Numbers whose suffix SPICE takes for something else than people do, or ignores."""
+    models = {s.text.lower().split()[1] for s in deck.statements if s.word == ".model" and " " in s.text}
     for statement in deck.statements:
         text = statement.text
         if text.startswith(".") and statement.word not in (".model", ".param", ".tran", ".ac", ".dc", ".ic"):
@@ -30,6 +31,8 @@ def suffixes(deck: Deck) -> Iterator[Finding]:
             if suspicion := _suspicion(suffix):
                 yield finding(statement, "warning", "suffix", f"{digits}{suffix} {suspicion}")
         for written in _INFIXED.findall(text.partition(" ")[2]):
+            if written.lower() in models:
+                continue
             message = f"{written}: SPICE reads the digits up to the letter alone"
             yield finding(statement, "warning", "suffix", message)
         if not text.isascii():
@@ -75,8 +78,22 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             yield finding(
                 statement, "warning", "analysis", "no source has an ac value: all comes out as zero"
             )
+        if word in (".ac", ".dc") and (wrong := _empty_sweep(word, statement.text.lower().split()[1:])):
+            yield finding(statement, "error", "analysis", wrong)
         if word in (".meas", ".measure") and kind in _MEASURABLE - words:
             yield finding(statement, "error", "analysis", f"there is no {kind} to measure")
+
+
+def _empty_sweep(word: str, words: list[str]) -> str:
+    """What ngspice refuses of a sweep, or would step through for ever; empty if nothing."""
+    if word == ".ac":
+        start = number(words[2]) if len(words) > 2 else None
+        return "its first frequency is not positive" if start is not None and start <= 0 else ""
+    for sweep in (words[at : at + 4] for at in range(0, len(words), 4)):
+        first, last, step = [*map(number, sweep[1:]), *[0.0] * 3][:3]
+        if first != last and step == 0:
+            return f"the step of {sweep[0]} is missing or zero: the sweep never ends"
+    return ""
 
 
 def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
@@ -259,6 +276,6 @@ def _subcircuits(deck: Deck) -> tuple[dict[str, set[str]], list[Finding]]:
             ]
         elif word in (".ends", ".eom") and open_:
             open_.pop()
-        elif word == ".param" and open_:
+        elif word.startswith(".param") and open_:
             known[open_[-1]] |= bare_words(statement.text)[1]
     return known, twice

@@ -213,7 +213,8 @@ _MEASURED = re.compile(
 )
 _UNMEASURED = re.compile(r"^\s*\.?meas(?:ure)?\s+\w+\s+(\w+)\s.*failed!$|^\s*measure '(\w+)'\s+failed")
 _ERROR = re.compile(
-    r"\s*(?:error|fatal)\b(?!\s*=)|doAnalyses: |Warning from checkvalid: vector|.*simulation\(s\) aborted",
+    r"\s*(?:error|fatal)\b(?!\s*=|: \(internal\))|doAnalyses: |Warning from checkvalid: vector|"
+    r".*simulation\(s\) aborted",
     re.IGNORECASE,
 )
 # What speaks of the program, not of the circuit.

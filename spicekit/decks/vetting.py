@@ -13,10 +13,10 @@ from spicekit.decks.source import Deck, Finding, Statement, finding
 
 # fmt: off
 STATEMENTS = frozenset({
-    ".ac", ".csparam", ".dc", ".disto", ".else", ".elseif", ".endif", ".ends", ".eom", ".four", ".func", ".global",
-    ".ic", ".if", ".macro", ".meas", ".measure", ".model", ".nodeset", ".noise", ".op", ".option", ".options",
-    ".param", ".params", ".plot", ".print", ".probe", ".prot", ".pss", ".pz", ".save", ".sens", ".sp", ".subckt",
-    ".temp", ".tf", ".title", ".tran", ".unprot", ".width",
+    ".ac", ".csparam", ".dc", ".disto", ".else", ".elseif", ".endif", ".ends", ".eom", ".four", ".fourier", ".func",
+    ".function", ".global", ".ic", ".if", ".macro", ".meas", ".measure", ".model", ".nodeset", ".noise", ".op",
+    ".option", ".options", ".param", ".parameter", ".parameters", ".params", ".plot", ".print", ".probe", ".prot",
+    ".pss", ".pz", ".save", ".sens", ".sp", ".subckt", ".temp", ".tf", ".title", ".tran", ".unprot", ".width",
 })
 """Dot lines that describe a circuit or an analysis."""
 

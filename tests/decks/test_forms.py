@@ -52,6 +52,10 @@ GOOD = {
         ".noise v(b,a) V1 dec 10 1 1k\n.tf v(a,b) v1\n.sens v(b)\n.pz a 0 b 0 vol pz\n.dc v.x1.v2 0 1 0.1 temp 0 9 3\n"
         ".print dc i(v.x1.v2) @r.x1.r1[i]\n.measure dc y find v(b) at=0.5\n.meas dc z param='gain*y+sqrt(abs(y))'"
     ),
+    "names with digits, nodes in brackets, current laws": (
+        "t\nV1 a 0 1\nDa a b 1N4148\n.model 1N4148 d\nRb b 0 1k\nE1 (c 0) (a b) 2\nRc c 0 1k\nV2 a e 0\n"
+        "B1 e 0 v=i(V2)*(1+v(c))\n.function f(x) {x*2}\n.parameters w={f(2)}\nRd c 0 {w}\n.op"
+    ),
     "commands in a loop": (
         "t\nV1 a 0 1\nR1 a 0 1k\n.control\nforeach val 1 2\nalter r1 = $val\nalter @v1[dc] = $val\n"
         "dc v1 0 1 0.1\nend\nlet k = 2\nprint i(v1)*k @r1[i]\nmeas dc m1 find i(v1) at=0.5\nprint m1\n.endc"
@@ -151,6 +155,15 @@ BAD = {
         "m9",
     ),
     "line that ngspice does not know": ("t\nV1 a 0 1\nR1 a 0 1\n.shady\n.op", 4, "error", ".shady"),
+    "sweep without a step": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1\n.print dc v(a)\n.control\nquit 1\n.endc",
+        4,
+        "error",
+        "never ends",
+    ),
+    "frequency of zero": ("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 0 9\n.print ac v(a)", 4, "error", "frequency"),
+    "supply between ground and ground": ("t\nVg gnd 0 1\nR1 a 0 1\nV1 a 0 1\n.op", 2, "error", "shorted"),
+    "function that is not there": ("t\nV1 a 0 1\nB1 b 0 v=if(v(a),1,2)\nR1 b 0 1\n.op", 3, "error", "if"),
     "value in a remark": ("t\nV1 a 0 1\nR1 a 0 1 $note m=2\n.op", 3, "warning", "m=2"),
     "no value": ("t\nV1 a 0 1\nC1 a 0\nR1 a 0 1\n.op", 3, "warning", "not positive"),
     "analysis that does not run": ("t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n", 4, "warning", "-b"),
