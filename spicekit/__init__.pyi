@@ -31,6 +31,8 @@ from spicekit.networks.layers import BinaryLinear as BinaryLinear
 from spicekit.study.load import load as load
 from spicekit.study.sweep import sweep as sweep
 from spicekit.tables.calibrate import calibrate as calibrate
+from spicekit.tables.ends import Ends as Ends
+from spicekit.tables.ends import ends as ends
 from spicekit.tables.table import IVTable as IVTable
 
 __version__: str

@@ -208,9 +208,13 @@ def _whole(value: Any) -> int:
 
 
 def rooted(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The tables of a TOML file in which paths of [device] and [cell] count from the file's folder."""
+    """The tables of a TOML file in which paths of [device], [cell] and [ends] count from the file's folder."""
     moved = dict(tables)
-    for table, keys in (("device", ("nmos", "pmos")), ("cell", ("file",))):
+    for table, keys in (
+        ("device", ("nmos", "pmos")),
+        ("cell", ("file",)),
+        ("ends", ("file", "nmos", "pmos")),
+    ):
         given = tables.get(table)
         if isinstance(given, dict):
             moved[table] = {

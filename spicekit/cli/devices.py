@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, print_json
+from spicekit.cli.display import Json, print_json, print_sheets
 
 devices = typer.Typer(
     help="Transistor cards against their target sheets: check, fit, plot.", no_args_is_help=True
@@ -158,3 +158,70 @@ def spread(
             )
     if as_json:
         print_json({"cell": tile.cell, "samples": samples, "seed": seed, "spreads": spreads})
+
+
+@devices.command()
+def ends(
+    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; what it says of its ends does not count.")],
+    fins: Annotated[list[int], typer.Option(min=1, help="Widths to show; may be repeated.")] = [  # noqa: B006
+        32,
+        64,
+        128,
+        256,
+    ],
+    nmos: Annotated[str, typer.Option(help="Card of the ends.")] = "nmos-lvt",
+    pmos: Annotated[str, typer.Option(help="Likewise.")] = "pmos-lvt",
+    check: Annotated[
+        bool, typer.Option("--check", help="Also simulate tiles with transistors and with resistors.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to keep the curves in, JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Resistance of drivers and sense ends by their width: a pass gate, and the input of a current mirror."""
+    from dataclasses import asdict
+
+    from spicekit.circuits.spec import rooted, spec_from_tables
+    from spicekit.config import read_toml
+    from spicekit.report.sheets import Sheet
+    from spicekit.tables.ends import Devices, end_error, end_figures, write_ends
+    from spicekit.tables.ends import ends as characterise
+    from spicekit.units import engineering
+
+    tables = rooted(read_toml(spec), spec.parent)
+    known = {
+        name: table for name, table in tables.items() if name in ("tile", "wires", "corner", "device", "cell")
+    }
+    tile, of = spec_from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
+    curves = characterise(tile, of)
+    if out:
+        write_ends(out, curves)
+    figures = [end_figures(curves, tile.rows_active, driver_fins=n, sense_fins=n) for n in fins]
+    errors = [end_error(curves, tile, of, driver_fins=n, sense_fins=n) if check else None for n in fins]
+    if as_json:
+        found = [
+            {**asdict(one), "error": asdict(error) if error else None}
+            for one, error in zip(figures, errors, strict=True)
+        ]
+        print_json({"conditions": curves.conditions, "cell": curves.cell, "ends": found})
+        return
+    head = (
+        "fins",
+        "driver, ohm",
+        "sense, ohm",
+        "column current",
+        *(("rms, LSB", "worst, LSB") if check else ()),
+    )
+    rows = tuple(
+        (
+            str(one.driver_fins),
+            " / ".join(f"{ohm:.1f}" for ohm in one.driver),
+            " / ".join(f"{ohm:.1f}" for ohm in one.sense),
+            engineering(one.current, "A"),
+            *((f"{error.rms:.2g}", f"{error.worst:.2g}") if error else ()),
+        )
+        for one, error in zip(figures, errors, strict=True)
+    )
+    title = f"ends of {nmos} and {pmos}: at no current / a quarter / all of {tile.rows_active} rows ON"
+    print_sheets([Sheet(title, head, rows)])
+    if out:
+        print(f"{out}: name it in a spec, [ends] file = ..., driver_fins = ..., sense_fins = ...")

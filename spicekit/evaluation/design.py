@@ -13,6 +13,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.costs import Costs
 from spicekit.mapping.binsparx import FlipRule
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling
+from spicekit.tables.ends import Ends, resolved
 
 
 class Read(Config):
@@ -72,6 +73,15 @@ class Design(Config):
     ablation: Ablation = Ablation()
     limits: Limits = Limits()
     costs: Costs = Costs()
+    ends: Ends = Field(default=Ends(), exclude_if=lambda ends: ends == Ends())
+    """Widths of drivers and sense ends, from which the tile's `r_driver` and `r_sink` follow."""
+
+    @model_validator(mode="after")
+    def _ends_are_the_wires(self) -> Self:
+        ends, wires = self.ends, self.tile.wires
+        if ends.file is not None and (ends.r_driver, ends.r_sink) != (wires.r_driver, wires.r_sink):
+            raise ValueError("[ends]: read_design and design(...) find the resistances of given widths")
+        return self
 
     @model_validator(mode="after")
     def _scale_fits(self) -> Self:
@@ -104,6 +114,7 @@ class Design(Config):
             ablation=self.ablation.replace(layer=None),
             limits=Limits(),
             costs=Costs(),
+            ends=Ends(),
         )
 
 
@@ -121,15 +132,17 @@ def read_design(path: Path) -> Design:
 def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
     """Design from the tables of a TOML file; `source` names it in errors."""
     tables = dict(tables)
-    known = {"tile", *SPEC_TABLES, *_PARTS}
+    known = {"tile", "ends", *SPEC_TABLES, *_PARTS}
     if unknown := [name for name, table in tables.items() if name not in known and isinstance(table, dict)]:
         raise BadInput(f"{source}: {unknown_key(unknown[0], known)}")
     parts = {
         name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]") for name, kind in _PARTS.items()
     }
+    ends = parse(Ends, tables.pop("ends", {}), source=f"{source} [ends]")
     tile = spec_from_tables(tables, source=source)
     try:
-        return Design(tile=tile, **parts)
+        ends, tile = resolved(ends, tile)
+        return Design(tile=tile, ends=ends, **parts)
     except BadInput as error:
         raise BadInput(f"{source}: {str(error).removeprefix('Design: ')}.") from error
 
@@ -170,7 +183,9 @@ def design(**fields: Any) -> Design:
         tables.setdefault(table, {})[field] = value
     tile = tables.pop("tile", {})
     parts = {name: tables.pop(name) for name in ("wires", "corner", "device") if name in tables}
-    return Design(tile=TileSpec(**tile, **parts), **tables)
+    ends = tables.pop("ends", {})
+    found, spec = resolved(ends if isinstance(ends, Ends) else Ends(**ends), TileSpec(**tile, **parts))
+    return Design(tile=spec, ends=found, **tables)
 
 
 _TABLES: dict[str, type[Config]] = {
@@ -186,5 +201,5 @@ _FIELDS = [
 ]
 _MOST_ROWS = 256  # of a `TileSpec`
 _PARTS: dict[str, type[Config]] = {
-    name: type(field.default) for name, field in Design.model_fields.items() if name != "tile"
+    name: type(field.default) for name, field in Design.model_fields.items() if name not in ("tile", "ends")
 }

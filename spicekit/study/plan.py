@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from spicekit.circuits.spec import rooted
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, design_from_tables
@@ -65,9 +66,9 @@ def read_study(path: Path) -> Study:
     """Study from a TOML file.
 
     `[base]` holds the tables of a design (`tile`, `wires`, `corner`, `device`, `converter`, `variation`, `read`,
-    `mapping`, `ablation`, `limits`, `costs`; docs/design.md has their fields) and `run`; each `[[grid]]` lists values
-    by key, `"tile.rows_active" = [16, 64]`, or of whole tables, `wires = [{layer = "M2"}, {layer = "M6"}]`, and every
-    combination is a point; each `[[point]]` is one.
+    `mapping`, `ablation`, `limits`, `costs`, `ends`; docs/design.md has their fields) and `run`; each `[[grid]]` lists
+    values by key, `"tile.rows_active" = [16, 64]`, or of whole tables, `wires = [{layer = "M2"}, {layer = "M6"}]`, and
+    every combination is a point; each `[[point]]` is one. Paths of cards, cells and ends count from the study's folder.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def read_study(path: Path) -> Study:
     if count > MOST_POINTS:
         raise BadInput(f"{path}: asks for {count:,} points; a study has at most {MOST_POINTS:,}.")
     changes = [*itertools.chain.from_iterable(map(_combinations, file.grid)), *file.point] or [{}]
-    points = [_point(file.base, change, source=str(path)) for change in changes]
+    points = [_point(file.base, change, path) for change in changes]
     unique = {point.content_hash(): point for point in points}
     return Study(points=tuple(unique.values()), images_per_job=file.images_per_job)
 
@@ -89,7 +90,8 @@ def _combinations(grid: dict[str, list[Any]]) -> Iterator[Tables]:
         yield dict(zip(grid, values, strict=True))
 
 
-def _point(base: Tables, change: Tables, *, source: str) -> Point:
+def _point(base: Tables, change: Tables, path: Path) -> Point:
+    source = str(path)
     tables = {name: dict(table) for name, table in base.items()}
     for key, value in change.items():
         name, _, field = key.partition(".")
@@ -104,4 +106,4 @@ def _point(base: Tables, change: Tables, *, source: str) -> Point:
             )
         tables.setdefault(name, {}).update({field: value} if field else value)
     run = parse(Run, tables.pop("run", {}), source=f"{source} [run]")
-    return Point(design=design_from_tables(tables, source=source), run=run)
+    return Point(design=design_from_tables(rooted(tables, path.parent), source=source), run=run)
