@@ -86,7 +86,7 @@ def test_the_example_is_what_its_comments_say(tmp_path):
     path = tmp_path / "design.toml"
     path.write_text(example)
     design = read_design(path)
-    assert set(tomllib.loads(example)) == set(TABLES)
+    assert set(tomllib.loads(example)) == set(TABLES) - {"ends"}  # which stands for r_driver and r_sink
     said = {line.split("=")[0].strip(): line.partition("#")[2] for line in example.splitlines()}
     assert design.tile.groups == 4
     assert "four reads" in said["rows_active"]
