@@ -25,10 +25,10 @@ import psutil
 import torch
 import typer
 
+from spicekit import Dataset, load_dataset
 from spicekit.engines.fast.model import read_model
 from spicekit.evaluation.convert import probed
 from spicekit.evaluation.design import design_from_tables
-from spicekit.networks.data import Dataset, load_dataset
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
 from spicekit.study.cluster import Cluster

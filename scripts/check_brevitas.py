@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from spicekit.circuits.spec import TileSpec, Wires
+from spicekit import TileSpec, Wires
 from spicekit.engines.fast.model import IdealCodes
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import adopt_and_survey

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.converter import Converter, Thresholds
+from spicekit import Converter, Dataset, TileSpec, Wires, load_dataset, load_network
+from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.fast.torch_backend import Form, codes_on
 from spicekit.engines.words import layout_of, unpack
@@ -40,8 +40,6 @@ from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products
 from spicekit.mapping.torch_backend import products_on
-from spicekit.networks.checkpoints import load_network
-from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Network

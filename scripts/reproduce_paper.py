@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
+from spicekit import load_network, sweep
 from spicekit.cli.display import jobs_done, stages
 from spicekit.files import write_atomically
-from spicekit.networks.checkpoints import load_network
 from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict
 from spicekit.report.study import main_effects, nf_chart, pareto_chart, sensitivity_chart
@@ -25,7 +25,6 @@ from spicekit.report.study_table import accuracy_table, costs_table, layers_tabl
 from spicekit.study.cluster import Cluster
 from spicekit.study.costs import estimates
 from spicekit.study.plan import Point, Study, read_study
-from spicekit.study.sweep import sweep
 
 STUDIES = Path(__file__).parent / "studies"
 IMAGES_PER_JOB = 500  # two jobs to a point of the quick run: what a job prepares is then a few percent of it

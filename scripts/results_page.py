@@ -4,18 +4,12 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from spicekit import Evaluation, NetworkCosts, SignOff
 from spicekit.evaluation.demo import Demo, PlacedEvaluation
 from spicekit.evaluation.energy import LayerEvents
-from spicekit.evaluation.network_costs import (
-    Change,
-    Constant,
-    CostedRun,
-    Figures,
-    NetworkCosts,
-    Response,
-)
-from spicekit.evaluation.records import Evaluation, Fidelity, ReadStatistics, Restored, SpiceEvidence, TileRun
-from spicekit.evaluation.signoff import EngineError, SignOff
+from spicekit.evaluation.network_costs import Change, Constant, CostedRun, Figures, Response
+from spicekit.evaluation.records import Fidelity, ReadStatistics, Restored, SpiceEvidence, TileRun
+from spicekit.evaluation.signoff import EngineError
 from spicekit.results import Record, Result, units_of
 from spicekit.study.results import StudyResult
 

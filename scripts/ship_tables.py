@@ -2,8 +2,8 @@
 
 import sys
 
+from spicekit import calibrate
 from spicekit.resources import shipped_folder
-from spicekit.tables.calibrate import calibrate
 from spicekit.tables.inventory import write_manifest
 from spicekit.tables.plan import default_plan
 

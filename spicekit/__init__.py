@@ -26,7 +26,7 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_places()])
+    return sorted({*globals(), *_places()})
 
 
 def _places() -> dict[str, tuple[str, str]]:

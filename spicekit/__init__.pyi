@@ -9,6 +9,7 @@ from spicekit.engines.converter import Converter as Converter
 from spicekit.errors import BadInput as BadInput
 from spicekit.errors import SpicekitError as SpicekitError
 from spicekit.evaluation.array import Tile as Tile
+from spicekit.evaluation.array import load_table as load_table
 from spicekit.evaluation.convert import convert as convert
 from spicekit.evaluation.cost_model import energy as energy
 from spicekit.evaluation.design import Design as Design

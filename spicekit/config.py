@@ -5,7 +5,8 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partialmethod
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import numpy as np
@@ -45,6 +46,12 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self).__name__
+        raise BadInput(f"{kind}: is not changed in place; make another: .replace({name}=...).")
+
+    __delattr__ = partialmethod(__setattr__, value=None)
+
     def tables(self) -> dict[str, dict[str, Any]]:
         """The record as the tables of a TOML file; what is None is left out."""
         values = self.model_dump(mode="json", exclude_none=True)
@@ -78,7 +85,7 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
     @classmethod
     def from_toml(cls, text: str, *, source: str = "TOML") -> Self:
         """The record that TOML text holds; `BadInput` if it does not fit."""
-        return cls.from_tables(_parse_toml(text.encode(), source), source=source)
+        return cls.from_tables(_parse_toml(_text(text, source).encode(), source), source=source)
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -87,6 +94,7 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
     @classmethod
     def from_json(cls, text: str, *, source: str = "JSON") -> Self:
         """The record that JSON text holds; `BadInput` if it does not fit."""
+        text = _text(text, source)
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -151,10 +159,18 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"unknown key '{key}'{advice}"
 
 
+def _text(text: Any, source: str) -> str:
+    if not isinstance(text, str):
+        raise BadInput(f"{source}: expected text, got {type(text).__name__}.")
+    return text
+
+
 def _plain(value: Any) -> Any:
-    """A value without NumPy's types; a tuple for a list."""
+    """A value without NumPy's types; a tuple for a list, text for a path."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return tuple(map(_plain, value)) if isinstance(value, list) else value

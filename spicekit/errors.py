@@ -6,11 +6,21 @@ called, what was expected, what came, and what to do.
 
 
 class SpicekitError(Exception):
-    """Base of all failures that a caller may want to tell apart from bugs."""
+    """Base of all failures that a caller may want to tell apart from bugs.
+
+    >>> issubclass(MissingTable, SpicekitError)
+    True
+    """
 
 
 class BadInput(SpicekitError, ValueError):
-    """A value, file or option from outside does not fit; the message says what would."""
+    """A value, file or option from outside does not fit; the message says what would.
+
+    >>> import spicekit as sk
+    >>> sk.Wires(r_b=1.0)
+    Traceback (most recent call last):
+    spicekit.errors.BadInput: Wires: unknown key 'r_b': did you mean 'r_bl'?
+    """
 
 
 class MissingTool(SpicekitError):

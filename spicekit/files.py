@@ -98,11 +98,11 @@ def open_file(path: Path, *, largest: int | None = None) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}).") from error
-    file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        file.close()
+        os.close(descriptor)
         raise BadInput(f"{path}: cannot be read (it is no regular file).")
+    file = os.fdopen(descriptor, "rb")
     if largest is not None and status.st_size > largest:
         file.close()
         raise BadInput(f"{path}: has {status.st_size:,} bytes; expected at most {largest:,}.")

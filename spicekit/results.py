@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import pydantic
 
 from spicekit.config import parse
+from spicekit.errors import BadInput
 from spicekit.files import read_json, write_atomically
 from spicekit.provenance import JsonDict
 
@@ -47,6 +48,11 @@ class Record(pydantic.BaseModel):
         arbitrary_types_allowed=True,
     )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise BadInput(f"{type(self).__name__}: is not changed in place; compute it anew.")
+        super().__setattr__(name, value)
+
 
 class Result(Record):
     """What a verb found.
@@ -58,8 +64,11 @@ class Result(Record):
     """What made it: versions, command, time, hashes of all that went in."""
 
     def save(self, path: Path | str) -> None:
-        """Write the JSON that the command line writes, whole or not at all."""
-        write_atomically(Path(path), self.to_json())
+        """Write the JSON that the command line writes, whole or not at all; `BadInput` where that cannot be."""
+        try:
+            write_atomically(Path(path), self.to_json())
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be written ({error.strerror}).") from error
 
     def to_json(self) -> str:
         """The result as text that `spicekit.load` reads."""

@@ -47,6 +47,20 @@ def test_every_name_of_the_stub_is_there_and_documented():
         assert getattr(sk, name).__doc__, name
 
 
+def test_every_name_has_an_example_that_the_suite_runs():
+    lacking = [
+        name for name in sk.__all__ if name != "__version__" and ">>>" not in getattr(sk, name).__doc__
+    ]
+    assert lacking == ["sweep"]  # starts a cluster: tests/study run it
+
+
+def test_every_name_that_a_page_uses_is_there():
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "spicekit/results.py"]
+    used = {name for page in pages for name in re.findall(r"\bsk\.(\w+)", page.read_text())}
+    assert len(used) > 15
+    assert used - set(dir(sk)) == set()
+
+
 def test_what_is_not_there_is_no_attribute():
     with pytest.raises(AttributeError, match="'spicekit' has no attribute 'nonsense'"):
         sk.nonsense  # noqa: B018
@@ -237,6 +251,96 @@ def test_a_converted_network_is_pickled_with_what_it_stands_on(tables):
     images = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(pickle.loads(pickle.dumps(tiled))(images), tiled(images))
+
+
+def test_no_images_give_no_products(tables):
+    design = sk.design(rows=16, columns=4, r_bl=3.2, r_sl=3.2)
+    for layer, shape in ((sk.BinaryConv2d(2, 3), (0, 2, 5, 4)), (sk.BinaryLinear(7, 3), (0, 7))):
+        tiled = sk.convert(torch.nn.Sequential(layer), design, table=tables["8t-sram"])
+        assert tiled(torch.ones(shape)).shape == layer(torch.ones(shape)).shape
+
+
+WHOLE = {"r_bl": 3.2, "r_sl": 3.2}
+SMALL = torch.nn.Sequential(torch.nn.Flatten(), sk.BinaryLinear(3072, 10)).eval()
+REFUSED = {
+    "a table that is a number": (lambda: sk.design(**WHOLE, converter=5), "pass a Converter or a mapping"),
+    "a field twice": (
+        lambda: sk.design(**WHOLE, converter=sk.Converter(bits=5), bits=4),
+        "'bits' of converter is given twice",
+    ),
+    "a wire twice": (
+        lambda: sk.design(tile=TileSpec(wires=WIRES), r_bl=1.0),
+        "'r_bl' of wires is given twice",
+    ),
+    "a spec changed in place": (
+        lambda: setattr(WIRES, "r_bl", 1.0),
+        r"is not changed in place; make another: .replace\(r_bl=",
+    ),
+    "a field taken away": (lambda: delattr(WIRES, "r_bl"), "is not changed in place"),
+    "TOML that is no text": (lambda: sk.Design.from_toml(3), "TOML: expected text, got int"),
+    "JSON that is no text": (lambda: sk.Design.from_json(None), "JSON: expected text, got NoneType"),
+    "a folder for a design": (lambda: sk.read_design("/"), "no regular file"),
+    "a design that is none": (lambda: sk.convert(SMALL, "M2"), "expected a Design or a TileSpec, got str"),
+    "a table of no spec": (lambda: sk.load_table(3), "expected a Design or a TileSpec, got int"),
+    "a table by name": (
+        lambda: sk.Tile(sk.design(rows=1, columns=1, **WHOLE), [[1]], table="8t"),
+        "expected an IVTable",
+    ),
+    "a network by name": (
+        lambda: sk.convert("vgg-small", sk.design(**WHOLE)),
+        "expected a network, a torch.nn.Module, got str",
+    ),
+    "a network without signs": (
+        lambda: sk.convert(torch.nn.Linear(3, 2), sk.design(**WHOLE)),
+        "no layer for tiles",
+    ),
+    "energy of none": (
+        lambda: sk.energy(torch.nn.Linear(3, 2), None, sk.design(**WHOLE)),
+        "no layer for tiles",
+    ),
+    "images by name": (lambda: sk.evaluate(SMALL, "digits", sk.design(**WHOLE)), "as_dataset"),
+    "no vectors": (lambda: sk.sign_off(sk.design(**WHOLE), vectors=0), "pass 1 at least"),
+    "adopting a name": (lambda: sk.adopt("x", torch.ones(1)), r"expected a torch\.nn\.Module, got str"),
+    "an example that is no batch": (lambda: sk.adopt(SMALL, [1, 2]), "the example is a list"),
+    "calibrating a design": (lambda: sk.calibrate(sk.design(**WHOLE)), "expected a TileSpec"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_does_not_fit_is_refused_in_our_words(what):
+    call, said = REFUSED[what]
+    with pytest.raises(sk.BadInput, match=said):
+        call()
+
+
+def test_a_path_stands_for_text_and_an_array_scalar_for_a_number():
+    assert sk.Device(nmos=Path("nmos-sram")) == sk.Device()
+    assert sk.Converter(bits=np.int16(4), full_scale=np.float32(15)) == sk.Converter(bits=4, full_scale=15.0)
+
+
+def test_a_design_may_be_a_tile_alone_and_images_of_any_kind(evaluated, tables):
+    digits = sk.load_dataset("digits", "test").first(2)
+    spec = TileSpec(rows=16, columns=4, wires=WIRES)
+    pair = digits.images, digits.labels
+    one, other = (
+        sk.evaluate(SMALL, images, what, tables["8t-sram"], mitigations=["none"])
+        for images, what in ((digits, spec), (pair, sk.Design(tile=spec)))
+    )
+    assert one.runs == other.runs
+
+
+def test_a_pickled_result_is_like_one_from_a_file(evaluated):
+    again = pickle.loads(pickle.dumps(evaluated))
+    assert again == evaluated
+    with pytest.raises(sk.BadInput, match="read from a file"):
+        again.with_converter(bits=3)
+    with pytest.raises(sk.BadInput, match="not changed in place"):
+        again.images = 3
+
+
+def test_a_result_that_cannot_be_written_is_refused(evaluated, tmp_path):
+    with pytest.raises(sk.BadInput, match="cannot be written"):
+        evaluated.save(tmp_path / "none" / "x.json")
 
 
 def test_a_demo_is_drawn_with_a_bar_for_software_and_each_run(evaluated):

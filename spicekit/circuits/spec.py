@@ -38,7 +38,11 @@ RAILS = ("r_supply", "r_ground", "rail_columns")
 
 
 class Wires(Config):
-    """Resistances of one tile, ohm. Segments are given in ohm, or by metal layer and cell pitch."""
+    """Resistances of one tile, ohm. Segments are given in ohm, or by metal layer and cell pitch.
+
+    >>> round(Wires(layer="M2", pitch_nm=108).segment("r_bl"), 2)
+    3.21
+    """
 
     r_driver: float = Field(default=100.0, ge=0)
     """Between the read source and the first node. Assumed: no 7 nm figure found; swept in studies."""
@@ -89,7 +93,11 @@ class Wires(Config):
 
 
 class Device(Config):
-    """Which device models the cell is made of."""
+    """Which device models the cell is made of.
+
+    >>> Device(fins=1).nmos
+    'nmos-sram'
+    """
 
     nmos: str = "nmos-sram"
     """Folder in `device_models/`, or a path to a card of the user's own, from the folder of the spec's file."""

@@ -10,7 +10,11 @@ Process = Literal["tt", "ff", "ss", "fs", "sf"]
 
 
 class Corner(Config):
-    """A process corner with its supply and temperature."""
+    """A process corner with its supply and temperature.
+
+    >>> Corner(process="ff", temperature=398.15).vdd
+    0.7
+    """
 
     process: Process = "tt"
     """NMOS letter first: `fs` is fast NMOS, slow PMOS."""

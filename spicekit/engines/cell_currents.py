@@ -67,7 +67,11 @@ def lsb(spec: TileSpec, table: IVTable) -> float:
 
 
 class Variation(Config):
-    """What differs from cell to cell of one die; nothing by default."""
+    """What differs from cell to cell of one die; nothing by default.
+
+    >>> Variation(seed=7, mismatch=1.0, stuck_at_0=1e-3) == Variation(seed=8, mismatch=1.0, stuck_at_0=1e-3)
+    False
+    """
 
     seed: int = Field(default=0, ge=0)
     """Which die: the same seed gives the same cells, whatever is stored in them."""

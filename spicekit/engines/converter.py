@@ -31,7 +31,11 @@ level-1 cache."""
 
 
 class Converter(Config):
-    """Resolution and reference scheme of the column converters."""
+    """Resolution and reference scheme of the column converters.
+
+    >>> Converter(full_scale=15).resolution(rows=16)  # bits
+    4
+    """
 
     bits: int | None = Field(default=None, ge=1, le=8)
     """Resolution; left out, as many as give each partial sum up to `full_scale` a code of its own."""

@@ -1,6 +1,7 @@
 """A tile for people: bits of any kind in, labelled currents and voltages out."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,16 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines import tile as engine_tile
-from spicekit.engines.cell_currents import NO_VARIATION, Variation, cell_currents_of
+from spicekit.engines.cell_currents import Variation, cell_currents_of
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.tile import EngineName, check_engine, one_read_each, read_currents
 from spicekit.engines.tile import Tile as Cells
 from spicekit.errors import BadInput
-from spicekit.evaluation.design import Design
+from spicekit.evaluation.design import Design, as_design
 from spicekit.provenance import provenance
-from spicekit.tables.store import find_table
+from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
 
 if TYPE_CHECKING:
@@ -65,11 +66,9 @@ class Tile:
         table: IVTable | None = None,
         variation: Variation | None = None,
     ) -> None:
-        tile = spec.tile if isinstance(spec, Design) else spec
-        if variation is None:
-            variation = spec.variation if isinstance(spec, Design) else NO_VARIATION
+        design = as_design(spec)
         bits = as_bits("weights", weights)
-        self.cells = Cells(tile, table or find_table(tile), bits, variation)
+        self.cells = Cells(design.tile, table_for(design.tile, table), bits, variation or design.variation)
 
     @property
     def spec(self) -> TileSpec:
@@ -183,6 +182,32 @@ class Tile:
         return (
             f"Tile({spec.rows} x {spec.columns} {spec.cell}, {spec.rows_active} rows a read, {ones:.0%} ones)"
         )
+
+
+def load_table(spec: TileSpec | Design, *, store: Path | str | None = None) -> IVTable:
+    """The I-V table of a tile's cell, devices, corner and word-line voltage.
+
+    Parameters
+    ----------
+    spec : TileSpec or Design
+    store : path, optional
+        Folder of tables; by default the user's, then those that ship.
+
+    Raises
+    ------
+    MissingTable
+        If there is none; names the command that makes it.
+    BadTable
+        If it is damaged, stale or incomplete.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> table = sk.load_table(sk.design(layer="M2", pitch_nm=108))
+    >>> table.to_xarray().dims
+    ('w', 'a', 'v_bl', 'v_sl')
+    """
+    return find_table(as_design(spec).tile, store=None if store is None else Path(store))
 
 
 def as_bits(name: str, values: ArrayLike) -> Bits:

@@ -21,19 +21,22 @@ from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.model import IdealCodes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
-from spicekit.evaluation.design import Design
+from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
+from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import like_of, predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
+from spicekit.networks.own_data import Data, as_dataset
 from spicekit.provenance import code_hash, content_hash
-from spicekit.tables.store import find_table
+from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable, linear
 
 Layers = dict[str, PackedLayer]
+"""By name."""
 Tallies = tuple[Tally, ...]
 """What reads carry: of all images together, or of one image each."""
 # Images that batch norms see at once when their statistics are taken anew: bounds memory.
@@ -57,7 +60,7 @@ def convert(
     design: Design,
     *,
     mitigation: Mitigation = "none",
-    calibration: Dataset | None = None,
+    calibration: Data | None = None,
     table: IVTable | None = None,
 ) -> nn.Module:
     """A copy of a network whose binary layers run on the tiles of a design.
@@ -69,7 +72,7 @@ def convert(
     design : Design
     mitigation : Mitigation
         A name in `MITIGATIONS`: BinSparX's flips ("none", "static", "dynamic", "both") and more without training.
-    calibration : Dataset, optional
+    calibration : as `dataset` of `evaluate`, optional
         Needed where the design fits its converters or recalibrates batch norms; never the images to be classified.
     table : IVTable, optional
         Of the design's cell and corner; by default the one that the stores have.
@@ -85,11 +88,21 @@ def convert(
         If the design does not fit the network, or calibration images are missing.
     MissingTable
         If there is no I-V table for the design.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> network = sk.load_network("vgg-small-quarter")
+    >>> tiled = sk.convert(network, sk.design(layer="M2", pitch_nm=108, rows_active=16), mitigation="both")
+    >>> print(tiled.conv3)  # doctest: +ELLIPSIS
+    TiledConv2d(32 -> 64, 3 x 3, padding 1, on 5 x 1 tiles of 64 x 64 8t-sram, 16 rows a read, BinSparX ...)
     """
+    check_binary(network)
     check_mitigations([mitigation])
-    return tile_network(
-        network, design, table or find_table(design.tile), mitigation=mitigation, calibration=calibration
-    ).network
+    design = as_design(design)
+    table = table_for(design.tile, table)
+    images = None if calibration is None else as_dataset(calibration, split="train")
+    return tile_network(network, design, table, mitigation=mitigation, calibration=images).network
 
 
 def check_mitigations(names: Sequence[str]) -> list[Mitigation]:

@@ -8,17 +8,28 @@ import torch
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.words import Applied
-from spicekit.evaluation.convert import Layers, added, cells_read, lay_out, probed, tallies, watch
-from spicekit.evaluation.design import Design
+from spicekit.evaluation.convert import (
+    Layers,
+    added,
+    cells_read,
+    check_mitigations,
+    lay_out,
+    probed,
+    tallies,
+    watch,
+)
+from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.energy import LayerEvents, ReadCircuit, conduction_time
 from spicekit.evaluation.network_costs import NetworkCosts, network_costs
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.mapping.packed import PackedLayer
+from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Dataset
 from spicekit.networks.layers import binary_layers
+from spicekit.networks.own_data import Data, as_dataset
 from spicekit.provenance import provenance
 from spicekit.tables.settling import settling
-from spicekit.tables.store import find_table
+from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 
 
@@ -42,7 +53,7 @@ def with_read_time(design: Design, circuit: ReadCircuit) -> Design:
 
 def energy(
     network: torch.nn.Module,
-    dataset: Dataset,
+    dataset: Data,
     design: Design,
     *,
     mitigations: Sequence[Mitigation] = ("none", "both"),
@@ -55,7 +66,7 @@ def energy(
     Parameters
     ----------
     network : Module
-    dataset : Dataset
+    dataset : as in `evaluate`
         Its first images, as many as `design.read.probe_images`, are counted.
     design : Design
         A read lasts as long as the transient and the converter take, whatever `read.time`.
@@ -72,14 +83,27 @@ def energy(
     ------
     SpiceFailed, MissingTool
         If ngspice is needed and fails, or is not there.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> network, images = sk.load_network("vgg-small-quarter"), sk.load_dataset("digits", "test")
+    >>> design = sk.design(layer="M2", pitch_nm=108, rows_active=16, probe_images=1)
+    >>> costs = sk.energy(network, images, design)
+    >>> plain, binsparx = costs.runs
+    >>> binsparx.energy_parts["bit lines"] < plain.energy_parts["bit lines"]
+    True
     """
+    check_binary(network)
+    design, dataset = as_design(design), as_dataset(dataset)
+    mitigations = check_mitigations(mitigations)
     circuit = circuit or measure_read(design.tile)
     few = probed(dataset, design)
     events: dict[Mitigation, dict[str, LayerEvents]] = {}
     for mitigation in mitigations:
         layers = lay_out(network, design, mitigation=mitigation)
         if currents is None:
-            model = read_model(design.tile, cells_read(design, table or find_table(design.tile)))
+            model = read_model(design.tile, cells_read(design, table_for(design.tile, table)))
             tallied = {
                 name: added([counted]) for name, counted in tallies(network, few, layers, model).items()
             }

@@ -1,5 +1,6 @@
 """A design point: a tile, the converter behind its columns, and how long a read takes."""
 
+from collections import abc
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,7 +64,13 @@ class Ablation(Config):
 
 
 class Design(Config):
-    """What a network is evaluated on."""
+    """What a network is evaluated on.
+
+    >>> from spicekit.circuits.spec import Wires
+    >>> made = Design(tile=TileSpec(wires=Wires(layer="M2", pitch_nm=108)), converter=Converter(bits=5))
+    >>> Design.from_toml(made.to_toml()) == made
+    True
+    """
 
     tile: TileSpec
     converter: Converter = Converter()
@@ -118,14 +125,30 @@ class Design(Config):
         )
 
 
-def read_design(path: Path) -> Design:
+def as_design(what: Any) -> Design:
+    """A design as it is, or the design of a tile alone; `BadInput` for anything else."""
+    if isinstance(what, Design):
+        return what
+    if isinstance(what, TileSpec):
+        return Design(tile=what)
+    raise BadInput(
+        f"expected a Design or a TileSpec, got {type(what).__name__}; spicekit.design(...) makes one."
+    )
+
+
+def read_design(path: Path | str) -> Design:
     """Design from a TOML file: a tile spec with, optionally, a table for each other field of `Design`.
+
+    >>> _ = Path("tile.toml").write_text('[wires]\\nlayer = "M2"\\npitch_nm = 108')
+    >>> read_design("tile.toml") == design(layer="M2", pitch_nm=108)
+    True
 
     Raises
     ------
     BadInput
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
+    path = Path(path)
     return design_from_tables(rooted(read_toml(path), path.parent), source=str(path))
 
 
@@ -160,14 +183,25 @@ def design(**fields: Any) -> Design:
     Raises
     ------
     BadInput
-        If there is no such field, it stands in several tables, or a value is out of range.
+        If there is no such field, it stands in several tables or is given twice, or a value is out of range.
     """
     tables: dict[str, Any] = {}
+
+    def put(table: str, values: Any) -> None:
+        given = values.model_dump(exclude_unset=True) if isinstance(values, Config) else values
+        if not isinstance(given, abc.Mapping):
+            raise BadInput(f"design: {table} = {values!r}; pass a {_TABLES[table].__name__} or a mapping.")
+        for field, value in given.items():
+            if table == "tile" and field in _INNER:
+                put(field, value)
+            elif field in tables.setdefault(table, {}):
+                raise BadInput(f"design: {field!r} of {table} is given twice; keep one of them.")
+            else:
+                tables[table][field] = value
+
     for name, value in fields.items():
         if name in _TABLES:
-            tables.setdefault(name, {}).update(
-                value.model_dump(exclude_unset=True) if isinstance(value, Config) else value
-            )
+            put(name, value)
             continue
         places = [(table, field) for table, field in _FIELDS if name in (field, f"{table}_{field}")]
         exact = [place for place in places if place[1] != name] or places
@@ -180,26 +214,25 @@ def design(**fields: Any) -> Design:
                 f"{' or '.join(f'{table}_{field}' for table, field in chosen)}."
             )
         ((table, field),) = chosen
-        tables.setdefault(table, {})[field] = value
+        put(table, {field: value})
     tile = tables.pop("tile", {})
-    parts = {name: tables.pop(name) for name in ("wires", "corner", "device") if name in tables}
-    ends = tables.pop("ends", {})
-    found, spec = resolved(ends if isinstance(ends, Ends) else Ends(**ends), TileSpec(**tile, **parts))
-    return Design(tile=spec, ends=found, **tables)
+    parts = {name: tables.pop(name) for name in _INNER if name in tables}
+    ends, spec = resolved(Ends(**tables.pop("ends", {})), TileSpec(**tile, **parts))
+    return Design(tile=spec, ends=ends, **tables)
 
 
-_TABLES: dict[str, type[Config]] = {
-    "tile": TileSpec,
-    **{name: type(TileSpec.model_fields[name].default) for name in ("wires", "corner", "device")},
-    **{name: type(field.default) for name, field in Design.model_fields.items() if name != "tile"},
-}
-_FIELDS = [
-    (table, field)
-    for table, kind in _TABLES.items()
-    for field in kind.model_fields
-    if field not in ("wires", "corner", "device")
-]
 _MOST_ROWS = 256  # of a `TileSpec`
+_INNER = ("wires", "corner", "device")
+"""Tables within a tile spec."""
 _PARTS: dict[str, type[Config]] = {
     name: type(field.default) for name, field in Design.model_fields.items() if name not in ("tile", "ends")
 }
+_TABLES: dict[str, type[Config]] = {
+    "tile": TileSpec,
+    **{name: type(TileSpec.model_fields[name].default) for name in _INNER},
+    "ends": Ends,
+    **_PARTS,
+}
+_FIELDS = [
+    (table, field) for table, kind in _TABLES.items() for field in kind.model_fields if field not in _INNER
+]

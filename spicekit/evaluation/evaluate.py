@@ -32,7 +32,7 @@ from spicekit.evaluation.convert import (
 )
 from spicekit.evaluation.cost_model import energy as network_energy
 from spicekit.evaluation.cost_model import measure_read, with_read_time
-from spicekit.evaluation.design import Design
+from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.evidence import check_solvable, spice_evidence
 from spicekit.evaluation.fidelity import check_comparable, code_errors
 from spicekit.evaluation.fidelity import fidelity as compare
@@ -41,6 +41,7 @@ from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
 from spicekit.evaluation.signoff import sign_off_status
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
+from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.own_data import Data, as_dataset
@@ -48,7 +49,7 @@ from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
-from spicekit.tables.store import find_table
+from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 
 
@@ -112,8 +113,17 @@ def evaluate(
         If the logits on ideal tiles, with or without BinSparX, are not those of the software.
     BadInput
         If the design does not fit the network, or what is asked for does not go together.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> network, images = sk.load_network("vgg-small-quarter"), sk.load_dataset("digits", "test").first(8)
+    >>> result = sk.evaluate(network, images, sk.design(layer="M2", pitch_nm=108, rows_active=16))
+    >>> [(run.mitigation, run.accuracy > 0.8) for run in result.runs]
+    [('none', False), ('both', True)]
     """
-    dataset = as_dataset(dataset)
+    check_binary(network)
+    design, dataset = as_design(design), as_dataset(dataset)
     if calibration is not None:
         calibration = as_dataset(calibration, classes=dataset.classes, split="train")
     mitigations = check_mitigations(mitigations)
@@ -124,7 +134,7 @@ def evaluate(
     if spice:
         check_solvable(design)
     few = dataset.first(fidelity) if fidelity else dataset
-    table = table or find_table(design.tile, store=store)
+    table = table_for(design.tile, table, store=store)
     circuit = measure_read(design.tile) if energy else None
     if circuit is not None:
         design = with_read_time(design, circuit)

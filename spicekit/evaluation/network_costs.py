@@ -127,7 +127,17 @@ class Constant(Record):
 
 
 class NetworkCosts(Result):
-    """What a network costs at a design point, with and without BinSparX."""
+    """What a network costs at a design point, with and without BinSparX.
+
+    >>> import spicekit as sk
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Flatten(), sk.BinaryLinear(3072, 10))
+    >>> design = sk.design(rows=16, columns=4, layer="M2", pitch_nm=108, probe_images=1)
+    >>> costs = sk.energy(network, sk.load_dataset("digits", "test"), design)
+    >>> held, shared = costs.runs[0], costs.with_constants(columns_per_converter=4).runs[0]
+    >>> shared.time > held.time
+    True
+    """
 
     kind: Literal["costs"] = "costs"
     """Which kind of result this is."""

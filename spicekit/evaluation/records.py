@@ -7,7 +7,7 @@ import pydantic
 from pydantic import Field, computed_field
 
 from spicekit.errors import BadInput
-from spicekit.evaluation.design import Design
+from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.mapping.binsparx import MITIGATION_LABELS, Mitigation
 from spicekit.provenance import JsonDict
@@ -130,7 +130,16 @@ class SpiceEvidence(Record):
 
 
 class Evaluation(Result):
-    """A network at a design point: what `spicekit evaluate` finds."""
+    """A network at a design point: what `spicekit evaluate` finds.
+
+    >>> import spicekit as sk
+    >>> network, images = sk.load_network("vgg-small-quarter"), sk.load_dataset("digits", "test").first(4)
+    >>> result = sk.evaluate(network, images, sk.design(layer="M2", pitch_nm=108, rows_active=16))
+    >>> list(result.to_pandas()["mitigation"])
+    ['none', 'both']
+    >>> result.with_converter(bits=4).ideal == result.ideal  # which is not run again
+    True
+    """
 
     kind: Literal["evaluation"] = "evaluation"
     """Which kind of result this is."""
@@ -177,19 +186,23 @@ class Evaluation(Result):
                 raise ValueError("labels and predictions name a class for each image")
         return self
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """Like one that was read from a file: the network does not go along."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_again": None}}
+
     def with_design(self, design: Design) -> "Evaluation":
         """The same network and images on another design; what both have in common is not computed again.
 
         Raises
         ------
         BadInput
-            For a result that was read from a file: it has no network.
+            For a result that was read from a file or unpickled: it has no network.
         """
         if self._again is None:
             raise BadInput(
                 "with_design: this result was read from a file; call spicekit.evaluate with the network."
             )
-        return self._again(design, self)
+        return self._again(as_design(design), self)
 
     def with_converter(self, **fields: Any) -> "Evaluation":
         """`with_design` of this one with fields of its converter changed: software and ideal tiles do not run again."""

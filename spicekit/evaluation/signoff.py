@@ -16,7 +16,7 @@ from spicekit.engines.converter import Thresholds, convert, set_thresholds
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.errors import BadInput
-from spicekit.evaluation.design import Design
+from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.vectors import (
     ADVERSARIAL,
     HARVEST_IMAGES,
@@ -25,14 +25,15 @@ from spicekit.evaluation.vectors import (
     adversarial_cases,
     cases_for,
 )
-from spicekit.networks.data import Dataset
+from spicekit.networks.adopt import check_binary
+from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Result, new_axes, read_record, units_of
 from spicekit.spice.job import Failure, Outcome
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import stores
-from spicekit.tables.store import find_table, user_store
+from spicekit.tables.store import table_for, user_store
 from spicekit.tables.table import IVTable
 
 if TYPE_CHECKING:
@@ -72,7 +73,14 @@ BINS: tuple[float, ...] = tuple(10 ** (k / 4) for k in range(-28, 5))
 
 
 class SignOff(Result):
-    """What a design's tile was found to be."""
+    """What a design's tile was found to be.
+
+    >>> import spicekit as sk
+    >>> found = sk.sign_off(sk.design(rows=4, columns=1, layer="M2", pitch_nm=108), vectors=1)
+    >>> found.save("signoff.json")
+    >>> print(sk.load("signoff.json"))  # doctest: +ELLIPSIS
+    Sign-off of ... vectors: passed
+    """
 
     kind: Literal["sign-off"] = "sign-off"
     """Which kind of result this is."""
@@ -169,7 +177,7 @@ def sign_off(
     cases: Sequence[Case] | None = None,
     *,
     network: nn.Module | None = None,
-    images: Dataset | None = None,
+    images: Data | None = None,
     vectors: int = 8,
     seed: int = 0,
     simulators: Sequence[SimulatorName] = ("ngspice",),
@@ -188,7 +196,7 @@ def sign_off(
         Of the design's cell and corner; by default the one that the stores have.
     cases : sequence of Case, optional
         By default `cases_for` the tile, from what follows.
-    network, images : Module and Dataset, optional
+    network, images : Module, and images as in `evaluate`, optional
         Also tiles of this network, and the vectors that the first images apply to them.
     vectors : int
         For each random or network tile.
@@ -215,14 +223,27 @@ def sign_off(
         If a simulator is not there.
     NotConverged
         If the exact engine does not converge.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> found = sk.sign_off(sk.design(rows=8, columns=2, layer="M2", pitch_nm=108), vectors=1)
+    >>> found.passed, sorted({error.engine for error in found.errors})
+    (True, ['exact', 'fast'])
     """
+    design = as_design(design)
+    if vectors < 1:
+        raise BadInput(f"sign_off: vectors = {vectors}; pass 1 at least.")
     spec = design.tile
-    table = table or find_table(spec, store=store)
+    table = table_for(spec, table, store=store)
     if (network is None) != (images is None):
         raise BadInput("sign_off: pass a network and its images together.")
     if not simulators or len({*simulators}) < len(simulators):
         raise BadInput(f"sign_off: pass simulators, each once; got {', '.join(simulators) or 'none'}.")
     builds = [simulator_at_hand(simulator) for simulator in simulators]
+    if network is not None and images is not None:
+        check_binary(network)
+        images = as_dataset(images)
     if cases is None:
         harvest = (
             None
@@ -283,9 +304,16 @@ def sign_off(
     )
 
 
-def keep_evidence(result: SignOff, *, store: Path | None = None) -> Path:
-    """Put a sign-off where evaluations of its tile look for it: in the user's store by default; the file's path."""
-    path = evidence_path(store or user_store(), result.design.tile)
+def keep_evidence(result: SignOff, *, store: Path | str | None = None) -> Path:
+    """Put a sign-off where evaluations of its tile look for it: in the user's store by default; the file's path.
+
+    >>> import spicekit as sk
+    >>> found = sk.sign_off(sk.design(rows=4, columns=1, layer="M2", pitch_nm=108), vectors=1)
+    >>> path = sk.keep_evidence(found, store="evidence")
+    >>> sk.load(path) == found
+    True
+    """
+    path = evidence_path(Path(store or user_store()), result.design.tile)
     path.parent.mkdir(parents=True, exist_ok=True)
     result.save(path)
     return path

@@ -100,6 +100,8 @@ class TiledConv(BinaryConv):
 
     def forward(self, values: Tensor) -> Tensor:
         """Dot products (n, c_out, *sides), of the type of the real inputs (n, c_in, *sides), as tiles give them."""
+        if not values.numel():
+            return super().forward(values)
         from_tiles = self._from_tiles(values)
         if not (self.training and torch.is_grad_enabled()):
             return from_tiles
@@ -176,11 +178,23 @@ class TiledConv(BinaryConv):
 
 
 class TiledConv2d(TiledConv, BinaryConv2d):
-    """A binary convolution of images on tiles."""
+    """A binary convolution of images on tiles.
+
+    >>> import spicekit as sk
+    >>> design = sk.design(rows=16, columns=16, layer="M2", pitch_nm=108)
+    >>> sk.convert(nn.Sequential(sk.BinaryConv2d(3, 8)), design)[0]
+    TiledConv2d(3 -> 8, 3 x 3, padding 1, on 2 x 1 tiles of 16 x 16 8t-sram, 16 rows a read, BinSparX off)
+    """
 
 
 class TiledLinear(BinaryLinear, TiledConv):
-    """A binary fully connected layer on tiles."""
+    """A binary fully connected layer on tiles.
+
+    >>> import spicekit as sk
+    >>> design = sk.design(rows=16, columns=16, layer="M2", pitch_nm=108)
+    >>> sk.convert(nn.Sequential(sk.BinaryLinear(16, 4)), design)[0](torch.ones(2, 16)).shape
+    torch.Size([2, 4])
+    """
 
     __init__ = TiledConv.__init__
 

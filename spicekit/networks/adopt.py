@@ -77,6 +77,16 @@ def adopt(
     ------
     BadInput
         If a tensor is not finite, no layer is binary, a named one is not, or the network cannot be watched.
+
+    Examples
+    --------
+    >>> signs = nn.Linear(8, 2, bias=False)
+    >>> _ = nn.init.constant_(signs.weight, -1.0)
+    >>> adopt(signs, torch.tensor([[1.0, -1, 1, 1, -1, -1, 1, -1]]))
+    AsWritten(
+      (written): Linear(in_features=8, out_features=2, bias=False)
+      (binary): BinaryLinear(8 -> 2)
+    )
     """
     return adopt_and_survey(network, example, binary=binary, report=report)[0]
 
@@ -89,6 +99,13 @@ def adopt_and_survey(
     report: Callable[[str], None] = lambda text: None,
 ) -> tuple[nn.Module, Survey]:
     """As `adopt`, with the table."""
+    if not isinstance(network, nn.Module):
+        raise BadInput(f"adopt: expected a torch.nn.Module, got {type(network).__name__}.")
+    if not isinstance(example, Tensor):
+        raise BadInput(
+            f"adopt: the example is a {type(example).__name__}; pass a batch as the network takes it, of a Dataset "
+            f"next(images.batches(16))."
+        )
     adopted = _own_copy(network)
     check_finite(adopted)
     like = next((tensor for tensor in adopted.state_dict().values() if tensor.is_floating_point()), example)
@@ -161,7 +178,7 @@ def check_binary(network: nn.Module) -> None:
         )
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
-            raise BadInput(f"check_binary: layer {name} has weights that are not finite; train it anew.")
+            raise BadInput(f"layer {name} has weights that are not finite; train it anew.")
 
 
 # -- watching -------------------------------------------------------------------------------------------------------

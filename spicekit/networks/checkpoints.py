@@ -58,6 +58,11 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
     ------
     BadInput
         If there is no such network or data set, or the file is damaged, no checkpoint, or of an unknown architecture.
+
+    Examples
+    --------
+    >>> load_network("vgg-small-quarter").conv3.out_channels
+    64
     """
     path = Path(name_or_path)
     if path.suffix != ".safetensors":

@@ -27,6 +27,10 @@ class Dataset:
     """Labelled images, or vectors.
 
     Raises `BadInput` if images and labels do not fit each other, or a label is outside the classes.
+
+    >>> images = Dataset("mine", "test", np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1]), ("cat", "dog"), "drawn")
+    >>> len(images.first(1))
+    1
     """
 
     name: str
@@ -149,6 +153,11 @@ def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> 
     ------
     BadInput
         If name or split is unknown, the folder is missing, or a file in it is damaged.
+
+    Examples
+    --------
+    >>> load_dataset("digits", "test").images.shape
+    (364, 32, 32, 3)
     """
     check_name(name)
     if split not in get_args(Split):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spicekit.errors import BadInput
 from spicekit.networks.geometry import Geometry
 
 
@@ -150,6 +151,9 @@ class BinaryConv(nn.Module):
 class BinaryConv2d(BinaryConv):
     """A convolution of images (n, c_in, h, w), padded with -1.
 
+    >>> BinaryConv2d(3, 8, stride=2)(torch.ones(1, 3, 6, 6)).shape
+    torch.Size([1, 8, 3, 3])
+
     Parameters
     ----------
     in_channels, out_channels : int
@@ -177,7 +181,11 @@ class BinaryConv2d(BinaryConv):
 
 
 class BinaryLinear(BinaryConv):
-    """A fully connected layer: signs (.., c_in) to dot products (.., c_out)."""
+    """A fully connected layer: signs (.., c_in) to dot products (.., c_out).
+
+    >>> BinaryLinear(5, 2)(torch.randn(4, 5)).shape
+    torch.Size([4, 2])
+    """
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(Geometry(in_features), out_features)
@@ -287,7 +295,17 @@ def _weighed(planes: Tensor, *, axis: int) -> Tensor:
 
 
 def binary_layers(network: nn.Module) -> dict[str, BinaryConv]:
-    """The binary layers of a network by their dotted names, in the order of definition."""
+    """The binary layers of a network by their dotted names, in the order of definition.
+
+    Raises
+    ------
+    BadInput
+        If it is no network.
+    """
+    if not isinstance(network, nn.Module):
+        raise BadInput(
+            f"expected a network, a torch.nn.Module, got {type(network).__name__}; load_network gives one by its name."
+        )
     return {name: layer for name, layer in network.named_modules() if isinstance(layer, BinaryConv)}
 
 

@@ -48,6 +48,16 @@ def load(path: Path | str) -> "Result | IVTable | Dataset":
         If the file cannot be read, or holds something else.
     BadTable
         If it is an I-V table that is damaged.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> network = sk.load_network("vgg-small-quarter")
+    >>> images = sk.load_dataset("digits", "test").first(2)
+    >>> found = sk.evaluate(network, images, sk.design(layer="M2", pitch_nm=108, rows_active=16))
+    >>> found.save("evaluation.json")
+    >>> load("evaluation.json") == found
+    True
     """
     path = Path(path)
     if path.is_dir():

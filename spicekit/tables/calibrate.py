@@ -43,7 +43,7 @@ class Progress:
 
 def calibrate(
     requests: Characterisation | TileSpec | Sequence[Characterisation | TileSpec],
-    store: Path | None = None,
+    store: Path | str | None = None,
     *,
     simulator: SimulatorName = "ngspice",
     workers: int | None = None,
@@ -57,7 +57,7 @@ def calibrate(
 
     Parameters
     ----------
-    requests : Characterisation or TileSpec, or a sequence of them
+    requests : TileSpec or Characterisation, or a sequence of them
         Requests for the same table count once.
     store : Path, optional
         Folder, made if it is not there; by default the user's own.
@@ -80,11 +80,23 @@ def calibrate(
         If the store cannot be written.
     NewerTable
         If the store holds a table of a newer schema, unless `force`.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> spec = sk.TileSpec(wires=sk.Wires(layer="M2", pitch_nm=108))
+    >>> done = sk.calibrate(spec, "tables")  # a hundred sweeps in ngspice
+    >>> sk.load_table(spec, store="tables").origin["conditions"]["cell"], done.failed
+    ('8t-sram', {})
     """
     asked = [requests] if isinstance(requests, Characterisation | TileSpec) else requests
+    if odd := [one for one in asked if not isinstance(one, Characterisation | TileSpec)]:
+        raise BadInput(
+            f"calibrate: expected a TileSpec, got {type(odd[0]).__name__}; of a design, pass design.tile."
+        )
     given = (one if isinstance(one, Characterisation) else Characterisation(one) for one in asked)
     by_name = {request.name: request for request in given}
-    store, build = store or user_store(), simulator_at_hand(simulator)
+    store, build = Path(store or user_store()), simulator_at_hand(simulator)
     became: dict[str, str] = {}
     faults: dict[str, str] = {}
 

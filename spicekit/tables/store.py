@@ -59,7 +59,7 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
         If there is no such device.
     """
     request = Characterisation(spec)
-    folders = [store] if store else [user_store(), shipped_folder("calibration")]
+    folders = [Path(store)] if store else [user_store(), shipped_folder("calibration")]
     faults = []
     for folder in folders:
         try:
@@ -79,7 +79,7 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
     )
 
 
-def table_for(spec: TileSpec, table: IVTable | None) -> IVTable:
+def table_for(spec: TileSpec, table: IVTable | None, *, store: Path | None = None) -> IVTable:
     """The table given, if it was swept under a tile's conditions; if none is given, the one that `find_table` finds.
 
     Linear tables count as what they were made of, at the read voltage that they were made for. A table that is of no
@@ -93,7 +93,11 @@ def table_for(spec: TileSpec, table: IVTable | None) -> IVTable:
         As `find_table` does.
     """
     if table is None:
-        return find_table(spec)
+        return find_table(spec, store=store)
+    if not isinstance(table, IVTable):
+        raise BadInput(
+            f"table: expected an IVTable or None, got {type(table).__name__}; spicekit.load_table(spec) finds it."
+        )
     wanted = _flat(Characterisation(spec).conditions)
     held = _flat(table.origin.get("conditions", {}))
     if "synthetic" in table.origin:

@@ -26,6 +26,11 @@ class IVTable:
 
     Bit-line drive calls the two terminals row and column; the first axis is always the terminal at the
     ReRAM element or access transistor, the second the one at the source of the storage transistor.
+
+    >>> import spicekit as sk
+    >>> table = sk.load_table(sk.design(layer="M2", pitch_nm=108))
+    >>> bool(table.current[1, 1, -1, 0] > 1e4 * table.current[1, 0, -1, 0])  # an asserted cell, and one that is not
+    True
     """
 
     voltage: Array

@@ -1,17 +1,18 @@
 """A binary network of your own on tiles: replace `network` and the images by yours."""
 
+import torch
 from torch import nn
 
-from spicekit.evaluation.design import design_from_tables
-from spicekit.evaluation.evaluate import evaluate
-from spicekit.networks.adopt import adopt
-from spicekit.networks.data import load_dataset, network_inputs
-from spicekit.networks.layers import signs_of
-from spicekit.tables.store import find_table
+import spicekit as sk
+
+
+def signs_of(x):
+    """-1 or +1; sign(0) is +1."""
+    return torch.where(x >= 0, 1.0, -1.0)
 
 
 class Sign(nn.Module):
-    """Activations of -1 and +1; sign(0) is +1."""
+    """Activations of -1 and +1."""
 
     def forward(self, x):
         return signs_of(x)
@@ -29,16 +30,12 @@ network = nn.Sequential(
 )
 network[4].weight.data = 0.1 * signs_of(network[4].weight.data)  # your training leaves weights of -s and +s
 
-test = load_dataset("digits", "test").first(100)
-train = load_dataset("digits", "train").first(64)
-adopted = adopt(network, network_inputs(test.images[:16]), binary=["4"])
+test = sk.load_dataset("digits", "test").first(100)
+train = sk.load_dataset("digits", "train").first(64)
+adopted = sk.adopt(network, next(test.batches(16)), binary=["4"])
 
-design = design_from_tables(
-    {"tile": {"rows_active": 16}, "wires": {"layer": "M6", "pitch_nm": 108}}, source="network.py"
-)
-result = evaluate(
-    adopted, test, design, find_table(design.tile), calibration=train, mitigations=("none", "both")
-)
+design = sk.design(rows_active=16, layer="M6", pitch_nm=108)
+result = sk.evaluate(adopted, test, design, calibration=train)
 print(f"software {result.software:.1%}, ideal tiles {result.ideal:.1%}")
 for run in result.runs:
     print(f"BinSparX {run.mitigation}: {run.accuracy:.1%}")
