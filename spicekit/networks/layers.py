@@ -192,7 +192,11 @@ class BinaryLinear(BinaryConv):
 
     def forward(self, values: Tensor) -> Tensor:
         """Dot products (.., c_out) of the signs of `values` (.., c_in)."""
-        return super().forward(values.reshape(-1, self.in_channels)).reshape(*values.shape[:-1], -1)
+        return (
+            super()
+            .forward(values.reshape(-1, self.in_channels))
+            .reshape(*values.shape[:-1], self.out_channels)
+        )
 
     def input_planes(self, values: Tensor) -> Tensor:
         """Bits (1, n, c_in) of inputs (.., c_in)."""
