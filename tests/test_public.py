@@ -329,6 +329,20 @@ def test_a_design_may_be_a_tile_alone_and_images_of_any_kind(evaluated, tables):
     assert one.runs == other.runs
 
 
+def test_a_class_that_no_label_shows_may_be_told(tables):
+    """Accuracy counts all that the network tells apart, not the labels at hand alone."""
+    head = sk.BinaryLinear(4, 3)
+    head.weight.data = torch.tensor([[1.0, 1, 1, 1], [-1, -1, -1, -1], [1, 1, -1, -1]])
+    images = np.array([[1, 1, -1, -1], [1, 1, 1, 1]], np.float32)
+    design = sk.design(rows=4, columns=4, r_bl=0.0, r_sl=0.0, r_driver=0.0, r_sink=0.0)
+    result = sk.evaluate(
+        torch.nn.Sequential(head).eval(), (images, np.array([0, 0])), design, tables["8t-sram"]
+    )
+    assert result.software == result.runs[0].accuracy == 0.5
+    assert result.runs[0].predictions == (2, 0)
+    assert result.classes == ("0", "1", "2")
+
+
 def test_a_pickled_result_is_like_one_from_a_file(evaluated):
     again = pickle.loads(pickle.dumps(evaluated))
     assert again == evaluated

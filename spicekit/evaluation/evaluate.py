@@ -6,6 +6,7 @@ software's own activations cause, counted on some of the images: a network that 
 something else, and would compare with nothing.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,7 @@ from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Dataset, require_apart
-from spicekit.networks.inference import accuracy, predict_logits
+from spicekit.networks.inference import accuracy, numbered, predict_logits
 from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
@@ -125,7 +126,8 @@ def evaluate(
     check_binary(network)
     design, dataset = as_design(design), as_dataset(dataset)
     if calibration is not None:
-        calibration = as_dataset(calibration, classes=dataset.classes, split="train")
+        names = None if numbered(dataset.classes) else dataset.classes
+        calibration = as_dataset(calibration, classes=names, split="train")
     mitigations = check_mitigations(mitigations)
     if settle and energy:
         raise BadInput("evaluate: settle and energy both set the read time; ask for one of them.")
@@ -196,6 +198,8 @@ def evaluate(
             network, dataset, design, mitigations=mitigations, table=table, circuit=circuit, currents=currents
         )
     status = sign_off_status(design, table, store=store)
+    told = range(len(dataset.classes), 1 + max(max(run.predictions) for run in runs))
+    dataset = dataclasses.replace(dataset, classes=(*dataset.classes, *map(str, told)))
     result = Evaluation(
         design=design,
         images=len(dataset),

@@ -1,6 +1,6 @@
 """Running a network over a data set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ def predict_logits(
         logits: list[Tensor] = []
         report(0, len(dataset))
         for inputs in dataset.batches(batch):
-            logits.append(logits_of(network(inputs.to(like)), len(dataset.classes)).float().cpu())
+            logits.append(logits_of(network(inputs.to(like)), dataset.classes).float().cpu())
             report(min(len(logits) * batch, len(dataset)), len(dataset))
     except RuntimeError as error:
         shape = tuple(next(dataset.batches(1)).shape[1:])
@@ -46,19 +46,29 @@ def like_of(network: nn.Module) -> Tensor:
     return next((each for each in tensors if each.is_floating_point()), torch.zeros(()))
 
 
-def logits_of(output: object, classes: int) -> Tensor:
-    """The logits (n, classes or more) in what a network returns: a tensor, or the first of a tuple or list.
+def logits_of(output: object, classes: Sequence[str]) -> Tensor:
+    """The logits (n, classes) in what a network returns: a tensor, or the first of a tuple or list.
 
-    `BadInput` if there are none. Outputs beyond the classes stand for nothing: they are left out.
+    `BadInput` if there are none. Outputs beyond classes that have names stand for nothing, and are left out. Where
+    classes are only numbered they are classes too: labels need not show all that a network tells apart.
     """
     first = output[0] if isinstance(output, tuple | list) and output else output
     first = getattr(first, "logits", first)
-    if not isinstance(first, Tensor) or first.ndim != 2 or first.shape[1] < classes:
+    if not isinstance(first, Tensor) or first.ndim != 2 or first.shape[1] < len(classes):
         got = f"shaped {tuple(first.shape)}" if isinstance(first, Tensor) else f"a {type(first).__name__}"
         raise BadInput(
-            f"the network's output is {got}; it must be logits (n, {classes}), or a tuple that begins with them."
+            f"the network's output is {got}; it must be logits (n, {len(classes)}), or a tuple that begins with them."
         )
-    return first[:, :classes]
+    return first if numbered(classes) else first[:, : len(classes)]
+
+
+def numbered(classes: Sequence[str]) -> bool:
+    """Whether classes have no names but their numbers.
+
+    >>> numbered(("0", "1")), numbered(("cat", "dog"))
+    (True, False)
+    """
+    return list(classes) == [str(number) for number in range(len(classes))]
 
 
 def count_right(logits: Tensor, labels: Tensor) -> int:
