@@ -46,8 +46,7 @@ def check(
 def fit(names: Devices = None, as_json: Json = False) -> None:
     """Fit devices to their curves anew and write their cards and fit records beside them."""
     from spicekit.devices.cards import device_folder, shipped_devices
-    from spicekit.devices.fit import fit_device
-    from spicekit.devices.record import write_device
+    from spicekit.devices.fit import fit_device, write_device
 
     worst = {}
     for name in names or shipped_devices():

@@ -5,8 +5,9 @@ and the slow card begin where it ends and are fitted to their own curves. What t
 start by a weak residual for each parameter, so that results are unique.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from spicekit.devices.bsim4 import FREE, FREE_TEMPERATURE, Free, Parameters, model_statement, parameters
 from spicekit.devices.cards import Card, Speed, card_from_text, device_folder
 from spicekit.devices.curves import FLOOR, Curves, Errors, errors, read_curves, surfaces
-from spicekit.devices.least_squares import least_squares
 from spicekit.devices.measure import CRITERION, V_LINEAR, gate_capacitances
 from spicekit.devices.sheet import FullSheet, read_full_sheet
 from spicekit.errors import BadInput, NotConverged
-from spicekit.spice.simulator import Session
+from spicekit.files import write_atomically
+from spicekit.spice.simulator import Session, ngspice_version
 
 Array = NDArray[np.float64]
 
@@ -195,3 +196,142 @@ def _with_capacitance(sheet: FullSheet, speed: Speed, fitted: Parameters) -> Par
             "its sheet; check [gate] eot and capacitance."
         )
     return parameters(sheet.polarity, fitted, eot=eot, overlap=overlap)
+
+
+def write_device(fit: Fit, folder: Path) -> None:
+    """Write a card for each corner, `tt.sp` and so on, and `fit.md` into a folder."""
+    for speed in fit.cards:
+        write_atomically(folder / f"{speed}.sp", _card_text(fit, speed))
+    write_atomically(folder / "fit.md", _record(fit))
+
+
+def _card_text(fit: Fit, speed: Speed) -> str:
+    name = Path(fit.device).name
+    return (
+        f"* {name} at {speed}: one fin of the 7 nm node as a BSIM4 card for stock ngspice.\n"
+        f"* Written by `spicekit devices fit` from device.toml and its curves; errors in fit.md.\n"
+        + model_statement(fit.sheet.polarity, f"{name.replace('-', '_')}_{speed}", fit.cards[speed])
+    )
+
+
+def _record(fit: Fit) -> str:
+    errors = [
+        f"| {speed} | {celsius:g} | {row.rms:.2%} | {row.worst:.2%} | {row.idsat:+.2%} | {row.ieff:+.2%} "
+        f"| {row.idlin:+.2%} | {row.subthreshold:.0%} |"
+        for speed, rows in fit.errors.items()
+        for celsius, row in zip(fit.curves.celsius, rows, strict=True)
+    ]
+    fitted = [
+        f"| {name} | "
+        + " | ".join(f"{values[name]:.5g}" for values in fit.cards.values())
+        + f" | {free.low:g} to {free.high:g} |"
+        for name, free in (FREE | FREE_TEMPERATURE).items()
+    ]
+    corners = " | ".join(fit.cards)
+    return f"""# How {Path(fit.device).name} was fitted
+
+`spicekit devices fit {Path(fit.device).name}`: least squares on {len(fitted)} BSIM4 parameters against ngspice
+{ngspice_version()}, {fit.steps} steps for {len(fit.cards)} cards. Curves and their source: `device.toml`; fixed
+parameters and starting values: `spicekit/devices/bsim4.py`; method: `spicekit/devices/fit.py`,
+docs/decisions/cards.md.
+
+Errors over the whole surface: rms and worst in fractions of the largest current; Idsat, Ieff and Idlin in fractions
+of their own; subthreshold the worst of a current between 0.1 pA and 100 nA.
+
+| corner | C | rms | worst | Idsat | Ieff | Idlin | subthreshold |
+|---|---|---|---|---|---|---|---|
+{_lines(errors)}
+
+| parameter | {corners} | bounds |
+{_RULE * (len(fit.cards) + 2)}|
+{_lines(fitted)}
+
+vth0 is given as a magnitude.
+"""
+
+
+def _lines(rows: list[str]) -> str:
+    return "\n".join(rows)
+
+
+_RULE = "|---"
+
+
+# Bounded least squares where one call evaluates many points at once, as ngspice does with many cards in a deck.
+# Levenberg-Marquardt (Marquardt, J. SIAM 11 (1963) 431): slopes are differences between points of one call, and a
+# second call tries several dampings side by side, each step solved within the bounds.
+
+_DAMPINGS = np.array([0.1, 1, 10, 100, 1e3])  # tried side by side, times that of the step before
+_DIFFERENCE = 1e-3  # of a parameter's scale
+_PATIENCE = 3  # steps of little gain, after which it is done
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Where a search ended."""
+
+    point: Array
+    """(n,)"""
+    cost: float
+    """Sum of squares."""
+    steps: int
+
+
+def least_squares(
+    residuals: Callable[[Array], Array],
+    start: Array,
+    *,
+    low: Array,
+    high: Array,
+    scale: Array,
+    most: int,
+    gain: float = 1e-3,
+) -> Solution:
+    """Point within bounds where the sum of squares is smallest, as seen from `start`.
+
+    Parameters
+    ----------
+    residuals : function
+        Points (k, n) to residuals (k, m).
+    start, low, high, scale : (n,) arrays
+        `scale` is a change of each parameter that matters.
+    most : int
+        Steps.
+    gain : float
+        Relative fall of the sum of squares that is little; three such steps end the search.
+    """
+    from scipy.optimize import lsq_linear
+
+    point, damping, idle, steps = np.clip(start, low, high), 0.01, 0, 0
+    (here,) = residuals(point[None])
+    cost = float(here @ here)
+    while steps < most and idle < _PATIENCE and damping < 1e6:
+        steps += 1
+        change = np.where(point + _DIFFERENCE * scale > high, -1, 1) * _DIFFERENCE * scale
+        slopes = ((residuals(point + np.diag(change)) - here) / change[:, None]).T * scale
+        q, r = np.linalg.qr(slopes)
+        target = np.append(-(q.T @ here), np.zeros(len(point)))
+        bounds = ((low - point) / scale - 1e-12, (high - point) / scale + 1e-12)
+        weights = np.diag(np.linalg.norm(r, axis=0) + 1e-3)
+        trials = np.array(
+            [
+                np.clip(
+                    point
+                    + scale
+                    * lsq_linear(np.vstack([r, np.sqrt(each) * weights]), target, bounds, method="bvls").x,
+                    low,
+                    high,
+                )
+                for each in damping * _DAMPINGS
+            ]
+        )
+        found = residuals(trials)
+        costs = np.einsum("ij,ij->i", found, found)
+        best = int(np.argmin(costs))
+        if not costs[best] < cost:
+            damping *= _DAMPINGS[-1]
+            continue
+        idle = idle + 1 if costs[best] > (1 - gain) * cost else 0
+        damping = max(damping * _DAMPINGS[best], 1e-9)
+        point, here, cost = trials[best], found[best], float(costs[best])
+    return Solution(point, cost, steps)

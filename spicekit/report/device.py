@@ -1,12 +1,17 @@
 """Transistors for people: a table of figures against their targets, curves of what they carry."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
+
+import pydantic
 
 from spicekit.devices.cards import Speed
 from spicekit.devices.check import FIGURES, Comparison, CurveCheck, Family
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
+from spicekit.report.page import Column, Number, Page, Table
+from spicekit.results import Record
 
 
 def print_check(rows: Sequence[Comparison]) -> None:
@@ -126,3 +131,178 @@ def _of(rows: Sequence[dict[str, Any]], *, gated: bool) -> list[dict[str, Any]]:
 
 
 _SPEEDS: tuple[Speed, ...] = ("ss", "tt", "ff")
+
+
+class CheckRecord(Record):
+    """What `spicekit devices check --json` prints."""
+
+    figures: list[Comparison]
+    """Each figure of each card, with its target and limit."""
+    curves: tuple[CurveCheck, ...] = ()
+    """Each card against the curves that it was fitted to."""
+    families: tuple[Family, ...] = ()
+    """What each card carries."""
+
+    @pydantic.field_validator("figures")
+    @classmethod
+    def _known(cls, rows: list[Comparison]) -> list[Comparison]:
+        if unknown := {row.figure for row in rows} - FIGURES.keys():
+            raise ValueError(f"unknown figures: {', '.join(sorted(unknown))}")
+        return rows
+
+
+CORNERS = {"min": "ss", "typ": "tt", "max": "ff"}
+"""Columns of a data sheet; min and max are those of the three."""
+
+
+def check_page(record: CheckRecord) -> Page:
+    """Page of `spicekit devices check --json`."""
+    rows, off = record.figures, [row for row in record.curves if not row.within]
+    judged = [row for row in rows if row.target is not None and FIGURES[row.figure].tolerance is not None]
+    missed = [row for row in judged if not row.within]
+    devices = list(dict.fromkeys(row.device for row in rows))
+    good = not missed and not off
+    out = [f"{row.device} {row.figure}" for row in missed]
+    out += [f"{row.device} {row.process} at {row.celsius:g} °C" for row in off]
+    of = f"{len(judged)} figures with a published target"
+    of += f" and {len(record.curves)} curve sets" if record.curves else ""
+    verdict = f"{of} are within their limits." if good else f"Of {of}, {len(out)} are out: {', '.join(out)}."
+    worst = max(judged, key=_share, default=None)
+    whose = "" if worst is None else f"{worst.device} {worst.figure}"
+    return Page(
+        title="Transistor cards against their targets",
+        verdict=verdict,
+        good=good,
+        numbers=(
+            Number(f"{len(devices)}", "devices", ", ".join(devices)),
+            Number(f"{len(judged)}", "figures with a target", "typical corner"),
+            Number(f"{len(out)}", "out of limits", "figures and curve sets"),
+            Number(
+                "-" if worst is None else f"{_share(worst):.0%}",
+                "of its limit, the worst figure",
+                whose,
+            ),
+        ),
+        parts=(
+            *((_chart(judged),) if judged else ()),
+            *family_charts(record.families),
+            *(_sheet(device, rows) for device in devices),
+            *((_curves(record.curves),) if record.curves else ()),
+        ),
+        rows=[asdict(row) for row in rows],
+    )
+
+
+def _share(row: Comparison) -> float:
+    tolerance = FIGURES[row.figure].tolerance
+    return 0.0 if row.deviation is None or not tolerance else abs(row.deviation) / tolerance
+
+
+def _chart(judged: Sequence[Comparison]) -> Chart:
+    rows = [
+        {
+            "device": row.device,
+            "figure": row.figure,
+            "share": 100 * (row.deviation or 0.0) / (FIGURES[row.figure].tolerance or 1.0),
+            "measured": f"{FIGURES[row.figure].show(row.measured)} {FIGURES[row.figure].unit}",
+            "target": f"{FIGURES[row.figure].show(row.target)} {FIGURES[row.figure].unit}",
+        }
+        for row in judged
+    ]
+    spec: Spec = {
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeDash": [5, 4]},
+                "data": {"values": [{"limit": -100}, {"limit": 100}]},
+                "encoding": {"x": axis("limit", "deviation, % of the limit")},
+            },
+            {
+                "params": [
+                    {"name": "picked", "select": {"type": "point", "fields": ["device"]}, "bind": "legend"}
+                ],
+                "mark": {"type": "point", "filled": True, "size": 80},
+                "encoding": {
+                    "y": category("figure", None, order=list(FIGURES)),
+                    "yOffset": category("device", None),
+                    "x": axis("share", "deviation, % of the limit"),
+                    "color": category("device", None),
+                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                    "tooltip": tips(
+                        {
+                            "device": "device",
+                            "figure": "figure",
+                            "measured": "measured",
+                            "target": "target",
+                            "share": "% of the limit",
+                        },
+                        {"share": "+.1f"},
+                    ),
+                },
+            },
+        ]
+    }
+    note = "Measured less target, in % of what is accepted; dashed: the limits."
+    return Chart("deviations", "Deviations from the targets", note, rows, spec, height=420, wide=True)
+
+
+def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
+    columns = (
+        Column("figure"),
+        Column("unit"),
+        Column("min", "", "lowest of the ss, tt and ff corners", ".4g"),
+        Column("typ", "", "tt corner", ".4g"),
+        Column("max", "", "highest of the ss, tt and ff corners", ".4g"),
+        Column("target", "", "published, for the typical corner", ".4g"),
+        Column("off by"),
+        Column("limit", "", "accepted deviation"),
+        Column("verdict"),
+    )
+    lines: list[tuple[Any, ...]] = []
+    failed = set()
+    for name, figure in FIGURES.items():
+        own = [row for row in rows if row.device == device and row.figure == name]
+        typical = next((row for row in own if row.process == CORNERS["typ"]), None)
+        if not own or typical is None:
+            continue
+        values = [figure.scale * row.measured for row in own]
+        target = None if typical.target is None else figure.scale * typical.target
+        judged = typical.target is not None and figure.tolerance is not None
+        if judged and not typical.within:
+            failed.add(len(lines))
+        lines.append(
+            (
+                name,
+                figure.unit,
+                min(values),
+                figure.scale * typical.measured,
+                max(values),
+                target,
+                figure.show_deviation(typical.deviation),
+                figure.show_deviation(figure.tolerance, sign="-"),
+                ("pass" if typical.within else "FAIL") if judged else "",
+            )
+        )
+    return Table(device, columns, tuple(lines), "One fin, 25 °C, Vdd 0.70 V.", frozenset(failed))
+
+
+def _curves(rows: Sequence[CurveCheck]) -> Table:
+    columns = (
+        Column("device"),
+        Column("corner"),
+        Column("temperature", "°C", form=".0f"),
+        Column("rms", "%", "root mean square error over the whole surface, of the largest current", ".2f"),
+        Column("worst", "%", "largest error anywhere, of the largest current", ".2f"),
+        Column("Idsat", "%", "error at Vg = Vd = Vdd", "+.2f"),
+        Column("Ieff", "%", "error of the mean of the currents at half and full voltage", "+.2f"),
+        Column("Idlin", "%", "error at Vg = Vdd, Vd = 50 mV", "+.2f"),
+        Column("subthreshold", "%", "largest relative error below threshold", ".0f"),
+        Column("verdict", "", "against the limits of its sheet"),
+    )
+    lines = []
+    for row in rows:
+        e = row.errors
+        values = (e.rms, e.worst, e.idsat, e.ieff, e.idlin, e.subthreshold)
+        verdict = "pass" if row.within else "FAIL"
+        lines.append((row.device, row.process, row.celsius, *(100 * value for value in values), verdict))
+    failed = frozenset(place for place, row in enumerate(rows) if not row.within)
+    return Table("Cards against the curves that they were fitted to", columns, tuple(lines), marked=failed)

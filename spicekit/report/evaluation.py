@@ -19,7 +19,7 @@ from spicekit.report.evaluation_charts import (
 )
 from spicekit.report.page import Column, Number, Page, Part, Table, flat, table_of
 from spicekit.report.sketch import Sketch, sketch_of
-from spicekit.statistics import accuracy_interval
+from spicekit.results import accuracy_interval
 
 CI = "Whiskers: 95 % confidence interval from the number of images."
 

@@ -8,7 +8,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.decks.summary import Group, Summary
 from spicekit.evaluation.signoff import EngineError
 from spicekit.mapping.binsparx import MITIGATION_LABELS
-from spicekit.statistics import accuracy_interval
+from spicekit.results import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures, CoreMargins, ElementMargins, ReadPoint
 from spicekit.tables.settling import Settling
 from spicekit.units import engineering, to_celsius

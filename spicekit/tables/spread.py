@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.devices.cards import Card, load_card
-from spicekit.devices.mismatch import sigma_beta, sigma_vt
+from spicekit.devices.cards import Card, load_card, sigma_beta, sigma_vt
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import Failure, Job, Run, Step, simulate_all

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from spicekit.devices.cards import load_card
-from spicekit.devices.expressions import value
-from spicekit.devices.importing import Compiled, import_card, import_device, read_models
+from spicekit.devices.importing import Compiled, import_card, import_device, read_models, value
 from spicekit.devices.sheet import Geometry
 from spicekit.errors import BadInput
 

@@ -5,7 +5,7 @@ import pytest
 
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.mismatch import AVT
+from spicekit.devices.cards import AVT
 from spicekit.devices.reram import load_reram
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors, stick
 from spicekit.engines.fast.mismatch import passed
@@ -96,7 +96,7 @@ def test_another_standard_deviation_is_not_taken_from_the_cache(tables, monkeypa
         before = cell_sensitivity(spec, tables[cell])
         kept = passed(spec, tables[cell], Variation(mismatch=1.0)).place
         with monkeypatch.context() as patch:
-            patch.setattr("spicekit.devices.mismatch.AVT", 2 * AVT)
+            patch.setattr("spicekit.devices.cards.AVT", 2 * AVT)
             after = cell_sensitivity(spec, tables[cell])
             assert after[1, 0, 0] == pytest.approx(2 * before[1, 0, 0], rel=0.2)
             assert not np.array_equal(passed(spec, tables[cell], Variation(mismatch=1.0)).place, kept)

@@ -22,7 +22,7 @@ from spicekit.provenance import JsonDict
 from spicekit.report.page import Table, html
 from spicekit.report.results import compare
 from spicekit.resources import shipped_folder
-from spicekit.statistics import accuracy_interval
+from spicekit.results import accuracy_interval
 from spicekit.study.results import write_rows
 
 BUNDLE = "66c3341a98259607ab6603e50833c25eaa3940dc728abcdb2717ef5611f8db40"
