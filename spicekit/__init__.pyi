@@ -16,10 +16,10 @@ from spicekit.evaluation.design import Design as Design
 from spicekit.evaluation.design import design as design
 from spicekit.evaluation.design import read_design as read_design
 from spicekit.evaluation.evaluate import evaluate as evaluate
+from spicekit.evaluation.evidence import keep_evidence as keep_evidence
 from spicekit.evaluation.network_costs import NetworkCosts as NetworkCosts
 from spicekit.evaluation.records import Evaluation as Evaluation
 from spicekit.evaluation.signoff import SignOff as SignOff
-from spicekit.evaluation.signoff import keep_evidence as keep_evidence
 from spicekit.evaluation.signoff import sign_off as sign_off
 from spicekit.evaluation.tiled import TiledConv2d as TiledConv2d
 from spicekit.evaluation.tiled import TiledLinear as TiledLinear

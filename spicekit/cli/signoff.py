@@ -38,7 +38,8 @@ def signoff(
     """Run ngspice (or VACASK) on whole tiles, hold the engines to the design's limits, keep evidence; exit 0 or 1."""
     from spicekit.decks.simulators import check_simulator
     from spicekit.evaluation.design import read_design
-    from spicekit.evaluation.signoff import keep_evidence, sign_off
+    from spicekit.evaluation.evidence import keep_evidence
+    from spicekit.evaluation.signoff import sign_off
     from spicekit.networks.data import load_dataset
     from spicekit.networks.reader import read_network
     from spicekit.report.sheets import sign_off_sheet

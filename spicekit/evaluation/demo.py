@@ -7,7 +7,8 @@ from pydantic import Field
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.evaluate import evaluate, software_and_ideal
+from spicekit.evaluation.evaluate import evaluate
+from spicekit.evaluation.fidelity import software_and_ideal
 from spicekit.evaluation.records import Evaluation
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset

@@ -8,19 +8,17 @@ something else, and would compare with nothing.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from spicekit.circuits.spec import TileSpec
 from spicekit.engines.fast.mismatch import RMS_LIMIT
-from spicekit.engines.fast.model import IdealCodes, ReadModel, read_model
-from spicekit.errors import BadInput, SpicekitError
+from spicekit.engines.fast.model import ReadModel, read_model
+from spicekit.errors import BadInput
 from spicekit.evaluation.convert import (
     ReadCounts,
     Tallies,
@@ -34,14 +32,12 @@ from spicekit.evaluation.convert import (
 from spicekit.evaluation.cost_model import energy as network_energy
 from spicekit.evaluation.cost_model import measure_read, with_read_time
 from spicekit.evaluation.design import Design, as_design
-from spicekit.evaluation.evidence import check_solvable, spice_evidence
-from spicekit.evaluation.fidelity import check_comparable, code_errors
+from spicekit.evaluation.evidence import check_solvable, sign_off_status, spice_evidence
+from spicekit.evaluation.fidelity import check_comparable, code_errors, software_and_ideal
 from spicekit.evaluation.fidelity import fidelity as compare
 from spicekit.evaluation.pictures import restored
 from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
-from spicekit.evaluation.signoff import sign_off_status
-from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
-from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
+from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
@@ -52,10 +48,6 @@ from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
 from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
-
-
-class NotExact(SpicekitError):
-    """A network on ideal tiles did not give its software logits: the mapping would be wrong."""
 
 
 def evaluate(
@@ -253,34 +245,6 @@ def evaluate(
     return result
 
 
-def software_and_ideal(
-    network: torch.nn.Module,
-    dataset: Dataset,
-    spec: TileSpec,
-    *,
-    mitigations: Sequence[Mitigation] = ("both",),
-    report: Report = silent,
-) -> tuple[float, float]:
-    """Accuracy in software and on ideal tiles; those with `mitigations` are compared on a few images.
-
-    Raises
-    ------
-    NotExact
-        If a logit on ideal tiles, with or without a mitigation, differs from the software's in a single bit; names the
-        first layer whose products do.
-    """
-    software = predict_logits(network, dataset, report=partial(report, "software"))
-    ideal = _ideal_logits(
-        network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
-    )
-    few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
-    logits = predict_logits(network, few)
-    for mitigation in dict.fromkeys(mitigations):
-        if mitigation != "none":
-            _ideal_logits(network, few, logits, spec, mitigation=mitigation)
-    return accuracy(software, dataset), accuracy(ideal, dataset)
-
-
 def run_on_tiles(
     network: nn.Module,
     dataset: Dataset,
@@ -376,44 +340,6 @@ def read_statistics(
         ),
         current_error=_standard_error([one.current.sum() / one.reads.sum() for one in each]),
     )
-
-
-IDEAL_IMAGES = 16
-"""Of which logits with mitigations on ideal tiles are compared, too: tests prove their rules layer by layer."""
-
-
-def _ideal_logits(
-    network: torch.nn.Module,
-    dataset: Dataset,
-    software: Tensor,
-    spec: TileSpec,
-    *,
-    mitigation: Mitigation,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> Tensor:
-    """The logits on ideal tiles; `NotExact` if they are not those of the software."""
-    ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
-    logits = predict_logits(ideal, dataset, report=report)
-    if wrong := int((logits != software).any(dim=1).sum()):
-        raise NotExact(
-            f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "
-            f"software; layer {_first_wrong_layer(ideal, dataset)!r} is the first whose products differ."
-        )
-    return logits
-
-
-def _first_wrong_layer(network: torch.nn.Module, dataset: Dataset) -> str | None:
-    """The first layer on tiles whose products, of the inputs that it gets, are not the software's; None if all are."""
-    wrong: list[str] = []
-
-    def compare(layer: TiledConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
-        if not torch.equal(output, layer.product(layer.input_levels(arguments[0]))):
-            wrong.append(layer.name)
-
-    for layer in tiled_layers(network).values():
-        layer.register_forward_hook(compare)
-    predict_logits(network, dataset)
-    return wrong[0] if wrong else None
 
 
 def _standard_error(values: Sequence[float]) -> float | None:

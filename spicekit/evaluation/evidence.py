@@ -1,4 +1,4 @@
-"""Reads that an evaluation made, run again in ngspice: how many of its codes the circuit itself would have given.
+"""What stands behind an evaluation: sign-offs that are kept, and reads of its own that ngspice runs again.
 
 Column reads are drawn from all that the network's layers make on the tiles when it classifies images, and each read's
 column, as it was stored and driven, is solved by ngspice. Its current goes through the same converter: same scale,
@@ -9,6 +9,7 @@ lies close to a threshold, where codes differ if they do anywhere, are drawn and
 import dataclasses
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,20 @@ from spicekit.evaluation.convert import cells_read, tile_network
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.fidelity import check_comparable, one_read
 from spicekit.evaluation.records import SpiceEvidence
+from spicekit.evaluation.signoff import SignOff, fast_reads
 from spicekit.evaluation.tiled import tiled_layers
+from spicekit.evaluation.vectors import (
+    NETWORK,
+)
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.spice.simulator import Failure, simulate_all
+from spicekit.results import Record, read_record
+from spicekit.spice.job import Failure
+from spicekit.spice.simulator import simulate_all
+from spicekit.tables.characterise import Characterisation
+from spicekit.tables.inventory import stores
+from spicekit.tables.store import user_store
 from spicekit.tables.table import IVTable
 
 POOL = 20
@@ -261,3 +271,86 @@ def _fast_signal(read: _Read, spec: TileSpec, table: IVTable) -> float:
     return float(read_currents(tile, read.bits[None], engine="fast")[0, group, read.column]) - _zero(
         read, spec, table
     )
+
+
+class SignOffStatus(Record):
+    """Whether results lie within what was signed off."""
+
+    outside: str
+    """Why they do not; empty if they do."""
+    network: bool = False
+    """Whether vectors of a network were among those compared."""
+
+
+def keep_evidence(result: SignOff, *, store: Path | str | None = None) -> Path:
+    """Put a sign-off where evaluations of its tile look for it: in the user's store by default; the file's path.
+
+    >>> import spicekit as sk
+    >>> found = sk.sign_off(sk.design(rows=4, columns=1, layer="M2", pitch_nm=108), vectors=1)
+    >>> path = sk.keep_evidence(found, store="evidence")
+    >>> sk.load(path) == found
+    True
+    """
+    path = evidence_path(Path(store or user_store()), result.design.tile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result.save(path)
+    return path
+
+
+def evidence_path(folder: Path, spec: TileSpec) -> Path:
+    """Where a store keeps the sign-off of a tile: beside the table, by the tile's content hash."""
+    return folder / f"{Characterisation(spec).name}-{spec.content_hash()[:10]}.signoff.json"
+
+
+def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None) -> SignOffStatus:
+    """Whether results of a design lie within what was signed off.
+
+    What was found of the tile is held to the limits that the design has now, whatever they were then. It is void for
+    another tile, I-V table or converter scale, for cells that are not nominal, and if the fast engine reads otherwise
+    by now.
+
+    Parameters
+    ----------
+    design : Design
+    table : IVTable
+    store : Path, optional
+        Look for evidence here only; by default in the user's store, then in the one that ships.
+    """
+    spec = design.tile
+    if design.variation.mismatch or design.ablation.linear_cells:
+        return SignOffStatus(
+            outside="a sign-off is of nominal cells: it covers neither mismatch nor linear cells"
+        )
+    paths = [evidence_path(folder, spec) for folder in ([store] if store else stores())]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return SignOffStatus(outside="no sign-off of this tile")
+    reads = fast_reads(spec, table)
+    try:
+        found = SignOff.from_record(read_record(path), source=str(path))
+        moved = float(np.abs(np.subtract(found.fast_reads, reads)).max())
+    except ValueError as error:
+        return SignOffStatus(outside=f"{path} is not a readable sign-off ({error})")
+    if found.table != table.sha256 or found.design.tile != spec:
+        return SignOffStatus(outside=f"{path} is the sign-off of another I-V table or tile")
+    scales = found.design.converter, design.converter
+    other = [name for name in _SCALE if getattr(scales[0], name) != getattr(scales[1], name)]
+    faults = found.model_copy(update={"design": design}).faults  # held to today's limits
+    if other:
+        return SignOffStatus(outside=f"{path} is the sign-off of another converter: {', '.join(other)}")
+    if not moved <= MOVED:
+        return SignOffStatus(
+            outside=f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB"
+        )
+    if faults:
+        return SignOffStatus(outside=f"{path}: this tile failed its sign-off: {faults[0]}")
+    return SignOffStatus(outside="", network=any(error.kind.startswith(NETWORK) for error in found.errors))
+
+
+_SCALE = ("bits", "full_scale", "reference")
+"""What of a converter a sign-off depends on: it compares codes of converters without flaws."""
+
+
+MOVED = 1e-3
+"""LSB, by which the fast engine's reads may differ from those at sign-off: a fiftieth of the default `fast_rms`.
+Assumed: the same fit on another machine differs by rounding only."""

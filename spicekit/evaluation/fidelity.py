@@ -1,29 +1,39 @@
-"""A whole network through the exact engine and through the fast one: what the surrogate's errors come to at the end.
+"""Whole networks run twice and compared: ideal tiles with the software, bit for bit; the exact engine with the fast one.
 
 Single columns agree to a small part of a code (`spicekit signoff`). Here every read of every layer is solved by the
 exact engine, converted, and added up, layer after layer, so that errors have every chance to grow.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.model import Codes, IdealCodes
 from spicekit.engines.words import Applied, Stored
-from spicekit.errors import BadInput
-from spicekit.evaluation.convert import TiledNetwork, cells_read, tile_network, watch
+from spicekit.errors import BadInput, SpicekitError
+from spicekit.evaluation.convert import (
+    TiledNetwork,
+    cells_read,
+    tile_network,
+    watch,
+)
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import Fidelity
-from spicekit.evaluation.tiled import tiled_layers
-from spicekit.mapping.binsparx import Mitigation
+from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
+from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
-from spicekit.networks.inference import predict_logits
+from spicekit.networks.inference import accuracy, predict_logits
+from spicekit.progress import Report, silent
 from spicekit.tables.table import IVTable
 
 
@@ -173,3 +183,73 @@ def one_read(stored: Stored, applied: Applied, *, group: int, tile: int) -> tupl
             asserted=np.ascontiguousarray(applied.asserted[:, :, only]),
         ),
     )
+
+
+class NotExact(SpicekitError):
+    """A network on ideal tiles did not give its software logits: the mapping would be wrong."""
+
+
+def software_and_ideal(
+    network: torch.nn.Module,
+    dataset: Dataset,
+    spec: TileSpec,
+    *,
+    mitigations: Sequence[Mitigation] = ("both",),
+    report: Report = silent,
+) -> tuple[float, float]:
+    """Accuracy in software and on ideal tiles; those with `mitigations` are compared on a few images.
+
+    Raises
+    ------
+    NotExact
+        If a logit on ideal tiles, with or without a mitigation, differs from the software's in a single bit; names the
+        first layer whose products do.
+    """
+    software = predict_logits(network, dataset, report=partial(report, "software"))
+    ideal = _ideal_logits(
+        network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
+    )
+    few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
+    logits = predict_logits(network, few)
+    for mitigation in dict.fromkeys(mitigations):
+        if mitigation != "none":
+            _ideal_logits(network, few, logits, spec, mitigation=mitigation)
+    return accuracy(software, dataset), accuracy(ideal, dataset)
+
+
+IDEAL_IMAGES = 16
+"""Of which logits with mitigations on ideal tiles are compared, too: tests prove their rules layer by layer."""
+
+
+def _ideal_logits(
+    network: torch.nn.Module,
+    dataset: Dataset,
+    software: Tensor,
+    spec: TileSpec,
+    *,
+    mitigation: Mitigation,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """The logits on ideal tiles; `NotExact` if they are not those of the software."""
+    ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
+    logits = predict_logits(ideal, dataset, report=report)
+    if wrong := int((logits != software).any(dim=1).sum()):
+        raise NotExact(
+            f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "
+            f"software; layer {_first_wrong_layer(ideal, dataset)!r} is the first whose products differ."
+        )
+    return logits
+
+
+def _first_wrong_layer(network: torch.nn.Module, dataset: Dataset) -> str | None:
+    """The first layer on tiles whose products, of the inputs that it gets, are not the software's; None if all are."""
+    wrong: list[str] = []
+
+    def compare(layer: TiledConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
+        if not torch.equal(output, layer.product(layer.input_levels(arguments[0]))):
+            wrong.append(layer.name)
+
+    for layer in tiled_layers(network).values():
+        layer.register_forward_hook(compare)
+    predict_logits(network, dataset)
+    return wrong[0] if wrong else None

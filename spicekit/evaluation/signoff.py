@@ -20,7 +20,6 @@ from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.vectors import (
     ADVERSARIAL,
     HARVEST_IMAGES,
-    NETWORK,
     Case,
     adversarial_cases,
     cases_for,
@@ -29,11 +28,9 @@ from spicekit.networks.adopt import check_binary
 from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
-from spicekit.results import Fraction, Lsb, Record, Result, new_axes, read_record, units_of
+from spicekit.results import Fraction, Lsb, Record, Result, new_axes, units_of
 from spicekit.spice.job import Failure, Outcome
-from spicekit.tables.characterise import Characterisation
-from spicekit.tables.inventory import stores
-from spicekit.tables.store import table_for, user_store
+from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 
 if TYPE_CHECKING:
@@ -42,9 +39,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 ENGINES: tuple[EngineName, ...] = ("exact", "fast")
-MOVED = 1e-3
-"""LSB, by which the fast engine's reads may differ from those at sign-off: a fiftieth of the default `fast_rms`.
-Assumed: the same fit on another machine differs by rounding only."""
 
 
 class EngineError(Record):
@@ -160,15 +154,6 @@ class SignOff(Result):
 
 FLOOR = 1e-7
 """LSB; smaller errors are drawn there."""
-
-
-class SignOffStatus(Record):
-    """Whether results lie within what was signed off."""
-
-    outside: str
-    """Why they do not; empty if they do."""
-    network: bool = False
-    """Whether vectors of a network were among those compared."""
 
 
 def sign_off(
@@ -304,71 +289,6 @@ def sign_off(
     )
 
 
-def keep_evidence(result: SignOff, *, store: Path | str | None = None) -> Path:
-    """Put a sign-off where evaluations of its tile look for it: in the user's store by default; the file's path.
-
-    >>> import spicekit as sk
-    >>> found = sk.sign_off(sk.design(rows=4, columns=1, layer="M2", pitch_nm=108), vectors=1)
-    >>> path = sk.keep_evidence(found, store="evidence")
-    >>> sk.load(path) == found
-    True
-    """
-    path = evidence_path(Path(store or user_store()), result.design.tile)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    result.save(path)
-    return path
-
-
-def evidence_path(folder: Path, spec: TileSpec) -> Path:
-    """Where a store keeps the sign-off of a tile: beside the table, by the tile's content hash."""
-    return folder / f"{Characterisation(spec).name}-{spec.content_hash()[:10]}.signoff.json"
-
-
-def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None) -> SignOffStatus:
-    """Whether results of a design lie within what was signed off.
-
-    What was found of the tile is held to the limits that the design has now, whatever they were then. It is void for
-    another tile, I-V table or converter scale, for cells that are not nominal, and if the fast engine reads otherwise
-    by now.
-
-    Parameters
-    ----------
-    design : Design
-    table : IVTable
-    store : Path, optional
-        Look for evidence here only; by default in the user's store, then in the one that ships.
-    """
-    spec = design.tile
-    if design.variation.mismatch or design.ablation.linear_cells:
-        return SignOffStatus(
-            outside="a sign-off is of nominal cells: it covers neither mismatch nor linear cells"
-        )
-    paths = [evidence_path(folder, spec) for folder in ([store] if store else stores())]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        return SignOffStatus(outside="no sign-off of this tile")
-    reads = fast_reads(spec, table)
-    try:
-        found = SignOff.from_record(read_record(path), source=str(path))
-        moved = float(np.abs(np.subtract(found.fast_reads, reads)).max())
-    except ValueError as error:
-        return SignOffStatus(outside=f"{path} is not a readable sign-off ({error})")
-    if found.table != table.sha256 or found.design.tile != spec:
-        return SignOffStatus(outside=f"{path} is the sign-off of another I-V table or tile")
-    scales = found.design.converter, design.converter
-    other = [name for name in _SCALE if getattr(scales[0], name) != getattr(scales[1], name)]
-    faults = found.model_copy(update={"design": design}).faults  # held to today's limits
-    if other:
-        return SignOffStatus(outside=f"{path} is the sign-off of another converter: {', '.join(other)}")
-    if not moved <= MOVED:
-        return SignOffStatus(
-            outside=f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB"
-        )
-    if faults:
-        return SignOffStatus(outside=f"{path}: this tile failed its sign-off: {faults[0]}")
-    return SignOffStatus(outside="", network=any(error.kind.startswith(NETWORK) for error in found.errors))
-
-
 def fast_reads(spec: TileSpec, table: IVTable) -> tuple[float, ...]:
     """What the fast engine reads of the adversarial tile, LSB: by vector, its reads added, the mean of its columns."""
     case = adversarial_cases(spec)[-1]
@@ -420,7 +340,3 @@ def _thresholds(
         count=np.concatenate([part.ravel() for part in count]),
         weight=np.ones(sum(part.size for part in count)),
     )
-
-
-_SCALE = ("bits", "full_scale", "reference")
-"""What of a converter a sign-off depends on: it compares codes of converters without flaws."""

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.evaluation.design import read_design
-from spicekit.evaluation.signoff import ENGINES, evidence_path
+from spicekit.evaluation.evidence import evidence_path
+from spicekit.evaluation.signoff import ENGINES
 from spicekit.networks.data import Dataset, load_dataset
 
 SPEC = """

@@ -18,8 +18,8 @@ from spicekit.evaluation import convert as convert_module
 from spicekit.evaluation import tiled as module
 from spicekit.evaluation.convert import tallies, tile_network, watch
 from spicekit.evaluation.design import Design, read_design
-from spicekit.evaluation.evaluate import NotExact, evaluate, run_on_tiles, software_and_ideal
-from spicekit.evaluation.fidelity import CODE_IMAGES, code_errors
+from spicekit.evaluation.evaluate import evaluate, run_on_tiles
+from spicekit.evaluation.fidelity import CODE_IMAGES, NotExact, code_errors, software_and_ideal
 from spicekit.evaluation.tiled import Tiles, start_at, tiled_layers
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs

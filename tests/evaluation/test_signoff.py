@@ -10,7 +10,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
 from spicekit.evaluation.design import Ablation, Design, Limits
-from spicekit.evaluation.signoff import ENGINES, SignOffStatus, evidence_path, sign_off, sign_off_status
+from spicekit.evaluation.evidence import SignOffStatus, evidence_path, sign_off_status
+from spicekit.evaluation.signoff import ENGINES, sign_off
 from spicekit.evaluation.vectors import Case, cases_for, network_cases, read_shapes
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.checkpoints import load_network
