@@ -1,4 +1,4 @@
-"""Whole networks run twice and compared: ideal tiles with the software, bit for bit; the exact engine with the fast one.
+"""Whole networks run twice and compared: ideal tiles with the software bit for bit, the exact engine with the fast one.
 
 Single columns agree to a small part of a code (`spicekit signoff`). Here every read of every layer is solved by the
 exact engine, converted, and added up, layer after layer, so that errors have every chance to grow.
