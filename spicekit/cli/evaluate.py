@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    network: Annotated[str, typer.Option(help="vgg-small, resnet18, or a checkpoint file (.safetensors).")],
+    network: Annotated[
+        str, typer.Option(help="vgg-small, resnet18, a checkpoint (.safetensors) or an ONNX file.")
+    ],
     spec: Annotated[
         Path,
         typer.Option(
@@ -81,7 +83,7 @@ def evaluate(
     from spicekit.evaluation.evaluate import evaluate as evaluate_network
     from spicekit.evaluation.fidelity import check_comparable
     from spicekit.networks.data import fetch_dataset, load_dataset
-    from spicekit.networks.reader import read_network
+    from spicekit.networks.reader import load_network
 
     if settle and energy:
         raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
@@ -91,7 +93,7 @@ def evaluate(
     design = read_design(spec)
     if fidelity:
         check_comparable(design)
-    trained = read_network(network, data=data)
+    trained = load_network(network, data=data)
     if download:
         fetch_dataset(data, folder)
     dataset = load_dataset(data, "test", folder=folder)

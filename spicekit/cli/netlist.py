@@ -98,13 +98,13 @@ def export(
     from spicekit.files import write_array, write_atomically
     from spicekit.mapping.binsparx import MITIGATIONS
     from spicekit.networks.data import load_dataset
-    from spicekit.networks.reader import read_network
+    from spicekit.networks.reader import load_network
 
     design = read_design(spec).tile
     (kind,) = check_mitigations([mitigation])
     drawn = check_detail(detail)
     case = network_case(
-        read_network(network, data=data),
+        load_network(network, data=data),
         load_dataset(data, "test", folder=folder).only(image),
         design,
         binsparx=MITIGATIONS[kind],

@@ -41,7 +41,7 @@ def signoff(
     from spicekit.evaluation.evidence import keep_evidence
     from spicekit.evaluation.signoff import sign_off
     from spicekit.networks.data import load_dataset
-    from spicekit.networks.reader import read_network
+    from spicekit.networks.reader import load_network
     from spicekit.report.sheets import sign_off_sheet
 
     design = read_design(spec)
@@ -49,7 +49,7 @@ def signoff(
     with if_stopped(stopped), stages("sign-off") as report:
         result = sign_off(
             design,
-            network=None if network is None else read_network(network, data=data),
+            network=None if network is None else load_network(network, data=data),
             images=None if network is None else load_dataset(data, "test", folder=folder),
             vectors=vectors,
             seed=seed,

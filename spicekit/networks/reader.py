@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from spicekit.errors import BadInput
+from spicekit.networks import checkpoints
 from spicekit.networks.adopt import Survey, adopt_and_survey
-from spicekit.networks.checkpoints import load_network
 from spicekit.networks.models import Network
 from spicekit.networks.onnx_file import OnnxNetwork, read_onnx
 
@@ -16,7 +16,7 @@ _KERAS = (".h5", ".hdf5", ".keras", ".pb", ".tflite")
 _IMAGES = 4  # random ones, that show which layers are binary
 
 
-def read_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module:
+def load_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module:
     """A network in evaluation mode, its binary layers ready for tiles.
 
     Parameters
@@ -36,7 +36,7 @@ def read_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module
 
 
 def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[nn.Module, Survey]:
-    """As `read_network`, with the table of what goes on tiles and what stays digital, and why."""
+    """As `load_network`, with the table of what goes on tiles and what stays digital, and why."""
     path = Path(name_or_path)
     if path.suffix in _PICKLES:
         raise BadInput(
@@ -59,7 +59,7 @@ def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[
             )
         shape = tuple(side for side in sides[1:] if side is not None)
         return adopt_and_survey(network, _random(sides[0] or _IMAGES, shape))
-    network = load_network(name_or_path, data=data)
+    network = checkpoints.load_network(name_or_path, data=data)
     _, survey = adopt_and_survey(network, _random(1, (network.architecture.channels, 32, 32)))
     return network, survey
 

@@ -11,7 +11,7 @@ from spicekit.evaluation.convert import lay_out
 from spicekit.evaluation.cost_model import count_events, measure_read
 from spicekit.evaluation.energy import Estimate, LayerEvents, estimate, together
 from spicekit.mapping.binsparx import MITIGATIONS
-from spicekit.networks.reader import read_network
+from spicekit.networks.reader import load_network
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.study.plan import Point
 from spicekit.study.sweep import image_shares
@@ -71,7 +71,7 @@ def _what_is_counted(point: Point) -> str:
 def _events(point: Point) -> dict[str, LayerEvents]:
     """Of the images that the point's reads were counted on; currents are not known here."""
     run = point.run
-    network = read_network(run.network, data=run.data)
+    network = load_network(run.network, data=run.data)
     count = point.design.read.probe_images
     images = next(iter(image_shares(run.data, run.folder, run.images, run.seed, count).values()))
     layers = lay_out(network, point.design, mitigation=run.mitigation)

@@ -28,10 +28,9 @@ from spicekit.evaluation.convert import (
 )
 from spicekit.evaluation.evaluate import read_statistics
 from spicekit.evaluation.tiled import start_at
-from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import count_right, predict_logits
-from spicekit.networks.models import Network
+from spicekit.networks.reader import load_network
 from spicekit.provenance import JsonDict, code_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
@@ -39,9 +38,11 @@ from spicekit.tables.table import IVTable
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint file, recognised by its hash."""
+    """A checkpoint or ONNX file, recognised by its hash."""
 
     sha256: str
+    suffix: str
+    """Of the file: .safetensors or .onnx."""
     content: bytes = field(compare=False, repr=False)
 
 
@@ -160,8 +161,8 @@ def _right(network: nn.Module, images: Dataset) -> int:
 
 
 @functools.lru_cache(maxsize=4)
-def _network(weights: Weights) -> Network:
-    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+def _network(weights: Weights) -> nn.Module:
+    with tempfile.NamedTemporaryFile(suffix=weights.suffix) as file:
         file.write(weights.content)
         file.flush()
         return load_network(file.name)

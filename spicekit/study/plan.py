@@ -25,7 +25,7 @@ class Run(Config):
     """What runs on a design."""
 
     network: str = "vgg-small"
-    """Name of a network that ships, or a checkpoint file."""
+    """Name of a network that ships, a checkpoint, or an ONNX file."""
     data: str = "digits"
     folder: str | None = None
     """Where CIFAR-10 lies."""

@@ -16,8 +16,9 @@ from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
-from spicekit.networks.checkpoints import checkpoint_path, load_network
+from spicekit.networks.checkpoints import checkpoint_path
 from spicekit.networks.data import Dataset, load_dataset
+from spicekit.networks.reader import load_network
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
@@ -215,11 +216,12 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
 
 
 def checkpoint(network: str, data: str) -> Weights:
-    """The checkpoint that a study file means by a name or path."""
-    load_network(network, data=data)  # refuses what is no checkpoint
-    path = Path(network) if network.endswith(".safetensors") else checkpoint_path(network, data)
+    """The checkpoint or ONNX file that a study file means by a name or path."""
+    load_network(network, data=data)  # refuses what is neither
+    named = Path(network).suffix in (".safetensors", ".onnx")
+    path = Path(network) if named else checkpoint_path(network, data)
     content = path.read_bytes()
-    return Weights(content_hash(content), content)
+    return Weights(content_hash(content), path.suffix, content)
 
 
 def image_shares(

@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import convert
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.tiled import TiledConv2d, tiled_layers
+from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.layers import BinaryConv2d
@@ -144,3 +146,20 @@ def test_a_kind_of_layer_that_tiles_do_not_know_is_refused(sram_table):
 def test_missing_calibration_images_are_asked_for(network, sram_table, changes, words):
     with pytest.raises(BadInput, match=words):
         convert(network, DESIGN.replace(**changes), table=sram_table)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_is_on_ideal_tiles_what_it_is(kind):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), BinaryConv2d(64, 32), nn.BatchNorm2d(32), nn.Flatten()
+    )
+    network.train()(torch.rand(8, 3, 8, 8))
+    network.eval()
+    spec = TileSpec(rows_active=16, wires=Wires(r_bl=1, r_sl=1))
+    tiled, images = on_tiles(network, Tiles(spec, IdealCodes())), torch.rand(4, 3, 8, 8)
+    with torch.no_grad():
+        if kind != torch.float64:
+            with torch.autocast("cpu", kind):
+                assert torch.equal(tiled(images), network(images))
+        assert torch.equal(tiled.to(kind)(images.to(kind)), network.to(kind)(images.to(kind)))

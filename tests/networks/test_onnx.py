@@ -13,7 +13,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.networks.onnx_file import read_onnx
 from spicekit.networks.onnx_operators import OPERATORS
-from spicekit.networks.reader import read_and_survey, read_network
+from spicekit.networks.reader import load_network, read_and_survey
 
 RNG = np.random.default_rng(0)
 QONNX = "qonnx.custom_op.general"
@@ -199,20 +199,35 @@ def test_odd_files_are_refused_in_one_line(tmp_path):
     node = helper.make_node("Einsum", ["x"], ["y"], name="odd one", equation="ij->i")
     path = write(tmp_path / "odd.onnx", [node], {}, (3,))
     with pytest.raises(BadInput, match=r"odd\.onnx: node odd one \(Einsum\): this operator is not known"):
-        read_network(path)
+        load_network(path)
     path.write_bytes(b"no protobuf at all")
     with pytest.raises(BadInput, match="no readable ONNX file"):
-        read_network(path)
+        load_network(path)
     write(path, [helper.make_node("Relu", ["elsewhere"], ["y"])], {}, (3,))
     with pytest.raises(BadInput, match="its input 'elsewhere' comes from nowhere"):
-        read_network(path)
+        load_network(path)
     write(path, [helper.make_node("Reshape", ["x", "to"], ["y"], name="r")], {"to": ints(7, 7)}, (3,))
     with pytest.raises(BadInput, match=r"node r \(Reshape\): cannot be computed as it stands"):
-        read_network(path)
+        load_network(path)
     for name, message in (
         ("net.pth", "is a pickle, which may run any code"),
         ("net.h5", "tf2onnx"),
         ("gone.onnx", "there is no such file"),
     ):
         with pytest.raises(BadInput, match=message):
-            read_network(tmp_path / name)
+            load_network(tmp_path / name)
+
+
+def test_a_study_and_load_network_take_the_file(tmp_path):
+    import spicekit as sk
+    from spicekit.study.jobs import _network
+    from spicekit.study.sweep import checkpoint
+
+    path = small_network(tmp_path / "net.onnx")
+    images = torch.from_numpy(floats(5, 3, 6, 6))
+    found = _network(checkpoint(str(path), "digits"))
+    with torch.no_grad():
+        wanted = load_network(path)(images)
+        assert torch.equal(found(images), wanted)
+        assert torch.equal(sk.load_network(path)(images), wanted)
+    assert checkpoint("vgg-small-quarter", "digits").suffix == ".safetensors"

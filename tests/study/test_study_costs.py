@@ -35,7 +35,7 @@ def counts(monkeypatch) -> list[str]:
 
     network = build(Architecture(name="vgg-small", width=0.125)).eval()
     monkeypatch.setattr(costs, "count_events", count)
-    monkeypatch.setattr(costs, "read_network", lambda name, *, data: network)
+    monkeypatch.setattr(costs, "load_network", lambda name, *, data: network)
     monkeypatch.setattr(costs, "measure_read", lambda tile: ReadCircuit(20e-12, 5e-15))
     return counted
 
