@@ -1,10 +1,13 @@
 """The command as a user meets it: what it writes, and what it says to bad input."""
 
 import errno
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -16,7 +19,7 @@ from rich.text import Text
 import spicekit
 from spicekit.cli.app import app
 from spicekit.cli.display import print_sheets, stages
-from spicekit.cli.main import _run
+from spicekit.cli.main import _options_first, _run
 from spicekit.evaluation.design import read_design
 from spicekit.report.sheets import Sheet
 from spicekit.tables.calibrate import calibrate
@@ -67,19 +70,41 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from spicekit.cli.main import main; sys.argv[0] = 'spicekit'; main()"
+@dataclass
+class Done:
+    """What a command that has ended returned and said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(folder: Path, *arguments: str) -> Done:
+    """The command, in this process: all of `main` but the process's end."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["spicekit", *_options_first(list(arguments))])
+        status = _run()
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def process(folder: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, behind some Python."""
+    code = f"{before}\nfrom spicekit.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True
     )
 
 
-def tile(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    files = ("--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
-    return run(folder, "tile", *files, *more)
+FILES = ("tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
 
 
-def refused(result: subprocess.CompletedProcess[str], folder: Path, message: str) -> None:
+def tile(folder: Path, *more: str) -> Done:
+    return run(folder, *FILES, *more)
+
+
+def refused(result: Done | subprocess.CompletedProcess[str], folder: Path, message: str) -> None:
     """One line on stderr, beside those on what was begun, exit status 2, nothing written."""
     assert result.returncode == 2, result.stderr
     assert message in result.stderr
@@ -90,7 +115,7 @@ def refused(result: subprocess.CompletedProcess[str], folder: Path, message: str
 
 
 def test_tile_writes_the_arrays_of_the_contract(folder):
-    result = tile(folder, "--engine", "exact")
+    result = process(folder, *FILES, "--engine", "exact")
     assert result.returncode == 0, result.stderr
     with np.load(folder / "out.npz") as out:
         assert out["current"].shape == out["partial_sum"].shape == (3, 4)
@@ -134,17 +159,8 @@ def test_a_missing_table_names_the_command_that_makes_it(folder):
 
 def test_a_missing_ngspice_is_named_with_its_cure(folder):
     """Where the linker finds no libngspice."""
-    code = (
-        "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
-        "from spicekit.cli.main import main; main()"
-    )
-    files = ("--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
-    result = subprocess.run(
-        [sys.executable, "-c", code, "tile", *files, "--engine", "spice"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    hidden = "import ctypes.util; ctypes.util.find_library = lambda name: None"
+    result = process(folder, *FILES, "--engine", "spice", before=hidden)
     refused(result, folder, "apt-get install ngspice libngspice0")
 
 
@@ -168,8 +184,9 @@ def test_a_calibrated_store_serves_a_tile(folder):
     [("nowhere/deck.cir", "No such file or directory"), ("w.npy/deck.cir", "Not a directory")],
 )
 def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, out: str, reason: str) -> None:
-    tile = ["netlist", "tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy"]
-    refused(run(folder, *tile, "--out", out), folder, f"spicekit: {out}: {reason}; pass another path.")
+    refused(
+        run(folder, "netlist", *FILES[:-1], out), folder, f"spicekit: {out}: {reason}; pass another path."
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,10 +234,9 @@ def test_debug_shows_where_an_error_arose(folder):
 
 
 def test_a_library_that_is_not_there_comes_with_the_extra_that_brings_it(folder):
-    code = "import sys; sys.modules['pyarrow'] = None; from spicekit.cli.main import main; main()"
     (folder / "results.parquet").write_bytes(b"PAR1")
-    line = [sys.executable, "-c", code, "report", "results.parquet", "--out", "page.html"]
-    result = subprocess.run(line, cwd=folder, capture_output=True, text=True)
+    hidden = "import sys; sys.modules['pyarrow'] = None"
+    result = process(folder, "report", "results.parquet", "--out", "page.html", before=hidden)
     assert result.returncode == 2
     assert "pip install 'spicekit-cim[study]'" in result.stderr
 
