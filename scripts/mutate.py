@@ -344,11 +344,14 @@ def main() -> None:
     options.add_argument("--only", default="", help="modules whose path begins so")
     options.add_argument("--tests", nargs="+", default=list(TESTS))
     options.add_argument("--out", type=Path, required=True)
+    options.add_argument(
+        "--quick", action="store_true", help="all without a compiler: seconds a mutant, and weaker"
+    )
     options.add_argument("--compiled", choices=["yes", "no"], help="one of the two halves alone")
     chosen = options.parse_args()
     if chosen.compiled is None:
         with tempfile.TemporaryDirectory() as folder:
-            for half in ("yes", "no"):
+            for half in ("no",) if chosen.quick else ("yes", "no"):
                 compiler = {
                     "SPICEKIT_TESTS_CACHE": folder,
                     "NUMBA_DISABLE_JIT": "0" if half == "yes" else "1",
@@ -363,6 +366,7 @@ def main() -> None:
     known = json.loads(chosen.out.read_text()) if chosen.out.is_file() else []
     found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
     for mutant in mutants:
+        mutant.compiled = mutant.compiled and not chosen.quick
         if one := found.get((mutant.module, mutant.index, mutant.before, mutant.after)):
             mutant.killed_by, mutant.tests = one["killed_by"], one["tests"]
 

@@ -1,0 +1,176 @@
+"""The loops of the fast engine on small tiles, with surrogates made by hand, against slow and obvious versions.
+
+No ngspice, nothing fitted: seconds without a compiler, so that scripts/mutate.py can change the loops.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.engines.cell_currents import cell_currents_of
+from spicekit.engines.converter import Converter, convert, flaws_of
+from spicekit.engines.fast.die import DieCodes, codes_of_die
+from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.mismatch import Passed
+from spicekit.engines.fast.patterns import PatternCodes, PatternReads
+from spicekit.engines.fast.wire_sums import POWERS, WireSumReads
+from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of, pack
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "golden")]
+
+from cases import synthetic_table  # noqa: E402
+from test_die import near_a_threshold, noise_of, places_of, signs_of, thresholds_of  # noqa: E402
+
+ROWS = (5, 8, 12, 24, 72)  # patterns of one byte and two; sums in 8 bits and in more
+COLUMNS, VECTORS = 6, 8
+P = {
+    (0, 0, 0, 0, 0): 1e-3,
+    (1, 0, 0, 0, 0): 1.0,
+    (2, 0, 0, 0, 0): 4e-3,
+    (3, 0, 0, 0, 0): 1e-5,
+    (4, 0, 0, 0, 0): 1e-7,
+}
+P |= {
+    (1, 1, 0, 0, 0): 2e-5,
+    (2, 1, 0, 0, 0): 1e-7,
+    (0, 2, 0, 0, 0): 1e-7,
+    (0, 0, 1, 0, 0): 3e-6,
+    (0, 0, 0, 1, 0): -2e-6,
+}
+P |= {
+    (1, 0, 1, 0, 0): 1e-8,
+    (1, 0, 0, 1, 0): 1e-8,
+    (1, 0, 0, 0, 1): 1e-4,
+    (1, 1, 0, 0, 1): 1e-6,
+    (0, 1, 0, 1, 0): 1e-9,
+}
+
+
+def model_of(rows: int, cell: str = "8t-sram", *, groups: int = 1) -> PatternReads | WireSumReads:
+    """What columns with some loss might deliver; no wires have it exactly."""
+    spec = TileSpec(cell=cell, rows=rows * groups, rows_active=rows, wires=Wires(r_bl=3.2, r_sl=3.2))
+    cells = cell_currents_of(spec, synthetic_table(cell))
+    if rows > 16:
+        coefficients = np.array([P.get(powers, 1e-9) for powers in POWERS])
+        return WireSumReads(cells, np.tile(coefficients, (groups, 1)), np.zeros(2))
+    pattern = np.arange(2**rows)
+    on = np.bitwise_count(pattern).astype(float)
+    low, high = np.bitwise_count(pattern & 255), np.bitwise_count(pattern >> 8)
+    current = on - 0.004 * on**2 - 0.002 * low - 0.003 * low * high
+    leak = (cells.state[0, 1] - cells.state[0, 0]) * (1 - 0.02 * on)
+    shape = (groups, 1)
+    return PatternReads(cells, np.tile(cells.lsb * current, shape), np.tile(leak, shape))
+
+
+def reads_of(rows: int):
+    """Weights (columns, rows), activations (vectors, rows), and both as the loops take them."""
+    rng = np.random.default_rng(rows)
+    weights = (rng.random((COLUMNS, rows)) < rng.uniform(0.2, 0.9, (COLUMNS, 1))).astype(np.uint8)
+    bits = (rng.random((VECTORS, rows)) < rng.uniform(0.2, 0.9, (VECTORS, 1))).astype(np.uint8)
+    weights[0], bits[0], bits[1] = 1, 1, 0
+    layout = layout_of(rows)
+    inverted = (np.arange(COLUMNS) % 2 == 1)[None, None]
+    stored = Stored(
+        np.ascontiguousarray(pack(weights, layout).T[None, None]), inverted, np.array([1]), "conv"
+    )
+    flips = (np.arange(VECTORS) % 3 == 0).astype(np.uint8)[:, None, None]
+    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
+    return weights, bits, stored, Applied(pack(bits, layout)[:, None, None], flips, asserted, (2, 2))
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
+@pytest.mark.parametrize("scheme", ["unit", "linear", "per_level"])
+def test_codes_are_those_of_each_current(rows, cell, scheme):
+    model, converter = model_of(rows, cell), Converter(reference=scheme)
+    thresholds = thresholds_of(model, converter)
+    weights, bits, stored, applied = reads_of(rows)
+    codes = codes_of_die(model, thresholds, converter)
+    place = places_of(model, thresholds, weights, bits)
+    expected = signs_of(stored, applied) * np.clip(np.floor(place), 0, len(thresholds.current))
+    assert (codes.sums(stored, applied) == expected)[~near_a_threshold(place, rows)].all()
+    if rows <= 16:  # in factored form, and as a table
+        assert isinstance(codes, PatternCodes if scheme == "per_level" else FactoredCodes)
+        table = dataclasses.replace(
+            thresholds, current=thresholds.current * (1 + 1e-6 * np.arange(len(thresholds.current)))
+        )
+        whole = model.codes(table)
+        assert isinstance(whole, PatternCodes)
+        assert (whole.sums(stored, applied) == expected)[~near_a_threshold(place, rows)].all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_flaws_move_codes_as_they_say(rows):
+    model, converter = model_of(rows), Converter(offset=0.7, inl=0.5, noise=0.6, seed=3)
+    thresholds = thresholds_of(model, converter)
+    weights, bits, stored, applied = reads_of(rows)
+    sums = codes_of_die(model, thresholds, converter).sums(stored, dataclasses.replace(applied, first=5))
+    place, highest = places_of(model, thresholds, weights, bits), len(thresholds.current)
+    flaws = flaws_of(converter, layer="conv", tiles=1, columns=COLUMNS)
+    x = np.clip(place / (highest + 1), 0, 1)
+    place = place + flaws.offset + 4 * flaws.bow * x * (1 - x)
+    read = range(VECTORS)  # four of an image
+    place += [
+        [converter.noise * noise_of(flaws.key, 5 + p // 4, p % 4, j) for j in range(COLUMNS)] for p in read
+    ]
+    codes = np.clip(np.floor(place), 0, highest)
+    assert (sums == signs_of(stored, applied) * codes)[~near_a_threshold(place, rows)].all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("flawed", [False, True])
+def test_mismatch_of_the_asserted_cells_is_passed_on(rows, flawed):
+    """With converters alike, reads of up to 16 rows take the factored form."""
+    model, converter = model_of(rows), Converter(offset=1e-6 if flawed else 0.0)
+    thresholds = thresholds_of(model, converter)
+    weights, bits, stored, applied = reads_of(rows)
+    rng = np.random.default_rng(1)
+    steps = rng.integers(-800, 800, (1, 1, rows, COLUMNS)).astype(np.int16)
+    count = np.linspace(1.0, 0.7, rows + 1)[None]
+    codes = codes_of_die(model, thresholds, converter, passed=Passed(np.ones((1, rows)), count, np.zeros(2)))
+    assert isinstance(codes, DieCodes)
+    assert (codes._factored is not None) == (rows <= 16 and not flawed)
+    sums = codes.sums(dataclasses.replace(stored, mismatch=steps), applied)
+    on = bits.astype(int) @ weights.T
+    shift = count[0][on] * (bits.astype(int) @ steps[0, 0].astype(int)) / MISMATCH_UNIT
+    gain = 1 / np.diff(thresholds.current).mean() * model.cells.lsb
+    place = places_of(model, thresholds, weights, bits) + gain * shift
+    expected = signs_of(stored, applied) * np.clip(np.floor(place), 0, len(thresholds.current))
+    far = abs(place - np.rint(place)) > 0.03
+    assert far.mean() > 0.7
+    assert (sums == expected)[far].all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_a_tally_adds_what_each_read_delivers(rows):
+    model = model_of(rows)
+    weights, bits, stored, applied = reads_of(rows)
+    tally = model.tally(stored, applied)
+    on = (bits[:, None] & weights[None]).reshape(-1, rows)
+    asserted = np.repeat(bits, COLUMNS, axis=0)
+    count, current = on.sum(axis=1), model.currents(on, asserted, group=0)
+    others = asserted.sum(axis=1) - count
+    # leaks that are negligible (patterns.NEGLIGIBLE_LEAK) are left out
+    for found, each in ((tally.reads, np.ones_like(count)), (tally.others, others), (tally.current, current)):
+        np.testing.assert_allclose(found, np.bincount(count, each, rows + 1), rtol=1e-3)
+
+
+def test_reads_of_several_tiles_and_groups_add_up():
+    """A second group of rows and a second tile, which the last group has not: codes of each read, added."""
+    rows = 8
+    model = model_of(rows, groups=2)
+    thresholds = thresholds_of(model, Converter())
+    _, _, stored, applied = reads_of(rows)
+    one = model.codes(thresholds).sums(stored, applied)
+    words = np.repeat(np.repeat(stored.words, 2, axis=0), 2, axis=1)
+    both = Stored(words, np.repeat(np.repeat(stored.inverted, 2, 0), 2, 1), np.array([2, 1]), "conv")
+    parts = (applied.words, applied.inverted, applied.asserted)
+    given = Applied(*(np.repeat(np.repeat(part, 2, axis=1), 2, axis=2) for part in parts), applied.shape)
+    assert (model.codes(thresholds).sums(both, given) == 3 * one).all()
+    tally, once = model.tally(both, given), model_of(rows).tally(stored, applied)
+    np.testing.assert_allclose(tally.current, 3 * once.current)
+    assert convert(thresholds, np.array([-1.0, 1.0])).tolist() == [0, len(thresholds.current)]
