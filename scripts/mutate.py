@@ -13,6 +13,7 @@ of the same change is not run again.
 import argparse
 import ast
 import copy
+import functools
 import gc
 import json
 import os
@@ -72,6 +73,11 @@ _SWAPS: dict[type, type] = {
 
 def changed(node: ast.AST) -> ast.AST | None:
     """A changed copy of an expression; None if there is nothing to change."""
+    kinds = (
+        ast.BinOp | ast.BoolOp | ast.AugAssign | ast.Compare | ast.Constant | ast.UnaryOp | ast.If | ast.IfExp
+    )
+    if not isinstance(node, kinds):
+        return None
     new: Any = copy.deepcopy(node)
     if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in _SWAPS:
         new.op = _SWAPS[type(node.op)]()
@@ -115,10 +121,17 @@ class _Change(ast.NodeTransformer):
         return super().generic_visit(node)
 
 
-def mutated(source: str, index: int) -> tuple[ast.Module, Mutant]:
+@functools.cache
+def parsed(module: str) -> tuple[ast.Module, list[ast.AST]]:
+    """A module's tree, and where it can be changed."""
+    tree = ast.parse((PACKAGE / module).read_text())
+    return tree, list(places(tree))
+
+
+def mutated(module: str, index: int) -> tuple[ast.Module, Mutant]:
     """The tree of a module with its change `index`."""
-    tree = ast.parse(source)
-    target = list(places(tree))[index]
+    tree, targets = copy.deepcopy(parsed(module))
+    target = targets[index]
     before = ast.unparse(target).partition("\n")[0]
     after = ast.unparse(ast.fix_missing_locations(changed(target) or target)).partition("\n")[0]
     line = getattr(target, "lineno", 0)
@@ -138,12 +151,12 @@ def draw(count: int, seed: int) -> list[Mutant]:
     ]
     orders = {}
     for module in modules:
-        found = range(len(list(places(ast.parse((PACKAGE / module).read_text())))))
+        found = range(len(parsed(module)[1]))
         orders[module] = rng.sample(found, len(found))
     while len(drawn) < count and any(orders.values()):
         for module, order in orders.items():
             if order and len(drawn) < count:
-                _, mutant = mutated((PACKAGE / module).read_text(), order.pop())
+                _, mutant = mutated(module, order.pop())
                 mutant.module = module
                 mutant.compiled = not _in_compiled(module, mutant.line)
                 drawn.append(mutant)
@@ -157,7 +170,7 @@ def put(mutant: Mutant) -> None:
     """Give what is imported the changed code of a module: functions, methods, their defaults, and constants."""
     path = PACKAGE / mutant.module
     name = "spicekit." + mutant.module.removesuffix(".py").replace("/", ".")
-    tree, _ = mutated(path.read_text(), mutant.index)
+    tree, _ = mutated(mutant.module, mutant.index)
     old, new = sys.modules[name], ModuleType(name)
     new.__file__ = str(path)
     exec(compile(tree, str(path), "exec"), new.__dict__)
@@ -307,7 +320,7 @@ def _too_slow(number: int, frame: Any) -> None:
 
 def _function(module: str, line: int) -> ast.FunctionDef | None:
     """The innermost function whose body holds a line; its defaults are of what is around it."""
-    tree = ast.parse((PACKAGE / module).read_text())
+    tree, _ = parsed(module)
     around = [
         node
         for node in ast.walk(tree)
@@ -320,7 +333,7 @@ def _in_compiled(module: str, line: int) -> bool:
     """Whether a line is in a compiled loop, or decides a constant of a module that has some."""
     kinds = ("_kernel", "_inlined", "_parallel_kernel", "compiled", "numba.njit")
     function = _function(module, line)
-    tree = ast.parse((PACKAGE / module).read_text())
+    tree, _ = parsed(module)
     inside = (
         [function] if function else [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     )
@@ -341,7 +354,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--count", type=int, default=400)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--only", default="", help="modules whose path begins so")
+    options.add_argument("--only", nargs="+", default=[""], help="modules whose path begins so")
     options.add_argument("--tests", nargs="+", default=list(TESTS))
     options.add_argument("--out", type=Path, required=True)
     options.add_argument(
@@ -362,7 +375,9 @@ def main() -> None:
         return
     import pytest
 
-    mutants = [mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(chosen.only)]
+    mutants = [
+        mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(tuple(chosen.only))
+    ]
     known = json.loads(chosen.out.read_text()) if chosen.out.is_file() else []
     found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
     for mutant in mutants:
