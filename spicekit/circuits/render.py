@@ -255,48 +255,6 @@ def with_read(deck: str) -> str:
     return _environment().get_template("cell_read.cir.j2").render(deck=deck.removesuffix(".end\n"))
 
 
-def one_read(
-    spec: TileSpec, inputs: NDArray[Any], *, vector: int = 0, read: int | None = None
-) -> NDArray[Any]:
-    """(r,) what one read applies: a vector's bits in the rows that the read asserts, 0 in all others.
-
-    Parameters
-    ----------
-    spec : TileSpec
-    inputs : (b, r) or (r,) array
-    vector : int
-        Row of `inputs`.
-    read : int, optional
-        Which group of `rows_active` rows, from 0 on; may be left out where all ones of the vector are in one.
-
-    Raises
-    ------
-    BadInput
-        If there is no such vector or read, or the vector takes several reads and none is picked.
-
-    >>> from spicekit.circuits.spec import Wires
-    >>> halves = TileSpec(rows=4, rows_active=2, wires=Wires(r_bl=1, r_sl=1))
-    >>> one_read(halves, np.array([1, 1, 0, 1]), read=1).tolist()
-    [0, 0, 0, 1]
-    """
-    vectors: NDArray[Any] = np.atleast_2d(inputs)
-    if vectors.ndim != 2 or vectors.shape[1] != spec.rows or not 0 <= vector < len(vectors):
-        raise BadInput(
-            f"inputs shaped {inputs.shape} hold no vector {vector} of {spec.rows} rows; pass (b, r) or (r,)."
-        )
-    bits: NDArray[Any] = vectors[vector]
-    group = np.arange(spec.rows) // spec.rows_active
-    taken = np.unique(group[bits != 0]).tolist()
-    if read is None and len(taken) > 1:
-        raise BadInput(
-            f"vector {vector} has ones in {len(taken)} reads of {spec.rows_active} rows ({taken}), "
-            f"and a deck is of one: pick it with --read, or set rows_active = {spec.rows} to assert all rows at once."
-        )
-    if read is not None and not 0 <= read < spec.groups:
-        raise BadInput(f"--read {read}: a vector takes {spec.groups} reads; pass 0 to {spec.groups - 1}.")
-    return np.where(group == ((taken or [0])[0] if read is None else read), bits, 0).astype(bits.dtype)
-
-
 def check_detail(name: str) -> Detail:
     """A name from outside as a level of detail; `BadInput` if it is none."""
     if name not in get_args(Detail):

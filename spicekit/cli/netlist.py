@@ -155,7 +155,8 @@ def tile(
     dialect: Annotated[str, typer.Option(help="ngspice, xyce, spectre or vacask.")] = "ngspice",
 ) -> None:
     """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
-    from spicekit.circuits.render import Outputs, Transient, check_detail, one_read, tile_deck
+    from spicekit.circuits.render import Outputs, Transient, check_detail, tile_deck
+    from spicekit.circuits.wiring import one_read
     from spicekit.decks.dialects import check_dialect, translate
     from spicekit.engines.tile import expected_currents
     from spicekit.errors import BadInput
@@ -346,7 +347,7 @@ def verify(
 ) -> None:
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
     from spicekit.circuits.header import read_header
-    from spicekit.circuits.render import one_read
+    from spicekit.circuits.wiring import one_read
     from spicekit.decks.dialects import dialect_of
     from spicekit.decks.source import read_deck, read_text
     from spicekit.decks.verify import verify as compare
