@@ -54,18 +54,21 @@ _27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 1
 
 def count_on_cells(
     stored: NDArray[np.uint64],
-    turned: NDArray[np.int64],
+    turned: NDArray[np.bool_],
     tiles: NDArray[np.int64],
     words: NDArray[np.uint64],
     inverted: NDArray[np.uint8],
 ) -> NDArray[np.float32]:
     """Signed numbers of ON cells of all reads of each dot product, added.
 
+    A sum of counts needs no count of each read, so that short reads share words of 64 bits. What counts negatively is
+    counted twice, and taken away twice.
+
     Parameters
     ----------
     stored : (groups, tiles, q, c_out) uint64 array
-    turned : (groups, tiles, c_out) int64 array
-        -1 where a column is stored inverted, else 0.
+    turned : (groups, tiles, c_out) bool array
+        Columns stored inverted.
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words : (p, groups, tiles, q) uint64 array
@@ -75,33 +78,58 @@ def count_on_cells(
     -------
     (p, c_out) float32 array
     """
-    pixels, columns = len(words), stored.shape[3]
+    most, q, columns = stored.shape[1:]
+    read = (np.arange(most) < tiles[:, None])[..., None, None]
+    held = np.where(read, stored, np.uint64(0)).reshape(-1, columns)
+    bits = next(size for size in (8, 16, 32, 64) if int(held.max(initial=0)) >> size == 0)
+    signs = np.repeat(np.where(turned, ~np.uint64(0), np.uint64(0)), q, axis=1).reshape(-1, columns)
+    cells, flips = _side_by_side(held, bits), _side_by_side(signs, bits)
+    pixels = len(words)
     sums = np.empty((pixels, columns), np.float32)
-    shared = stored, turned, tiles, words, inverted, sums
+    # by word, as all else
+    turns = np.repeat(inverted[..., None], q, axis=3).reshape(pixels, -1)
+    given = words.reshape(pixels, -1), turns, bits, bool(turned.any())
 
     def task(number: int) -> None:
-        _count_on_cells(number, *shared, np.empty(columns, np.int64))
+        _count_on_cells(number, cells, flips, *given, sums, np.empty(columns, np.int64))
 
     run_tasks(task, -(-pixels // _COUNTED))
     return sums
 
 
+def _side_by_side(words: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    """The lowest bits of words (n, c) as words (ceil(n bits / 64), c), the first at the lowest places."""
+    each = 64 // bits
+    padded = np.pad(words, ((0, -len(words) % each), (0, 0))) & ~np.uint64(0) >> np.uint64(64 - bits)
+    places = np.arange(0, 64, bits, dtype=np.uint64)[:, None]
+    return np.asarray(np.bitwise_or.reduce(padded.reshape(-1, each, words.shape[1]) << places, axis=1))
+
+
 @_kernel
-def _count_on_cells(task, stored, turned, tiles, words, inverted, sums, total):  # type: ignore[no-untyped-def]
-    pixels, groups, _, q = words.shape
-    columns = len(total)
+def _count_on_cells(task, cells, flips, words, inverted, bits, turned, sums, total):  # type: ignore[no-untyped-def]
+    pixels, reads = words.shape
+    columns, each, mask = len(total), 64 // bits, ~np.uint64(0) >> np.uint64(64 - bits)
     for pixel in range(task * _COUNTED, min((task + 1) * _COUNTED, pixels)):
         for column in range(columns):
             total[column] = 0
-        for group in range(groups):
-            for tile in range(tiles[group]):
-                turn = -np.int64(inverted[pixel, group, tile])
-                for part in range(q):
-                    word = words[pixel, group, tile, part]
-                    for column in range(columns):
-                        mask = turned[group, tile, column] ^ turn
-                        count = np.int64(ones_of(word & stored[group, tile, part, column]))
-                        total[column] += (count ^ mask) - mask
+        for block in range(len(cells)):
+            word = turn = np.uint64(0)
+            for k in range(min(each, reads - block * each)):
+                read, shift = block * each + k, np.uint64(k * bits)
+                word |= (words[pixel, read] & mask) << shift
+                turn |= (np.uint64(inverted[pixel, read]) * mask) << shift
+            if not (turned or turn):
+                for column in range(columns):
+                    total[column] += np.int64(ones_of(word & cells[block, column]))
+            elif each == 1:
+                for column in range(columns):
+                    sign = np.int64(turn ^ flips[block, column])  # -1 or 0
+                    total[column] += (np.int64(ones_of(word & cells[block, column])) ^ sign) - sign
+            else:
+                for column in range(columns):
+                    on = word & cells[block, column]
+                    negative = on & (turn ^ flips[block, column])
+                    total[column] += np.int64(ones_of(on)) - 2 * np.int64(ones_of(negative))
         for column in range(columns):
             sums[pixel, column] = total[column]
 

@@ -41,8 +41,7 @@ class IdealCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        turned = -stored.inverted.astype(np.int64)
-        return np.asarray(count_on_cells(stored.words, turned, stored.tiles, applied.words, applied.inverted))
+        return count_on_cells(stored.words, stored.inverted, stored.tiles, applied.words, applied.inverted)
 
 
 ReadModel = PatternReads | WireSumReads | RailReads
