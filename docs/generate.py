@@ -1,8 +1,7 @@
-"""Pages that the build of the site makes from code: command line, Python, what the wheel ships."""
+"""Pages that the build of the site makes from code: command line and Python."""
 
 import ast
 import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ def main() -> None:
     verbs = commands(typer.main.get_command(app), "spicekit")
     write("reference/command-line.md", "\n".join(["# Command line", "", OPENING, *verbs]))
     write("reference/python.md", "\n".join(["# Python", "", PYTHON, *public()]))
-    write("howto/own-card.md", relinked((ROOT / "device_models" / "README.md").read_text()))
 
 
 OPENING = (
@@ -65,11 +63,6 @@ def public() -> Iterator[str]:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield f"\n## sk.{alias.asname or alias.name}\n\n::: {node.module}.{alias.name}\n"
-
-
-def relinked(text: str) -> str:
-    """A page from elsewhere: its links within the repository become names."""
-    return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 
 def write(path: str, text: str) -> None:

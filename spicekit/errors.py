@@ -51,6 +51,7 @@ DISTRIBUTION = "spicekit-cim"
 """Name on the package index, where `spicekit` is an astronomy package that imports by the same name."""
 EXTRAS = {
     "study": {"cryptography", "dask", "distributed", "dask_jobqueue", "pyarrow", "pandas"},
+    "networks": {"torch", "sklearn"},
     "onnx": {"onnx"},
     "train": {"pooch"},
     "plots": {"vl_convert", "matplotlib"},

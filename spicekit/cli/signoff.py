@@ -40,17 +40,21 @@ def signoff(
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.evidence import keep_evidence
     from spicekit.evaluation.signoff import sign_off
-    from spicekit.networks.data import load_dataset
-    from spicekit.networks.reader import load_network
     from spicekit.report.sheets import sign_off_sheet
 
     design = read_design(spec)
+    own = images = None
+    if network is not None:
+        from spicekit.networks.data import load_dataset
+        from spicekit.networks.reader import load_network
+
+        own, images = load_network(network, data=data), load_dataset(data, "test", folder=folder)
     stopped = "nothing was kept, for a sign-off is whole or not there: repeat the command"
     with if_stopped(stopped), stages("sign-off") as report:
         result = sign_off(
             design,
-            network=None if network is None else load_network(network, data=data),
-            images=None if network is None else load_dataset(data, "test", folder=folder),
+            network=own,
+            images=images,
             vectors=vectors,
             seed=seed,
             simulators=[check_simulator(name) for name in simulator],

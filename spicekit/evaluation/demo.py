@@ -7,11 +7,7 @@ from pydantic import Field
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.evaluate import evaluate
-from spicekit.evaluation.fidelity import software_and_ideal
 from spicekit.evaluation.records import Evaluation
-from spicekit.networks.checkpoints import load_network
-from spicekit.networks.data import load_dataset
 from spicekit.progress import Report, prefixed, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Result, new_axes
@@ -89,6 +85,11 @@ class Demo(Result):
 
 def run_demo(store: Path, *, report: Report = silent) -> Demo:
     """Both networks at both design points, with I-V tables swept afresh into `store`."""
+    from spicekit.evaluation.evaluate import evaluate
+    from spicekit.evaluation.fidelity import software_and_ideal
+    from spicekit.networks.checkpoints import load_network
+    from spicekit.networks.data import load_dataset
+
     specs = [point.tile for point in POINTS.values()]
     report("8T-SRAM cell: I-V sweeps in ngspice")
     calibrate([Characterisation(specs[0])], store, force=True)

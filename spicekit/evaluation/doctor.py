@@ -152,7 +152,8 @@ def _torch() -> Iterator[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is not there
-        yield Finding(f"torch: {error}", "install it with: pip install torch")
+        cure = f"pip install '{DISTRIBUTION}[networks]'"
+        yield Finding(f"torch, which networks need and single tiles do not: {error}", cure, required=False)
         return
     yield Finding(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     gpu = (

@@ -367,7 +367,7 @@ def _assumptions(design: Design) -> tuple[str, ...]:
         f"within {RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
     )
     return (
-        f"read time {design.read.time} s for every read",
+        f"read time {design.read.time:.4g} s for every read",
         "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
         f"partial sums and currents: the software's activations, first {design.read.probe_images} images",
         *([varied] if design.variation.mismatch else []),

@@ -10,10 +10,10 @@ import dataclasses
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import cell_currents_of
@@ -23,18 +23,13 @@ from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import cells_read, tile_network
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.fidelity import check_comparable, one_read
 from spicekit.evaluation.records import SpiceEvidence
 from spicekit.evaluation.signoff import SignOff, fast_reads
-from spicekit.evaluation.tiled import tiled_layers
 from spicekit.evaluation.vectors import (
     NETWORK,
 )
 from spicekit.mapping.binsparx import Mitigation
-from spicekit.networks.data import Dataset
-from spicekit.networks.inference import predict_logits
 from spicekit.results import Record, read_record
 from spicekit.spice.job import Failure
 from spicekit.spice.simulator import simulate_all
@@ -43,13 +38,18 @@ from spicekit.tables.inventory import stores
 from spicekit.tables.store import user_store
 from spicekit.tables.table import IVTable
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from spicekit.networks.data import Dataset
+
 POOL = 20
 """Reads that are looked at for each one of the uniform sample, to find those close to a threshold."""
 
 
 def spice_evidence(
-    network: nn.Module,
-    dataset: Dataset,
+    network: "nn.Module",
+    dataset: "Dataset",
     design: Design,
     table: IVTable,
     *,
@@ -84,6 +84,10 @@ def spice_evidence(
     BadInput
         For fewer than one read; for converters with faults, mismatch and linear cells, which no deck has.
     """
+    from spicekit.evaluation.convert import cells_read, tile_network
+    from spicekit.evaluation.tiled import tiled_layers
+    from spicekit.networks.inference import predict_logits
+
     if reads < 1:
         raise BadInput(f"spice_evidence: reads = {reads}; draw one at least.")
     check_solvable(design)
@@ -122,6 +126,8 @@ def spice_evidence(
 
 def check_solvable(design: Design) -> None:
     """`BadInput` if decks do not have what the design's tiles have."""
+    from spicekit.evaluation.fidelity import check_comparable
+
     check_comparable(design)
     if design.ablation.linear_cells:
         raise BadInput("spice_evidence: a deck's cells are not linear; leave out [ablation] linear_cells.")
@@ -174,6 +180,8 @@ class _Recorder:
     def _read(
         self, stored: Stored, applied: Applied, vector: int, group: int, tile: int, column: int
     ) -> _Read:
+        from spicekit.evaluation.fidelity import one_read
+
         spec, layout = self._spec, layout_of(self._spec.rows_active)
         m = spec.rows_active
         only = slice(vector, vector + 1)

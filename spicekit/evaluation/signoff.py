@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import computed_field
-from torch import nn
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulate_all_with, simulator_at_hand
@@ -24,8 +23,6 @@ from spicekit.evaluation.vectors import (
     adversarial_cases,
     cases_for,
 )
-from spicekit.networks.adopt import check_binary
-from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Result, new_axes, units_of
@@ -35,6 +32,9 @@ from spicekit.tables.table import IVTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import nn
+
+    from spicekit.networks.own_data import Data
 
 Array = NDArray[np.float64]
 
@@ -161,8 +161,8 @@ def sign_off(
     table: IVTable | None = None,
     cases: Sequence[Case] | None = None,
     *,
-    network: nn.Module | None = None,
-    images: Data | None = None,
+    network: "nn.Module | None" = None,
+    images: "Data | None" = None,
     vectors: int = 8,
     seed: int = 0,
     simulators: Sequence[SimulatorName] = ("ngspice",),
@@ -227,6 +227,9 @@ def sign_off(
         raise BadInput(f"sign_off: pass simulators, each once; got {', '.join(simulators) or 'none'}.")
     builds = [simulator_at_hand(simulator) for simulator in simulators]
     if network is not None and images is not None:
+        from spicekit.networks.adopt import check_binary
+        from spicekit.networks.own_data import as_dataset
+
         check_binary(network)
         images = as_dataset(images)
     if cases is None:

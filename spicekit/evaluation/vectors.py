@@ -1,9 +1,9 @@
 """Stored and applied bits on which the engines are compared: random, adversarial, and from the layers of a network."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
@@ -11,12 +11,14 @@ from spicekit.engines.fast.model import IdealCodes
 from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import Layers, watch
-from spicekit.evaluation.tiled import Tiles
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.packed import PackedLayer
-from spicekit.networks.data import Dataset
-from spicekit.networks.layers import binary_layers
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from spicekit.evaluation.convert import Layers
+    from spicekit.mapping.packed import PackedLayer
+    from spicekit.networks.data import Dataset
 
 Bits = NDArray[np.uint8]
 
@@ -45,7 +47,7 @@ def cases_for(
     vectors: int,
     *,
     rng: np.random.Generator,
-    harvest: tuple[torch.nn.Module, Dataset] | None = None,
+    harvest: "tuple[Module, Dataset] | None" = None,
 ) -> list[Case]:
     """Cases of all kinds, with `vectors` each; those of a network, plain and with BinSparX, if there is one.
 
@@ -93,8 +95,8 @@ def read_shapes(rows: int) -> Bits:
 
 
 def network_cases(
-    network: torch.nn.Module,
-    images: Dataset,
+    network: "Module",
+    images: "Dataset",
     spec: TileSpec,
     vectors: int,
     *,
@@ -114,12 +116,14 @@ def network_cases(
     rng : Generator
         Chooses each layer's tile, its columns and the pixels.
     """
+    from spicekit.evaluation.convert import watch
+
     layers = _laid_out(network, spec, binsparx)
     chosen = {list(layers)[int(place)] for place in np.linspace(0, len(layers) - 1, LAYERS)}
     kind = f"{NETWORK}, BinSparX" if binsparx.flips else NETWORK
     cases: dict[str, Case] = {}
 
-    def probe(packed: PackedLayer, applied: Applied) -> None:
+    def probe(packed: "PackedLayer", applied: Applied) -> None:
         name = packed.layer.name
         if name in chosen and name not in cases:
             cases[name] = Case(kind, *_tile_of(packed, applied, vectors, rng))
@@ -129,8 +133,8 @@ def network_cases(
 
 
 def network_case(
-    network: torch.nn.Module,
-    images: Dataset,
+    network: "Module",
+    images: "Dataset",
     spec: TileSpec,
     *,
     binsparx: BinSparX,
@@ -160,12 +164,14 @@ def network_case(
     BadInput
         If the network has no such layer, tile or pixel.
     """
+    from spicekit.evaluation.convert import watch
+
     layers = _laid_out(network, spec, binsparx)
     if layer not in layers:
         raise BadInput(f"layer {layer!r}: the network's binary layers are {', '.join(layers)}.")
     found: list[Case] = []
 
-    def probe(packed: PackedLayer, applied: Applied) -> None:
+    def probe(packed: "PackedLayer", applied: Applied) -> None:
         if packed.layer.name != layer:
             return
         height, width = (1, 1, *applied.shape)[-2:]
@@ -186,13 +192,16 @@ def network_case(
     return found[0]
 
 
-def _laid_out(network: torch.nn.Module, spec: TileSpec, binsparx: BinSparX) -> Layers:
+def _laid_out(network: "Module", spec: TileSpec, binsparx: BinSparX) -> "Layers":
+    from spicekit.evaluation.tiled import Tiles
+    from spicekit.networks.layers import binary_layers
+
     tiles = Tiles(spec, IdealCodes(), binsparx)
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
 def _tile_of(
-    packed: PackedLayer, applied: Applied, vectors: int, rng: np.random.Generator
+    packed: "PackedLayer", applied: Applied, vectors: int, rng: np.random.Generator
 ) -> tuple[Bits, Bits]:
     """Weights (r, c) of a tile of a layer, with zeros where it has no outputs, and vectors (b, r)."""
     layer, spec = packed.layer, packed.layer.spec
@@ -202,7 +211,7 @@ def _tile_of(
     return _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
 
 
-def _weights_of(packed: PackedLayer, tile: int, block: int) -> Bits:
+def _weights_of(packed: "PackedLayer", tile: int, block: int) -> Bits:
     """(r, c) stored bits; zeros where the layer has no more outputs."""
     spec = packed.layer.spec
     first = spec.columns * block
@@ -210,7 +219,7 @@ def _weights_of(packed: PackedLayer, tile: int, block: int) -> Bits:
     return np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
 
 
-def _bits_of(packed: PackedLayer, applied: Applied, pixels: NDArray[np.integer], tile: int) -> Bits:
+def _bits_of(packed: "PackedLayer", applied: Applied, pixels: NDArray[np.integer], tile: int) -> Bits:
     """(pixels, r) bits applied to a tile, of all its reads together."""
     spec = packed.layer.spec
     bits = unpack(applied.words[pixels, :, tile], layout_of(spec.rows_active))

@@ -57,14 +57,17 @@ def demo_page(demo: Demo) -> Page:
     results = demo.by_name()
     worst = min(demo.evaluations, key=lambda one: one.runs[0].accuracy)
     points = {one.point: one.design for one in demo.evaluations}
+    where = f", {worst.network} on {worst.point}"
     return Page(
         title="Demo: binary networks on 8T-SRAM tiles",
         verdict=f"{worst.network} on the {worst.point} tile: {verdict(worst)}",
         numbers=_numbers(worst),
         parts=(
             _accuracy({f"{network}, {point}": one for (network, point), one in results.items()}),
-            *(part for one in (worst,) for part in layer_charts(one, of=f", {one.network} on {one.point}")),
+            *layer_charts(worst, of=where),
+            *answer_charts(worst, of=where),
             *(sketch_of(design.tile, name=point) for point, design in points.items()),
+            *restored_strip(worst),
             _points(points),
             _results(results),
             *_layer_tables(results),

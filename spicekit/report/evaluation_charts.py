@@ -61,14 +61,14 @@ def layer_charts(result: Evaluation, of: str = "") -> Iterator[Chart]:
         yield Chart(f"layers-{key}", title + of, note, rows, spec)
 
 
-def answer_charts(result: Evaluation) -> Iterator[Chart]:
+def answer_charts(result: Evaluation, of: str = "") -> Iterator[Chart]:
     """Partial sums of all reads, and what images were taken for in the first and the last run."""
-    yield from _histograms(result)
+    yield from _histograms(result, of)
     if not result.labels or len(result.classes) > MOST_CLASSES:
         return
     for run in (result.runs[0], result.runs[-1])[: len(result.runs)]:
         if run.predictions:
-            yield _confusion(result, label(run.mitigation), run.predictions)
+            yield _confusion(result, label(run.mitigation), run.predictions, of)
 
 
 _HISTOGRAMS = {
@@ -86,7 +86,7 @@ _HISTOGRAMS = {
 }
 
 
-def _histograms(result: Evaluation) -> Iterator[Chart]:
+def _histograms(result: Evaluation, of: str) -> Iterator[Chart]:
     """Of column reads: what they count, and by how much converters miscount."""
     for name, (title, x, note) in _HISTOGRAMS.items():
         counts = {label(run.mitigation): getattr(run, name) for run in result.runs if getattr(run, name)}
@@ -110,10 +110,10 @@ def _histograms(result: Evaluation) -> Iterator[Chart]:
             y=axis("share", "reads, %"),
             tooltip=tips({"value": x, "on tiles": "on", "share": "reads, %"}, {"share": ".3~g"}),
         )
-        yield Chart(name.replace("_", "-"), title, note, rows, spec)
+        yield Chart(name.replace("_", "-"), title + of, note, rows, spec)
 
 
-def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...]) -> Chart:
+def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...], of: str) -> Chart:
     names = result.classes
     counts = {(true, taken): 0 for true in range(len(names)) for taken in range(len(names))}
     for pair in zip(result.labels, predictions, strict=True):
@@ -147,7 +147,7 @@ def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...]) -> C
         ],
     }
     note = "A row is what images are, a column what they were taken for; numbers are images. The diagonal is right."
-    return Chart(f"confusion-{name.replace(' ', '-')}", f"Confusion matrix, {name}", note, rows, spec)
+    return Chart(f"confusion-{name.replace(' ', '-')}", f"Confusion matrix, {name}{of}", note, rows, spec)
 
 
 def restored_strip(result: Evaluation) -> Iterator[Strip]:

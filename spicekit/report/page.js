@@ -7,7 +7,7 @@ function config(dark, narrow) {
   const ink = dark ? "#e8ebef" : "#1b1f24", soft = dark ? "#aab2bd" : "#545c66", line = dark ? "#3a414a" : "#e1e5ea";
   return {
     background: null, font: "system-ui, sans-serif", aria: false, view: {stroke: null},
-    axis: {labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
+    axis: {labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelFlush: false},
     legend: {labelColor: ink, titleColor: ink, orient: "top", columns: narrow ? 1 : 4, labelFontSize: 12, symbolOpacity: 1, labelLimit: 240},
     header: {labelColor: ink, titleColor: ink}, title: {color: ink}, text: {color: ink}, rule: {color: ink}, tick: {color: ink},
     range: {category: dark ? DARK : LIGHT, heatmap: RAMP, ramp: RAMP},

@@ -160,7 +160,7 @@ def _plain(value: Any) -> Any:
 def table_of(sheet: Sheet) -> Table:
     """A table of text as the terminal shows it."""
     title, _, note = sheet.title.partition("\n")
-    return Table(title, tuple(Column(head) for head in sheet.head), sheet.rows, note)
+    return Table(title[:1].upper() + title[1:], tuple(map(Column, sheet.head)), sheet.rows, note)
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

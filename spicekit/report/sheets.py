@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.summary import Group, Summary
-from spicekit.evaluation.signoff import EngineError
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.results import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures, CoreMargins, ElementMargins, ReadPoint
@@ -15,6 +14,7 @@ from spicekit.units import engineering, to_celsius
 
 if TYPE_CHECKING:
     from spicekit.evaluation.records import Evaluation
+    from spicekit.evaluation.signoff import EngineError
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _read_row(point: ReadPoint) -> tuple[str, ...]:
     )
 
 
-def sign_off_sheet(errors: Sequence[EngineError]) -> Sheet:
+def sign_off_sheet(errors: Sequence["EngineError"]) -> Sheet:
     """Errors against a circuit simulator, a row for each kind of vector and engine."""
     head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
     rows = tuple(

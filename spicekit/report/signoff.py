@@ -159,11 +159,12 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
                 "params": [
                     {"name": "picked", "select": {"type": "point", "fields": ["vectors"]}, "bind": "legend"}
                 ],
-                "mark": {"type": "bar", "opacity": 0.75},
+                "mark": "rect",
                 "encoding": {
                     "x": axis("low", "error, LSB", **x),
                     "x2": {"field": "high"},
-                    "y": axis("share", "column reads of a kind, %", stack=None),
+                    "y": axis("share", "column reads of a kind, %"),
+                    "y2": {"datum": 0},
                     "color": kind,
                     "opacity": {"condition": {"param": "picked", "value": 0.6}, "value": 0.05},
                     "tooltip": tips(

@@ -29,7 +29,7 @@ def sketch_of(tile: TileSpec, *, name: str = "") -> Sketch:
     driven, sensed = tile.segment_names
     first, second = ("bit line", "source line") if tile.drive == "wordline" else ("row", "column")
     return Sketch(
-        title=f"The tile{f' of {name}' if name else ''}",
+        title=f"The {name} tile".replace("  ", " "),
         note=f"{tile.rows} rows by {tile.columns} columns of {tile.cell} cells, {tile.rows_active} rows asserted in a "
         f"read, {tile.corner.process} corner, {tile.corner.temperature:g} K. Resistances in ohm.",
         driver=_end(tile.wires.r_driver, tile.wires.r_supply),
