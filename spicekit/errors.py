@@ -54,7 +54,7 @@ EXTRAS = {
     "networks": {"torch", "sklearn"},
     "onnx": {"onnx"},
     "train": {"pooch"},
-    "plots": {"vl_convert", "matplotlib"},
+    "plots": {"vl_convert"},
 }
 """By the name of the extra that brings them."""
 

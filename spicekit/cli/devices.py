@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, print_json, print_sheets
+from spicekit.cli.display import Json, print_json, print_paths, print_sheets
 
 devices = typer.Typer(
     help="Transistor cards against their target sheets: check, fit, plot.", no_args_is_help=True
@@ -79,6 +79,7 @@ def import_(
         typer.Option(help="For BSIM-CMG (level 72): the compiled model, native code that will run."),
     ] = None,
     module: Annotated[str, typer.Option(help="Its Verilog-A module.")] = "bsimcmg_va",
+    as_json: Json = False,
 ) -> None:
     """Take one card out of a model file: sections, bins, computed parameters, models in subcircuits."""
     from spicekit.config import parse
@@ -98,6 +99,13 @@ def import_(
         section=section,
         compiled=Compiled(osdi, module) if osdi else None,
     )
+    if as_json:
+        found = {
+            name: {"model": c.model, "polarity": c.polarity, "left_out": c.dropped}
+            for name, c in cards.items()
+        }
+        print_json({"device": str(target), "cards": found})
+        return
     for name, card in cards.items():
         print(f"{name}: {card.model} ({card.polarity})")
         if card.dropped:
@@ -109,6 +117,7 @@ def import_(
 def plot(
     name: Annotated[str, typer.Argument(help="Shipped device, or a folder of cards.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
+    as_json: Json = False,
 ) -> None:
     """Draw currents over gate and drain voltage, temperature and corner."""
     from spicekit.devices.check import draw_families
@@ -117,7 +126,7 @@ def plot(
     from spicekit.report.device import family_charts
 
     write_atomically(out, png_of(family_charts(draw_families([name]))))
-    print(out)
+    print_paths(out, as_json=as_json)
 
 
 @devices.command()

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -37,6 +38,14 @@ def set_quiet(quiet: bool) -> None:
 def print_json(data: Any) -> None:
     """A result for programs, on stdout."""
     print(json.dumps(data, indent=1))
+
+
+def print_paths(*paths: Path, as_json: bool) -> None:
+    """Files that a verb wrote, a line each or as a list."""
+    if as_json:
+        print_json([str(path) for path in paths])
+    else:
+        print(*paths, sep="\n")
 
 
 def say(text: str) -> None:

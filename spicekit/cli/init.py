@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import next_step
+from spicekit.cli.display import Json, next_step, print_paths
 
 STARTERS = Path(__file__).with_name("starters")
 
@@ -40,6 +40,7 @@ def init(
         Path | None,
         typer.Option("--out", "-o", help="File to write, for a cell the folder; default: its usual name."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Write commented files to start from."""
     from spicekit.errors import BadInput
@@ -53,5 +54,5 @@ def init(
         path.mkdir(parents=True, exist_ok=True)
     for written, starter in files.items():
         write_atomically(written, starter.read_bytes())
-    print(*files, sep="\n")
+    print_paths(*files, as_json=as_json)
     next_step(NEXT[what].format(path=path))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json
+from spicekit.cli.display import Json, next_step, print_paths
 
 
 def report(
@@ -45,8 +45,5 @@ def report(
         files |= {out.with_name(f"{out.stem}-{chart.name}.png"): chart.png() for chart in page.charts}
     for path, content in files.items():
         write_atomically(path, content)
-    if as_json:
-        print_json([str(path) for path in files])
-    else:
-        print(*files, sep="\n")
+    print_paths(*files, as_json=as_json)
     next_step(f"open {out} in a browser")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json, print_sheets
+from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets
 
 if TYPE_CHECKING:
     from spicekit.tables.inventory import Entry
@@ -145,13 +145,15 @@ def import_(
     spec: Annotated[Path, typer.Option(help="Tile spec: cell, devices, word line and corner that it is of.")],
     source: Annotated[str, typer.Option(help="Where it comes from; stands in every result.")],
     store: Annotated[Path | None, typer.Option(help="Folder; default: the user's.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Take in a table of measured silicon or of another simulator; it is marked as such wherever it is used."""
     from spicekit.evaluation.design import read_design
     from spicekit.tables.inventory import import_table
     from spicekit.tables.store import user_store
 
-    print(import_table(file, read_design(spec).tile, store or user_store(), source=source))
+    path = import_table(file, read_design(spec).tile, store or user_store(), source=source)
+    print_paths(path, as_json=as_json)
 
 
 @tables.command()
@@ -159,6 +161,7 @@ def plot(
     name: Name,
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG.")] = Path("table.png"),
     store: Store = None,
+    as_json: Json = False,
 ) -> None:
     """Draw a table."""
     from spicekit.errors import BadInput
@@ -172,4 +175,4 @@ def plot(
         raise BadInput(f"--out {out}: pictures are PNG; pass a name that ends in .png.")
     path = locate(name, [store] if store else stores())
     write_atomically(out, png_of(iv_charts(read_sweep(path))))
-    print(out)
+    print_paths(out, as_json=as_json)
