@@ -17,8 +17,7 @@ from spicekit.report.evaluation_charts import (
     layer_charts,
     restored_strip,
 )
-from spicekit.report.page import Column, Number, Page, Part, Table, flat, table_of
-from spicekit.report.sketch import Sketch, sketch_of
+from spicekit.report.page import Column, Number, Page, Part, Sketch, Table, flat, sketch_of, table_of
 from spicekit.results import accuracy_interval
 
 CI = "Whiskers: 95 % confidence interval from the number of images."

@@ -13,8 +13,7 @@ from spicekit.errors import BadInput
 from spicekit.files import parse_json, read_arrays
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, tips
-from spicekit.report.page import Column, Number, Page, Table
-from spicekit.report.sketch import sketch_of
+from spicekit.report.page import Column, Number, Page, Table, sketch_of
 from spicekit.results import Record
 from spicekit.units import engineering
 
