@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import typer
 from matplotlib.figure import Figure
-from spicekit.statistics import accuracy_interval
 
 import spicekit as sk
 from spicekit.mapping.binsparx import MITIGATION_LABELS
+from spicekit.results import accuracy_interval
 
 PAGE = Path(__file__).parent.parent / "docs" / "paper.md"
 NETWORKS = {"vgg-small": "VGG-small", "resnet18": "ResNet-18"}

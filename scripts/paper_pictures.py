@@ -6,10 +6,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from paper_page import CELLS, FLIPS, HURTS, M2, M4, NETWORKS, PRECISION, QUARTER, Results, Row, Wires
-from spicekit.statistics import accuracy_interval
 
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.report.charts import SERIES
+from spicekit.results import accuracy_interval
 
 
 def colour(flips: str) -> str:
