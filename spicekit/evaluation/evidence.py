@@ -54,7 +54,7 @@ def spice_evidence(
     table: IVTable,
     *,
     mitigation: Mitigation,
-    calibration: Dataset | None,
+    calibration: "Dataset | None",
     reads: int,
     rng: np.random.Generator,
     workers: int | None = None,
