@@ -90,6 +90,8 @@ EXACT_OHMS = (0, 1, 3.2, 10, 30)
 ENDS: tuple[Literal["far", "near"], ...] = ("far", "near")
 PATIENCE = 600.0
 """Seconds for one tile in ngspice, on a machine that has much else to do."""
+SOLVERS = ["sparse", "klu"]
+"""Of linear equations, in ngspice."""
 SEED = 0
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
@@ -104,7 +106,7 @@ def engines(repeats: int = 5, columns: int = 100_000) -> None:
 
 
 @app.command()
-def klu(program: str = "ngspice", rows: int = 64, repeats: int = 3) -> None:
+def klu(program: str = "ngspice", rows: int = 64, repeats: int = 3, solver: list[str] = SOLVERS) -> None:
     """Column reads for a second of processor time: EXACT on one thread, ngspice's program with each of its solvers.
 
     Right on a busy machine, too. A program of version 43 or later has KLU where it was built with it; it need not be
@@ -113,7 +115,7 @@ def klu(program: str = "ngspice", rows: int = 64, repeats: int = 3) -> None:
     numba.set_num_threads(1)
     specs = [_spec(cell, rows, rows, 3.2) for cell in CELLS] + [_bitline_spec("hfo2-10k", rows, 3.2)]
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    found = [_solver_speed(spec, program, repeats) for spec in specs]
+    found = [_solver_speed(spec, program, repeats, solver) for spec in specs]
     _print({"ngspice": re.findall(r"ngspice-(\S+)", version)[:1], "rows": rows, "speed": found})
 
 
@@ -233,7 +235,7 @@ def _exact_speed(spec: TileSpec, repeats: int) -> dict[str, Any]:
     return {"drive": spec.drive, **_compared(rates, "exact", "ngspice")}
 
 
-def _solver_speed(spec: TileSpec, program: str, repeats: int) -> dict[str, Any]:
+def _solver_speed(spec: TileSpec, program: str, repeats: int, wanted: list[str]) -> dict[str, Any]:
     """Of both engines on one tile; ngspice's time for a vector is what two more take, so that reading a deck is out."""
     _say(f"KLU: {spec.cell}, {spec.drive}")
     rng = np.random.default_rng(SEED)
@@ -244,7 +246,7 @@ def _solver_speed(spec: TileSpec, program: str, repeats: int) -> dict[str, Any]:
     ours = [_processor_seconds(lambda: read_currents(tile, bits, engine="exact")) for _ in range(repeats)]
     rates = {"exact": [bits.shape[0] * spec.columns / seconds for seconds in ours]}
     solvers = {}
-    for solver in ("sparse", "klu"):
+    for solver in wanted:
         one, three = (
             [_ngspice(tile, bits[:count], program, solver) for _ in range(repeats)] for count in (1, 3)
         )
@@ -253,7 +255,9 @@ def _solver_speed(spec: TileSpec, program: str, repeats: int) -> dict[str, Any]:
         rates[solver] = [2 * spec.columns / (b[0] - a[0]) for a, b in zip(one, three, strict=True) if a and b]
         worst = max(abs(run[1] - true).max() / abs(true).max() for run in three if run)
         solvers[solver] = {**_compared(rates, "exact", solver), "largest_difference": float(worst)}
-    return {"cell": spec.cell, "drive": spec.drive, "against": solvers}
+    found = {"cell": spec.cell, "drive": spec.drive, "against": solvers}
+    _say(json.dumps(found))
+    return found
 
 
 def _ngspice(tile: Tile, bits: Bits, program: str, solver: str) -> tuple[float, NDArray[np.float64]] | None:

@@ -22,9 +22,11 @@ def predict_logits(
     `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives none.
     """
     like = like_of(network)
-    was_training = network.training
+    was_training, tf32 = network.training, torch.backends.cudnn.allow_tf32
     network.eval()
     try:
+        if like.is_cuda:  # else convolutions keep ten bits of their inputs' mantissas
+            torch.backends.cudnn.allow_tf32 = False
         logits: list[Tensor] = []
         report(0, len(dataset))
         for inputs in dataset.batches(batch):
@@ -37,6 +39,8 @@ def predict_logits(
         ) from error
     finally:
         network.train(was_training)
+        if like.is_cuda:
+            torch.backends.cudnn.allow_tf32 = tf32
     return torch.cat(logits)
 
 

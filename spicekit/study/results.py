@@ -227,10 +227,12 @@ def _as_bytes(table: "pyarrow.Table") -> bytes:
 def read_rows(path: Path) -> list[JsonDict]:
     """Rows of a study's Parquet file, or of all in a folder; `BadInput` if it is none."""
     if path.is_dir():
-        rows = [row for part in sorted(path.glob("*.parquet")) for row in read_rows(part)]
-        if len(rows) > _MOST_ROWS:
-            raise BadInput(f"{path}: has {len(rows):,} rows; read it by pyarrow.dataset.dataset, in batches.")
-        return rows
+        found = [row for part in sorted(path.glob("*.parquet")) for row in read_rows(part)]
+        if len(found) > _MOST_ROWS:
+            raise BadInput(
+                f"{path}: has {len(found):,} rows; read it by pyarrow.dataset.dataset, in batches."
+            )
+        return found
     require_pyarrow()
     import pyarrow
     import pyarrow.parquet
