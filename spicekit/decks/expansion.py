@@ -190,6 +190,8 @@ class _Lines:
         self._by_name: dict[str, Statement] = {}
         for word, statement in zip(self._words, statements, strict=True):
             self._by_name.setdefault(word, statement)
+            if word == ".model":
+                self._by_name.setdefault(" ".join(statement.text.lower().split()[:2]), statement)
 
     def at(self, line: int, text: str) -> Statement:
         """Statement on a line of what ngspice was given, or one that has the name that the text begins with."""
@@ -233,7 +235,9 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
         if body.startswith(".model"):
             _, name, rest = (*body.split(None, 2), "")[:3]
             kind, *words = _SPACED.sub("=", rest.replace("(", " ").replace(")", " ")).split() or [""]
-            at = lines.at(count - 1, ".model")
+            at, card = lines.at(count - 1, ".model"), f".model {name.rpartition(':')[2]}"
+            if not " ".join(at.text.lower().split()).startswith(f"{card} "):
+                at = lines.named(card) or at
             first = models.setdefault(name, Model(kind, tuple(words), at))
             if (first.type, first.words) != (kind, tuple(words)):
                 message = f"model {name} is defined before, and otherwise; ngspice takes the first"

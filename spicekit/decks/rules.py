@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from spicekit.decks.expansion import Circuit, Device, is_model
-from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
+from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number, outline
 
 SANE_LENGTH = (1e-9, 0.1)
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
@@ -46,10 +46,13 @@ def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
 
     ngspice stops at the first of the former, and ignores the others in silence.
     """
-    known, twice = _subcircuits(deck)
-    yield from twice
+    known = outline(deck).parameters
     missing: dict[str, list[Statement]] = {}
     for statement in deck.statements:
+        if statement.word in (".subckt", ".macro"):
+            name, *ports = bare_words(statement.text)[0] or [""]
+            for port in sorted({port for port in ports if ports.count(port) > 1}):
+                yield finding(statement, "error", "duplicate-name", f"{name} has two ports {port}")
         if statement.text[0] in "xX":
             words, names = bare_words(statement.text)
             if words and words[-1] not in known:
@@ -255,27 +258,3 @@ def _positive_values(device: Device) -> Iterator[tuple[str, str]]:
         name, equals, text = word.partition("=")
         if equals and name in _POSITIVE[device.kind]:
             yield name, text
-
-
-def _subcircuits(deck: Deck) -> tuple[dict[str, set[str]], list[Finding]]:
-    """Parameters of subcircuits by name; ports that one has twice."""
-    known: dict[str, set[str]] = {}
-    twice: list[Finding] = []
-    open_: list[str] = []
-    for statement in deck.statements:
-        word = statement.word
-        if word in (".subckt", ".macro"):
-            (name, *ports), names = (
-                bare_words(statement.text) if len(statement.text.split()) > 1 else ([""], set())
-            )
-            open_.append(name)
-            known.setdefault(name, set()).update(names)
-            twice += [
-                finding(statement, "error", "duplicate-name", f"{name} has two ports {port}")
-                for port in sorted({port for port in ports if ports.count(port) > 1})
-            ]
-        elif word in (".ends", ".eom") and open_:
-            open_.pop()
-        elif word.startswith(".param") and open_:
-            known[open_[-1]] |= bare_words(statement.text)[1]
-    return known, twice

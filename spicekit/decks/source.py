@@ -181,30 +181,38 @@ class Outline:
     """How often the top level uses a subcircuit."""
     nested: frozenset[str]
     """Subcircuits that others use."""
+    parameters: Mapping[str, frozenset[str]]
+    """Of every subcircuit."""
     elements: int
     """Of the top level."""
 
 
 def outline(deck: Deck) -> Outline:
     """The top level of a deck."""
-    depth, elements = 0, 0
+    elements = 0
     subcircuits: dict[str, tuple[str, ...]] = {}
+    parameters: dict[str, frozenset[str]] = {}
     instances: Counter[str] = Counter()
     nested: set[str] = set()
+    inside: list[str] = []
     for statement in deck.statements:
         word = statement.word
         if word in (".subckt", ".macro"):
-            name, *ports = bare_words(statement.text)[0] or [""]
-            if not depth:
+            words, names = bare_words(statement.text)
+            name, *ports = words or [""]
+            if not inside:
                 subcircuits.setdefault(name, tuple(ports))
-            depth += 1
+            inside.append(name)
+            parameters[name] = parameters.get(name, frozenset()) | names
         elif word in (".ends", ".eom"):
-            depth -= 1
+            del inside[-1:]
+        elif word.startswith(".param") and inside:
+            parameters[inside[-1]] |= bare_words(statement.text)[1]
         elif not word.startswith("."):
-            elements += not depth
+            elements += not inside
             if word[0] == "x":
-                (nested.update if depth else instances.update)(bare_words(statement.text)[0][-1:])
-    return Outline(subcircuits, instances, frozenset(nested), elements)
+                (nested.update if inside else instances.update)(bare_words(statement.text)[0][-1:])
+    return Outline(subcircuits, instances, frozenset(nested), parameters, elements)
 
 
 _LARGEST = 128 << 20  # bytes; the full deck of 256 x 256 cells takes a tenth of it
