@@ -23,7 +23,9 @@ class Header:
 def header_lines(facts: Mapping[str, Any], spec: TileSpec) -> list[str]:
     """Lines of TOML: the table `deck` with the facts, then the tables of the spec."""
     tile = spec.model_dump(mode="json", exclude_none=True)
-    parts = {name: tile.pop(name) for name in ("wires", "corner", "device")}
+    parts: dict[str, Any] = {
+        name: tile.pop(name) for name in ("wires", "corner", "device", "discharge") if name in tile
+    }
     return _toml({"deck": facts, "tile": tile, **parts})
 
 

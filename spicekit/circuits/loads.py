@@ -42,6 +42,12 @@ def loads(spec: TileSpec, *, row_cells: int) -> Loads:
     )
 
 
+def line_load(spec: TileSpec) -> float:
+    """F, at a bit line that is discharged: its load and its wire; those of its cells are in the device models."""
+    assert spec.discharge is not None
+    return spec.discharge.load + spec.rows * loads(spec, row_cells=1).drive
+
+
 def _capacitance(layer: Layer) -> float:
     """F per metre; M5 to M7 taken as M4. Assumed: wires of one aspect ratio differ little."""
     return WIRE_CAPACITANCE.get(layer, WIRE_CAPACITANCE["M4"])

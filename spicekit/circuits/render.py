@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import spicekit
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.header import header_lines
-from spicekit.circuits.loads import loads
+from spicekit.circuits.loads import line_load, loads
 from spicekit.circuits.spec import TileSpec
 from spicekit.circuits.wiring import wiring
 from spicekit.devices.cards import Card, load_card, load_lines
@@ -216,6 +216,11 @@ def tile_deck(
         "weights_sha256": content_hash(weights),
         "inputs_sha256": content_hash(inputs),
     }
+    if spec.discharge and (transient or expected or outputs):
+        raise BadInput(
+            "tile_deck: columns that discharge their lines are a transient of their own, which leaves the lines' "
+            "voltages; ask for no other transient, expected currents or outputs."
+        )
     if transient is not None:
         facts["transient"] = dataclasses.asdict(transient)
     if expected is not None:
@@ -243,6 +248,7 @@ def tile_deck(
         expected=expected,
         transient=transient,
         loads=loads(spec, row_cells=transient.row_cells) if transient else None,
+        line_load=line_load(spec) if spec.discharge else None,
         outputs=outputs,
         currents_file=CURRENTS_FILE,
         voltages_file=VOLTAGES_FILE,

@@ -109,6 +109,15 @@ class Device(Config):
     """ReRAM preset in `device_models/reram/` (1T-1ReRAM only)."""
 
 
+class Discharge(Config):
+    """Reads that discharge a line: each column's, charged to `v_read`, is let go, and its voltage sampled."""
+
+    load: float = Field(gt=0, le=1e-9)
+    """F, at the end of each bit line beside its wire and cells: the sampling capacitor and what senses it."""
+    time: float = Field(gt=0, le=1e-3)
+    """s, from the release of the lines to the sample."""
+
+
 class TileSpec(Config):
     """An array of cells with its wires, drivers and sense points.
 
@@ -131,6 +140,8 @@ class TileSpec(Config):
     wires: Wires = Wires()
     corner: Corner = Corner()
     device: Device = Device()
+    discharge: Discharge | None = Field(default=None, exclude_if=_NONE)
+    """In place of a read source that holds the bit lines at `v_read`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -157,6 +168,8 @@ class TileSpec(Config):
             raise ValueError("bit-line drive asserts all rows at once; set rows_active = rows")
         if self.drive == "bitline" and self.wires.railed:
             raise ValueError("shared rails are of word-line drive; leave out r_supply and r_ground")
+        if self.discharge and (self.drive == "bitline" or self.wires.railed):
+            raise ValueError("[discharge] is of word-line drive without shared rails; leave one of them out")
         if (self.wires.rail_columns or 1) > self.columns:
             raise ValueError(
                 f"rail_columns = {self.wires.rail_columns}: a tile has only {self.columns} columns"
@@ -207,7 +220,7 @@ class TileSpec(Config):
         )
 
 
-SPEC_TABLES = frozenset({"wires", "corner", "device", "cell"})
+SPEC_TABLES = frozenset({"wires", "corner", "device", "cell", "discharge"})
 """Of a TOML file, beside [tile]."""
 
 

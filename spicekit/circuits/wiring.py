@@ -43,7 +43,8 @@ def wiring(spec: TileSpec) -> Wiring:
 
     Terminals are `vread`, the read source of all columns (in bit-line drive `in_i`, one for each row), and
     `out_j`, the virtual ground of column j. Behind shared rails they are `supply_k`, for the columns of rail k, and
-    `ground_k`, which their virtual grounds are held at.
+    `ground_k`, which their virtual grounds are held at. Where a read discharges its lines, each column has a
+    capacitance at `line_j` in the place of the source.
     """
     rows, columns, wires = range(spec.rows), range(spec.columns), spec.wires
     drive, sense = (np.empty((spec.rows, spec.columns), object) for _ in range(2))
@@ -51,6 +52,8 @@ def wiring(spec: TileSpec) -> Wiring:
     drive_segment, sense_segment = (wires.segment(name) for name in spec.segment_names)
     each = spec.columns, spec.rail_columns
     supplies = _rails(resistors, "supply", "vread", *each, wires.r_supply)
+    if spec.discharge:
+        supplies = tuple(f"line_{j}" for j in columns)
     returns = _rails(resistors, "ground", "0", *each, wires.r_ground)
     if spec.drive == "wordline":
         for j in columns:

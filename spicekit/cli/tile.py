@@ -55,7 +55,7 @@ def tile(
         reads = array.currents(bits, engine=name)
     current, step, cells = reads.values.sum(axis=1), array.lsb, array.cells
     inside: dict[str, np.ndarray] = {"ideal_sum": bits.astype(np.int64) @ cells.held}
-    if maps and len(bits) and design.drive == "wordline":
+    if maps and len(bits) and design.drive == "wordline" and not design.discharge:
         ladder = Ladder(design, cells.table, cells.held, cells.factor)
         found = node_maps(ladder, bits[0])
         lost = losses(ladder, bits[0])

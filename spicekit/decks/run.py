@@ -72,7 +72,7 @@ def run_vectors(
     _refuse_objections(deck, compiled)
     header = read_header(deck.comments)
     spec = header.spec
-    if header.facts.get("kind") != "tile" or "transient" in header.facts:
+    if header.facts.get("kind") != "tile" or "transient" in header.facts or spec.discharge:
         raise BadInput(
             "run_vectors: pass the deck of a tile with an operating point, as 'netlist tile' renders it."
         )

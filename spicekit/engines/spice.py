@@ -1,4 +1,6 @@
-"""SPICE engine: the full deck of a tile in ngspice, one operating point for each activation vector."""
+"""SPICE engine: the full deck of a tile in ngspice, one analysis for each activation vector.
+
+An operating point, or, where a read discharges its lines, a transient from their release to the sample."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +8,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.spice.simulator import Job, Step, Waves, simulate
+from spicekit.tables.settling import line_capacitance
 
 
 def solve(
@@ -34,11 +37,13 @@ def solve(
     if not len(bits):
         return np.empty((0, spec.columns))
     waves = simulate(tile_job(spec, weights, bits), timeout=timeout)
-    return np.array([sensed(wave, spec.columns) for wave in waves])
+    return np.array([sensed(wave, spec) for wave in waves])
 
 
 def tile_job(spec: TileSpec, weights: NDArray[np.uint8], bits: NDArray[np.uint8]) -> Job:
-    """The deck of a tile, with an operating point for each vector; parameters as in `solve`."""
+    """The deck of a tile, with an analysis for each vector; parameters as in `solve`."""
+    discharge = spec.discharge
+    analysis = f"tran {discharge.time / 50!r} {discharge.time!r}" if discharge else "op"
     level = spec.v_wl if spec.drive == "wordline" else spec.v_read
     source = "vwl" if spec.drive == "wordline" else "vin"
     steps = []
@@ -46,16 +51,20 @@ def tile_job(spec: TileSpec, weights: NDArray[np.uint8], bits: NDArray[np.uint8]
     for vector in bits:
         changed = np.flatnonzero(vector != previous)
         alters = tuple(f"{source}_{row} dc {level * int(vector[row])!r}" for row in changed.tolist())
-        steps.append(Step("op", alters))
+        steps.append(Step(analysis, alters))
         previous = vector
     deck = tile_deck(spec, weights, bits[0], detail="read-port", batch=False)
-    return Job(deck, tuple(steps), keep=_senses(spec.columns))
+    return Job(deck, tuple(steps), keep=_senses(spec))
 
 
-def sensed(waves: Waves, columns: int) -> NDArray[np.float64]:
-    """(c,) A, into the sense points at one operating point of a `tile_job`."""
-    return np.array([waves[name][0] for name in _senses(columns)])
+def sensed(waves: Waves, spec: TileSpec) -> NDArray[np.float64]:
+    """(c,) A, into the sense points in one analysis of a `tile_job`; the mean while lines are discharged."""
+    end = np.array([waves[name][-1] for name in _senses(spec)])
+    if spec.discharge is None:
+        return end
+    return line_capacitance(spec) * (spec.v_read - end) / spec.discharge.time
 
 
-def _senses(columns: int) -> tuple[str, ...]:
-    return tuple(f"vsense_{column}#branch" for column in range(columns))
+def _senses(spec: TileSpec) -> tuple[str, ...]:
+    form = "line_{}" if spec.discharge else "vsense_{}#branch"
+    return tuple(form.format(column) for column in range(spec.columns))

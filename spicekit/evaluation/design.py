@@ -6,8 +6,17 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from spicekit.circuits.spec import SPEC_TABLES, TileSpec, rooted, spec_from_tables
+from spicekit.circuits.spec import (
+    SPEC_TABLES,
+    Device,
+    Discharge,
+    TileSpec,
+    Wires,
+    rooted,
+    spec_from_tables,
+)
 from spicekit.config import Config, parse, read_toml, unknown_key
+from spicekit.devices.corners import Corner
 from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
@@ -100,6 +109,19 @@ class Design(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_read_time(self) -> Self:
+        if self.tile.discharge and self.read.time not in (Read().time, self.tile.discharge.time):
+            raise ValueError(
+                "[read] time: a read that discharges its lines lasts [discharge] time; leave it out"
+            )
+        return self
+
+    @property
+    def read_time(self) -> float:
+        """s, for which the bit lines conduct: `read.time`, or as long as a read discharges its lines."""
+        return self.tile.discharge.time if self.tile.discharge else self.read.time
+
     def tables(self) -> dict[str, dict[str, Any]]:
         """The design as the tables of a TOML file."""
         tables = super().tables()
@@ -173,8 +195,8 @@ def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
 def design(**fields: Any) -> Design:
     """A design by the names of its fields, whatever tables they stand in: the short way.
 
-    A field that stands in several tables takes the table's name in front, `converter_seed`, but for `layer`, which is
-    that of the wires. Whole tables may be given too: `converter=Converter(bits=5)`.
+    A field that stands in several tables takes the table's name in front, `converter_seed`, but for `layer` and `time`,
+    which are those of wires and read. Whole tables may be given too: `converter=Converter(bits=5)`.
 
     >>> made = design(layer="M2", pitch_nm=108, rows_active=16, bits=5, variation_seed=3)
     >>> made.tile.rows_active, made.converter.bits, made.variation.seed
@@ -205,7 +227,7 @@ def design(**fields: Any) -> Design:
             continue
         places = [(table, field) for table, field in _FIELDS if name in (field, f"{table}_{field}")]
         exact = [place for place in places if place[1] != name] or places
-        chosen = [place for place in exact if place == ("wires", "layer")] or exact
+        chosen = [place for place in exact if place in (("wires", "layer"), ("read", "time"))] or exact
         if not chosen:
             raise BadInput(f"design: {unknown_key(name, {field for _, field in _FIELDS} | set(_TABLES))}.")
         if len(chosen) > 1:
@@ -222,14 +244,14 @@ def design(**fields: Any) -> Design:
 
 
 _MOST_ROWS = 256  # of a `TileSpec`
-_INNER = ("wires", "corner", "device")
+_INNER: dict[str, type[Config]] = {"wires": Wires, "corner": Corner, "device": Device, "discharge": Discharge}
 """Tables within a tile spec."""
 _PARTS: dict[str, type[Config]] = {
     name: type(field.default) for name, field in Design.model_fields.items() if name not in ("tile", "ends")
 }
 _TABLES: dict[str, type[Config]] = {
     "tile": TileSpec,
-    **{name: type(TileSpec.model_fields[name].default) for name in _INNER},
+    **_INNER,
     "ends": Ends,
     **_PARTS,
 }

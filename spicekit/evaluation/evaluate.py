@@ -334,7 +334,7 @@ def read_statistics(
         partial_sum=on / reads,
         current=current,
         ideal_current=ideal / reads,
-        energy=reads / images * spec.v_read * current * design.read.time,
+        energy=reads / images * spec.v_read * current * design.read_time,
         partial_sum_error=_standard_error(
             [one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]
         ),
@@ -357,6 +357,12 @@ def _conditions(design: Design) -> JsonDict:
     return Characterisation(design.tile).conditions
 
 
+_VOLTAGES = (
+    "reads discharge their lines: currents are means, C V / t, of the drop V that a converter sees; energy recharges "
+    "the lines from V_read"
+)
+
+
 def _assumptions(design: Design) -> tuple[str, ...]:
     railed = (
         "shared rails: to first order in what they carry; what is lost in them is in the bit lines' energy, and "
@@ -367,9 +373,10 @@ def _assumptions(design: Design) -> tuple[str, ...]:
         f"within {RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
     )
     return (
-        f"read time {design.read.time:.4g} s for every read",
+        f"read time {design.read_time:.4g} s for every read",
         "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
         f"partial sums and currents: the software's activations, first {design.read.probe_images} images",
         *([varied] if design.variation.mismatch else []),
+        *([_VOLTAGES] if design.tile.discharge else []),
         *([railed] if design.tile.wires.railed else []),
     )

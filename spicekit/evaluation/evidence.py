@@ -228,7 +228,7 @@ def _compare(
         if isinstance(outcome, Failure) or trouble:
             failures.append(trouble)
             continue
-        signal = sensed(outcome.runs[0].waves, read.weights.shape[1])[read.column] - _zero(read, spec, table)
+        signal = sensed(outcome.runs[0].waves, _spec_of(read, spec))[read.column] - _zero(read, spec, table)
         differs[index] = int(convert(thresholds, np.array(signal))) != read.code
         if differs[index]:
             distance_now = np.abs(signal - thresholds.current).min() / cells.lsb

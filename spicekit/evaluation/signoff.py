@@ -255,7 +255,7 @@ def sign_off(
         report(stage, 0, asked)
         measured: dict[int, Array] = {}
         for index, outcome in simulate_all_with(simulator, jobs, workers=workers, timeout=timeout):
-            measured[index], troubles = _measured(outcome, len(reads[index]), spec.columns)
+            measured[index], troubles = _measured(outcome, len(reads[index]), spec)
             failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
             report(stage, sum(len(reads[done]) for done in measured), asked)
         found[simulator] = [measured[index] for index in range(len(cases))]
@@ -299,11 +299,12 @@ def fast_reads(spec: TileSpec, table: IVTable) -> tuple[float, ...]:
     return tuple((current.sum(axis=1).mean(axis=1) / cell_currents_of(spec, table).lsb).tolist())
 
 
-def _measured(outcome: Outcome | Failure, vectors: int, columns: int) -> tuple[Array, list[str]]:
+def _measured(outcome: Outcome | Failure, vectors: int, spec: TileSpec) -> tuple[Array, list[str]]:
     """(b, c) A, NaN where the simulator failed, and why it did."""
     if isinstance(outcome, Failure):
-        return np.full((vectors, columns), np.nan), [outcome.reason] * vectors
-    rows = [np.full(columns, np.nan) if run.trouble else sensed(run.waves, columns) for run in outcome.runs]
+        return np.full((vectors, spec.columns), np.nan), [outcome.reason] * vectors
+    none = np.full(spec.columns, np.nan)
+    rows = [none if run.trouble else sensed(run.waves, spec) for run in outcome.runs]
     return np.array(rows), [run.trouble for run in outcome.runs if run.trouble]
 
 

@@ -44,8 +44,10 @@ def shared_resistance(spec: TileSpec) -> Array:
     BadInput
         For columns on shared rails: their currents meet those of other columns.
     """
-    if spec.wires.railed:
-        raise BadInput("flips by position know no shared rails; set [mapping] flip_rule = 'count'.")
+    if spec.wires.railed or spec.discharge:
+        raise BadInput(
+            "flips by position know no shared rails and no discharge; set [mapping] flip_rule = 'count'."
+        )
     row = np.arange(spec.rows)
     nearest, farthest = np.minimum.outer(row, row), np.maximum.outer(row, row)
     to_sense = nearest if spec.sense_end == "near" else spec.rows - 1 - farthest

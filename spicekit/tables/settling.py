@@ -1,15 +1,17 @@
 """How long a read takes, and the charge that it draws: transients of a tile in ngspice."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.circuits.loads import line_load
 from spicekit.circuits.render import Transient, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.errors import SpiceFailed
+from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.simulator import Job, Step, Waves, simulate
 
 Pattern = Literal["worst", "typical"]
@@ -37,6 +39,30 @@ class Settling:
     """s."""
 
 
+@functools.cache
+def line_capacitance(spec: TileSpec) -> float:
+    """Capacitance of a bit line that a read discharges, F: its load, its wire and, from ngspice, its cells.
+
+    Cells count as what the bit-line terminal of an idle one takes when the line falls by a third of `v_read`; those
+    that are asserted differ by some tens of percent (docs/decisions/discharge.md).
+
+    Raises
+    ------
+    SpiceFailed, MissingTool
+        If ngspice fails, or is not there.
+    """
+    held, end, ramp = f"Vbl bl 0 dc {spec.v_read}", spec.v_read * 2 / 3, 1e-9
+    deck = cell_deck(spec, weight=0, activation=0)
+    assert held in deck
+    falls = f"Vbl bl 0 pwl(0 {spec.v_read} {ramp} {spec.v_read} {2 * ramp} {end} {3 * ramp} {end})"
+    (waves,) = simulate(Job(deck.replace(held, falls), (Step(f"tran {ramp / 100} {3 * ramp}"),)))
+    time, current = waves["time"], waves["vbl#branch"]
+    # what leaks without a ramp is leakage, not charge
+    during = (time > 1.2 * ramp) & (time < 1.8 * ramp)
+    charging = float(np.median(current[during])) - float(np.median(current[time < 0.8 * ramp]))
+    return line_load(spec) + spec.rows * charging * ramp / (spec.v_read - end)
+
+
 def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Settling:
     """Settling time and charge of a read.
 
@@ -54,9 +80,15 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
 
     Raises
     ------
+    BadInput
+        For reads that discharge their lines.
     SpiceFailed
         If ngspice fails, or a column has not settled within a hundred nanoseconds.
     """
+    if spec.discharge:
+        raise BadInput(
+            "settling: a read that discharges its lines lasts [discharge] time; leave out settling."
+        )
     tile = spec.one_column() if spec.drive == "wordline" else spec
     lsb = _lsb(spec)
     reads = [

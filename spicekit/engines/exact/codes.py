@@ -79,11 +79,12 @@ class ExactCodes:
     def _codes(self, weights: NDArray[np.uint8], bits: NDArray[np.uint8], group: int) -> NDArray[np.int64]:
         """(b, c) codes; columns are solved to the last digit where one step leaves more than one code possible."""
         outputs, railed = weights.shape[1], self.spec.wires.railed
+        slow = self.spec.sense_end == "near" or railed or self.spec.discharge
         if railed:  # a tile's columns without outputs leak into its rails
             weights = np.pad(weights, ((0, 0), (0, -outputs % self.spec.columns)))
         columns = ladder_of(self.spec, self.table, weights)
         zeros = cell_currents_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
-        if self.spec.sense_end == "near" or railed:
+        if slow:
             return convert(self.thresholds, solve(columns, bits).current[:, :outputs] - zeros[:, None])
         current, bound = first_step(start_of(self.spec, self.table, group), weights, bits)
         signal = current - zeros[:, None]
@@ -129,9 +130,9 @@ def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
     BadInput
         If the tile has bit-line drive or shared rails, or is sensed at the near end.
     """
-    if spec.drive != "wordline" or spec.sense_end != "far" or spec.wires.railed:
+    if spec.drive != "wordline" or spec.sense_end != "far" or spec.wires.railed or spec.discharge:
         raise BadInput(
-            "start_of: only columns with word-line drive, sensed at their far end, without shared rails."
+            "start_of: only columns with word-line drive, sensed at their far end, without shared rails or discharge."
         )
     return _start(spec, table, group)
 

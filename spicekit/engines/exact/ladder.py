@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
+from spicekit.engines.exact.discharge import mean_currents
 from spicekit.engines.exact.rails import balance
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable
@@ -36,6 +37,8 @@ MAX_ITERATIONS = 50
 # method squares the error in each step, so what is left is far below it: 1e-7 is a hundredth of what the
 # interpolation of the table leaves.
 TOLERANCE = 1e-7
+# The same of a mean current while a line is discharged: a hundred-thousandth of an ON cell's current.
+DISCHARGE_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,8 @@ def solve(ladder: Ladder, bits: Bits) -> Solution:
         If a column misses the tolerance; names the first such column and its residual in A.
     """
     shape = len(bits), ladder.weights.shape[1]
-    if not ladder.spec.wires.railed:
+    spec, limit = ladder.spec, residual_limit(ladder.table)
+    if not (spec.wires.railed or spec.discharge):
         found = solve_reads(ladder, bits, *np.divmod(np.arange(shape[0] * shape[1]), shape[1]))
         return Solution(found.current.reshape(shape), found.residual.reshape(shape))
     residual = np.empty(shape)
@@ -103,7 +107,10 @@ def solve(ladder: Ladder, bits: Bits) -> Solution:
         residual[vector, column] = found.residual
         return found.current
 
-    current = balance(ladder.spec, shape, currents, limit=residual_limit(ladder.table))
+    if spec.discharge:
+        current = mean_currents(spec, shape, currents, limit=DISCHARGE_TOLERANCE / TOLERANCE * limit)
+    else:
+        current = balance(spec, shape, currents, limit=limit)
     return Solution(current, residual)
 
 

@@ -126,6 +126,10 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
         current = mesh.cell_currents(tile, bits)
         ideal = tile.scale * interpolate(tile.table, state.ravel(), v_bl.ravel(), v_sl.ravel()).reshape(shape)
         return Maps(*_mesh_voltages(spec, bits, current), current, ideal)
+    if spec.discharge:
+        raise BadInput(
+            "maps: voltages inside a tile are of lines that are held; leave out [discharge] or the maps."
+        )
     state = 2 * tile.weights + bits[:, None]
     at_bias = interpolate(tile.table, state.ravel(), np.full(state.size, spec.v_read), np.zeros(state.size))
     drop, rise = _shared_resistances(spec)
