@@ -81,8 +81,8 @@ def main(
     page = PAGE.read_text()
     for name, table in TABLES.items():
         page = put(page, name, table(found))
-    for path in sorted(evaluations.glob("*.json")) if evaluations else ():
-        page = put(page, path.stem, evaluation_table(sk.load(path)))
+    if evaluations is not None:
+        page = put(page, "mitigations", mitigations(evaluations))
     PAGE.write_text(page)
     from paper_pictures import PICTURES
 
@@ -307,7 +307,12 @@ def beyond(found: Results) -> str | None:
             for flips in ("none", "both")
         ]
         lines.append((what, *(accuracy(row, interval=False) for row in rows)))
-    head = [f"{name}, {active} rows: plain | BinSparX" for name in NETWORKS.values() for active in (16, 64)]
+    head = [
+        f"{name}, {active} rows, {flips}"
+        for name in NETWORKS.values()
+        for active in (16, 64)
+        for flips in ("plain", "BinSparX")
+    ]
     return markdown(("", *head), lines)
 
 
@@ -336,13 +341,20 @@ def dies(found: Results) -> str | None:
     return markdown(("wires, reference, cells", *head), lines)
 
 
-def evaluation_table(result: Any) -> str | None:
-    """A line for each run of an evaluation."""
-    lines = [("software", share(result.accuracy_software, result.images), "")]
-    for run in result.runs:
-        lines.append(
-            (MITIGATION_LABELS[run.mitigation], share(run.accuracy, result.images), f"{100 * run.nf:.1f} %")
-        )
+def mitigations(folder: Path) -> str | None:
+    """A line for each run of the evaluations of a folder; the files' names say of what."""
+    lines = []
+    for path in sorted(folder.glob("*.json")):
+        result = sk.load(path)
+        lines.append((f"{path.stem}: software", share(result.software, result.images), ""))
+        lines += [
+            (
+                f"{path.stem}: {MITIGATION_LABELS[run.mitigation]}",
+                share(run.accuracy, result.images),
+                f"{100 * run.nf:.1f} %",
+            )
+            for run in result.runs
+        ]
     return markdown(("", "accuracy", "NF"), lines)
 
 

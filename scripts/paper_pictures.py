@@ -62,7 +62,7 @@ def draw_rows(figure: Figure, found: Results) -> bool:
             if known:
                 axes.axhline(100 * known[0]["software_accuracy"], color=SERIES["software"], ls="--", lw=1)
     if drawn:
-        figure.axes[0].legend(fontsize=8, frameon=False)
+        figure.axes[-1].legend(fontsize=8, frameon=False)
     return drawn
 
 
