@@ -348,7 +348,7 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
         continues = joins or text.startswith("+")
         joins = ends_open
         at = Statement(text, line.number, line.file)
-        if not all(letter.isprintable() or letter == "\t" for letter in text) or text.endswith("\\"):
+        if not text.replace("\t", " ").isprintable() or text.endswith("\\"):
             unreadable.append(at)
         elif continues and start is None:
             reader.findings.append(finding(at, "error", "syntax", "continues nothing"))
