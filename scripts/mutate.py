@@ -378,7 +378,7 @@ def main() -> None:
     mutants = [
         mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(tuple(chosen.only))
     ]
-    known = json.loads(chosen.out.read_text()) if chosen.out.is_file() else []
+    known = json.loads(chosen.out.read_text())["mutants"] if chosen.out.is_file() else []
     found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
     for mutant in mutants:
         mutant.compiled = mutant.compiled and not chosen.quick
@@ -386,7 +386,11 @@ def main() -> None:
             mutant.killed_by, mutant.tests = one["killed_by"], one["tests"]
 
     def keep() -> None:
-        chosen.out.write_text(json.dumps([asdict(one) for one in mutants], indent=1) + "\n")
+        ours = {
+            "command": f"python scripts/mutate.py {' '.join(sys.argv[1:])}",
+            "mutants": [*map(asdict, mutants)],
+        }
+        chosen.out.write_text(json.dumps(ours, indent=1) + "\n")
 
     plain = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:doctest", "-o", "addopts="]
     plugin = Mutation(mutants, compiled=chosen.compiled == "yes", keep=keep)

@@ -231,7 +231,55 @@ def page() -> str:
             f"`{record['command']}`; spicekit {by['spicekit']}, ngspice {by['ngspice']} "
             f"(state {by['ngspice_state'][:10]}), {by['machine']}, {by['created'][:10]}.",
         ]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *runs(), ""])
+
+
+def runs() -> list[str]:
+    """Long runs, from what their scripts left beside the claims."""
+    lines = []
+    if (path := FILES / "kills.json").is_file():
+        lines += [
+            "",
+            "## kills",
+            "",
+            "Works killed (SIGKILL) at random moments and repeated until they ended. At the right: saved and lost,",
+        ]
+        lines += ["ends unlike that of a run let alone, processes that outlived a killed one.", ""]
+        counts = json.loads(path.read_text())
+        names = list(next(iter(counts.values())))
+        lines += [
+            f"| work | {' | '.join(name.replace('_', ' ') for name in names)} |",
+            "|---" * (len(names) + 1) + "|",
+        ]
+        lines += [
+            f"| {work} | {' | '.join(f'{each[name]:.0f}' for name in names)} |"
+            for work, each in counts.items()
+        ]
+        lines += ["", "`python scripts/kills.py --kills 20 --out docs/validation/kills.json`."]
+    if (path := FILES / "mutants.json").is_file():
+        record = json.loads(path.read_text())
+        tried = [each for each in record["mutants"] if each["tests"] >= 0]
+        killed = sum(bool(each["killed_by"]) for each in tried)
+        lines += [
+            "",
+            "## mutants",
+            "",
+            f"Changes of one expression of engines and mapping: {killed} of {len(tried)} tried",
+        ]
+        lines += [
+            f"({killed / len(tried):.0%}) made a test fail. Lines that no quick test reaches count as survivors.",
+            "",
+        ]
+        lines += ["| module | tried | killed | not reached |", "|---|---|---|---|"]
+        for module in sorted({each["module"] for each in tried}):
+            ours = [each for each in tried if each["module"] == module]
+            dead, away = (
+                sum(bool(each["killed_by"]) for each in ours),
+                sum(not each["tests"] for each in ours),
+            )
+            lines.append(f"| {module} | {len(ours)} | {dead} | {away} |")
+        lines += ["", f"`{record['command']}`; the file lists each with its line."]
+    return lines
 
 
 def main() -> None:
