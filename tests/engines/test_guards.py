@@ -14,7 +14,7 @@ from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
 from spicekit.engines.exact.ladder import Ladder, larger
 from spicekit.engines.fast import wire_sums
 from spicekit.engines.fast.model import read_model
-from spicekit.engines.tile import Tile, column_currents
+from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable, linear
@@ -157,3 +157,22 @@ def test_a_full_scale_that_is_left_out_is_the_rows_of_a_read():
             assert stated.step(rows) == Converter(bits=bits).step(rows)
             assert stated.resolution(rows) == Converter(bits=bits).resolution(rows)
     assert Converter(bits=5).step(16) == Converter().step(16) == 1.0  # bits left out, or as many as that
+
+
+def test_reads_of_few_rows_whose_zeros_conduct_are_refused_by_the_fast_engine():
+    """A 1T-1MTJ cell that stores 0 conducts 0.7 of one that stores 1: the fast engine was off by 2 LSB, in silence."""
+    volt = np.linspace(0, 0.7, 57)
+    drop = volt[:, None] - volt
+    spec = TileSpec(rows=16, columns=2, wires=Wires(r_bl=3.2, r_sl=3.2))
+    weights = np.eye(16, 2, dtype=np.uint8)
+    bits = np.ones((1, 16), np.uint8)
+
+    def off_by(zeros):
+        states = np.array([[1e-12 * drop, zeros * drop], [1e-12 * drop, 1e-4 * drop]])
+        tile = Tile(spec, IVTable(volt, states, {"synthetic": "ohmic"}), weights)
+        exact, fast = (read_currents(tile, bits, engine=engine) for engine in ("exact", "fast"))
+        return float(np.abs(fast - exact).max() / (1e-4 * spec.v_read))
+
+    assert off_by(1e-6) < 0.01
+    with pytest.raises(BadInput, match=r"fast engine was found to be off by .* LSB rms.*zeros conduct less"):
+        off_by(5e-5)

@@ -25,8 +25,8 @@ from spicekit.engines.converter import Thresholds
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.exact.rails import carried, rail_of
 from spicekit.engines.fast.kernels import ones_of
-from spicekit.engines.fast.patterns import PatternReads
-from spicekit.engines.fast.wire_sums import RMS_LIMIT, WireSumReads, fit_patterns
+from spicekit.engines.fast.patterns import RMS_LIMIT, PatternReads
+from spicekit.engines.fast.wire_sums import WireSumReads, fit_patterns
 from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
 from spicekit.tables.table import IVTable
 

@@ -37,7 +37,7 @@ from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, line_of
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
-from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK
+from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK, RMS_LIMIT
 from spicekit.engines.fast.wire_sum_code import TERMS
 from spicekit.engines.fast.wire_sum_kernels import read_currents, sum_codes, tally_reads
 from spicekit.engines.words import Applied, Stored, Tally
@@ -62,8 +62,6 @@ POWERS = (
 assert len(POWERS) == TERMS
 NOTHING = 1e-30
 """The constant of P: so that a read without ON cells gives 0 / NOTHING = 0. No other P feels it in single precision."""
-RMS_LIMIT = 0.144
-"""LSB, in the worst group: half of the rms error that rounding to whole LSB makes anyway, 1 / sqrt(12)."""
 # Tiles that the surrogate is fitted to, each of WEIGHTS columns and VECTORS vectors: some 600 reads a coefficient; and
 # more that it has not seen.
 TILES, UNSEEN, WEIGHTS, VECTORS = 8, 2, 40, 36
