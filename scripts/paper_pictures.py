@@ -110,7 +110,7 @@ def draw_hurts(figure: Figure, found: Results) -> bool:
                     axes.plot(100 * row["accuracy"], place, "o", ms=4, color=colour(flips))
     for flips in ("none", "both"):
         axes_of[0].plot([], [], "o-", color=colour(flips), label=MITIGATION_LABELS[flips])
-    axes_of[0].legend(fontsize=8, frameon=False, loc="lower left")
+    axes_of[0].legend(fontsize=8, frameon=False, loc="lower center")
     return drawn
 
 
