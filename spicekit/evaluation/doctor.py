@@ -153,7 +153,7 @@ def _torch() -> Iterator[Finding]:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is not there
         cure = f"pip install '{DISTRIBUTION}[networks]'"
-        yield Finding(f"torch, which networks need and single tiles do not: {error}", cure, required=False)
+        yield Finding(f"torch: {error}; networks need it, single tiles do not", cure, required=False)
         return
     yield Finding(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     gpu = (
