@@ -31,6 +31,11 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module
     ------
     BadInput
         If there is no such network, the file brings code or cannot be read, or no layer is binary.
+
+    Examples
+    --------
+    >>> load_network("vgg-small-quarter").conv3.out_channels
+    64
     """
     return read_and_survey(name_or_path, data=data)[0]
 

@@ -43,7 +43,11 @@ class Devices(Config):
 
 
 class Ends(Devices):
-    """Ends of a column by their widths: from the curves in `file` follow `r_driver` and `r_sink` of the wires."""
+    """Ends of a column by their widths: from the curves in `file` follow `r_driver` and `r_sink` of the wires.
+
+    >>> Ends().file is None  # ends are the resistances of the wires
+    True
+    """
 
     file: str | None = None
     """Made by `spicekit devices ends`; from the folder of the spec's file."""
@@ -178,6 +182,12 @@ def ends(spec: TileSpec, devices: Devices | None = None) -> EndCurves:
         If the tile is driven by its bit lines, or there is no such device.
     SpiceFailed
         If ngspice fails.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> type(sk.ends(sk.TileSpec(wires=sk.Wires(layer="M2", pitch_nm=108)))).__name__
+    'EndCurves'
     """
     devices = devices or Devices()
     voltage = np.linspace(0.0, spec.v_read, POINTS)
