@@ -6,14 +6,15 @@ up, as before any analysis; no second grammar of ours has to agree with it. Comm
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
-from spicekit.decks.source import Deck, Finding, Severity, Statement, counted, finding, outline
+from spicekit.decks.complaints import Lines, complaints, missing_models
+from spicekit.decks.source import Deck, Finding, Statement, finding, outline
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
 from spicekit.spice.batch import BatchRun, run_batch
@@ -84,11 +85,11 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     users = [Statement(" ".join([f"x{name}", *ports, name]), 0) for name, ports in library.items()]
     statements, run = _loaded(deck, users, (f"listing expand > {_LISTING}", _SET_UP), compiled, timeout)
     listing = run.files.get(_LISTING, "")
-    lines = _Lines(statements)
+    lines = Lines(statements)
     devices, models, findings = _listed(listing, lines)
-    findings += _complaints(run.output, lines)
+    findings += complaints(run.output, lines)
     if run.status:
-        findings += _missing_models(run.output, lines)
+        findings += missing_models(run.output, lines)
     unique = tuple(sorted(set(findings)))
     taken = not run.status and listing and _NOWHERE in run.output and (devices or not shape.elements)
     if not taken and not any(f.severity == "error" for f in unique):
@@ -131,7 +132,6 @@ _LISTING = "listing.txt"
 _NOWHERE = "v.nowhere"
 _SET_UP = f"dc {_NOWHERE} 0 1 1"
 """ngspice sets the devices up before it looks for the source: then it finds what they refer to, and what cannot be."""
-_FIRST = 2  # line of the first statement; a listing counts one more
 
 _CUT = 4096  # characters of a card, about, behind which a listing stops
 _CONNECTION = re.compile(r"(?<![%\w])[^\s%~()\[\],]+")
@@ -181,42 +181,7 @@ def _loaded(
     return statements, run_batch("\n".join(text), timeout=timeout, compiled=compiled)
 
 
-class _Lines:
-    """Finds the statement that ngspice means, by line and text."""
-
-    def __init__(self, statements: list[Statement]) -> None:
-        self._statements = statements
-        self._words = [statement.word for statement in statements]
-        self._by_name: dict[str, Statement] = {}
-        for word, statement in zip(self._words, statements, strict=True):
-            self._by_name.setdefault(word, statement)
-            if word == ".model":
-                self._by_name.setdefault(" ".join(statement.text.lower().split()[:2]), statement)
-
-    def at(self, line: int, text: str) -> Statement:
-        """Statement on a line of what ngspice was given, or one that has the name that the text begins with."""
-        index = line - _FIRST
-        name = text.split(None, 1)[0].lower() if text else ""
-        leaf = name if name.startswith(".") else name.rpartition(".")[2]
-        if 0 <= index < len(self._words) and (not leaf or self._words[index] == leaf):
-            return self._statements[index]
-        return self.named(leaf) or Statement(text, 0)
-
-    def named(self, name: str) -> Statement | None:
-        return self._by_name.get(name.lower())
-
-    def evaluating(self, name: str) -> Statement | None:
-        """First statement with an expression that holds a name."""
-        word = re.compile(rf"['{{=].*\b{re.escape(name)}\b", re.IGNORECASE)
-        return next((s for s in self._statements if word.search(s.text)), None)
-
-    def containing(self, text: str) -> Statement | None:
-        """First statement with these characters, whatever the spaces and case."""
-        wanted = "".join(text.lower().split())
-        return next((s for s in self._statements if wanted in "".join(s.text.lower().split())), None)
-
-
-def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], list[Finding]]:
+def _listed(text: str, lines: Lines) -> tuple[list[Device], dict[str, Model], list[Finding]]:
     """Devices and models of a listing, and what ngspice attached to its cards."""
     devices: list[tuple[int, str]] = []
     models: dict[str, Model] = {}
@@ -258,7 +223,7 @@ def _listed(text: str, lines: _Lines) -> tuple[list[Device], dict[str, Model], l
     )
 
 
-def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -> Device:
+def _device(lines: Lines, count: int, body: str, models: Mapping[str, Model]) -> Device:
     if " =" in body or "= " in body:
         body = _SPACED.sub("=", body)
     name, *words = map(intern, body.split())
@@ -281,153 +246,6 @@ def _device(lines: _Lines, count: int, body: str, models: Mapping[str, Model]) -
     )
 
 
-def _missing_models(output: str, lines: _Lines) -> Iterator[Finding]:
-    """Models that are not there: ngspice stops at the first, having named all."""
-    pattern = r"^warning, can't find model '([^']*)' from line\n\s*([mqdjz]\S*)"
-    places: dict[str, list[Statement]] = {}
-    for name, device in re.findall(pattern, output, re.MULTILINE):
-        if at := lines.named(device):
-            places.setdefault(name, []).append(at)
-    for name, statements in places.items():
-        yield counted(statements, "undefined-model", f"there is no model {name}")
-
-
 def is_model(word: str, models: Mapping[str, Model]) -> bool:
     """Whether a model, or a card in bins, has a name."""
     return word in models or f"{word}.1" in models or f"{word}.0" in models  # bins of a card have numbers
-
-
-class _Saying(NamedTuple):
-    """Something that ngspice says while it loads a circuit, and what it means.
-
-    Groups of the pattern: `line`, `text` of a statement, `name` of a parameter or subcircuit, `said`.
-    """
-
-    pattern: str
-    severity: Severity | None = None
-    """None for what it says elsewhere, too, or takes back."""
-    rule: str = "ngspice"
-    message: str = "{said}"
-
-
-_SAYINGS = (
-    _Saying(r'^Fatal error: DC Transfer Function: .*"v\.nowhere".*\ndoAnalyses: .*$'),
-    _Saying(r"^dc simulation\(s\) aborted$"),
-    _Saying(
-        r"^Fatal: (?P<said>.*(?:\nFatal: .*)*)\nFatal error: detected during .*\n.*device instance (?P<text>\S+)$",
-        "error",
-        "value",
-        "ngspice refuses this device: {said}",
-    ),
-    _Saying(
-        r"^Fatal error: (?P<text>[a-z]\S*): (?P<said>(?:unknown controlling source|coupling to) .*)$",
-        "error",
-        "undefined-source",
-    ),
-    _Saying(r"^doAnalyses: .*$"),  # follows from what was said before
-    _Saying(r"^Fatal error: instance (?P<text>\S+) (?P<said>is a .*)$", "error", "supply-short"),
-    _Saying(
-        r"^Error: no such function '(?P<name>[^']*)'$",
-        "error",
-        "undefined-function",
-        "ngspice knows no function {name}",
-    ),
-    _Saying(
-        r"^Error on line(?: (?P<line>\d+) or its substitute)?:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"
-    ),
-    _Saying(
-        r"^Netlist line no\. (?P<line>\d+):\nUndefined parameter \[(?P<name>[^\]]*)\]$",
-        "error",
-        "undefined-parameter",
-        "nothing defines the parameter {name}",
-    ),
-    _Saying(r"^Netlist line no\. \d+:\nCannot compute substitute$"),
-    _Saying(r"^Netlist line no\. (?P<line>\d+):\n(?P<said>[^\n]*)$", "error"),
-    _Saying(
-        r"^Error: unknown subckt: (?P<text>x\S*(?:\.x\S*){15}.*)$",
-        "error",
-        "recursion",
-        "subcircuits contain each other, or nest deeper than ngspice follows",
-    ),
-    _Saying(
-        r"^Error: unknown subckt: (?P<text>.*\s(?P<said>\S+))$",
-        "error",
-        "undefined-subcircuit",
-        "there is no subcircuit {said}",
-    ),
-    _Saying(
-        r"^(?P<said>Too (?:few|many)) parameters for subcircuit type .* \(instance: x(?P<text>.*)\)$",
-        "error",
-        "port-count",
-        "{said} nodes for the subcircuit's ports",
-    ),
-    _Saying(
-        r"^Warning: redefinition of \.subckt (?P<name>\S+), ignored$",
-        "error",
-        "duplicate-name",
-        "subcircuit {name} is defined twice; ngspice ignores the second",
-    ),
-    _Saying(
-        r"^Warning : (?P<said>(?:IC|Nodeset) on non-existent node - .*), ignored\n\s*Please check line (?P<text>.*)$",
-        "error",
-        "undefined-node",
-        "{said}; ngspice ignores it",
-    ),
-    _Saying(
-        r"^Warning : \w+ source (?P<text>\S+) (?P<said>has non-increasing PWL time points)\.$",
-        "error",
-        "value",
-    ),
-    _Saying(
-        r"^Warning: Could not set temperature to (?P<said>.*)\n\s*Set to default.*$",
-        "error",
-        "value",
-        "ngspice takes one temperature, and sets none of {said}",
-    ),
-    _Saying(
-        r"^Error: Mismatch of \.subckt.*\n.*\n\s*Check (?:line )?(?P<text>\.\w+).*$",
-        "error",
-        "syntax",
-        ".subckt and .ends do not match",
-    ),
-    _Saying(r"^Error: \.subckt/\.ends not balanced$", "error", "syntax", ".subckt and .ends do not match"),
-    _Saying(r"^Warning: Model issue on line .*\n.*$"),
-    _Saying(r"^unrecognized parameter .* - ignored$"),
-    _Saying(r"^Warning: output of command 'listing' will be truncated$"),
-    _Saying(r"^warning, (?:can't find model|model type mismatch).*\n.*$"),
-    _Saying(r"^Warning -- Version not specified.*\n.*$"),
-    _Saying(r"^\s*Simulation interrupted due to error!$"),
-    _Saying(r"^ERROR: fatal error in ngspice.*$"),
-    _Saying(r"^(?:Error|ERROR|Fatal)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "error"),
-    _Saying(r"^Warning: (?P<text>[a-z][\w.]*): (?P<said>.*)$", "warning"),
-    _Saying(r"^(?:Warning|warning)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "warning"),
-)
-
-
-def _complaints(output: str, lines: _Lines) -> Iterator[Finding]:
-    """What ngspice printed, as findings; each saying takes its text away from those that follow."""
-    for pattern, severity, rule, message in _SAYINGS:
-        if severity:
-            for match in re.finditer(pattern, output, re.MULTILINE):
-                parts = {
-                    key: " ".join((said or "").split()).strip(" :,")
-                    for key, said in match.groupdict().items()
-                }
-                yield finding(_place(parts, lines), severity, rule, message.format(**parts))
-        output = re.sub(pattern, "", output, flags=re.MULTILINE)
-
-
-def _place(parts: Mapping[str, str], lines: _Lines) -> Statement:
-    line, text, name, said = (parts.get(key, "") for key in ("line", "text", "name", "said"))
-    leaf = text.split()[0].rsplit(".", 1)[-1] if text.strip(".") else ""
-    attempts: tuple[Callable[[], Statement | None], ...] = (
-        lambda: lines.at(int(line), text) if line else None,
-        lambda: lines.named(leaf) if " " not in text else None,
-        lambda: lines.containing(text) if text else None,
-        lambda: lines.named(leaf),
-        lambda: lines.containing(f".subckt {name}") if name else None,
-        lambda: lines.evaluating(name) if name else None,
-        lambda: lines.containing(said) if len(said) > 2 else None,
-    )
-    found = (attempt() for attempt in attempts)
-    return next((at for at in found if at and at.line), Statement(text or said or name, 1))
