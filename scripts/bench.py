@@ -309,7 +309,7 @@ def _exact_errors(specs: list[TileSpec], *, name: Callable[[TileSpec], str]) -> 
                 raise SpiceFailed(
                     f"{kind}: {outcome.reason if isinstance(outcome, Failure) else outcome.runs}"
                 )
-            true = np.array([sensed(run.waves, spec.columns) for run in outcome.runs])
+            true = np.array([sensed(run.waves, spec) for run in outcome.runs])
             table = _table(spec)
             ours = read_currents(Tile(spec, table, weights), bits, engine="exact")[:, 0]
             error = abs(ours - true)

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from spicekit import Converter, Dataset, TileSpec, Wires, load_dataset, load_network
 from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
+from spicekit.engines.fast.rails import RailReads
 from spicekit.engines.fast.torch_backend import Form, codes_on
 from spicekit.engines.words import layout_of, unpack
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
@@ -325,6 +326,7 @@ def _unexplained(
 ) -> int:
     """How many of the dot products that differ do so by more than their reads next to a threshold allow."""
     model, thresholds = _model(rows), _thresholds(rows)
+    assert not isinstance(model, RailReads), "these tiles have ideal rails"
     layout = layout_of(rows)
     image, column, line, place = np.nonzero(difference)
     pixel = (image * difference.shape[2] + line) * difference.shape[3] + place
@@ -359,7 +361,9 @@ def _layer_inputs(name: str) -> dict[str, torch.Tensor]:
 
 @functools.cache
 def _network(name: str, device: torch.device = PROCESSOR) -> Network:
-    return load_network(name).to(device)
+    network = load_network(name)
+    assert isinstance(network, Network)
+    return network.to(device)
 
 
 def _tiled(name: str, rows: int, mitigation: Mitigation, check: Check | None) -> torch.nn.Module:

@@ -12,17 +12,20 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from matplotlib.figure import Figure
 
 import spicekit as sk
+from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.results import accuracy_interval
+from spicekit.study.results import StudyResult
 
 PAGE = Path(__file__).parent.parent / "docs" / "paper.md"
 NETWORKS = {"vgg-small": "VGG-small", "resnet18": "ResNet-18"}
+Kind = TypeVar("Kind")
 Row = dict[str, Any]
 Wires = tuple[str | None, float, float]
 """Layer, None for no wires; driver and sink in ohm."""
@@ -76,7 +79,7 @@ def main(
     evaluations: Annotated[Path | None, typer.Option(help="Folder of evaluations.")] = None,
 ) -> None:
     """Write docs/paper.md and docs/pictures/paper-*.png anew."""
-    rows = {row["key"]: row for path in results or () for row in sk.load(path).rows()}
+    rows = {row["key"]: row for path in results or () for row in _loaded(path, StudyResult).rows()}
     found = Results(rows.values())
     page = PAGE.read_text()
     for name, table in TABLES.items():
@@ -341,11 +344,19 @@ def dies(found: Results) -> str | None:
     return markdown(("wires, reference, cells", *head), lines)
 
 
+def _loaded(path: Path, kind: type[Kind]) -> Kind:
+    """A result of one kind."""
+    result = sk.load(path)
+    if not isinstance(result, kind):
+        raise typer.BadParameter(f"{path}: expected {kind.__name__}, found {type(result).__name__}.")
+    return result
+
+
 def mitigations(folder: Path) -> str | None:
     """A line for each run of the evaluations of a folder; the files' names say of what."""
     lines = []
     for path in sorted(folder.glob("*.json")):
-        result = sk.load(path)
+        result = _loaded(path, Evaluation)
         lines.append((f"{path.stem}: software", share(result.software, result.images), ""))
         lines += [
             (

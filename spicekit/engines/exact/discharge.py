@@ -87,7 +87,8 @@ def _drop(place: Array, points: Array, v_read: float, rate: float) -> Array:
     coefficients = chebyshev.chebfit(place, points, len(place) - 1)
 
     def fall(drop: Array) -> Array:
-        return rate * chebyshev.chebval(1 - 2 * drop / v_read, coefficients, tensor=False)
+        current = chebyshev.chebval(1 - 2 * drop / v_read, coefficients, tensor=False)
+        return np.asarray(rate * current, np.float64)
 
     drop = np.zeros(points.shape[1])
     h = 1 / STEPS

@@ -9,6 +9,7 @@ refused.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,14 +125,12 @@ class PatternReads:
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
-        reads, others = count_patterns(
-            *(stored.words[:, :, 0].astype(np.uint32), stored.tiles),
-            *(applied.words[..., 0].astype(np.uint32), applied.asserted, m),
-        )
+        words, bits = stored.words[:, :, 0].astype(np.uint32), applied.words[..., 0].astype(np.uint32)
+        reads, others = count_patterns(words, stored.tiles, bits, applied.asserted, m)
         current = reads * self.quiet + others * self.leak
         count = np.tile(np.bitwise_count(np.arange(2**m)), len(reads))
 
-        def by_count(values: Array) -> Array:
+        def by_count(values: NDArray[Any]) -> Array:
             return np.bincount(count, values.ravel(), m + 1).astype(float)
 
         return Tally(by_count(reads), by_count(others), by_count(current))
