@@ -189,7 +189,7 @@ def test_another_converter_runs_neither_software_nor_ideal_tiles(evaluated, monk
     def forbidden(*arguments, **options):
         raise AssertionError("ran again")
 
-    monkeypatch.setattr("spicekit.evaluation.fidelity.software_and_ideal", forbidden)
+    monkeypatch.setattr("spicekit.evaluation.evaluate.software_and_ideal", forbidden)
     other = evaluated.with_converter(bits=3)
     assert other.design.converter.bits == 3
     assert other.software == evaluated.software

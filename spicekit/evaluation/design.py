@@ -256,5 +256,9 @@ _TABLES: dict[str, type[Config]] = {
     **_PARTS,
 }
 _FIELDS = [
-    (table, field) for table, kind in _TABLES.items() for field in kind.model_fields if field not in _INNER
+    (table, field)
+    for table, kind in _TABLES.items()
+    for field in kind.model_fields
+    if field not in _INNER
+    and (table, field) not in (("ends", "r_driver"), ("ends", "r_sink"))  # found, not given
 ]

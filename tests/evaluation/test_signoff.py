@@ -60,7 +60,7 @@ def test_vectors_that_ngspice_does_not_finish_fail_the_sign_off(sram_table):
     result = sign_off(Design(tile=big), sram_table, few, workers=1, timeout=0.05)
     assert not result.passed
     assert result.vectors == len(result.failures) == 3
-    assert "ngspice failed on 3 of 3 vectors: slow: ngspice took longer" in result.faults[0]
+    assert "simulation failed on 3 of 3 vectors: slow: ngspice took longer" in result.faults[0]
     assert not result.errors
 
 
