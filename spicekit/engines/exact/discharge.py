@@ -1,10 +1,10 @@
 """Reads that discharge a line: the column's current at each voltage of its line, integrated up to the sample.
 
-A line of capacitance C, charged to `v_read` and let go, falls as its column draws: C dV/dt = -I(V). The wires settle a
-hundred times faster than a line falls, so that I(V) is the column's static current with its line at V, which the
-ladder gives. It is solved at Chebyshev points from 0 to `v_read`; their polynomial is integrated by Runge and Kutta's
-method of fourth order. Points are added between those that are there (Clenshaw and Curtis, Numer. Math. 2 (1960) 197)
-until what is found no longer moves.
+A line of capacitance C, charged to `v_read` and let go, falls as its column draws: C dV/dt = -I(V). The wires are taken
+to settle much faster than a line falls (assumed; docs/decisions/discharge.md has the error against transients), so that
+I(V) is the column's static current with its line at V, which the ladder gives. It is solved at Chebyshev points from 0
+to `v_read`; their polynomial is integrated by Runge and Kutta's method of fourth order. Points are added between those
+that are there (Clenshaw and Curtis, Numer. Math. 2 (1960) 197) until what is found no longer moves.
 
 A converter sees the drop V_read - V(t). It is given as the mean current C drop / t, so that whatever counts in cell
 currents counts on: a threshold of x ampere is one of x t / C volt.
