@@ -66,8 +66,7 @@ def cell(
         figures = characterise_cell(tile_spec)
         print_sheets(cell_sheets(figures))
         report.mkdir(parents=True, exist_ok=True)
-        for path in draw_cell(figures, report):
-            print(path)
+        print(*draw_cell(figures, report), sep="\n")
 
 
 @netlist.command()
@@ -165,8 +164,7 @@ def tile(
 
     if tolerance is not None and expect is None:
         raise BadInput(f"netlist tile: --tolerance {tolerance:g} needs --expect, the engine to agree with.")
-    language = check_dialect(dialect)
-    tile_spec = read_design(spec).tile
+    language, tile_spec = check_dialect(dialect), read_design(spec).tile
     stored = read_array(weights)
     bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
     deck = tile_deck(
@@ -215,8 +213,7 @@ def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None, as_j
     from spicekit.decks.check import check as find
     from spicekit.decks.source import read_deck
 
-    source = read_deck(deck, libraries=library or [])
-    findings = find(source, compiled=osdi or [])
+    findings = find(read_deck(deck, libraries=library or []), compiled=osdi or [])
     counts = Counter(found.severity for found in findings)
     if as_json:
         print_json({"findings": [asdict(found) for found in findings]})
@@ -305,8 +302,7 @@ def _run_vectors(
             write_array(out / name, array)
     found = compare_reads(spec, read_array(weights), applied, current) if weights is not None else None
     if as_json:
-        compared = {} if found is None else asdict(found)
-        print_json({"current": current.tolist(), **compared})
+        print_json({"current": current.tolist(), **({} if found is None else asdict(found))})
     else:
         print(f"{len(current)} vectors, {spec.columns} columns: {current.min():.6g} to {current.max():.6g} A")
     if found is not None and not as_json:
@@ -365,8 +361,9 @@ def verify(
     if "expected" in read_header(comments).facts:
         expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
     if dialect == "ngspice":
-        compiled = osdi or []
-        differences = compare(read_deck(deck), tile_spec, stored, bits, expected=expected, compiled=compiled)
+        differences = compare(
+            read_deck(deck), tile_spec, stored, bits, expected=expected, compiled=osdi or []
+        )
     else:
         differences = verify_translated(text, tile_spec, stored, bits, expected=expected)
     if not differences and not as_json:
@@ -387,11 +384,17 @@ def print_differences(differences: Sequence["Difference"], *, first: str, second
 
 
 @netlist.command()
-def show(deck: DeckFile) -> None:
+def show(deck: DeckFile, as_json: Json = False) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
+    from pydantic import TypeAdapter
+
     from spicekit.cli.display import print_sheets
     from spicekit.decks.source import read_deck
-    from spicekit.decks.summary import summarise
+    from spicekit.decks.summary import Summary, summarise
     from spicekit.report.sheets import deck_sheets
 
-    print_sheets(deck_sheets(summarise(read_deck(deck))))
+    summary = summarise(read_deck(deck))
+    if as_json:
+        print_json(TypeAdapter(Summary).dump_python(summary, mode="json"))
+    else:
+        print_sheets(deck_sheets(summary))

@@ -156,6 +156,7 @@ _SAYINGS = (
     _Saying(r"^Warning -- Version not specified.*\n.*$"),
     _Saying(r"^\s*Simulation interrupted due to error!$"),
     _Saying(r"^ERROR: fatal error in ngspice.*$"),
+    _Saying(r"^Error: (?P<said>[^\n]*) in line\n\s+(?P<text>\S.*)$", "error"),
     _Saying(r"^(?:Error|ERROR|Fatal)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "error"),
     _Saying(r"^Warning: (?P<text>[a-z][\w.]*): (?P<said>.*)$", "warning"),
     _Saying(r"^(?:Warning|warning)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "warning"),

@@ -67,7 +67,9 @@ def facts(deck: Deck, circuit: Circuit) -> Facts:
             say(f".model {name}", part, value)
     for statement in deck.statements:
         word = statement.word
-        if word in (".option", ".options"):
+        if _DRAWN.search(statement.text):
+            say("drawn anew by every run", "", spelled(statement.text))
+        if word == ".options":
             for part, value in _parts("", _EQUALS.sub("=", statement.text.lower()).split()[1:]):
                 say(".options", part or value, value)
         elif word.startswith(".") and word not in _EVALUATED:
@@ -117,9 +119,12 @@ def spelled(text: str) -> str:
 
 
 _EVALUATED = frozenset({".else", ".elseif", ".endif", ".ends", ".eom", ".func", ".global", ".if", ".macro"})
-_EVALUATED |= {".function", ".model", ".param", ".parameter", ".parameters", ".params", ".subckt", ".title"}
+_EVALUATED |= {".model", ".param", ".subckt", ".title"}
 """Dot lines whose effect the flat circuit shows. What has none, such as a parameter that nothing uses, is no
 difference; `.csparam` is one, since commands see it."""
+
+_DRAWN = re.compile(r"\b(?:agauss|aunif|gauss|limit|unif)\s*\(", re.IGNORECASE)
+"""Functions whose value is another when ngspice reads the deck again."""
 
 _VALUES = {"r": "r", "c": "c", "l": "l"}
 _EQUALS = re.compile(r"\s*=\s*")

@@ -85,6 +85,14 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             yield finding(statement, "error", "analysis", wrong)
         if word in (".meas", ".measure") and kind in _MEASURABLE - words:
             yield finding(statement, "error", "analysis", f"there is no {kind} to measure")
+    for statement in (*deck.statements, *deck.commands):
+        if statement.word.removeprefix(".") in ("meas", "measure"):
+            function = statement.text.lower().replace("=", " ").split()[3:4]
+            if function and function[0] not in _FUNCTIONS:
+                message = (
+                    f"ngspice has no measurement '{function[0]}'; it has {', '.join(sorted(_FUNCTIONS))}"
+                )
+                yield finding(statement, "error", "undefined-function", message)
 
 
 def _empty_sweep(word: str, words: list[str]) -> str:
@@ -101,7 +109,7 @@ def _empty_sweep(word: str, words: list[str]) -> str:
 
 def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     """Values that are zero or negative, or a transistor's size in the wrong unit; each statement once."""
-    options = " ".join(s.text.lower() for s in deck.statements if s.word in (".option", ".options"))
+    options = " ".join(s.text.lower() for s in deck.statements if s.word == ".options")
     scale = number(match[1]) or 1.0 if (match := _SCALE.search(options)) else 1.0
     seen: set[tuple[Statement, tuple[str, ...]]] = set()
     for device in circuit.devices:
@@ -189,21 +197,12 @@ _ELEMENT = re.compile(
     r"\s*[rclvidmxq]\w*\d\w*(\s+\w+){2,}\s+(\w+\s*=.*|dc\b.*|[\d.]+(e-?\d+)?[a-z]*)", re.IGNORECASE
 )
 _ANALYSES = frozenset(
-    {
-        ".ac",
-        ".dc",
-        ".disto",
-        ".noise",
-        ".op",
-        ".pss",
-        ".pz",
-        ".run",
-        ".sens",
-        ".sp",
-        ".tf",
-        ".tran",
-    }
+    [".ac", ".dc", ".disto", ".noise", ".op", ".pss", ".pz", ".run", ".sens", ".sp", ".tf", ".tran"]
 )
+_FUNCTIONS = frozenset(
+    ["avg", "delay", "find", "integ", "max", "max_at", "min", "min_at", "param", "pp", "rms", "trig", "when"]
+)
+"""What ngspice 39 computes; `deriv` and `err` it knows, and refuses."""
 _MEASURABLE = frozenset({".ac", ".dc", ".noise", ".sp", ".tran"})
 # What names parts of the circuit, with a dot or as a command.
 # fmt: off

@@ -30,8 +30,11 @@ class Statement:
 
     @property
     def word(self) -> str:
-        """First word, lower case."""
-        return self.text.split(None, 1)[0].lower()
+        """First word, lower case; of a dot line that ngspice knows by how it begins (`.opt`), in one spelling."""
+        word = self.text.split(None, 1)[0].lower()
+        if word[0] != ".":
+            return word
+        return next((known for start, known in _BY_PREFIX.items() if word.startswith(start)), word)
 
 
 @dataclass(frozen=True, order=True)
@@ -206,14 +209,18 @@ def outline(deck: Deck) -> Outline:
             parameters[name] = parameters.get(name, frozenset()) | names
         elif word in (".ends", ".eom"):
             del inside[-1:]
-        elif word.startswith(".param") and inside:
+        elif word == ".param" and inside:
             parameters[inside[-1]] |= bare_words(statement.text)[1]
         elif not word.startswith("."):
             elements += not inside
             if word[0] == "x":
                 (nested.update if inside else instances.update)(bare_words(statement.text)[0][-1:])
-    return Outline(subcircuits, instances, frozenset(nested), parameters, elements)
+    return Outline(subcircuits, dict(instances), frozenset(nested), parameters, elements)
 
+
+_BY_PREFIX = {word: word for word in (".csparam", ".four", ".func", ".global", ".param", ".probe")}
+_BY_PREFIX[".opt"] = ".options"
+"""ngspice 39 takes `.globals` for `.global`, and so on; of others it wants the whole word."""
 
 _LARGEST = 128 << 20  # bytes; the full deck of 256 x 256 cells takes a tenth of it
 _HEADER = 100  # lines, in which the header of a deck of ours says what it is for
@@ -342,6 +349,8 @@ def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
             at = Statement(whole, line.number, line.file)
             reader.findings.append(finding(at, "warning", "syntax", f"{hidden[1]} stands in a remark"))
         ends_open = text.endswith("\\\\")  # ngspice reads on, on the next line
+        if whole.endswith("\\\\") and not ends_open:  # it does, too, behind a remark
+            unreadable.append(Statement(whole, line.number, line.file))
         text = text.removesuffix("\\\\").rstrip(" \t")
         if not text:
             continue

@@ -13,9 +13,9 @@ from spicekit.decks.source import Deck, Finding, Statement, finding
 
 # fmt: off
 STATEMENTS = frozenset({
-    ".ac", ".csparam", ".dc", ".disto", ".else", ".elseif", ".endif", ".ends", ".eom", ".four", ".fourier", ".func",
-    ".function", ".global", ".ic", ".if", ".macro", ".meas", ".measure", ".model", ".nodeset", ".noise", ".op",
-    ".option", ".options", ".param", ".parameter", ".parameters", ".params", ".plot", ".print", ".probe", ".prot",
+    ".ac", ".csparam", ".dc", ".disto", ".else", ".elseif", ".endif", ".ends", ".eom", ".four", ".func",
+    ".global", ".ic", ".if", ".macro", ".meas", ".measure", ".model", ".nodeset", ".noise", ".op",
+    ".options", ".param", ".plot", ".print", ".probe", ".prot",
     ".pss", ".pz", ".save", ".sens", ".sp", ".subckt", ".temp", ".tf", ".title", ".tran", ".unprot", ".width",
 })
 """Dot lines that describe a circuit or an analysis."""
@@ -79,9 +79,9 @@ def _statement_objection(statement: Statement) -> str:
     word = statement.word
     if "`" in text:
         return "holds a backquote, which may run something"
-    if word in (".option", ".options"):
-        names = {name.lower() for name in _NAMES.findall(_VALUES.sub(" ", statement.text.split(None, 1)[-1]))}
-        if unknown := sorted(names - OPTIONS - {word, word[1:]}):
+    if word == ".options":
+        settings = " ".join(text.split()[1:])
+        if unknown := sorted(set(_NAMES.findall(_VALUES.sub(" ", settings))) - OPTIONS):
             return f"sets {', '.join(unknown)}, which is not on the list of harmless options"
     if word == ".model" and (match := _MODEL_TYPE.match(text)):
         name = match[1]

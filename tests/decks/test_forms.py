@@ -60,6 +60,9 @@ GOOD = {
         "t\nV1 a 0 1\nR1 a 0 1k\n.control\nforeach val 1 2\nalter r1 = $val\nalter @v1[dc] = $val\n"
         "dc v1 0 1 0.1\nend\nlet k = 2\nprint i(v1)*k @r1[i]\nmeas dc m1 find i(v1) at=0.5\nprint m1\n.endc"
     ),
+    "dot lines known by how they begin": (
+        "t\nV1 vdd 0 1\nR1 vdd 0 {f(2)}\n.optx temp=85\n.funcx f(x) {x*k}\n.parametric k=3\n.globals vdd\n.op"
+    ),
     "DOS lines, tabs, a long line": "t\r\nV1\ta\t0\t1\r\nR1 a 0 {"
     + "1+" * 900
     + "1}\r\n+ tc1=0\r\n.op\r\n.end\r\n",
@@ -67,6 +70,13 @@ GOOD = {
 
 # Line, severity and a word of the message that names what is wrong.
 BAD = {
+    "measurement that is not there": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.measure tran x maxx v(a)",
+        5,
+        "error",
+        "maxx",
+    ),
+    "device with too few words": ("t\nV1 a 0 1\nR1 a 0 1\nE1 q 0 a\n.op", 4, "error", "not enough"),
     "undefined parameter": ("t\nV1 a 0 1\nRa a 0 {rlaod}\n.op", 3, "error", "rlaod"),
     "undefined parameter in a subcircuit": (
         "t\nV1 a 0 1\n.subckt cell p n r0=1k\nR1 p n 'r0*scalefactor'\n.ends\nX1 a 0 cell\n.op",

@@ -49,6 +49,9 @@ def test_a_tile_is_rendered_checked_run_and_shown(folder: Path) -> None:
     assert "PASS: 2 columns" in netlist("run", "deck.cir", "-o", "out")
     assert (folder / "out" / "currents.txt").is_file()
     assert "4 x 2 8t-sram" in netlist("show", "deck.cir")
+    shown = json.loads(netlist("show", "deck.cir", "--json"))
+    assert shown["header"]["spec"]["rows"] == 4
+    assert sum(shown["instances"].values()) == 8
     whole = ["verify", "deck.cir", *TILE[1:]]
     assert "0 differences" in netlist(*whole, "--vector", "1")
     assert "vwl_0: dc 0.7  ->  dc 0" in netlist(*whole, "--vector", "0", status=1)
