@@ -17,7 +17,7 @@ from spicekit.decks.complaints import Lines, complaints, missing_models
 from spicekit.decks.source import Deck, Finding, Statement, finding, outline
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
-from spicekit.spice.batch import BatchRun, run_batch
+from spicekit.spice.batch import run_batch
 
 
 class Device(NamedTuple):
@@ -83,18 +83,29 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     shape = outline(deck)
     library = {} if shape.elements else {n: p for n, p in shape.subcircuits.items() if n not in shape.nested}
     users = [Statement(" ".join([f"x{name}", *ports, name]), 0) for name, ports in library.items()]
-    statements, run = _loaded(deck, users, (f"listing expand > {_LISTING}", _SET_UP), compiled, timeout)
+    statements, loads = _given(deck, users, compiled)
+    apart = len(statements) > _LARGE and not any(
+        s.word[0] in "opty" for s in statements
+    )  # lines crash it then
+    commands = [*loads, f"listing expand > {_LISTING}", *([] if apart else [_SET_UP])]
+    run = run_batch(_text(statements, commands), timeout=timeout, compiled=compiled)
     listing = run.files.get(_LISTING, "")
     lines = Lines(statements)
     devices, models, findings = _listed(listing, lines)
     findings += complaints(run.output, lines)
-    if run.status:
-        findings += missing_models(run.output, lines)
+    status, output = run.status, run.output
+    if apart and not status:
+        some = one_of_each(statements)
+        run = run_batch(_text(some, [*loads, _SET_UP]), timeout=timeout, compiled=compiled)
+        findings += complaints(run.output, Lines(some))
+        status, output = run.status, run.output
+    if status:
+        findings += missing_models(output, lines)
     unique = tuple(sorted(set(findings)))
-    taken = not run.status and listing and _NOWHERE in run.output and (devices or not shape.elements)
+    taken = not status and listing and _NOWHERE in output and (devices or not shape.elements)
     if not taken and not any(f.severity == "error" for f in unique):
-        said = " ".join(run.output.split())[-300:] or "nothing"
-        message = f"ngspice does not take this deck (exit status {run.status}); it said: {said}"
+        said = " ".join(output.split())[-300:] or "nothing"
+        message = f"ngspice does not take this deck (exit status {status}); it said: {said}"
         unique += (Finding("", 1, "error", "ngspice", message),)
     ports = frozenset(port for ports in library.values() for port in ports)
     return Circuit(tuple(devices), models, unique, ports)
@@ -124,7 +135,43 @@ def has_operating_point(deck: Deck, *, compiled: Collection[Path] = (), timeout:
     if asked and all(s.word == ".tran" and s.text.lower().split()[-1] == "uic" for s in asked):
         return True
     commands = ("op", "if $sim_status <> 0", "quit 1", "end")
-    return _loaded(deck, (), commands, compiled, timeout)[1].status == 0
+    statements, loads = _given(deck, (), compiled)
+    return run_batch(_text(statements, [*loads, *commands]), timeout=timeout, compiled=compiled).status == 0
+
+
+def one_of_each(statements: list[Statement]) -> list[Statement]:
+    """What ngspice tells apart as it sets devices up: of instances, resistors and capacitors of the top level that are
+    alike but for the names of their nodes one each, all else of the circuit, no analysis and no output.
+
+    >>> cells = [Statement(text, 1) for text in ("X1 a b c", "X2 b d c", "X3 a a c", "R1 a 0 1", ".op")]
+    >>> [statement.text for statement in one_of_each(cells)]
+    ['X1 a b c', 'X3 a a c', 'R1 a 0 1']
+    """
+    words = {statement.word for statement in statements}
+    if words & {".global", ".if"}:  # they give names and places a meaning
+        return statements
+    named = {x for s in statements if s.word[0] in "bfhkw" for x in _INSTANCE.findall(s.text.lower())}
+    kept: list[Statement] = []
+    seen: set[tuple[str | int, ...]] = set()
+    depth = 0
+    for statement in statements:
+        word = statement.word
+        depth += (word in (".subckt", ".macro")) - (word in (".ends", ".eom"))
+        if word[0] == ".":
+            if word in _DESCRIBING:
+                kept.append(statement)
+            continue
+        if not depth and word[0] in "rcx" and word not in named:
+            _, *rest = _SPACED.sub("=", statement.text.lower()).split()
+            first = next((n for n, part in enumerate(rest) if "=" in part or part == "params:"), len(rest))
+            count = first - 1 if word[0] == "x" else 2
+            nodes, rest = rest[:count], rest[count:]
+            alike = (word[0], *(n if n in ("0", "gnd") else nodes.index(n) for n in nodes), *rest)
+            if alike in seen:
+                continue
+            seen.add(alike)
+        kept.append(statement)
+    return kept
 
 
 _TITLE = "spicekit reads a deck"
@@ -133,6 +180,13 @@ _NOWHERE = "v.nowhere"
 _SET_UP = f"dc {_NOWHERE} 0 1 1"
 """ngspice sets the devices up before it looks for the source: then it finds what they refer to, and what cannot be."""
 
+_LARGE = 10_000
+"""Statements above which devices that are alike are set up once, in a run of its own: to set up the 524,000 transistors
+of a 256 x 256 tile takes longer than to read them."""
+_DESCRIBING = frozenset(
+    [".csparam", ".ends", ".eom", ".func", ".macro", ".model", ".options", ".param", ".subckt", ".temp"]
+)
+_INSTANCE = re.compile(r"\bx\w+")
 _CUT = 4096  # characters of a card, about, behind which a listing stops
 _CONNECTION = re.compile(r"(?<![%\w])[^\s%~()\[\],]+")
 _SPACED = re.compile(r"\s*=\s*")
@@ -165,20 +219,19 @@ _NODES = dict(
 )
 
 
-def _loaded(
-    deck: Deck,
-    users: Sequence[Statement],
-    commands: Sequence[str],
-    compiled: Collection[Path],
-    timeout: float,
-) -> tuple[list[Statement], BatchRun]:
-    """The statements that ngspice was given, the harmless ones and ours, and what came of some commands of ours."""
+def _given(
+    deck: Deck, users: Sequence[Statement], compiled: Collection[Path]
+) -> tuple[list[Statement], list[str]]:
+    """What ngspice may be given: the harmless statements and ours, and commands that load compiled models."""
     objections = {(found.file, found.line) for found in vet(deck, compiled=compiled)}
-    statements = [s for s in deck.statements if (s.file, s.line) not in objections] + list(users)
+    statements = [s for s in deck.statements if (s.file, s.line) not in objections]
     loads = [c.text for c in deck.commands if c.word == "pre_osdi" and (c.file, c.line) not in objections]
-    texts = [statement.text for statement in statements]
-    text = [_TITLE, *texts, ".control", *loads, *commands, "quit 0", ".endc", ".end", ""]
-    return statements, run_batch("\n".join(text), timeout=timeout, compiled=compiled)
+    return [*statements, *users], loads
+
+
+def _text(statements: Sequence[Statement], commands: Sequence[str]) -> str:
+    texts = (statement.text for statement in statements)
+    return "\n".join([_TITLE, *texts, ".control", *commands, "quit 0", ".endc", ".end", ""])
 
 
 def _listed(text: str, lines: Lines) -> tuple[list[Device], dict[str, Model], list[Finding]]:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,7 @@ class Statement:
     file: str = ""
     """Included file that it stands in; empty for the deck itself."""
 
-    @property
+    @cached_property
     def word(self) -> str:
         """First word, lower case; of a dot line that ngspice knows by how it begins (`.opt`), in one spelling."""
         word = self.text.split(None, 1)[0].lower()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spicekit.decks import expansion
 from spicekit.decks.check import check
 from spicekit.decks.diff import diff
 from spicekit.decks.source import parse_deck, read_deck
@@ -326,3 +327,11 @@ def test_a_subcircuit_out_of_scope_is_missing_all_the_same() -> None:
     outer = ".subckt outer p\n.subckt inner q\nR1 q 0 1\n.ends\nX1 p inner\n.ends\n"
     text = f"t\nV1 a 0 1\n{outer}X1 a outer\nX2 a inner\n.op\n"
     assert [(f.line, f.severity) for f in check(parse_deck(text))] == [(10, "error")]
+
+
+@pytest.mark.parametrize("name", [*GOOD, *BAD])
+def test_setting_up_one_device_of_each_kind_says_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    deck = parse_deck(BAD[name][0] if name in BAD else GOOD[name])
+    found = check(deck)
+    monkeypatch.setattr(expansion, "_LARGE", 0)
+    assert check(deck) == found
