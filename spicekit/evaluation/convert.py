@@ -26,7 +26,7 @@ from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
-from spicekit.networks.adopt import check_binary
+from spicekit.networks.adopt import check_binary, unwrapped
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import like_of, predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
@@ -97,6 +97,7 @@ def convert(
     >>> print(tiled.conv3)  # doctest: +ELLIPSIS
     TiledConv2d(32 -> 64, 3 x 3, padding 1, on 5 x 1 tiles of 64 x 64 8t-sram, 16 rows a read, BinSparX ...)
     """
+    network = unwrapped(network)
     check_binary(network)
     check_mitigations([mitigation])
     design = as_design(design)

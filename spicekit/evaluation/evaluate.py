@@ -38,7 +38,7 @@ from spicekit.evaluation.fidelity import fidelity as compare
 from spicekit.evaluation.pictures import restored
 from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
 from spicekit.mapping.binsparx import Mitigation
-from spicekit.networks.adopt import check_binary
+from spicekit.networks.adopt import check_binary, unwrapped
 from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
 from spicekit.networks.own_data import Data, as_dataset
@@ -115,6 +115,7 @@ def evaluate(
     >>> [(run.mitigation, run.accuracy > 0.8) for run in result.runs]
     [('none', False), ('both', True)]
     """
+    network = unwrapped(network)
     check_binary(network)
     design, dataset = as_design(design), as_dataset(dataset)
     if calibration is not None:

@@ -169,6 +169,20 @@ def check_finite(network: nn.Module) -> None:
             )
 
 
+_SPREAD = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """A network out of the wrappers that spread or compile it."""
+    while True:
+        if isinstance(network, _SPREAD):
+            network = network.module
+        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):  # of torch.compile
+            network = inner
+        else:
+            return network
+
+
 def check_binary(network: nn.Module) -> None:
     """`BadInput` unless a network has binary layers, each of them with finite weights."""
     layers = binary_layers(network)
@@ -197,28 +211,31 @@ class _Watched:
 
 @torch.no_grad()
 def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...]]) -> list[_Watched]:
-    """Every product of a pass; a second pass, on other images, shows which weights depend on these.
+    """Every product of a pass; a second pass, on other images, shows what depends on these.
 
     `native` gets the sides of what each layer of the project's own sees.
     """
     seen: dict[tuple[str, int], _Watched] = {}
     weights: dict[tuple[str, int], Tensor] = {}
 
-    def first(name: str, ordinal: int, product: Product, output: Tensor) -> None:
-        key, new = (name, ordinal), _examine(name, ordinal, product, output)
-        if key not in seen or new.digital:
-            seen[key] = new
-        if not new.digital:
-            weights[key] = product.weight.clone()
+    def look(name: str, ordinal: int, product: Product, output: Tensor) -> None:
+        with torch.random.fork_rng(devices=[]):  # new layers begin with random weights
+            key, new = (name, ordinal), _examine(name, ordinal, product, output)
+        old = seen.setdefault(key, new)
+        if old.bits is None or new.bits is None:
+            seen[key] = new if old.bits else old
+        elif not torch.equal(weights.setdefault(key, product.weight.clone()), product.weight):
+            seen[key] = replace(old, digital="its weights change from call to call", bits=None)
+        elif not old.bits.alike(new.bits):
+            seen[key] = replace(
+                old,
+                digital="its geometry, or the two values of its inputs, change from call to call",
+                bits=None,
+            )
 
-    def second(name: str, ordinal: int, product: Product, output: Tensor) -> None:
-        key = name, ordinal
-        if key in weights and not torch.equal(weights[key], product.weight):
-            seen[key] = replace(seen[key], digital="its weights change from call to call")
-
-    def run(handler: Callable[[str, int, Product, Tensor], None], images: Tensor) -> None:
+    def run(images: Tensor) -> None:
         try:
-            with watching(network, handler, native=BinaryConv):
+            with watching(network, look, native=BinaryConv):
                 network(images)
         except (RuntimeError, TypeError, IndexError) as error:
             raise BadInput(
@@ -232,10 +249,17 @@ def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...
         layer.register_forward_pre_hook(functools.partial(note, name))
         for name, layer in binary_layers(network).items()
     ]
-    run(first, example)
+    random_state = torch.cuda.get_rng_state if example.is_cuda else torch.get_rng_state
+    before = random_state()
+    run(example)
     for handle in handles:
         handle.remove()
-    run(second, torch.roll(example, 1, dims=-1))
+    run(torch.roll(example, 1, dims=-1))
+    if not torch.equal(before, random_state()):
+        raise BadInput(
+            "adopt: the network draws random numbers in evaluation mode, so that no two passes agree; take its signs "
+            "without chance where `self.training` is false."
+        )
     return list(seen.values())
 
 
@@ -258,6 +282,8 @@ def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watc
     geometry = product.geometry
     pads = tuple((p + f, q + g) for (p, q), (f, g) in zip(geometry.padding, frame, strict=True))
     geometry = replace(geometry, padding=pads)
+    shape = geometry.text(outputs, product.groups)
+    sides = tuple(side - sum(ends) for side, ends in zip(sides, frame, strict=True)) if product.axes else ()
     zero_padded = not from_zero and (
         any(side > 0 for pair in pads for side in pair) or max((1, *geometry.spread)) > 1
     )
@@ -310,14 +336,7 @@ def _levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]]
 
 def _own_copy(network: nn.Module) -> nn.Module:
     """A copy in evaluation mode, out of the wrappers that spread or compile a network."""
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while True:
-        if isinstance(network, wrappers):
-            network = network.module
-        elif isinstance(getattr(network, "_orig_mod", None), nn.Module):  # of torch.compile
-            network = network._orig_mod  # type: ignore[assignment]
-        else:
-            break
+    network = unwrapped(network)
     for name, module in network.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise BadInput(
@@ -329,6 +348,6 @@ def _own_copy(network: nn.Module) -> nn.Module:
     except RuntimeError as error:
         raise BadInput(f"adopt: the network cannot be copied ({error}).") from error
     for name, module in list(copied.named_modules()):
-        if isinstance(module, wrappers):
+        if isinstance(module, _SPREAD):
             copied.set_submodule(name, module.module)
     return copied

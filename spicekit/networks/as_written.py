@@ -27,6 +27,20 @@ class Bits:
     dtype: torch.dtype
     """Of the output."""
 
+    def alike(self, other: "Bits") -> bool:
+        """Whether another call of the layer is computed in the same way, but for its weights."""
+        mine, others = (
+            (
+                each.layers[0].geometry,
+                len(each.layers),
+                each.layers[0].zero_padded,
+                each.from_zero,
+                each.frame,
+            )
+            for each in (self, other)
+        )
+        return mine == others and abs(self.level - other.level) <= tolerance(self.dtype) * self.level
+
 
 class AsWritten(nn.Module):
     """A module as its authors wrote it, but for some of its products: they come from bits.
@@ -82,6 +96,14 @@ class AsWritten(nn.Module):
 def compute(bits: Bits, product: Product, name: str) -> Tensor:
     """A product from bits; `BadInput` if inputs or weights have become others than they were."""
     channels = -1 if product.axes == 0 else 1
+    frame = bits.frame or ((0, 0),) * product.axes
+    pads = tuple((p + f, q + g) for (p, q), (f, g) in zip(product.geometry.padding, frame, strict=True))
+    expected = bits.layers[0].geometry
+    if (replace(product.geometry, padding=pads), product.groups) != (expected, len(bits.layers)):
+        raise BadInput(
+            f"layer {name} is called with another geometry ({product.geometry.text(len(product.weight))}) than on the "
+            f"example ({expected.text(bits.layers[0].out_channels)}); give each its own module."
+        )
     inputs = product.inputs
     for axis, (before, after) in enumerate(bits.frame):
         inputs = inputs.narrow(2 + axis, before, inputs.shape[2 + axis] - before - after)

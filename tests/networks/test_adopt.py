@@ -118,7 +118,11 @@ class Padded(nn.Module):
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
 def test_padding_within_a_forward_pass_is_exact(value):
     network = Padded(value)
-    tiled = on_tiles(adopt(network, torch.randn(2, 6, 5, 6)), IDEAL)
+    adopted, survey = adopt_and_survey(network, torch.randn(2, 6, 5, 6))
+    if value == 0:
+        assert survey.found[0].sides == (5, 6)
+        assert survey.found[0].shape.endswith("padding 1/2/3")
+    tiled = on_tiles(adopted, IDEAL)
     unseen = torch.randn(3, 6, 5, 6)
     assert torch.equal(tiled(unseen), network(unseen))
 
@@ -249,6 +253,59 @@ def test_wrappers_are_taken_off_and_scripts_refused():
     assert list(binary_layers(adopt(nn.DataParallel(network), IMAGES, binary=["module.2"]))) == ["2.binary"]
     with pytest.raises(BadInput, match="traced or scripted module"), torch.no_grad():
         adopt(torch.jit.trace(network, IMAGES), IMAGES)
+
+
+class Twice(nn.Module):
+    """One layer, called in two ways in a pass."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.stem, self.layer, self.calls = nn.Conv2d(3, 6, 3), ByCall(), (first, second)
+
+    def forward(self, images):
+        features = self.stem(images)
+        return torch.cat([self.layer(features, **call).mean((2, 3)) for call in self.calls], 1)
+
+
+class ByCall(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 6, 3, 3))
+
+    def forward(self, features, *, dilation=1, level=1.0, pool=1):
+        signs = level * signs_of(functional.avg_pool2d(features, pool))
+        return functional.conv2d(signs, signs_of(self.weight), padding=1, dilation=dilation)
+
+
+def test_a_layer_called_with_two_sizes_has_the_same_logits():
+    network = Twice({}, {"pool": 2}).eval()
+    unseen = torch.randn(2, 3, 12, 12)
+    assert torch.equal(on_tiles(adopt(network, IMAGES), IDEAL)(unseen), network(unseen))
+
+
+@pytest.mark.parametrize("other", [{"dilation": 2}, {"level": 0.5}])
+def test_a_layer_called_in_two_ways_stays_digital(other):
+    with pytest.raises(
+        BadInput, match=r"layer layer is not binary: its geometry, or .*change from call to call"
+    ):
+        adopt(Twice({}, other).eval(), IMAGES, binary=["layer"])
+
+
+def test_a_geometry_that_the_example_did_not_show_is_refused_when_it_comes():
+    network = Twice({}, {}).eval()
+    adopted = adopt(network, IMAGES)
+    adopted.calls = ({}, {"dilation": 2})
+    with pytest.raises(BadInput, match=r"layer layer is called with another geometry .*dilation 2"):
+        adopted(IMAGES)
+
+
+def test_signs_drawn_by_chance_are_refused():
+    class Chance(nn.Module):
+        def forward(self, x):
+            return 2 * torch.bernoulli(torch.sigmoid(x)) - 1
+
+    with pytest.raises(BadInput, match="draws random numbers in evaluation mode"):
+        adopt(nn.Sequential(Chance(), BinaryConv2d(3, 4)), IMAGES)
 
 
 def test_training_goes_straight_through_tiles():
