@@ -128,6 +128,17 @@ def test_a_single_layer_is_a_network(sram_table):
     assert logits(tiled, torch.randn(2, 3, 8, 8)).shape == (2, 5, 8, 8)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # torch's own
+def test_it_compiles_with_the_same_logits(sram_table):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), BinaryConv2d(4, 4), nn.Flatten()).eval()
+    images = torch.randn(2, 3, 6, 6)
+    tiled = convert(network, DESIGN, table=sram_table)
+    found = logits(tiled, images)
+    assert torch.equal(logits(torch.compile(tiled, backend="aot_eager"), images), found)
+    assert torch.equal(logits(convert(torch.compile(network), DESIGN, table=sram_table), images), found)
+
+
 def test_a_kind_of_layer_that_tiles_do_not_know_is_refused(sram_table):
     class Own(BinaryConv2d):
         pass
