@@ -16,7 +16,7 @@ from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, C
 F32 = np.float32
 
 
-def _ones(word):
+def ones_of(word):
     return np.bitwise_count(word)
 
 
@@ -134,7 +134,7 @@ def _current(numbers, added, moment, n, u, f, b, e):
 PLAIN = {
     f"spicekit.{module}.{function.__name__}": function
     for module, functions in {
-        "engines.fast.kernels": (_ones,),
+        "engines.fast.kernels": (ones_of,),
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
         "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
         "mapping.inputs": (_gather, _join),

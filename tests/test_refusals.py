@@ -61,8 +61,8 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
     (folder / "mismatched.toml").write_text(WIRES + "[variation]\nmismatch = 1.0\n")
     forbid(
         monkeypatch,
-        "evaluate.evaluation.software_and_ideal",
-        "evaluate.cost_model.measure_read",
+        "evaluation.evaluate.software_and_ideal",
+        "evaluation.cost_model.measure_read",
         "networks.cifar.download_cifar10",
     )
     assert reason in refused("evaluate", "--network", "vgg-small", "--spec", "tile.toml", *options)

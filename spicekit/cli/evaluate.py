@@ -18,8 +18,8 @@ def evaluate(
     spec: Annotated[
         Path,
         typer.Option(
-            help="Design, TOML: wires; if need be tile, ends, corner, device, converter, variation, read, mapping, "
-            "ablation, limits, costs. docs/design.md has every field."
+            help="Design, TOML: wires; if need be tile, ends, discharge, corner, device, converter, variation, read, "
+            "mapping, ablation, limits, costs. docs/design.md has every field."
         ),
     ],
     data: Annotated[

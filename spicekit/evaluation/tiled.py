@@ -196,7 +196,8 @@ class TiledLinear(BinaryLinear, TiledConv):
 
     >>> import spicekit as sk
     >>> design = sk.design(rows=16, columns=16, layer="M2", pitch_nm=108)
-    >>> sk.convert(nn.Sequential(sk.BinaryLinear(16, 4)), design)[0](torch.ones(2, 16)).shape
+    >>> tiled = sk.convert(nn.Sequential(sk.BinaryLinear(16, 4)), design)
+    >>> tiled(torch.ones(2, 16)).shape
     torch.Size([2, 4])
     """
 

@@ -66,9 +66,10 @@ def read_study(path: Path) -> Study:
     """Study from a TOML file.
 
     `[base]` holds the tables of a design (`tile`, `wires`, `corner`, `device`, `converter`, `variation`, `read`,
-    `mapping`, `ablation`, `limits`, `costs`, `ends`; docs/design.md has their fields) and `run`; each `[[grid]]` lists
-    values by key, `"tile.rows_active" = [16, 64]`, or of whole tables, `wires = [{layer = "M2"}, {layer = "M6"}]`, and
-    every combination is a point; each `[[point]]` is one. Paths of cards, cells and ends count from the study's folder.
+    `mapping`, `ablation`, `limits`, `costs`, `ends`, `discharge`; docs/design.md has their fields) and `run`; each
+    `[[grid]]` lists values by key, `"tile.rows_active" = [16, 64]`, or of whole tables,
+    `wires = [{layer = "M2"}, {layer = "M6"}]`, and every combination is a point; each `[[point]]` is one. Paths of
+    cards, cells and ends count from the study's folder.
 
     Raises
     ------

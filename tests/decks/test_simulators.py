@@ -49,7 +49,7 @@ def test_tiles_give_the_currents_of_ngspice() -> None:
         )
         (outcome,) = outcomes([job])
         for run, waves in zip(outcome.runs, simulate(job), strict=True):
-            np.testing.assert_allclose(sensed(run.waves, 3), sensed(waves, 3), rtol=1e-6, atol=1e-13)
+            np.testing.assert_allclose(sensed(run.waves, spec), sensed(waves, spec), rtol=1e-6, atol=1e-13)
 
 
 @pytest.mark.usefixtures("here")

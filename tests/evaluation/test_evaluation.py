@@ -7,10 +7,9 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from spicekit.engines.variation import Variation
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.cell_currents import cell_currents_of
+from spicekit.engines.cell_currents import Variation, cell_currents_of
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput

@@ -8,6 +8,7 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput
+from spicekit.evaluation import convert as convert_module
 from spicekit.evaluation import evidence as module
 from spicekit.evaluation.convert import tile_network
 from spicekit.evaluation.design import Design
@@ -79,7 +80,7 @@ def test_codes_that_are_off_are_counted(network, images, sram_table, monkeypatch
             layer.tiles = dataclasses.replace(layer.tiles, codes=Off(layer.tiles.codes))
         return tiled
 
-    monkeypatch.setattr(module, "tile_network", off)
+    monkeypatch.setattr(convert_module, "tile_network", off)
     found = evidence(network, images, design_of(64), sram_table, mitigation="none")
     assert found.codes_differ == found.reads == 8
     assert found.rate_low > 0.6

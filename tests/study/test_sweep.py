@@ -377,7 +377,8 @@ def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
         pytest.raises(BadInput, match=r"--scheduler tcp://127\.0\.0\.1:1: does not answer"),
     ):
         sweep(study, tmp_path, scheduler=Scheduler("tcp://127.0.0.1:1"))
-    assert set(os.listdir(tmp_path)) == {LOG_FILE, MARKER}
+    assert set(os.listdir(tmp_path)) == {LOG_FILE, MARKER, POINTS_FOLDER}
+    assert not os.listdir(tmp_path / POINTS_FOLDER)
 
 
 def test_workers_of_a_local_cluster_evaluate_dies_with_mismatch(network, tmp_path):
