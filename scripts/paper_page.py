@@ -31,6 +31,7 @@ Wires = tuple[str | None, float, float]
 """Layer, None for no wires; driver and sink in ohm."""
 CELLS = {"8t-sram": "8T-SRAM", "1t1r": "1T-1ReRAM"}
 FLIPS = ("none", "static", "dynamic", "both")
+ALL_IMAGES = 10_000  # CIFAR-10's test images
 M2, M4, M6 = (("M2", 100.0, 100.0), ("M4", 50.0, 50.0), ("M6", 30.0, 30.0))
 USUAL = {
     "run.mitigation": "none",
@@ -55,10 +56,15 @@ class Results:
     """Rows of studies, found by what they differ in."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = [row for row in rows if not row["fault"]]
+        good = [row for row in rows if not row["fault"]]
+        self.rows = [row for row in good if row["images"] < ALL_IMAGES]
+        self.whole = [row for row in good if row["images"] == ALL_IMAGES]
 
-    def all(self, network: str, wires: Wires, **changes: Any) -> list[Row]:
-        """Points of a network on wires of a layer, driver and sink in ohm; fields by name, with __ for a dot."""
+    def all(self, network: str, wires: Wires, *, whole: bool = False, **changes: Any) -> list[Row]:
+        """Points of a network on wires of a layer, driver and sink in ohm; fields by name, with __ for a dot.
+
+        Of a part of the test images, or of all.
+        """
         layer, driver, sink = wires
         wanted = {**USUAL, "run.network": network, "wires.layer": layer}
         wanted |= {"wires.r_driver": driver, "wires.r_sink": sink}
@@ -67,7 +73,8 @@ class Results:
             del wanted["wires.pitch_nm"]
         if wanted["tile.cell"] == "8t-sram":
             del wanted["device.reram"]
-        return [row for row in self.rows if all(row[name] == value for name, value in wanted.items())]
+        rows = self.whole if whole else self.rows
+        return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
     def one(self, network: str, wires: Wires, **changes: Any) -> Row | None:
         """The point with most images; None if there is none."""
@@ -146,15 +153,20 @@ def headline(found: Results) -> str | None:
                 (
                     f"{name}, {MITIGATION_LABELS[flips]}",
                     accuracy(row),
+                    accuracy(found.one(network, M2, whole=True, run__mitigation=flips)),
                     percent(row),
                     f"{row['partial_sum']:.2f} ({change(row, first, 'partial_sum')})" if row else "-",
                     change(row, first, "energy"),
                 )
             )
         if first:
-            software = share(first["software_accuracy"], first["images"])
-            lines.append((f"{name}, software", software, "", "", ""))
-    return markdown(("", "accuracy", "NF", "ON cells of a read", "bit-line energy"), lines)
+            software = [
+                share(row["software_accuracy"], row["images"]) if row else "-"
+                for row in (first, found.one(network, M2, whole=True))
+            ]
+            lines.append((f"{name}, software", *software, "", "", ""))
+    head = ("", "first 1,000 images", "all 10,000", "NF", "ON cells of a read", "bit-line energy")
+    return markdown(head, lines)
 
 
 def lengths(found: Results) -> str | None:
