@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import IdealCodes, ReadModel, fit_thresholds, read_model
+from spicekit.engines.fast.model import Codes, IdealCodes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
@@ -39,6 +39,7 @@ Layers = dict[str, PackedLayer]
 """By name."""
 Tallies = tuple[Tally, ...]
 """What reads carry: of all images together, or of one image each."""
+C = TypeVar("C", bound=Codes)
 # Images that batch norms see at once when their statistics are taken anew: bounds memory.
 NORM_IMAGES = 256
 
@@ -48,11 +49,25 @@ class TiledNetwork:
     """A network on tiles, and what was found on the way."""
 
     network: nn.Module
+    software: nn.Module
+    """What was laid out."""
+    design: Design
+    table: IVTable
+    mitigation: Mitigation
     layers: Layers
     """As designed."""
     model: ReadModel
     thresholds: Thresholds
-    """Thresholds of the converters."""
+    """Of the converters."""
+
+    def with_codes(self, kind: Callable[[Codes], C]) -> tuple[nn.Module, dict[str, C]]:
+        """A copy on the processor whose real tiles have other codes, made of their own; and these codes, by layer."""
+        copied, made = deepcopy(self.network).cpu(), {}
+        for name, layer in tiled_layers(copied).items():
+            if self.design.ablation.layer in (None, name):
+                made[name] = kind(layer.tiles.codes)
+                layer.tiles = dataclasses.replace(layer.tiles, codes=made[name])
+        return copied, made
 
 
 def convert(
@@ -154,7 +169,7 @@ def tile_network(
     """
     mapping, converter, only = design.mapping, design.converter, design.ablation.layer
     names = list(binary_layers(network))
-    table = cells_read(design, table)
+    cells = cells_read(design, table)
     if only is not None and only not in names:
         raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(names)}.")
     if mapping.recalibrate > (len(calibration) if calibration else 0):
@@ -162,7 +177,7 @@ def tile_network(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration) if calibration else 0} images are "
             f"there; pass more as calibration."
         )
-    model = read_model(design.tile, table)
+    model = read_model(design.tile, cells)
     tally: Tally | None = None
     sums: list[tuple[Tally, int]] = []
     if converter.reference != "unit":
@@ -179,17 +194,17 @@ def tile_network(
             for name, layer in binary_layers(network).items()
         ]
     thresholds = fit_thresholds(model, converter, tally, sums=sums)
-    passed = mismatch_passed(design.tile, table, design.variation)
+    passed = mismatch_passed(design.tile, cells, design.variation)
     codes = codes_of_die(model, thresholds, converter, passed=passed)
     binsparx = flips(design, mitigation)
-    tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, table)
+    tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, cells)
     ideal = Tiles(design.tile, IdealCodes(), binsparx, mapping.unrolling)
     others = {name: ideal for name in names if only not in (None, name)}
     tiled = on_tiles(network, tiles, others=others)
     if mapping.recalibrate and calibration is not None:
         recalibrate(tiled, calibration.first(mapping.recalibrate))
     layers = {name: layer.designed for name, layer in tiled_layers(tiled).items()}
-    return TiledNetwork(tiled, layers, model, thresholds)
+    return TiledNetwork(tiled, network, design, table, mitigation, layers, model, thresholds)
 
 
 def cells_read(design: Design, table: IVTable) -> IVTable:

@@ -22,6 +22,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.convert import (
     ReadCounts,
     Tallies,
+    TiledNetwork,
     added,
     cells_read,
     check_mitigations,
@@ -43,7 +44,7 @@ from spicekit.networks.data import Dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
 from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
-from spicekit.provenance import JsonDict, provenance
+from spicekit.provenance import provenance
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
 from spicekit.tables.store import table_for
@@ -128,7 +129,7 @@ def evaluate(
         check_comparable(design)
     if spice:
         check_solvable(design)
-    few = dataset.first(fidelity) if fidelity else dataset
+    require_apart(dataset, calibration)
     table = table_for(design.tile, table, store=store)
     circuit = measure_read(design.tile) if energy else None
     if circuit is not None:
@@ -144,43 +145,28 @@ def evaluate(
             surrogate.result()
     counts = counts or ReadCounts(network)
     runs: list[TileRun] = []
+    compared, evidence = {}, {}
     for mitigation in mitigations:
         report(f"real tiles, BinSparX {mitigation}")
-        run = run_on_tiles(
-            network,
-            dataset,
-            design,
-            table,
-            mitigation=mitigation,
-            calibration=calibration,
-            counts=counts,
-            report=report,
+        fitted_to = None
+        if calibration is not None and design.converter.reference != "unit":
+            fitted_to = counts.of(probed(calibration, design), design, table, mitigation=mitigation)
+        tiled = tile_network(
+            network, design, table, mitigation=mitigation, calibration=calibration, counted=fitted_to
         )
+        run = run_on_tiles(tiled, dataset, counts=counts, report=report)
         first = runs[0] if runs else run
         changes = {
             "partial_sum_reduction": 1 - run.partial_sum / first.partial_sum,
             "energy_change": run.energy / first.energy - 1,
         }
         runs.append(run.model_copy(update=changes))
-    compared = {}
-    for mitigation in mitigations if fidelity else []:
-        report(f"exact engine, BinSparX {mitigation}")
-        compared[mitigation] = compare(
-            network, few, design, table, mitigation=mitigation, calibration=calibration
-        )
-    evidence = {}
-    for mitigation in mitigations if spice else []:
-        report(f"ngspice, {spice} reads and more, BinSparX {mitigation}")
-        evidence[mitigation] = spice_evidence(
-            network,
-            dataset,
-            design,
-            table,
-            mitigation=mitigation,
-            calibration=calibration,
-            reads=spice,
-            rng=np.random.default_rng(0),
-        )
+        if fidelity:
+            report(f"exact engine, BinSparX {mitigation}")
+            compared[mitigation] = compare(tiled, dataset.first(fidelity))
+        if spice:
+            report(f"ngspice, {spice} reads and more, BinSparX {mitigation}")
+            evidence[mitigation] = spice_evidence(tiled, dataset, reads=spice, rng=np.random.default_rng(0))
     costs = None
     if circuit is not None:
         report("energy, time and area")
@@ -222,14 +208,15 @@ def evaluate(
     )
 
     def again(other: Design, like: Evaluation) -> Evaluation:
-        same_weights = weights_hash(network) == like.provenance["weights_sha256"]
-        alike = same_weights and _ideally_alike(other, like.design)
-        same_cells = _conditions(other) == _conditions(like.design)
+        tiles = other.tile, like.design.tile
+        sizes = {(tile.rows, tile.columns, tile.rows_active) for tile in tiles}
+        alike = len(sizes) == 1 and weights_hash(network) == like.provenance["weights_sha256"]
+        conditions = [Characterisation(tile).conditions for tile in tiles]
         return evaluate(
             network,
             dataset,
             other,
-            table if same_cells else None,
+            table if conditions[0] == conditions[1] else None,
             calibration=calibration,
             mitigations=mitigations,
             known=(like.software, like.ideal) if alike else None,
@@ -247,47 +234,12 @@ def evaluate(
 
 
 def run_on_tiles(
-    network: nn.Module,
-    dataset: Dataset,
-    design: Design,
-    table: IVTable,
-    *,
-    mitigation: Mitigation,
-    calibration: Dataset | None,
-    counts: ReadCounts | None = None,
-    report: Report = silent,
+    tiled: TiledNetwork, dataset: Dataset, *, counts: ReadCounts, report: Report = silent
 ) -> TileRun:
-    """The network on the real tiles of a design point.
-
-    Parameters
-    ----------
-    network : Module
-    dataset : Dataset
-        To be classified.
-    design : Design
-    table : IVTable
-        Of the design's cell and corner.
-    mitigation : Mitigation
-    calibration : Dataset, optional
-        As in `convert`.
-    counts : ReadCounts, optional
-        As in `evaluate`.
-
-    Raises
-    ------
-    BadInput
-        If an image is among those of `calibration` too; as `convert` does.
-    """
-    require_apart(dataset, calibration)
-    counts = counts or ReadCounts(network)
-    fitted_to = None
-    if calibration is not None and design.converter.reference != "unit":
-        fitted_to = counts.of(probed(calibration, design), design, table, mitigation=mitigation)
-    tiled = tile_network(
-        network, design, table, mitigation=mitigation, calibration=calibration, counted=fitted_to
-    )
+    """Classify a dataset on tiles; what the reads carry is counted on its first images, or taken from `counts`."""
+    design, mitigation = tiled.design, tiled.mitigation
     few = probed(dataset, design)
-    counted = counts.of(few, design, table, mitigation=mitigation, image_by_image=True)
+    counted = counts.of(few, design, tiled.table, mitigation=mitigation, image_by_image=True)
     stage = f"real tiles, BinSparX {mitigation}"
     logits = predict_logits(tiled.network, dataset, report=partial(report, stage))
     layers = {
@@ -301,7 +253,7 @@ def run_on_tiles(
         layers=layers,
         predictions=tuple(logits.argmax(1).tolist()),
         partial_sums=tuple((added(counted.values()).reads / len(few)).tolist()),
-        code_errors=code_errors(network, dataset, design, tiled),
+        code_errors=code_errors(tiled, dataset),
         **whole.model_dump(exclude={"nf"}),
     )
 
@@ -346,16 +298,6 @@ def read_statistics(
 def _standard_error(values: Sequence[float]) -> float | None:
     """Of the mean of independent values; None of a single one."""
     return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
-
-
-def _ideally_alike(one: Design, other: Design) -> bool:
-    """Whether ideal tiles of two designs are the same."""
-    tiles = [design.tile.model_dump(include={"rows", "columns", "rows_active"}) for design in (one, other)]
-    return tiles[0] == tiles[1]
-
-
-def _conditions(design: Design) -> JsonDict:
-    return Characterisation(design.tile).conditions
 
 
 _VOLTAGES = (

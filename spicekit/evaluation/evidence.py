@@ -7,8 +7,8 @@ lies close to a threshold, where codes differ if they do anywhere, are drawn and
 """
 
 import dataclasses
-from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import SpiceEvidence
 from spicekit.evaluation.signoff import SignOff, fast_reads
-from spicekit.evaluation.vectors import (
-    NETWORK,
-)
-from spicekit.mapping.binsparx import Mitigation
+from spicekit.evaluation.vectors import NETWORK
 from spicekit.results import Record, read_record
 from spicekit.spice.job import Failure
 from spicekit.spice.simulator import simulate_all
@@ -39,8 +36,7 @@ from spicekit.tables.store import user_store
 from spicekit.tables.table import IVTable
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from spicekit.evaluation.convert import TiledNetwork
     from spicekit.networks.data import Dataset
 
 POOL = 20
@@ -48,13 +44,9 @@ POOL = 20
 
 
 def spice_evidence(
-    network: "nn.Module",
+    tiled: "TiledNetwork",
     dataset: "Dataset",
-    design: Design,
-    table: IVTable,
     *,
-    mitigation: Mitigation,
-    calibration: "Dataset | None",
     reads: int,
     rng: np.random.Generator,
     workers: int | None = None,
@@ -63,15 +55,9 @@ def spice_evidence(
 
     Parameters
     ----------
-    network : Module
+    tiled : TiledNetwork
     dataset : Dataset
         What the evaluation classifies; as many of its images are looked at as reads are drawn.
-    design : Design
-    table : IVTable
-        Of the design's cell and corner.
-    mitigation : Mitigation
-    calibration : Dataset, optional
-        As in `tile_network`.
     reads : int
         Of the uniform sample; half as many are drawn near thresholds.
     rng : Generator
@@ -84,42 +70,33 @@ def spice_evidence(
     BadInput
         For fewer than one read; for converters with faults, mismatch and linear cells, which no deck has.
     """
-    from spicekit.evaluation.convert import cells_read, tile_network
-    from spicekit.evaluation.tiled import tiled_layers
+    from spicekit.evaluation.convert import cells_read
     from spicekit.networks.inference import predict_logits
 
     if reads < 1:
         raise BadInput(f"spice_evidence: reads = {reads}; draw one at least.")
+    design = tiled.design
     check_solvable(design)
     chosen = np.sort(rng.choice(len(dataset), size=min(reads, len(dataset)), replace=False))
     images = dataclasses.replace(dataset, images=dataset.images[chosen], labels=dataset.labels[chosen])
-    tiled = tile_network(
-        deepcopy(network).cpu(), design, table, mitigation=mitigation, calibration=calibration
-    )
-    recorders = {
-        name: _Recorder(layer.tiles.codes, design.tile)
-        for name, layer in tiled_layers(tiled.network).items()
-        if design.ablation.layer in (None, name)
-    }
-    for name, recorder in recorders.items():
-        layer = tiled_layers(tiled.network)[name]
-        layer.tiles = dataclasses.replace(layer.tiles, codes=recorder)
-    predict_logits(tiled.network, images)  # counts the reads
-    totals = np.array([recorder.count for recorder in recorders.values()])
+    network, by_layer = tiled.with_codes(partial(_Recorder, design.tile))
+    recorders = list(by_layer.values())
+    predict_logits(network, images)  # counts the reads
+    totals = np.array([recorder.count for recorder in recorders])
     drawn = rng.integers(totals.sum(), size=POOL * reads)
     starts = np.cumsum(totals) - totals
     owner = np.searchsorted(starts, drawn, side="right") - 1
-    for index, recorder in enumerate(recorders.values()):
+    for index, recorder in enumerate(recorders):
         mine = np.flatnonzero(owner == index)
         recorder.collect({int(place): int(drawn[place] - starts[index]) for place in mine})
-    predict_logits(tiled.network, images)
-    found = {place: read for recorder in recorders.values() for place, read in recorder.found.items()}
+    predict_logits(network, images)
+    found = {place: read for recorder in recorders for place, read in recorder.found.items()}
     return _compare(
         [found[place] for place in range(len(drawn))],
         reads,
         tiled.thresholds,
         design.tile,
-        cells_read(design, table),
+        cells_read(design, tiled.table),
         workers,
     )
 
@@ -149,7 +126,7 @@ class _Read:
 class _Recorder:
     """Codes of a layer; counts its column reads, then keeps those that it is told to."""
 
-    def __init__(self, codes: Codes, spec: TileSpec) -> None:
+    def __init__(self, spec: TileSpec, codes: Codes) -> None:
         self._codes, self._spec = codes, spec
         self._wanted: list[tuple[int, int]] | None = None
         self.count = 0

@@ -6,26 +6,20 @@ exact engine, converted, and added up, layer after layer, so that errors have ev
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.model import Codes, IdealCodes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput, SpicekitError
-from spicekit.evaluation.convert import (
-    TiledNetwork,
-    cells_read,
-    tile_network,
-    watch,
-)
+from spicekit.evaluation.convert import TiledNetwork, cells_read, watch
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import Fidelity
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
@@ -34,45 +28,21 @@ from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.progress import Report, silent
-from spicekit.tables.table import IVTable
 
 
-def fidelity(
-    network: nn.Module,
-    dataset: Dataset,
-    design: Design,
-    table: IVTable,
-    *,
-    mitigation: Mitigation,
-    calibration: Dataset | None,
-) -> Fidelity:
-    """Run a network through both engines; takes seconds for an image of CIFAR's size.
-
-    Parameters as in `evaluation.run_on_tiles`.
-
-    Raises
-    ------
-    BadInput
-        As `check_comparable`.
-    """
-    check_comparable(design)
-    network = deepcopy(network).cpu()
-    tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration)
-    exact_codes = ExactCodes(design.tile, cells_read(design, table), tiled.thresholds)
-    fast = predict_logits(tiled.network, dataset)
-    compared = []
-    for name, layer in tiled_layers(tiled.network).items():
-        if design.ablation.layer in (None, name):
-            compared.append(_Compared(exact_codes, layer.tiles.codes))
-            layer.tiles = dataclasses.replace(layer.tiles, codes=compared[-1])
-    exact = predict_logits(tiled.network, dataset)
+def fidelity(tiled: TiledNetwork, dataset: Dataset) -> Fidelity:
+    """Run a network through both engines, seconds for an image of CIFAR's size; `BadInput` as `check_comparable`."""
+    check_comparable(tiled.design)
+    exact_codes = ExactCodes(tiled.design.tile, cells_read(tiled.design, tiled.table), tiled.thresholds)
+    network, compared = tiled.with_codes(partial(_Compared, exact_codes))
+    exact, fast = predict_logits(network, dataset), predict_logits(tiled.network, dataset)
     return Fidelity(
         images=len(dataset),
         correlation=float(np.corrcoef(exact.ravel(), fast.ravel())[0, 1]),
         worst_logit=float((exact - fast).abs().max() / exact.std()),
         predictions_differ=int((exact.argmax(1) != fast.argmax(1)).sum()),
-        codes=sum(both.codes for both in compared),
-        codes_differ=sum(both.differ for both in compared),
+        codes=sum(both.codes for both in compared.values()),
+        codes_differ=sum(both.differ for both in compared.values()),
     )
 
 
@@ -88,9 +58,7 @@ def check_comparable(design: Design) -> None:
         )
 
 
-def code_errors(
-    network: nn.Module, dataset: Dataset, design: Design, tiled: TiledNetwork
-) -> tuple[float, ...]:
+def code_errors(tiled: TiledNetwork, dataset: Dataset) -> tuple[float, ...]:
     """By how much converters miscount: column reads for one image by their error in ON cells.
 
     An error is what a code stands for less the ON cells that the read has; a converter with fewer codes than ON cells
@@ -98,12 +66,9 @@ def code_errors(
 
     Parameters
     ----------
-    network : Module
+    tiled : TiledNetwork
     dataset : Dataset
         Its first `CODE_IMAGES` images are counted.
-    design : Design
-    tiled : TiledNetwork
-        The network on tiles of the design.
 
     Returns
     -------
@@ -111,13 +76,8 @@ def code_errors(
         From -m to m, the rows of a read; larger errors count there. Empty for flawed converters, mismatch and stuck
         cells: reads of these differ from column to column.
     """
-    own = (
-        design.converter.flawed,
-        design.variation.mismatch,
-        design.variation.stuck_at_0,
-        design.variation.stuck_at_1,
-    )
-    if any(own):
+    design, die = tiled.design, tiled.design.variation
+    if design.converter.flawed or die.mismatch or die.stuck_at_0 or die.stuck_at_1:
         return ()
     few = dataset.first(min(CODE_IMAGES, len(dataset)))
     m = design.tile.rows_active
@@ -133,7 +93,7 @@ def code_errors(
                 places = np.clip(error.astype(np.int64) + m, 0, 2 * m)
                 found[:] += np.bincount(places.ravel(), minlength=len(found))
 
-    watch(network, few, tiled.layers, probe)
+    watch(tiled.software, few, tiled.layers, probe)
     return tuple((found / len(few)).tolist())
 
 

@@ -15,7 +15,7 @@ from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation import convert as convert_module
 from spicekit.evaluation import tiled as module
-from spicekit.evaluation.convert import tallies, tile_network, watch
+from spicekit.evaluation.convert import ReadCounts, tallies, tile_network, watch
 from spicekit.evaluation.design import Design, read_design
 from spicekit.evaluation.evaluate import evaluate, run_on_tiles
 from spicekit.evaluation.fidelity import CODE_IMAGES, NotExact, code_errors, software_and_ideal
@@ -140,14 +140,8 @@ def test_a_design_file_holds_tile_converter_and_read(tmp_path):
 
 
 def test_run_on_tiles_names_its_layers(network, digits, sram_table):
-    run = run_on_tiles(
-        network,
-        digits,
-        design_of(1.0),
-        sram_table,
-        mitigation="static",
-        calibration=TRAIN,
-    )
+    tiled = tile_network(network, design_of(1.0), sram_table, mitigation="static", calibration=TRAIN)
+    run = run_on_tiles(tiled, digits, counts=ReadCounts(network))
     assert list(run.layers) == ["conv2", "conv3", "conv4", "conv5", "conv6"]
 
 
@@ -157,7 +151,7 @@ def test_errors_of_codes_are_those_of_whole_dot_products(network, digits, sram_t
     for r in (0.01, 10.0):
         design = design_of(r, terminal=r)
         tiled = tile_network(network, design, sram_table, mitigation="none", calibration=TRAIN)
-        errors[r] = np.array(code_errors(network, digits, design, tiled))
+        errors[r] = np.array(code_errors(tiled, digits))
     few = digits.first(CODE_IMAGES)
     total = []
 
@@ -176,7 +170,7 @@ def test_errors_of_codes_are_those_of_whole_dot_products(network, digits, sram_t
 def test_errors_of_codes_are_not_counted_where_cells_differ(network, digits, sram_table):
     design = design_of(3.2).replace(variation=Variation(stuck_at_0=0.01))
     tiled = tile_network(network, design, sram_table, mitigation="none", calibration=TRAIN)
-    assert code_errors(network, digits, design, tiled) == ()
+    assert code_errors(tiled, digits) == ()
 
 
 def logits_on(network, digits, table, design):

@@ -8,7 +8,6 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.model import IdealCodes
 from spicekit.errors import BadInput
-from spicekit.evaluation import convert as convert_module
 from spicekit.evaluation import evidence as module
 from spicekit.evaluation.convert import tile_network
 from spicekit.evaluation.design import Design
@@ -36,24 +35,17 @@ def design_of(rows_active: int, **tile: object) -> Design:
     return Design(tile=TileSpec(rows_active=rows_active, wires=wires, **tile))
 
 
-def evidence(network, images, design, table, *, mitigation="both", reads=8):
-    rng = np.random.default_rng(0)
-    return spice_evidence(
-        network,
-        images,
-        design,
-        table,
-        mitigation=mitigation,
-        calibration=images,
-        reads=reads,
-        rng=rng,
-        workers=1,
-    )
+def tiles_of(network, images, design, table, *, mitigation="both"):
+    return tile_network(network, design, table, mitigation=mitigation, calibration=images)
+
+
+def evidence(tiled, images):
+    return spice_evidence(tiled, images, reads=8, rng=np.random.default_rng(0), workers=1)
 
 
 @pytest.mark.parametrize("rows_active", [16, 64])
 def test_ngspice_gives_the_codes_of_an_evaluation(network, images, sram_table, rows_active):
-    found = evidence(network, images, design_of(rows_active), sram_table)
+    found = evidence(tiles_of(network, images, design_of(rows_active), sram_table), images)
     assert (found.reads, found.near, found.failures) == (8, 4, ())
     assert found.codes_differ == 0
     assert (found.rate_low, found.rate_high) == confidence(0, 8)
@@ -61,7 +53,7 @@ def test_ngspice_gives_the_codes_of_an_evaluation(network, images, sram_table, r
     assert found.differ_within < 0.05  # LSB, of the reads near a threshold
 
 
-def test_codes_that_are_off_are_counted(network, images, sram_table, monkeypatch):
+def test_codes_that_are_off_are_counted(network, images, sram_table):
     class Off(IdealCodes):
         def __init__(self, codes):
             self.codes = codes
@@ -74,14 +66,10 @@ def test_codes_that_are_off_are_counted(network, images, sram_table, monkeypatch
             sums = self.codes.sums(stored, applied)
             return sums + np.where(sums < 0, -1, 1)
 
-    def off(*arguments, **options):
-        tiled = tile_network(*arguments, **options)
-        for layer in tiled_layers(tiled.network).values():
-            layer.tiles = dataclasses.replace(layer.tiles, codes=Off(layer.tiles.codes))
-        return tiled
-
-    monkeypatch.setattr(convert_module, "tile_network", off)
-    found = evidence(network, images, design_of(64), sram_table, mitigation="none")
+    tiled = tiles_of(network, images, design_of(64), sram_table, mitigation="none")
+    for layer in tiled_layers(tiled.network).values():
+        layer.tiles = dataclasses.replace(layer.tiles, codes=Off(layer.tiles.codes))
+    found = evidence(tiled, images)
     assert found.codes_differ == found.reads == 8
     assert found.rate_low > 0.6
 
@@ -91,7 +79,7 @@ def test_a_recorded_read_is_the_column_and_the_vector_that_gave_its_code(network
     spec = design_of(rows_active).tile
     tiled = on_tiles(network, Tiles(spec, IdealCodes(), BinSparX(static=True, dynamic=True)))
     layer = list(tiled_layers(tiled).values())[1]
-    recorder = module._Recorder(layer.tiles.codes, spec)
+    recorder = module._Recorder(spec, layer.tiles.codes)
     layer.tiles = dataclasses.replace(layer.tiles, codes=recorder)
     predict_logits(tiled, images)
     drawn = np.random.default_rng(1).integers(recorder.count, size=50)
@@ -105,8 +93,9 @@ def test_a_recorded_read_is_the_column_and_the_vector_that_gave_its_code(network
 
 def test_what_no_deck_has_is_refused(network, images, sram_table):
     design = design_of(64).replace(ablation={"linear_cells": True})
+    tiled = tiles_of(network, images, design, sram_table)
     with pytest.raises(BadInput, match="linear_cells"):
-        evidence(network, images, design, sram_table)
+        evidence(tiled, images)
 
 
 def test_the_interval_covers_the_rate_as_often_as_it_says():

@@ -40,7 +40,9 @@ def test_the_fast_engine_gives_nearly_every_code_of_the_exact_one(
     network, images, tables, cell, rows_active, mitigation
 ):
     design = design_of(3.2, rows_active=rows_active, cell=cell)
-    found = fidelity(network, images, design, tables[cell], mitigation=mitigation, calibration=images)
+    found = fidelity(
+        tile_network(network, design, tables[cell], mitigation=mitigation, calibration=images), images
+    )
     assert found.codes >= 49_152
     assert found.codes_differ < 0.01 * found.codes
 
@@ -64,7 +66,9 @@ def test_a_surrogate_that_is_off_is_seen(network, images, sram_table):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ExactCodes", Worse)
-        found = fidelity(network, images, design, sram_table, mitigation="none", calibration=images)
+        found = fidelity(
+            tile_network(network, design, sram_table, mitigation="none", calibration=images), images
+        )
     assert found.codes_differ > 0.5 * found.codes
     assert found.correlation < 1
 
@@ -72,4 +76,4 @@ def test_a_surrogate_that_is_off_is_seen(network, images, sram_table):
 def test_converters_with_faults_are_refused(network, images, sram_table):
     design = design_of(3.2, rows_active=64).replace(converter=Converter(noise=0.5).model_dump())
     with pytest.raises(BadInput, match="leave out offset, inl and noise"):
-        fidelity(network, images, design, sram_table, mitigation="none", calibration=images)
+        fidelity(tile_network(network, design, sram_table, mitigation="none", calibration=images), images)
