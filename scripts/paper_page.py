@@ -144,7 +144,7 @@ def change(row: Row | None, first: Row | None, name: str) -> str:
 
 def headline(found: Results) -> str | None:
     """Study 3 at the point that the page begins with."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for network, name in NETWORKS.items():
         first = found.one(network, M2)
         for flips in FLIPS:

@@ -27,10 +27,9 @@ from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.die import mismatch_passed
 from spicekit.mapping.packed import PackedLayer, apply_inputs
 from spicekit.networks.adopt import check_binary, unwrapped
-from spicekit.networks.data import Dataset, network_inputs
+from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
 from spicekit.networks.inference import like_of, predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
-from spicekit.networks.own_data import Data, as_dataset
 from spicekit.provenance import code_hash, content_hash
 from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable, linear

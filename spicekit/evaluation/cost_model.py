@@ -24,9 +24,8 @@ from spicekit.evaluation.network_costs import NetworkCosts, network_costs
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.adopt import check_binary
-from spicekit.networks.data import Dataset
+from spicekit.networks.data import Data, Dataset, as_dataset
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.own_data import Data, as_dataset
 from spicekit.provenance import provenance
 from spicekit.tables.settling import settling
 from spicekit.tables.store import table_for

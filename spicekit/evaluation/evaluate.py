@@ -40,9 +40,8 @@ from spicekit.evaluation.pictures import restored
 from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.adopt import check_binary, unwrapped
-from spicekit.networks.data import Dataset, require_apart
+from spicekit.networks.data import Data, Dataset, as_dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
-from spicekit.networks.own_data import Data, as_dataset
 from spicekit.progress import Report, silent
 from spicekit.provenance import provenance
 from spicekit.tables.characterise import Characterisation

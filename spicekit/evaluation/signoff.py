@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
-    from spicekit.networks.own_data import Data
+    from spicekit.networks.data import Data
 
 Array = NDArray[np.float64]
 
@@ -228,7 +228,7 @@ def sign_off(
     builds = [simulator_at_hand(simulator) for simulator in simulators]
     if network is not None and images is not None:
         from spicekit.networks.adopt import check_binary
-        from spicekit.networks.own_data import as_dataset
+        from spicekit.networks.data import as_dataset
 
         check_binary(network)
         images = as_dataset(images)

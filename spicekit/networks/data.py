@@ -3,21 +3,21 @@
 import difflib
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from spicekit.errors import BadInput
-from spicekit.networks import cifar
+from spicekit.networks import cifar, own_data
+from spicekit.networks.own_data import Split
 
-Split = Literal["train", "test"]
 DATA_NAMES = ("digits", "cifar10", "cifar100")
 SIDE = 32  # pixels of the digits, as of CIFAR's images
 
@@ -35,10 +35,10 @@ class Dataset:
 
     name: str
     split: Split
-    images: npt.NDArray[Any]
+    images: NDArray[Any]
     """(n, h, w, c) or (n, f) uint8, which a network gets as (n, c, h, w) or (n, f) from 0 to 1; or float32 of any
     shape (n, ..), which it gets as they are."""
-    labels: npt.NDArray[Any]
+    labels: NDArray[Any]
     """(n,) index into `classes`: uint8, of more than 256 classes int64."""
     classes: tuple[str, ...]
     source: str
@@ -175,9 +175,76 @@ def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> 
         raise BadInput(f"load_dataset({name!r}): a folder is for cifar10 and cifar100; leave it out.")
     if name == "digits":
         return digits(which)
-    from spicekit.networks.own_data import read_own
+    return Dataset(split=which, **own_data.read_own(Path(name), which)._asdict())
 
-    return read_own(Path(name), which)
+
+Data: TypeAlias = Any
+"""A `Dataset`, or something else that `as_dataset` takes."""
+
+
+def as_dataset(data: Data, *, classes: int | Sequence[str] | None = None, split: Split = "test") -> Dataset:
+    """What a Python session has, as a data set.
+
+    Parameters
+    ----------
+    data : Dataset, pair of arrays, torch Dataset, DataLoader, other iterable of batches, or a callable
+        Arrays or tensors of images and labels; or something that gives such pairs, image by image (a torch `Dataset`)
+        or batch by batch (a `DataLoader`); or a function without arguments that returns one of these. Images are uint8,
+        (n, h, w, c) or (n, c, h, w), which become 0 to 1; or floats as the network takes them.
+    classes : int or names, optional
+        How many, or which; by default as many as the labels show.
+    split : "train" or "test"
+
+    Raises
+    ------
+    BadInput
+        If it is none of these, or images and labels do not fit each other.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if callable(data):
+        return as_dataset(data(), classes=classes, split=split)
+    images, labels = _pair_of(data)
+    if classes is None:
+        classes = int(labels.max()) + 1 if len(labels) else 1
+    names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
+    if images.dtype.kind == "f":
+        images = np.asarray(images, np.float32)
+    elif images.dtype == np.uint8:
+        images = own_data.channels_last(images, "images", "as_dataset")
+    return Dataset("own", split, images, labels, names, "given in Python")
+
+
+def _pair_of(data: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(each, "dtype") for each in data):
+        images, labels = (_array(each) for each in data)
+        return images, labels
+    one_by_one = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list)
+    if not one_by_one and not isinstance(data, Iterable):
+        raise BadInput(
+            f"as_dataset got a {type(data).__name__}; pass (images, labels), a torch Dataset or a DataLoader."
+        )
+    pairs = (data[index] for index in range(len(data))) if one_by_one else iter(data)
+    images_found, labels_found = [], []
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise BadInput(f"as_dataset: got a {type(pair).__name__} where (image, label) is expected.")
+        images_found.append(_array(pair[0]))
+        labels_found.append(_array(pair[1]))
+    if not images_found:
+        raise BadInput("as_dataset: got no images; pass one at least.")
+    try:
+        join: Callable[..., NDArray[Any]] = np.stack if one_by_one else np.concatenate
+        return join(images_found), join(labels_found)
+    except ValueError as error:
+        raise BadInput(f"as_dataset: images differ in shape ({error}); give all of them the same.") from error
+
+
+def _array(values: Any) -> NDArray[Any]:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.asarray(values)
 
 
 def fetch_dataset(name: str, folder: Path | None) -> None:
@@ -216,7 +283,7 @@ def digits(split: Split) -> Dataset:
     )
 
 
-def network_inputs(images: Dataset | npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Tensor:
+def network_inputs(images: Dataset | NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
     """What a network takes, float32: of uint8 (n, h, w, c) or (n, f), (n, c, h, w) or (n, f) from 0 to 1.
 
     Floats stay as they are. Where a data set states mean and deviation they are taken off and divided by.

@@ -1,4 +1,4 @@
-"""Images of one's own: an .npz file, idx files, a folder of class folders, or what a Python session has.
+"""Images of one's own in files: an .npz file, idx files, a folder of class folders.
 
 Files are untrusted: arrays are read without pickles, images by Pillow's decoders of a few formats.
 """
@@ -10,18 +10,17 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from pydantic import Field
 
+from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.files import open_file, read_arrays
-from spicekit.networks.data import Dataset, Split
 
 # Of a set that comes in one piece, every tenth image of each class is the "train" split, for calibration alone, and the
 # others are the "test" split: no image is in both. Assumed: calibration looks at some tens of images.
@@ -33,7 +32,42 @@ _IDX = re.compile(r"(?P<part>.+)-images[-.]idx3-ubyte(?P<gz>\.gz)?")
 _NPZ_PAIRS = ("{split}_images", "{split}_labels"), ("x_{split}", "y_{split}")
 
 
-def read_own(path: Path, split: Split) -> Dataset:
+Split = Literal["train", "test"]
+
+
+class Read(NamedTuple):
+    """What files hold: the fields of a `data.Dataset`, which describes them."""
+
+    name: str
+    images: NDArray[Any]
+    labels: NDArray[Any]
+    classes: tuple[str, ...]
+    source: str
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+
+class Preparation(Config):
+    """What `data.toml` in a folder of class folders says is done to each image.
+
+    >>> Preparation(resize=(32, 48)).resize
+    (32, 48)
+    """
+
+    resize: tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None = None
+    """Height and width in pixels that all images get, whatever their proportions; left out, they stay as they are."""
+    method: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    """Pillow's filter of that name; where an image shrinks, all but nearest average over what becomes one pixel."""
+    mean: tuple[float, ...] = ()
+    """Of each channel, taken from the pixels, which go from 0 to 1."""
+    std: tuple[float, ...] = ()
+    """Of each channel; they are then divided by it."""
+
+
+PREPARATION = "data.toml"
+
+
+def read_own(path: Path, split: Split) -> Read:
     """A split of a data set of one's own.
 
     Parameters
@@ -45,7 +79,8 @@ def read_own(path: Path, split: Split) -> Dataset:
           `layout` ("nhwc" or "nchw", where the shape leaves that open), `classes` (names), `mean` and `std`;
         * a folder with idx files as MNIST is distributed: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
           `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, gzipped or not;
-        * a folder with a folder of images for each class, or with such folders in `train` and `test` (or `val`).
+        * a folder with a folder of images for each class, or with such folders in `train` and `test` (or `val`); a file
+          `data.toml` beside them may say how they are resized and normalised, see `Preparation`.
     split : "train" or "test"
         Of a set in one piece, every tenth image of each class is "train", all others "test".
 
@@ -58,6 +93,10 @@ def read_own(path: Path, split: Split) -> Dataset:
         return _read_npz(path, split)
     if path.is_dir():
         if any(_IDX.fullmatch(file.name) for file in path.iterdir()):
+            if (path / PREPARATION).exists():
+                raise BadInput(
+                    f"{path / PREPARATION}: is for class folders, not for idx files; take it away."
+                )
             return _read_idx(path, split)
         return _read_class_folders(path, split)
     raise BadInput(
@@ -65,76 +104,7 @@ def read_own(path: Path, split: Split) -> Dataset:
     )
 
 
-Data: TypeAlias = Any
-"""A `Dataset`, or something else that `as_dataset` takes."""
-
-
-def as_dataset(data: Data, *, classes: int | Sequence[str] | None = None, split: Split = "test") -> Dataset:
-    """What a Python session has, as a data set.
-
-    Parameters
-    ----------
-    data : Dataset, pair of arrays, torch Dataset, DataLoader, other iterable of batches, or a callable
-        Arrays or tensors of images and labels; or something that gives such pairs, image by image (a torch `Dataset`)
-        or batch by batch (a `DataLoader`); or a function without arguments that returns one of these. Images are uint8,
-        (n, h, w, c) or (n, c, h, w), which become 0 to 1; or floats as the network takes them.
-    classes : int or names, optional
-        How many, or which; by default as many as the labels show.
-    split : "train" or "test"
-
-    Raises
-    ------
-    BadInput
-        If it is none of these, or images and labels do not fit each other.
-    """
-    if isinstance(data, Dataset):
-        return data
-    if callable(data):
-        return as_dataset(data(), classes=classes, split=split)
-    images, labels = _pair_of(data)
-    if classes is None:
-        classes = int(labels.max()) + 1 if len(labels) else 1
-    names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
-    if images.dtype.kind == "f":
-        images = np.asarray(images, np.float32)
-    elif images.dtype == np.uint8:
-        images = _channels_last(images, "images", "as_dataset")
-    return Dataset("own", split, images, labels, names, "given in Python")
-
-
-def _pair_of(data: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(each, "dtype") for each in data):
-        images, labels = (_array(each) for each in data)
-        return images, labels
-    one_by_one = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list)
-    if not one_by_one and not isinstance(data, Iterable):
-        raise BadInput(
-            f"as_dataset got a {type(data).__name__}; pass (images, labels), a torch Dataset or a DataLoader."
-        )
-    pairs = (data[index] for index in range(len(data))) if one_by_one else iter(data)
-    images_found, labels_found = [], []
-    for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise BadInput(f"as_dataset: got a {type(pair).__name__} where (image, label) is expected.")
-        images_found.append(_array(pair[0]))
-        labels_found.append(_array(pair[1]))
-    if not images_found:
-        raise BadInput("as_dataset: got no images; pass one at least.")
-    try:
-        join: Callable[..., NDArray[Any]] = np.stack if one_by_one else np.concatenate
-        return join(images_found), join(labels_found)
-    except ValueError as error:
-        raise BadInput(f"as_dataset: images differ in shape ({error}); give all of them the same.") from error
-
-
-def _array(values: Any) -> NDArray[Any]:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values
-    return np.asarray(values)
-
-
-def _channels_last(images: NDArray[Any], where: str, source: str, layout: str | None = None) -> NDArray[Any]:
+def channels_last(images: NDArray[Any], where: str, source: str, layout: str | None = None) -> NDArray[Any]:
     """Images (n, h, w), (n, h, w, c), (n, c, h, w) or vectors (n, f): with channels last."""
     if images.ndim == 3:
         return images[..., None]
@@ -158,7 +128,7 @@ def _channels_last(images: NDArray[Any], where: str, source: str, layout: str | 
 # -- one file -------------------------------------------------------------------------------------------------
 
 
-def _read_npz(path: Path, split: Split) -> Dataset:
+def _read_npz(path: Path, split: Split) -> Read:
     arrays = read_arrays(path, unpacked=_MOST_PACKED * path.stat().st_size)
     own: NDArray[np.intp] | None = None
     for pair in (*_NPZ_PAIRS, ("images", "labels")):
@@ -171,7 +141,7 @@ def _read_npz(path: Path, split: Split) -> Dataset:
             f"train_labels, test_images and test_labels."
         )
     layout = str(arrays["layout"]).lower() if "layout" in arrays else None
-    images = _channels_last(arrays[images_name], images_name, str(path), layout)
+    images = channels_last(arrays[images_name], images_name, str(path), layout)
     labels = arrays[labels_name]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]  # as Keras has those of CIFAR
@@ -194,10 +164,8 @@ def _read_npz(path: Path, split: Split) -> Dataset:
     mean, deviation = (
         tuple(arrays[key].ravel().tolist()) if key in arrays else () for key in ("mean", "std")
     )
-    return Dataset(
-        path.stem, split, _pixels(images, arrays.get("range"), images_name, path), labels, classes, path.name,
-        mean, deviation,
-    )  # fmt: skip
+    pixels = _pixels(images, arrays.get("range"), images_name, path)
+    return Read(path.stem, pixels, labels, classes, path.name, mean, deviation)
 
 
 def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: Path) -> NDArray[Any]:
@@ -235,7 +203,7 @@ def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
 # -- idx files ------------------------------------------------------------------------------------------------
 
 
-def _read_idx(folder: Path, split: Split) -> Dataset:
+def _read_idx(folder: Path, split: Split) -> Read:
     """As MNIST, Fashion-MNIST, KMNIST and EMNIST are distributed."""
     found = [match for file in sorted(folder.iterdir()) if (match := _IDX.fullmatch(file.name))]
     files = [match for match in found if ("train" in match["part"]) == (split == "train")]
@@ -257,7 +225,7 @@ def _read_idx(folder: Path, split: Split) -> Dataset:
     if first > 1:
         raise BadInput(f"{labels_path}: its labels begin with {first}; they begin with 0 or 1.")
     classes = tuple(str(label) for label in range(max(10, int(labels.max()) + 1)))
-    return Dataset(folder.name, split, images[..., None], labels, classes, str(folder.name))
+    return Read(folder.name, images[..., None], labels, classes, folder.name)
 
 
 def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -284,7 +252,7 @@ def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
 # -- class folders --------------------------------------------------------------------------------------------
 
 
-def _read_class_folders(folder: Path, split: Split) -> Dataset:
+def _read_class_folders(folder: Path, split: Split) -> Read:
     inner = next((folder / name for name in _SPLITS[split] if (folder / name).is_dir()), None)
     split_apart = any((folder / name).is_dir() for names in _SPLITS.values() for name in names)
     if split_apart and inner is None:
@@ -309,18 +277,38 @@ def _read_class_folders(folder: Path, split: Split) -> Dataset:
         files += inside
         labels += [label] * len(inside)
     places = np.arange(len(labels)) if split_apart else _share(np.array(labels), split)
+    said = folder / PREPARATION
+    prepare = parse(Preparation, read_toml(said), source=str(said)) if said.exists() else Preparation()
     first = _decode(files[places[0]])
     mode = "L" if first.mode in ("1", "L") else "RGB"
-    images = np.empty((len(places), first.height, first.width, 1 if mode == "L" else 3), np.uint8)
+    height, width = prepare.resize or (first.height, first.width)
+    images = np.empty((len(places), height, width, 1 if mode == "L" else 3), np.uint8)
     for image, place in zip(images, places, strict=True):
         picture = _decode(files[place])
-        if picture.size != first.size:
+        if mode == "L" and picture.mode == "RGB":
+            raise BadInput(
+                f"{files[place]}: is in colour, {files[places[0]].name} is grey; save all as one or the other."
+            )
+        picture = picture.convert(mode)
+        if prepare.resize:
+            picture = picture.resize((width, height), Image.Resampling[prepare.method.upper()])
+        elif picture.size != first.size:
             raise BadInput(
                 f"{files[place]}: has {picture.width} x {picture.height} pixels, {files[places[0]].name} "
-                f"{first.width} x {first.height}; give all images the size that the network takes."
+                f"{first.width} x {first.height}; give all images the size that the network takes, or say in {said}: "
+                f"resize = [height, width]."
             )
-        image[:] = np.asarray(picture.convert(mode)).reshape(image.shape)
-    return Dataset(folder.name, split, images, np.array(labels)[places], tuple(classes), folder.name)
+        image[:] = np.asarray(picture).reshape(image.shape)
+    done = f", resized to {height} x {width} pixels ({prepare.method})" if prepare.resize else ""
+    return Read(
+        folder.name,
+        images,
+        np.array(labels)[places],
+        tuple(classes),
+        folder.name + done,
+        prepare.mean,
+        prepare.std,
+    )
 
 
 def _decode(path: Path) -> Image.Image:

@@ -10,8 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from spicekit.errors import BadInput
-from spicekit.networks.data import load_dataset, network_inputs
-from spicekit.networks.own_data import as_dataset
+from spicekit.networks.data import as_dataset, load_dataset, network_inputs
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 6, 5, 3), np.uint8)
@@ -144,6 +143,55 @@ def test_class_folders_that_do_not_fit_name_the_file(tmp_path):
     Image.new("RGBA", (5, 6)).save(tmp_path / "b/2.png")
     with pytest.raises(BadInput, match="without alpha"):
         load_dataset(str(tmp_path), "test")
+
+
+def test_mixed_sizes_are_resized_only_where_the_folder_says_so_and_the_source_says_how(tmp_path):
+    save(tmp_path, [f"{name}/{i}.png" for name in "ab" for i in "123"])
+    save(tmp_path, ["b/2.png"], shape=(18, 15))
+    with pytest.raises(BadInput, match=r"data\.toml: resize = \[height, width\]"):
+        load_dataset(str(tmp_path), "test")
+    (tmp_path / "data.toml").write_text('resize = [6, 5]\nmethod = "box"\nmean = [0.5]\nstd = [0.25]\n')
+    test = load_dataset(str(tmp_path), "test")
+    assert test.images.shape == (4, 6, 5, 3)
+    assert test.source == f"{tmp_path.name}, resized to 6 x 5 pixels (box)"
+    large = np.asarray(Image.open(tmp_path / "b/2.png")).astype(float)
+    means = large.reshape(6, 3, 5, 3, 3).mean((1, 3))  # a box over 3 x 3 pixels is their mean
+    assert np.abs(test.images[2] - means).max() <= 1  # integer arithmetic, in two passes
+    same = np.asarray(Image.open(tmp_path / "a/2.png"))
+    assert (test.images[0] == same).all()
+    assert float(network_inputs(test).mean()) == pytest.approx(
+        (test.images.mean() / 255 - 0.5) / 0.25, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("resize = 32", "resize"),
+        ("resize = [0, 4]", "resize"),
+        ("resize = [5000, 4]", "resize"),
+        ("resize = [4, 4]\nmethod = 'sharp'", "method"),
+        ("size = [4, 4]", "size"),
+        ("resize = [", "data.toml"),
+        ("mean = [0.5]", "1 means and 0 deviations"),
+    ],
+)
+def test_what_data_toml_may_not_say_is_refused(tmp_path, said, message):
+    save(tmp_path, [f"{name}/{i}.png" for name in "ab" for i in "123"])
+    (tmp_path / "data.toml").write_text(said)
+    with pytest.raises(BadInput, match=message):
+        load_dataset(str(tmp_path), "test")
+
+
+def test_colour_among_grey_images_is_refused_and_grey_among_colour_kept(tmp_path):
+    save(tmp_path / "grey", [f"{name}/{i}.png" for name in "ab" for i in "123"], mode="L")
+    save(tmp_path / "grey", ["b/3.png"])
+    with pytest.raises(BadInput, match=r"b/3\.png: is in colour"):
+        load_dataset(str(tmp_path / "grey"), "test")
+    save(tmp_path / "colour", [f"{name}/{i}.png" for name in "ab" for i in "123"])
+    save(tmp_path / "colour", ["b/3.png"], mode="L")
+    last = load_dataset(str(tmp_path / "colour"), "test").images[-1]
+    assert (last == last[..., :1]).all()
 
 
 TENSORS = torch.from_numpy(IMAGES).permute(0, 3, 1, 2), torch.from_numpy(LABELS)
