@@ -43,10 +43,10 @@ class Converter(Config):
     """Partial sum that the scale reaches; left out, the rows of a read. A code stands for one ON cell, or for more
     where there are too few bits. Where `bits` and `full_scale` are both given they alone decide: the highest code
     stands for `full_scale`, and codes may be narrower than an ON cell (docs/decisions/converter.md)."""
-    reference: Literal["unit", "linear", "linear_sums", "per_level"] = "unit"
+    reference: Literal["unit", "linear", "linear_codes", "per_level"] = "unit"
     """`unit`: steps of one LSB as designed, blind to parasitics. `linear`: gain and offset fitted on the currents of
-    calibration reads. `linear_sums`: fitted on the sums that each layer makes of its reads. `per_level`: every
-    threshold fitted. All converters of a network have the same."""
+    calibration reads. `linear_codes`: fitted so that the sums of codes that each layer makes are least in error.
+    `per_level`: every threshold fitted. All converters of a network have the same."""
     offset: float = Field(default=0.0, ge=0, le=8)
     """LSB of the converter: standard deviation over converters of what each adds to its input."""
     inl: float = Field(default=0.0, ge=0, le=8)
@@ -111,7 +111,9 @@ class LayerReads:
     """What a layer reads in calibration."""
 
     current: Array
-    """(n,) A."""
+    """(n,) A, mean over reads of one partial sum."""
+    spread: Array
+    """(n,) A, standard deviation over them."""
     count: NDArray[np.integer]
     """(n,) their partial sums."""
     weight: Array
@@ -120,34 +122,63 @@ class LayerReads:
     """Whose codes make one dot product."""
 
 
-def thresholds_for_sums(converter: Converter, layers: Sequence[LayerReads], *, rows: int) -> Thresholds:
-    """Equally spaced thresholds with the least squared error of dot products, in place of that of single reads.
+LEAST_SPREAD = 0.03
+"""LSB that a read's current is taken to spread at least, so that the error is a smooth function of the line. Assumed:
+0.1 finds worse lines (docs/decisions/converter.md)."""
+
+
+def thresholds_for_codes(
+    converter: Converter, layers: Sequence[LayerReads], *, rows: int, lsb: float
+) -> Thresholds:
+    """Equally spaced thresholds with the least squared error of dot products, as codes make them.
 
     The codes of N reads are added. What their errors have in common grows as N, what is random in them as its root:
-    (N mean(e))^2 + N var(e) of a sum, over N the error for each read that all layers count with alike. With the error
-    of a read e = (I - offset) / gain - n that is a linear least-squares problem in 1 / gain and offset / gain.
+    (N mean(e))^2 + N var(e) of a sum, over N the error for each read that all layers count with alike. e is the error
+    of a code: a current less than half a step off makes none, which a line by least squares does not know. Currents of
+    one partial sum are taken as normal.
 
     Raises
     ------
     BadInput
-        If the reads do not tell gain and offset apart.
+        If the reads show fewer than three partial sums.
     """
-    unknowns, wanted = [], []
-    scale = max(float(np.abs(layer.current).max(initial=0.0)) for layer in layers)
-    for layer in layers:
-        share = layer.weight / layer.weight.sum()
-        terms = np.stack([layer.current / scale, np.ones(len(share))], axis=1)
-        # share e^2, summed, is mean(e)^2 + var(e): N - 1 times the former is missing
-        unknowns += [terms * np.sqrt(share)[:, None], np.sqrt(layer.reads - 1) * (share @ terms)[None]]
-        wanted += [layer.count * np.sqrt(share), np.sqrt(layer.reads - 1) * np.array([share @ layer.count])]
-    (slope, shift), _, rank, _ = np.linalg.lstsq(np.concatenate(unknowns), np.concatenate(wanted), rcond=None)
-    if rank < 2 or not slope > 0:
-        raise BadInput(
-            "thresholds_for_sums: calibration reads do not tell gain and offset apart; use more images."
-        )
+    from scipy.optimize import brute
+    from scipy.special import ndtr
+
     step = converter.step(rows)
-    middles = (np.arange(2 ** converter.resolution(rows) - 1) + 0.5) * step
-    return Thresholds((middles - shift) * scale / slope, step)
+    place = np.arange(2 ** converter.resolution(rows) - 1)
+    middles = (place + 0.5) * step
+    current, count, weight = (
+        np.concatenate([getattr(layer, name) for layer in layers]) for name in ("current", "count", "weight")
+    )
+    _require_levels(count)
+
+    def error(line: Array) -> float:
+        gain, offset = line * lsb
+        total = 0.0
+        for layer in layers:
+            spread = np.maximum(layer.spread, LEAST_SPREAD * lsb)
+            reached = ndtr((layer.current[:, None] - offset - gain * middles) / spread[:, None])
+            code, square = step * reached.sum(axis=1), step**2 * reached @ (2 * place + 1)
+            share = layer.weight / layer.weight.sum()
+            # share e^2, summed, is mean(e)^2 + var(e): N - 1 times the former is missing
+            common = share @ (code - layer.count)
+            total += (layer.reads - 1) * common**2
+            total += share @ (square - 2 * code * layer.count + layer.count**2)
+        return float(total)
+
+    # The error has more than one valley: a grid around the line by least squares finds the right one.
+    gain, offset = np.polyfit(count, current / lsb, 1, w=np.sqrt(weight))
+    around = slice(0.8 * gain, 1.2 * gain, 0.02 * gain), slice(offset - 0.6, offset + 0.6, 0.05)
+    gain, offset = brute(error, around)
+    return Thresholds((offset + gain * middles) * lsb, step)
+
+
+def _require_levels(count: NDArray[np.integer]) -> None:
+    if len(levels := np.unique(count)) < 3:
+        raise BadInput(
+            f"calibration reads show partial sums {levels}; a fit needs 3 at least: use more images."
+        )
 
 
 def set_thresholds(
@@ -186,12 +217,11 @@ def set_thresholds(
     ) * step  # partial sums at which the code changes
     if converter.reference == "unit":
         return Thresholds(middles * lsb, step)
-    levels = np.unique(count)
-    if len(levels) < 3:
-        raise BadInput(f"set_thresholds: calibration reads show partial sums {levels}; need 3 at least.")
+    _require_levels(count)
     if converter.reference == "linear":
         gain, offset = np.polyfit(count, current, 1, w=np.sqrt(weight))
         return Thresholds(offset + gain * middles, step)
+    levels = np.unique(count)
     means = np.bincount(count, weight * current)[levels] / np.bincount(count, weight)[levels]
     # A level that calibration never saw gets its current from a parabola through those it saw.
     parabola = np.polynomial.Polynomial.fit(levels, means, 2)

@@ -3,6 +3,7 @@
 A read asserts m rows. They fill words of 64 bits, the first row at the lowest bit of the first word.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,9 +79,13 @@ class Tally:
     """Asserted cells that were not ON, added."""
     current: NDArray[np.float64]
     """A, added."""
+    square: NDArray[np.float64]
+    """A^2, their squares added."""
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.reads + other.reads, self.others + other.others, self.current + other.current)
+        return Tally(
+            *(getattr(self, each.name) + getattr(other, each.name) for each in dataclasses.fields(self))
+        )
 
 
 def layout_of(rows: int) -> Layout:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spicekit.engines.converter import Converter, LayerReads, convert, set_thresholds, thresholds_for_sums
+from spicekit.engines.converter import Converter, LayerReads, convert, set_thresholds, thresholds_for_codes
 from spicekit.errors import BadInput
 
 LSB = 2e-5
@@ -55,7 +55,7 @@ def test_coarse_steps_stand_for_several_partial_sums():
 
 
 def test_a_fit_needs_three_levels():
-    with pytest.raises(BadInput, match="need 3 at least"):
+    with pytest.raises(BadInput, match="needs 3 at least"):
         set_thresholds(
             Converter(reference="linear"),
             rows=16,
@@ -66,46 +66,60 @@ def test_a_fit_needs_three_levels():
         )
 
 
-def layer_reads(slope, *, counts, weights, reads):
+def layer_reads(slope, *, counts, weights, reads, spread=0.0):
     """Currents that lag behind the number of ON cells, more where there are more."""
     counts = np.asarray(counts)
-    return LayerReads(1e-6 * (counts - slope * counts**2), counts, np.asarray(weights, float), reads)
+    current = LSB * (counts - slope * counts**2)
+    return LayerReads(current, LSB * spread * counts, counts, np.asarray(weights, float), reads)
 
 
-def test_a_line_for_sums_is_the_line_that_all_reads_lie_on():
+def test_a_line_for_codes_makes_no_error_where_a_line_makes_none():
     layers = [
         layer_reads(0.0, counts=[0, 1, 5], weights=[3, 2, 1], reads=72),
-        layer_reads(0.0, counts=[2, 3, 9], weights=[1, 1, 4], reads=9),
+        layer_reads(0.01, counts=[2, 3, 9], weights=[1, 1, 4], reads=9),
     ]
-    thresholds = thresholds_for_sums(Converter(bits=4), layers, rows=15)
-    np.testing.assert_allclose(thresholds.current, 1e-6 * (np.arange(15) + 0.5), rtol=1e-9)
+    thresholds = thresholds_for_codes(Converter(bits=4), layers, rows=15, lsb=LSB)
+    for layer in layers:
+        assert (convert(thresholds, layer.current) == layer.count).all()
 
 
-def test_a_line_for_sums_has_the_least_error_of_dot_products():
+def test_a_line_for_codes_has_the_least_error_of_dot_products_among_lines():
     layers = [
-        layer_reads(0.02, counts=np.arange(9), weights=np.arange(9, 0, -1), reads=72),
-        layer_reads(0.02, counts=np.arange(3, 14), weights=np.arange(1, 12), reads=144),
+        layer_reads(0.02, counts=np.arange(9), weights=np.arange(9, 0, -1), reads=72, spread=0.03),
+        layer_reads(0.02, counts=np.arange(3, 14), weights=np.arange(12, 1, -1), reads=144, spread=0.03),
+    ]
+    rng = np.random.default_rng(0)
+    drawn = [
+        layer.current[:, None] + layer.spread[:, None] * rng.standard_normal((1, 4000)) for layer in layers
     ]
 
-    def error(gain, offset):
+    def error(thresholds):
         total = 0.0
-        for layer in layers:
+        for layer, current in zip(layers, drawn, strict=True):
             share = layer.weight / layer.weight.sum()
-            e = (layer.current - offset) / gain - layer.count
-            mean = share @ e
-            total += layer.reads * mean**2 + share @ (e - mean) ** 2
+            e = np.searchsorted(thresholds, current, side="right") - layer.count[:, None]
+            mean = share @ e.mean(axis=1)
+            total += layer.reads * mean**2 + share @ (e**2).mean(axis=1) - mean**2
         return total
 
-    thresholds = thresholds_for_sums(Converter(bits=4), layers, rows=15).current
-    gain = thresholds[1] - thresholds[0]
-    offset = thresholds[0] - gain / 2
-    best = error(gain, offset)
-    for change in (0.99, 1.01):
-        assert error(gain * change, offset) > best
-        assert error(gain, offset + (change - 1) * gain) > best
+    found = error(thresholds_for_codes(Converter(bits=4), layers, rows=15, lsb=LSB).current)
+    middles = np.arange(15) + 0.5
+    others = [
+        error(LSB * (offset + gain * middles))
+        for gain in np.arange(0.6, 1.0, 0.02)
+        for offset in np.arange(-0.4, 0.9, 0.1)
+    ]
+    current, count, weight = (
+        np.concatenate([getattr(layer, name) for layer in layers]) for name in ("current", "count", "weight")
+    )
+    squares = set_thresholds(
+        Converter(bits=4, reference="linear"), rows=15, lsb=LSB, current=current, count=count, weight=weight
+    )
+    assert found <= 1.02 * min(others)  # a finite sample was drawn
+    assert found < 0.8 * error(squares.current)
 
 
 def test_reads_that_are_all_alike_fit_no_line():
     alike = layer_reads(0.0, counts=[4], weights=[1], reads=3)
-    with pytest.raises(BadInput, match="do not tell gain and offset apart"):
-        thresholds_for_sums(Converter(), [alike], rows=15)
+    with pytest.raises(BadInput, match=r"partial sums \[4\]; a fit needs 3"):
+        thresholds_for_codes(Converter(), [alike], rows=15, lsb=LSB)

@@ -45,7 +45,7 @@ def thresholds_of(model, converter):
     rows = model.cells.spec.rows_active
     on = np.tril(np.ones((rows + 1, rows), np.uint8), -1)
     current = model.currents(on, on, group=0)
-    return fit_thresholds(model, converter, Tally(np.ones(rows + 1), np.zeros(rows + 1), current))
+    return fit_thresholds(model, converter, Tally(np.ones(rows + 1), np.zeros(rows + 1), current, current**2))
 
 
 def signs_of(stored, applied):

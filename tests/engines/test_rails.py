@@ -214,6 +214,8 @@ def test_networks_read_what_tiles_read(tables, rows, cell):
     assert (tally.reads == np.bincount(on.ravel(), minlength=rows + 1)).all()
     expected = np.bincount(on.ravel(), current.ravel(), rows + 1)
     np.testing.assert_allclose(tally.current, expected, atol=1e-4 * current.max() * tally.reads.max())
+    squares = np.bincount(on.ravel(), current.ravel() ** 2, rows + 1)
+    np.testing.assert_allclose(tally.square, squares, atol=2e-4 * current.max() ** 2 * tally.reads.max())
     exact = ExactCodes(spec, table, thresholds).signed_codes(stored, applied, group=0, tile=0)
     assert (exact != found).mean() < 0.02
 

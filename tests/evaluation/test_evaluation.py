@@ -339,7 +339,11 @@ def test_designs_of_one_tile_count_its_reads_once(network, digits, sram_table, m
     options = {"table": sram_table, "calibration": TRAIN, "known": (0.0, 0.0)}
     first = evaluate(network, digits, design_of(3.2, reference="linear"), **options)
     assert len(counted) == 4  # images to classify and images to fit to, plain and with BinSparX
-    for change in ({"bits": 3}, {"reference": "linear_sums"}, {"reference": "unit", "noise": 0.5, "seed": 2}):
+    for change in (
+        {"bits": 3},
+        {"reference": "linear_codes"},
+        {"reference": "unit", "noise": 0.5, "seed": 2},
+    ):
         again = first.with_converter(**change)
         assert len(counted) == 4
         assert again.runs == evaluate(network, digits, again.design, **options).runs

@@ -1,5 +1,6 @@
 """FAST engine: what a read delivers, from tables that the exact engine filled; whole networks run on it."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_sums
+from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_codes
 from spicekit.engines.fast.kernels import count_on_cells
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.rails import RailReads, rail_reads
@@ -79,31 +80,33 @@ def fit_thresholds(
     tally : Tally, optional
         Reads that calibration met; `unit` needs none.
     sums : sequence of (Tally, int), optional
-        Each layer's reads and how many of them make one dot product: what `linear_sums` needs.
+        Each layer's reads and how many of them make one dot product: what `linear_codes` needs.
     """
     rows = model.cells.spec.rows_active
-    if converter.reference == "linear_sums":
+    lsb = model.cells.lsb
+    if converter.reference == "linear_codes":
         if not sums:
-            raise BadInput("fit_thresholds: 'linear_sums' needs the calibration reads of each layer.")
-        return thresholds_for_sums(
-            converter, [LayerReads(*_read_means(model, met), reads) for met, reads in sums], rows=rows
-        )
+            raise BadInput("fit_thresholds: 'linear_codes' needs the calibration reads of each layer.")
+        layers = [_layer_reads(model, met, reads) for met, reads in sums]
+        return thresholds_for_codes(converter, layers, rows=rows, lsb=lsb)
     if tally is None:
         if converter.reference != "unit":
             raise BadInput(f"fit_thresholds: '{converter.reference}' needs calibration reads.")
-        tally = Tally(*(np.zeros(rows + 1) for _ in range(3)))
-    current, count, weight = _read_means(model, tally)
+        tally = Tally(*np.zeros((4, rows + 1)))
+    met = _layer_reads(model, tally, 1)
     return set_thresholds(
-        converter, rows=rows, lsb=model.cells.lsb, current=current, count=count, weight=weight
+        converter, rows=rows, lsb=lsb, current=met.current, count=met.count, weight=met.weight
     )
 
 
-def _read_means(model: ReadModel, tally: Tally) -> tuple[Array, NDArray[np.int64], Array]:
-    """Mean current over that of a column of zeros, A; partial sum; how often it occurred."""
+def _layer_reads(model: ReadModel, tally: Tally, reads: int) -> LayerReads:
+    """What was read, current over that of a column of zeros; `reads` of them make a dot product."""
     count = np.flatnonzero(tally.reads)
-    reads = tally.reads[count]
-    asserted = count + tally.others[count] / reads
-    return tally.current[count] / reads - model.cells.zeros(asserted), count, reads
+    each = Tally(*(getattr(tally, field.name)[count] for field in dataclasses.fields(tally)))
+    mean = each.current / each.reads
+    current = mean - model.cells.zeros(count + each.others / each.reads)
+    spread = np.sqrt(np.maximum(each.square / each.reads - mean**2, 0))
+    return LayerReads(current, spread, count, each.reads, reads)
 
 
 def read_currents(

@@ -128,12 +128,13 @@ class PatternReads:
         words, bits = stored.words[:, :, 0].astype(np.uint32), applied.words[..., 0].astype(np.uint32)
         reads, others = count_patterns(words, stored.tiles, bits, applied.asserted, m)
         current = reads * self.quiet + others * self.leak
+        square = np.divide(current**2, reads, out=np.zeros_like(current), where=reads > 0)
         count = np.tile(np.bitwise_count(np.arange(2**m)), len(reads))
 
         def by_count(values: NDArray[Any]) -> Array:
             return np.bincount(count, values.ravel(), m + 1).astype(float)
 
-        return Tally(by_count(reads), by_count(others), by_count(current))
+        return Tally(*map(by_count, (reads, others, current, square)))
 
 
 def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:

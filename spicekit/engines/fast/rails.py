@@ -71,15 +71,15 @@ class RailReads:
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
         blocks, levels = _blocks(applied), self.spec.rows_active + 1
-        reads, others, current = np.zeros((3, len(blocks), levels))
+        sums = np.zeros((len(blocks), 4, levels))
 
         def count(block: int, group: int, tile: int, found: Array) -> None:
             place = blocks[block], group, tile
             words = stored.words[group, tile], applied.words[place], applied.asserted[place]
-            _count(*words, found, reads[block], others[block], current[block])
+            _count(*words, found, sums[block])
 
         self.each_read(stored, applied, count)
-        return Tally(reads.sum(axis=0), others.sum(axis=0), current.sum(axis=0))
+        return Tally(*sums.sum(axis=0))
 
     def each_read(
         self, stored: Stored, applied: Applied, use: Callable[[int, int, int, Array], None]
@@ -225,13 +225,14 @@ def _add_codes(current, zeros, inverted, turned, thresholds, sums):  # type: ign
 
 
 @_kernel
-def _count(stored, words, asserted, current, reads, others, total):  # type: ignore[no-untyped-def]
-    """Add reads to `reads`, `others` and `total` (m + 1,), by their number of ON cells."""
+def _count(stored, words, asserted, current, sums):  # type: ignore[no-untyped-def]
+    """Add reads to `sums` (4, m + 1), the arrays of a `Tally`, by their number of ON cells."""
     for read in range(len(current)):
         for column in range(current.shape[1]):
             on = 0
             for part in range(len(stored)):
                 on += ones_of(stored[part, column] & words[read, part])
-            reads[on] += 1
-            others[on] += asserted[read] - on
-            total[on] += current[read, column]
+            sums[0, on] += 1
+            sums[1, on] += asserted[read] - on
+            sums[2, on] += current[read, column]
+            sums[3, on] += current[read, column] ** 2

@@ -217,19 +217,19 @@ def tally_reads(
     asserted: NDArray[np.int32],
     size: int,
     levels: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Reads by their number of ON cells, 0 to `levels` - 1; other parameters as in `sum_codes`.
 
     Returns
     -------
     reads, others : (levels,) int64 arrays
         Number of reads; asserted cells that were not ON, added over them.
-    current : (levels,) float64 array
-        LSB, added over them.
+    current, square : (levels,) float64 arrays
+        LSB, and LSB^2 of their squares, added over them.
     """
     tasks = stored.shape[0] * stored.shape[1] * -(-stored.shape[3] // COLUMNS)
     reads, others = np.zeros((2, tasks, levels), np.int64)
-    currents = np.zeros((tasks, levels))
+    currents, squares = np.zeros((2, tasks, levels))
     half = (0,) * (size // 2)
     shared = (
         coefficients,
@@ -243,9 +243,10 @@ def tally_reads(
         reads,
         others,
         currents,
+        squares,
     )
     run_tasks(lambda task: _tally(task, *shared, *room_for(size)), tasks)
-    return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0)
+    return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0), squares.sum(axis=0)
 
 
 @_kernel
@@ -262,6 +263,7 @@ def _tally(  # type: ignore[no-untyped-def]
     reads,
     others,
     currents,
+    squares,
     table,
     more,
     current,
@@ -284,6 +286,7 @@ def _tally(  # type: ignore[no-untyped-def]
             reads[task, on[lane]] += 1
             others[task, on[lane]] += ones - on[lane]
             currents[task, on[lane]] += current[lane]
+            squares[task, on[lane]] += current[lane] ** 2
 
 
 def read_currents(

@@ -140,7 +140,7 @@ class WireSumReads:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
         codes = self._plain
-        reads, others, total = tally_reads(
+        reads, others, total, squares = tally_reads(
             codes.coefficients,
             codes.leak,
             stored.words,
@@ -150,7 +150,8 @@ class WireSumReads:
             codes.size,
             m + 1,
         )
-        return Tally(reads.astype(float), others.astype(float), self.cells.lsb * total)
+        lsb = self.cells.lsb
+        return Tally(reads.astype(float), others.astype(float), lsb * total, lsb**2 * squares)
 
     @cached_property
     def _plain(self) -> WireSumCodes:
