@@ -56,11 +56,6 @@ def cell_currents_of(spec: TileSpec, table: IVTable) -> CellCurrents:
     return CellCurrents(spec, interpolate(table, state, v_bl, np.zeros(4)).reshape(2, 2))
 
 
-def state_currents(spec: TileSpec, table: IVTable) -> Array:
-    """(2, 2) A: current of one cell with bits [w, a], its terminals held at the source and at 0 V."""
-    return cell_currents_of(spec, table).state
-
-
 def lsb(spec: TileSpec, table: IVTable) -> float:
     """Current step of one ON cell without parasitics, A."""
     return cell_currents_of(spec, table).lsb

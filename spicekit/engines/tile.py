@@ -17,7 +17,6 @@ from spicekit.engines.cell_currents import (
     cell_sensitivity,
     factors,
     require_wordline,
-    state_currents,
     stick,
 )
 from spicekit.engines.exact import ladder, mesh
@@ -146,11 +145,11 @@ def partial_sums(tile: Tile, current: Array, bits: Bits) -> Array:
     current : (b, c) float64 array, A
     bits : (b, r) uint8 array
     """
-    state = state_currents(tile.spec, tile.table)
+    cells = cell_currents_of(tile.spec, tile.table)
     asserted = bits.sum(axis=1, dtype=np.int64)[:, None]
     idle = tile.spec.rows * tile.spec.groups - asserted
-    zeros = asserted * state[0, 1] + idle * state[0, 0]
-    return np.asarray((current - zeros) / (state[1, 1] - state[0, 1]))
+    zeros = asserted * cells.state[0, 1] + idle * cells.state[0, 0]
+    return np.asarray((current - zeros) / cells.lsb)
 
 
 def check_bits(name: str, bits: NDArray[np.generic], shape: tuple[int, int]) -> None:
@@ -165,7 +164,7 @@ _PLACE = "tile"  # of the cells that a variation is drawn for
 
 
 def _ideal(tile: Tile, reads: Bits) -> Array:
-    state = state_currents(tile.spec, tile.table)
+    state = cell_currents_of(tile.spec, tile.table).state
     a = np.stack([1 - reads, reads]).astype(float)
     w = np.stack([1 - tile.held, tile.held]) * tile.factor
     return np.asarray(np.einsum("wa,abr,wrc->bc", state, a, w, optimize=True))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import Device, TileSpec, Wires
-from spicekit.engines.cell_currents import lsb, state_currents
+from spicekit.engines.cell_currents import cell_currents_of, lsb
 from spicekit.engines.exact.mesh import mesh_of, solve
 from spicekit.engines.fast.mesh import column_currents, correction, prepare, read
 from spicekit.engines.fast.wire_sums import sample_patterns
@@ -60,7 +60,7 @@ def test_without_resistance_it_counts(high):
     spec = spec_of(0.0, terminal=0.0, size=8, device=HIGH)
     rng = np.random.default_rng(3)
     weights, bits = (rng.integers(0, 2, (n, 8), dtype=np.uint8) for n in (8, 20))
-    state = state_currents(spec, high)
+    state = cell_currents_of(spec, high).state
     ideal = bits @ np.where(weights == 1, state[1, 1], state[0, 1])
     np.testing.assert_allclose(column_currents(spec, high, weights, bits), ideal, rtol=1e-6)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.cell_currents import state_currents
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.exact import ladder
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.errors import BadInput, NotConverged
@@ -33,7 +33,7 @@ def test_without_resistance_the_current_is_the_sum_of_the_cells(tables, bits, se
     for cell, table in tables.items():
         spec = spec_of(0.0, sense_end=sense_end, terminal=0.0).replace(cell=cell)
         weights = np.arange(ROWS, dtype=np.uint8)[:, None] % 2
-        state = state_currents(spec, table)
+        state = cell_currents_of(spec, table).state
         expected = state[weights[:, 0], bits[0]].sum()
         assert solve(ladder_of(spec, table, weights), bits).current[0, 0] == pytest.approx(expected, rel=1e-9)
 

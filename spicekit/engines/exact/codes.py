@@ -122,23 +122,13 @@ class Start:
     """A, most that a cell carries whose row is not asserted."""
 
 
+@lru_cache(maxsize=16)
 def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
-    """Starting voltages and what belongs to them; kept for the last specs that were asked for.
-
-    Raises
-    ------
-    BadInput
-        If the tile has bit-line drive or shared rails, or is sensed at the near end.
-    """
+    """Starting voltages and what belongs to them; `BadInput` for tiles that the step is not for."""
     if spec.drive != "wordline" or spec.sense_end != "far" or spec.wires.railed or spec.discharge:
         raise BadInput(
             "start_of: only columns with word-line drive, sensed at their far end, without shared rails or discharge."
         )
-    return _start(spec, table, group)
-
-
-@lru_cache(maxsize=16)
-def _start(spec: TileSpec, table: IVTable, group: int) -> Start:
     b, s = _mean_voltages(spec, table, group)
     axis = (float(table.voltage[0]), table.step)
     tangent = np.empty((2, b.size, 3))
@@ -285,18 +275,12 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
 
 @_kernel
 def _up(line, now, r_b, r_s):  # type: ignore[no-untyped-def]
-    """Compose what hangs below a row with its wires and its cell, as `ladder._solve_far` does."""
+    """Compose what hangs below a row with its wires and its cell, as `ladder._sweep_far` does."""
     n = _LANES
     for k in range(n):
         c, p, q = line[k], line[n + k], line[2 * n + k]
-        f, g, h, f2, g2, h2 = (
-            now[k],
-            now[n + k],
-            now[2 * n + k],
-            now[3 * n + k],
-            now[4 * n + k],
-            now[5 * n + k],
-        )
+        f, g, h = now[k], now[n + k], now[2 * n + k]
+        f2, g2, h2 = now[3 * n + k], now[4 * n + k], now[5 * n + k]
         pivot = 1 / (1 + g * r_b)
         passed = g2 * r_b
         f, g, h = f * pivot, g * pivot, h * pivot

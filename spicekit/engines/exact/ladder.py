@@ -121,42 +121,44 @@ def solve_reads(
 
     `ends` are the voltages (n,) of supply and ground that each column sees, V; by default `v_read` and 0 V.
     """
-    spec, table = ladder.spec, ladder.table
-    supply, ground = ends or (np.full(len(vector), spec.v_read), np.zeros(len(vector)))
+    spec, table, wires = ladder.spec, ladder.table, ladder.spec.wires
     if bits.ndim != 2 or bits.shape[1] != spec.rows:
         raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
     limit = residual_limit(table)
-    solve_some = _solve_near if spec.sense_end == "near" else _solve_far
     current, residual = np.empty((2, len(vector)))
     shared = (
+        spec.sense_end == "near",
         bits,
         np.ascontiguousarray(ladder.weights.T),
         np.ascontiguousarray(ladder.scale.T),
-        vector,
-        column,
-        table.spline,
-        (float(table.voltage[0]), table.step),
+        (vector, column),
+        (table.spline, (float(table.voltage[0]), table.step)),
         limit,
-        supply,
-        ground,
-        (spec.wires.r_driver, spec.wires.r_sink, spec.wires.segment("r_bl"), spec.wires.segment("r_sl")),
-        current,
-        residual,
+        ends or (np.full(len(vector), spec.v_read), np.zeros(len(vector))),
+        (wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")),
+        (current, residual),
     )
 
     def task(number: int) -> None:
-        states, (b, s, i) = np.empty(spec.rows, np.uint8), np.empty((3, spec.rows))
-        solve_some(number, *shared, states, b, s, i, np.empty((spec.rows, 3)), np.empty((spec.rows, 6)))
+        states, lines = np.empty(spec.rows, np.uint8), np.empty((3, spec.rows))
+        _solve(number, *shared, states, lines, np.empty((spec.rows, 3)), np.empty((spec.rows, 6)))
 
     run_tasks(task, -(-len(vector) // _READS))
+    require_converged(residual, limit, vector, column, iterations=MAX_ITERATIONS)
+    return Solution(current, residual)
+
+
+def require_converged(
+    residual: Array, limit: float, vector: Indices, column: Indices, *, iterations: int
+) -> None:
+    """`NotConverged` if one of the residuals (n,), A, is above the limit or no number; names its vector and column."""
     missed = np.flatnonzero(~(residual <= limit))
     if len(missed):
         read = missed[0]
         raise NotConverged(
             f"column {column[read]} for vector {vector[read]}: Kirchhoff residual {residual[read]:.3g} A after "
-            f"{MAX_ITERATIONS} iterations, tolerance {limit:.3g} A ({len(missed)} such columns)."
+            f"{iterations} iterations, tolerance {limit:.3g} A ({len(missed)} such columns)."
         )
-    return Solution(current, residual)
 
 
 def residual_limit(table: IVTable) -> float:
@@ -224,147 +226,86 @@ def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-un
 
 
 @_kernel
-def _solve_far(  # type: ignore[no-untyped-def]
-    task,
-    bits,
-    weights,
-    scale,
-    vectors,
-    columns,
-    spline,
-    axis,
-    limit,
-    supply,
-    ground,
-    wires,
-    current,
-    residual,
-    states,
-    b,
-    s,
-    i,
-    cell,
-    below,
+def _solve(  # type: ignore[no-untyped-def]
+    task, near, bits, weights, scale, reads, table, limit, ends, wires, found, states, lines, cell, below
 ):
-    rows = bits.shape[1]
-    r_driver, r_sink, r_bl, r_sl = wires
+    """Set `found`, current and residual, of some reads; the last four are room for a column."""
+    (vectors, columns), (spline, axis), (current, residual) = reads, table, found
+    b, s, i = lines
     for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
         vector, column = vectors[read], columns[read]
-        v_supply, v_ground = supply[read], ground[read]
-        for row in range(rows):
+        supply, ground = ends[0][read], ends[1][read]
+        for row in range(len(b)):
             states[row] = 2 * weights[column, row] + bits[vector, row]
-            b[row], s[row], i[row] = v_supply, v_ground, 0.0
-        K = 0.0
-        worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
-        for _ in range(MAX_ITERATIONS):
-            # J = f + g b + h K and s = f2 + g2 b + h2 K, composed from the last row to the first
-            f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, v_ground, 0.0, r_sink
-            for row in range(rows - 1, -1, -1):
-                if row < rows - 1:
-                    pivot = 1 / (1 + g * r_bl)
-                    f, g, h = f * pivot, g * pivot, h * pivot
-                    f2 -= g2 * r_bl * f
-                    h2 += r_sl - g2 * r_bl * h
-                    g2 -= g2 * r_bl * g
-                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
-                pivot = 1 / (1 - q * h2)
-                c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
-                cell[row, 0], cell[row, 1], cell[row, 2] = (
-                    c,
-                    p,
-                    q,
-                )  # the cell seen from (b, K): i = c + p b + q K
-                f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
-                f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
-                below[row, 0], below[row, 1], below[row, 2], below[row, 3], below[row, 4], below[row, 5] = (
-                    f,
-                    g,
-                    h,
-                    f2,
-                    g2,
-                    h2,
-                )
-            K = 0.0
-            voltage, resistance = v_supply, r_driver
-            for row in range(rows):
-                f, g, h, f2, g2, h2 = (
-                    below[row, 0],
-                    below[row, 1],
-                    below[row, 2],
-                    below[row, 3],
-                    below[row, 4],
-                    below[row, 5],
-                )
-                J = (f + g * voltage + h * K) / (1 + g * resistance)
-                voltage -= resistance * J
-                resistance = r_bl
-                b[row] = voltage
-                s[row] = f2 + g2 * voltage + h2 * K
-                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
-                i[row] = c + p * voltage + q * K
-                K += i[row]
-            worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
-            if worst <= limit:
-                break
-        current[read] = K
-        residual[read] = worst
-
-
-@_kernel
-def _solve_near(  # type: ignore[no-untyped-def]
-    task,
-    bits,
-    weights,
-    scale,
-    vectors,
-    columns,
-    spline,
-    axis,
-    limit,
-    supply,
-    ground,
-    wires,
-    current,
-    residual,
-    states,
-    b,
-    s,
-    i,
-    cell,
-    below,
-):
-    rows = bits.shape[1]
-    r_driver, r_sink, r_bl, r_sl = wires
-    for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
-        vector, column = vectors[read], columns[read]
-        v_supply, v_ground = supply[read], ground[read]
-        for row in range(rows):
-            states[row] = 2 * weights[column, row] + bits[vector, row]
-            b[row], s[row], i[row] = v_supply, v_ground, 0.0
+            b[row], s[row], i[row] = supply, ground, 0.0
         total = 0.0
         worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
         for _ in range(MAX_ITERATIONS):
-            # J = f + g b + h s, composed from the last row to the first
-            f, g, h = 0.0, 0.0, 0.0
-            for row in range(rows - 1, -1, -1):
-                pivot = 1 / (1 + g * r_bl - h * r_sl)
-                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
-                f, g, h = f * pivot + c, g * pivot + p, h * pivot + q
-                below[row, 0], below[row, 1], below[row, 2] = f, g, h
-            total = (f + g * v_supply + h * v_ground) / (1 + g * r_driver - h * r_sink)
-            b_above, s_above = v_supply, v_ground
-            r_b, r_s = r_driver, r_sink
-            for row in range(rows):
-                f, g, h = below[row, 0], below[row, 1], below[row, 2]
-                J = (f + g * b_above + h * s_above) / (1 + g * r_b - h * r_s)
-                b_above -= r_b * J
-                s_above += r_s * J
-                r_b, r_s = r_bl, r_sl
-                b[row], s[row] = b_above, s_above
-                c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
-                i[row] = c + p * b_above + q * s_above
+            if near:
+                total = _sweep_near(supply, ground, wires, b, s, i, cell, below)
+            else:
+                total = _sweep_far(supply, ground, wires, b, s, i, cell, below)
             worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
             if worst <= limit:
                 break
         current[read] = total
         residual[read] = worst
+
+
+@_kernel
+def _sweep_far(supply, ground, wires, b, s, i, cell, below):  # type: ignore[no-untyped-def]
+    """Voltages and currents of a column of linear cells; its current."""
+    r_driver, r_sink, r_bl, r_sl = wires
+    # J = f + g b + h K and s = f2 + g2 b + h2 K, composed from the last row to the first
+    f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, ground, 0.0, r_sink
+    for row in range(len(b) - 1, -1, -1):
+        if row < len(b) - 1:
+            pivot = 1 / (1 + g * r_bl)
+            f, g, h = f * pivot, g * pivot, h * pivot
+            f2 -= g2 * r_bl * f
+            h2 += r_sl - g2 * r_bl * h
+            g2 -= g2 * r_bl * g
+        c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
+        pivot = 1 / (1 - q * h2)
+        c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot  # i = c + p b + q K
+        cell[row, 0], cell[row, 1], cell[row, 2] = c, p, q
+        f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
+        f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
+        below[row, 0], below[row, 1], below[row, 2] = f, g, h
+        below[row, 3], below[row, 4], below[row, 5] = f2, g2, h2
+    K, voltage, resistance = 0.0, supply, r_driver
+    for row in range(len(b)):
+        f, g, h = below[row, 0], below[row, 1], below[row, 2]
+        f2, g2, h2 = below[row, 3], below[row, 4], below[row, 5]
+        J = (f + g * voltage + h * K) / (1 + g * resistance)
+        voltage -= resistance * J
+        resistance = r_bl
+        b[row] = voltage
+        s[row] = f2 + g2 * voltage + h2 * K
+        i[row] = cell[row, 0] + cell[row, 1] * voltage + cell[row, 2] * K
+        K += i[row]
+    return K
+
+
+@_kernel
+def _sweep_near(supply, ground, wires, b, s, i, cell, below):  # type: ignore[no-untyped-def]
+    """As `_sweep_far`."""
+    r_driver, r_sink, r_bl, r_sl = wires
+    # J = f + g b + h s, composed from the last row to the first
+    f, g, h = 0.0, 0.0, 0.0
+    for row in range(len(b) - 1, -1, -1):
+        pivot = 1 / (1 + g * r_bl - h * r_sl)
+        f, g, h = f * pivot + cell[row, 0], g * pivot + cell[row, 1], h * pivot + cell[row, 2]
+        below[row, 0], below[row, 1], below[row, 2] = f, g, h
+    total = (f + g * supply + h * ground) / (1 + g * r_driver - h * r_sink)
+    b_above, s_above = supply, ground
+    r_b, r_s = r_driver, r_sink
+    for row in range(len(b)):
+        f, g, h = below[row, 0], below[row, 1], below[row, 2]
+        J = (f + g * b_above + h * s_above) / (1 + g * r_b - h * r_s)
+        b_above -= r_b * J
+        s_above += r_s * J
+        r_b, r_s = r_bl, r_sl
+        b[row], s[row] = b_above, s_above
+        i[row] = cell[row, 0] + cell[row, 1] * b_above + cell[row, 2] * s_above
+    return total

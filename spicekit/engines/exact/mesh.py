@@ -30,16 +30,21 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
-from spicekit.engines.exact.ladder import Solution, check_cells, larger, spline_at
-from spicekit.errors import BadInput, NotConverged
+from spicekit.engines.exact.ladder import (
+    Solution,
+    check_cells,
+    larger,
+    require_converged,
+    residual_limit,
+    spline_at,
+)
+from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
 
 MAX_ITERATIONS = 30
-# Kirchhoff residual that ends the iteration, as a fraction of the table's largest ON current: as for ladders.
-TOLERANCE = 1e-7
 # A linear system is solved to this fraction of its right-hand side. Newton's method takes as long with 1e-2 to 1e-4;
 # the fast engine's error no longer shows it.
 LINEAR_TOLERANCE = 1e-4
@@ -121,14 +126,8 @@ def linear_response(spec: TileSpec, current: Array, p: Array, q: Array) -> Array
 
 
 def _check(mesh: Mesh, residual: Array) -> None:
-    limit = _limit(mesh)
-    missed = np.argwhere(~(residual <= limit))
-    if len(missed):
-        vector, column = missed[0]
-        raise NotConverged(
-            f"column {column} for vector {vector}: Kirchhoff residual {residual[vector, column]:.3g} A after "
-            f"{MAX_ITERATIONS} iterations, tolerance {limit:.3g} A ({len(missed)} such columns)."
-        )
+    places = (place.ravel() for place in np.indices(residual.shape))
+    require_converged(residual.ravel(), residual_limit(mesh.table), *places, iterations=MAX_ITERATIONS)
 
 
 def _outward(spec: TileSpec, array: NDArray[Any], *, axis: int = 0) -> NDArray[Any]:
@@ -146,12 +145,8 @@ def _problem(mesh: Mesh) -> tuple[Any, ...]:
         table.conductance,
         (float(table.voltage[0]), table.step),
         *_lines(spec),
-        _limit(mesh),
+        residual_limit(table),
     )
-
-
-def _limit(mesh: Mesh) -> float:
-    return TOLERANCE * float(abs(mesh.table.current[1, 1]).max())
 
 
 def _lines(spec: TileSpec) -> tuple[tuple[float, float], tuple[float, float]]:
