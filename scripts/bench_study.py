@@ -28,7 +28,7 @@ import typer
 from spicekit import Dataset, load_dataset
 from spicekit.engines.fast.model import read_model
 from spicekit.evaluation.convert import probed
-from spicekit.evaluation.design import design_from_tables
+from spicekit.evaluation.design import Design
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
 from spicekit.study.cluster import Cluster
@@ -258,7 +258,7 @@ def _say(what: str) -> None:
 def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
     print(network, active, mitigation, file=sys.stderr)
     wires = {"layer": "M2", "pitch_nm": 108}
-    design = design_from_tables({"tile": {"rows_active": active}, "wires": wires}, source="bench")
+    design = Design.from_tables({"tile": {"rows_active": active}, "wires": wires}, source="bench")
     point = Point(design=design, run=Run.model_validate({"network": network, "mitigation": mitigation}))
     table = find_table(design.tile)
     weights, test = checkpoint(network, "digits"), load_dataset("digits", "test")

@@ -6,7 +6,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.config import Config, parse
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
-from spicekit.evaluation.design import Design, design_from_tables, read_design
+from spicekit.evaluation.design import Design, read_design
 from spicekit.tables.plan import Plan, read_plan
 
 WIRES = {"r_bl": 3.2, "r_sl": 3.2}
@@ -59,7 +59,7 @@ def test_a_design_comes_back_from_json():
 @pytest.mark.parametrize(("key", "value"), [("rows", "64"), ("rows_active", True), ("v_read", "0.35")])
 def test_a_tile_does_not_guess_numbers(key, value):
     with pytest.raises(BadInput, match=f"'{key}' = {value!r}: Input should be a valid"):
-        design_from_tables({"tile": {key: value}, "wires": WIRES}, source="tile.toml")
+        Design.from_tables({"tile": {key: value}, "wires": WIRES}, source="tile.toml")
 
 
 def test_one_fault_in_a_list_is_one_fault():
@@ -75,12 +75,12 @@ def test_one_fault_in_a_list_is_one_fault():
 @pytest.mark.parametrize("scale", [1e-9, 0.5, 257.0, 1e9])
 def test_a_full_scale_that_no_tile_has_is_refused_with_its_reason(scale):
     with pytest.raises(BadInput, match=r"full_scale = .*pass 1 to 256 ON cells: one cell would saturate"):
-        design_from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
+        Design.from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
 
 
 @pytest.mark.parametrize("scale", [1.0, 16, 256])
 def test_any_scale_that_a_tile_can_have_is_taken(scale):
-    design = design_from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
+    design = Design.from_tables({"wires": WIRES, "converter": {"full_scale": scale}}, source="tile.toml")
     assert design.converter.full_scale == scale
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spicekit.circuits.spec import TileSpec, spec_from_tables
+from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadInput
 
 
@@ -44,7 +44,7 @@ def read_header(comments: Iterable[str]) -> Header:
         facts = tables.pop("deck")
     except (tomllib.TOMLDecodeError, KeyError) as error:
         raise BadInput("the deck has no header of spicekit; render it with 'spicekit netlist'.") from error
-    return Header(facts, spec_from_tables(tables, source="header of the deck"))
+    return Header(facts, TileSpec.from_tables(tables, source="header of the deck"))
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:

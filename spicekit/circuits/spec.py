@@ -188,8 +188,25 @@ class TileSpec(Config):
 
     @classmethod
     def from_tables(cls, tables: dict[str, Any], *, source: str) -> Self:
-        """The spec that the tables of a TOML file hold, as `spec_from_tables` reads them."""
-        return cls.model_validate(spec_from_tables(tables, source=source).model_dump())
+        """Tile spec from the tables of a TOML file; `source` names it in errors."""
+        tables = dict(tables)
+        tile = tables.pop("tile", {})
+        if not isinstance(tile, dict):
+            raise BadInput(f"{source}: 'tile' must be a table, [tile].")
+        if (own := tables.pop("cell", None)) is not None:
+            if "cell" in tile:
+                raise BadInput(
+                    f"{source}: gives a cell twice, [tile] cell and [cell] file; keep one of them."
+                )
+            if not isinstance(own, dict) or own.keys() != {"file"} or not isinstance(own["file"], str):
+                raise BadInput(
+                    f"{source}: expected [cell] file = 'mine/cell.toml', the sheet of a cell; got {own!r}."
+                )
+            tile = {**tile, "cell": own["file"]}
+        clash = set(tile) & (SPEC_TABLES - {"cell"})
+        if clash:
+            raise BadInput(f"{source}: {sorted(clash)} are tables of their own, not keys of [tile].")
+        return parse(cls, {**tile, **tables}, source=source)
 
     @property
     def segment_names(self) -> tuple[Any, Any]:
@@ -245,23 +262,3 @@ def rooted(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
                 for key, name in given.items()
             }
     return moved
-
-
-def spec_from_tables(tables: dict[str, Any], *, source: str) -> TileSpec:
-    """Tile spec from the tables of a TOML file; `source` names it in errors."""
-    tables = dict(tables)
-    tile = tables.pop("tile", {})
-    if not isinstance(tile, dict):
-        raise BadInput(f"{source}: 'tile' must be a table, [tile].")
-    if (own := tables.pop("cell", None)) is not None:
-        if "cell" in tile:
-            raise BadInput(f"{source}: gives a cell twice, [tile] cell and [cell] file; keep one of them.")
-        if not isinstance(own, dict) or own.keys() != {"file"} or not isinstance(own["file"], str):
-            raise BadInput(
-                f"{source}: expected [cell] file = 'mine/cell.toml', the sheet of a cell; got {own!r}."
-            )
-        tile = {**tile, "cell": own["file"]}
-    clash = set(tile) & (SPEC_TABLES - {"cell"})
-    if clash:
-        raise BadInput(f"{source}: {sorted(clash)} are tables of their own, not keys of [tile].")
-    return parse(TileSpec, {**tile, **tables}, source=source)

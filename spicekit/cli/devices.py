@@ -188,7 +188,7 @@ def ends(
     """Resistance of drivers and sense ends by their width: a pass gate, and the input of a current mirror."""
     from dataclasses import asdict
 
-    from spicekit.circuits.spec import rooted, spec_from_tables
+    from spicekit.circuits.spec import TileSpec, rooted
     from spicekit.config import read_toml
     from spicekit.report.sheets import Sheet
     from spicekit.tables.ends import Devices, end_error, end_figures, write_ends
@@ -199,7 +199,7 @@ def ends(
     known = {
         name: table for name, table in tables.items() if name in ("tile", "wires", "corner", "device", "cell")
     }
-    tile, of = spec_from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
+    tile, of = TileSpec.from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
     curves = characterise(tile, of)
     if out:
         write_ends(out, curves)

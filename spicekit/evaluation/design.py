@@ -13,7 +13,6 @@ from spicekit.circuits.spec import (
     TileSpec,
     Wires,
     rooted,
-    spec_from_tables,
 )
 from spicekit.config import Config, parse, read_toml, unknown_key
 from spicekit.devices.corners import Corner
@@ -130,8 +129,24 @@ class Design(Config):
 
     @classmethod
     def from_tables(cls, tables: dict[str, Any], *, source: str) -> Self:
-        """The design that the tables of a TOML file hold, as `design_from_tables` reads them."""
-        return cls.model_validate(design_from_tables(tables, source=source).model_dump())
+        """Design from the tables of a TOML file; `source` names it in errors."""
+        tables = dict(tables)
+        known = {"tile", "ends", *SPEC_TABLES, *_PARTS}
+        if unknown := [
+            name for name, table in tables.items() if name not in known and isinstance(table, dict)
+        ]:
+            raise BadInput(f"{source}: {unknown_key(unknown[0], known)}")
+        parts = {
+            name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]")
+            for name, kind in _PARTS.items()
+        }
+        ends = parse(Ends, tables.pop("ends", {}), source=f"{source} [ends]")
+        tile = TileSpec.from_tables(tables, source=source)
+        try:
+            ends, tile = resolved(ends, tile)
+            return cls(tile=tile, ends=ends, **parts)
+        except BadInput as error:
+            raise BadInput(f"{source}: {str(error).removeprefix('Design: ')}.") from error
 
     def as_read(self) -> "Design":
         """This design, but for what does not decide what its tiles read: designs of which this is equal share that."""
@@ -171,25 +186,7 @@ def read_design(path: Path | str) -> Design:
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
     path = Path(path)
-    return design_from_tables(rooted(read_toml(path), path.parent), source=str(path))
-
-
-def design_from_tables(tables: dict[str, Any], *, source: str) -> Design:
-    """Design from the tables of a TOML file; `source` names it in errors."""
-    tables = dict(tables)
-    known = {"tile", "ends", *SPEC_TABLES, *_PARTS}
-    if unknown := [name for name, table in tables.items() if name not in known and isinstance(table, dict)]:
-        raise BadInput(f"{source}: {unknown_key(unknown[0], known)}")
-    parts = {
-        name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]") for name, kind in _PARTS.items()
-    }
-    ends = parse(Ends, tables.pop("ends", {}), source=f"{source} [ends]")
-    tile = spec_from_tables(tables, source=source)
-    try:
-        ends, tile = resolved(ends, tile)
-        return Design(tile=tile, ends=ends, **parts)
-    except BadInput as error:
-        raise BadInput(f"{source}: {str(error).removeprefix('Design: ')}.") from error
+    return Design.from_tables(rooted(read_toml(path), path.parent), source=str(path))
 
 
 def design(**fields: Any) -> Design:

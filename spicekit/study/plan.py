@@ -11,7 +11,7 @@ from pydantic import Field
 from spicekit.circuits.spec import rooted
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
-from spicekit.evaluation.design import Design, design_from_tables
+from spicekit.evaluation.design import Design
 from spicekit.mapping.binsparx import Mitigation
 
 Tables = dict[str, Any]
@@ -107,4 +107,4 @@ def _point(base: Tables, change: Tables, path: Path) -> Point:
             )
         tables.setdefault(name, {}).update({field: value} if field else value)
     run = parse(Run, tables.pop("run", {}), source=f"{source} [run]")
-    return Point(design=design_from_tables(rooted(tables, path.parent), source=source), run=run)
+    return Point(design=Design.from_tables(rooted(tables, path.parent), source=source), run=run)

@@ -7,7 +7,7 @@ import pytest
 
 from spicekit.circuits.cells import load_cell, shipped_cells
 from spicekit.circuits.render import cell_deck, tile_deck
-from spicekit.circuits.spec import TileSpec, Wires, spec_from_tables
+from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.check import check
 from spicekit.decks.source import parse_deck
 from spicekit.engines.cell_currents import lsb
@@ -82,7 +82,7 @@ def test_a_spec_names_a_cell_by_its_file(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(BadInput, match="gives a cell twice"):
         read_design(spec)
     with pytest.raises(BadInput, match=r"expected \[cell\] file"):
-        spec_from_tables({"cell": {"name": "x"}, "wires": {"r_bl": 1.0, "r_sl": 1.0}}, source="spec")
+        TileSpec.from_tables({"cell": {"name": "x"}, "wires": {"r_bl": 1.0, "r_sl": 1.0}}, source="spec")
 
 
 def test_transistors_of_a_cell_have_the_fins_that_it_says(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
 from spicekit.evaluation.costs import OVERHEAD, Costs
-from spicekit.evaluation.design import Design, design_from_tables
+from spicekit.evaluation.design import Design
 from spicekit.evaluation.energy import (
     Estimate,
     LayerEvents,
@@ -238,12 +238,12 @@ def test_one_layer_by_hand():
 
 def test_a_design_file_changes_a_constant_and_unknown_ones_are_refused():
     tables = {"wires": {"r_bl": 1, "r_sl": 1}}
-    design = design_from_tables({**tables, "costs": {"full_adder_energy": 3e-15}}, source="here")
+    design = Design.from_tables({**tables, "costs": {"full_adder_energy": 3e-15}}, source="here")
     assert design.costs.full_adder_energy == 3e-15
     with pytest.raises(BadInput, match=r"\[costs\]: unknown key 'adder'"):
-        design_from_tables({**tables, "costs": {"adder": 1}}, source="here")
+        Design.from_tables({**tables, "costs": {"adder": 1}}, source="here")
     with pytest.raises(BadInput, match="leave_out"):
-        design_from_tables({**tables, "costs": {"leave_out": ["adc"]}}, source="here")
+        Design.from_tables({**tables, "costs": {"leave_out": ["adc"]}}, source="here")
 
 
 def test_every_constant_says_where_it_comes_from():

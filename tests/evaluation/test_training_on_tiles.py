@@ -6,7 +6,7 @@ from torch.nn import functional
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.model import IdealCodes
 from spicekit.evaluation.convert import convert
-from spicekit.evaluation.design import design_from_tables
+from spicekit.evaluation.design import Design
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import load_dataset, network_inputs
@@ -14,7 +14,7 @@ from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.recipe import recipe_for
 from spicekit.networks.training import CHECKPOINT, train
 
-HEAVY = design_from_tables(
+HEAVY = Design.from_tables(
     {
         "tile": {"rows_active": 16},
         "wires": {"layer": "M2", "pitch_nm": 108, "r_driver": 100.0, "r_sink": 100.0},
