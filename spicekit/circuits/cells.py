@@ -141,34 +141,25 @@ class Cell:
         values: Mapping[str, tuple[str, str]],
     ) -> str:
         """Subcircuits with the cards' transistors and values written in; twice where they depend on the stored bit."""
-        return "\n".join(self._written(text, cards, fins, vdd, values) for text in self._texts(detail))
-
-    def _texts(self, detail: str) -> tuple[str, ...]:
-        return self.texts if detail == "full" else self.texts[:1]
-
-    def _written(
-        self,
-        text: str,
-        cards: Mapping[Polarity, Card],
-        fins: int,
-        vdd: float,
-        values: Mapping[str, tuple[str, str]],
-    ) -> str:
         by_bit = {
             "bit": ("0", "1"),
+            **{name: (value, value) for name, value in (("fins", str(fins)), ("vdd", repr(vdd)))},
             **{k: (repr(a), repr(b)) for k, (a, b) in self.sheet.parameters.items()},
             **values,
         }
-        plain = {"fins": str(fins), "vdd": repr(vdd)}
-        copies = []
-        for bit in (0, 1):
-            known = {**plain, **{name: pair[bit] for name, pair in by_bit.items()}}
+        written = []
+        for text in self._texts(detail):
             lines = (_line(line, cards, fins) for line in text.splitlines())
             kept = "\n".join(line for line in lines if line is not None).strip()
-            parts = _NAME.split(kept)  # text and names by turns
-            parts[1::2] = [known[name] for name in parts[1::2]]
-            copies.append("".join(parts) + "\n")
-        return copies[0] if copies[0] == copies[1] else "\n".join(copies)
+            for bit in (0, 1):
+                known = {name: pair[bit] for name, pair in by_bit.items()}
+                parts = _NAME.split(kept)  # text and names by turns
+                parts[1::2] = [known[name] for name in parts[1::2]]
+                written.append("".join(parts) + "\n")
+        return "\n".join(dict.fromkeys(written))
+
+    def _texts(self, detail: str) -> tuple[str, ...]:
+        return self.texts if detail == "full" else self.texts[:1]
 
 
 def shipped_cells() -> tuple[str, ...]:

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 import spicekit
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.header import header_lines
-from spicekit.circuits.loads import line_load, loads
 from spicekit.circuits.spec import TileSpec
-from spicekit.circuits.wiring import wiring
+from spicekit.circuits.wiring import line_load, loads, wiring
 from spicekit.devices.cards import Card, load_card, load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name
 from spicekit.devices.sheet import Polarity

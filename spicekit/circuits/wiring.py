@@ -1,4 +1,4 @@
-"""The wires of a tile: which nodes its cells sit at, and the resistors between them.
+"""The wires of a tile: which nodes its cells sit at, the resistors between them, and what a read has to charge.
 
 Nodes and resistors are named after row and column: `Rbl_i_j` joins `b_i_j` and `b_{i+1}_j`. A wire without
 resistance joins nothing: its nodes are one node, which takes the name of the one nearest the terminal.
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.circuits.spec import TileSpec
+from spicekit.circuits.cells import load_cell
+from spicekit.circuits.spec import WIRE_CAPACITANCE, WIRE_RESISTANCE, Layer, TileSpec
 from spicekit.errors import BadInput
+from spicekit.units import NANO
 
 
 @dataclass(frozen=True)
@@ -144,3 +146,53 @@ def _line(
             here = node
         merged.append(here)
     return merged
+
+
+COLUMN_LAYER: Layer = "M2"
+"""Layer of the wires along the columns where a spec gives segments in ohm alone. Assumed: the lowest one."""
+
+ROW_LAYER: Layer = "M3"
+"""Layer of the word lines. Assumed: the next one, which runs across."""
+
+
+@dataclass(frozen=True)
+class Loads:
+    """Capacitance of wires per cell, F, and the resistance that a word line has up to its far end, ohm.
+
+    Gates and drains are in the device models.
+    """
+
+    drive: float
+    """Bit line; in bit-line drive the row."""
+    sense: float
+    """Source line; in bit-line drive the column."""
+    word_line: float
+    r_word_line: float
+    """Driver and half the wire: with the whole capacitance behind it, it has the far end's Elmore delay."""
+
+
+def loads(spec: TileSpec, *, row_cells: int) -> Loads:
+    """Loads of a tile whose word lines pass `row_cells` cells."""
+    wires, sheet = spec.wires, load_cell(spec.cell).sheet
+    column_layer = wires.layer or COLUMN_LAYER
+    height = sheet.height if wires.pitch_nm is None else wires.pitch_nm * NANO
+    along_column = _capacitance(column_layer) * height
+    along_row = _capacitance(ROW_LAYER) * sheet.width
+    r_row = WIRE_RESISTANCE[ROW_LAYER] * sheet.width * row_cells
+    return Loads(
+        drive=along_column if spec.drive == "wordline" else along_row,
+        sense=along_column,
+        word_line=along_row * row_cells,
+        r_word_line=wires.r_driver + r_row / 2,
+    )
+
+
+def line_load(spec: TileSpec) -> float:
+    """F, at a bit line that is discharged: its load and its wire; those of its cells are in the device models."""
+    assert spec.discharge is not None
+    return spec.discharge.load + spec.rows * loads(spec, row_cells=1).drive
+
+
+def _capacitance(layer: Layer) -> float:
+    """F per metre; M5 to M7 taken as M4. Assumed: wires of one aspect ratio differ little."""
+    return WIRE_CAPACITANCE.get(layer, WIRE_CAPACITANCE["M4"])

@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from spicekit.circuits.render import cell_deck, tile_deck
+from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.config import Config, parse
 from spicekit.devices.cards import Card, load_card
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.files import read_json, write_atomically
 from spicekit.provenance import JsonDict, provenance
-from spicekit.spice.simulator import Failure, Job, Step, ngspice, simulate, simulate_all
+from spicekit.spice.simulator import Job, Step, ngspice, simulate
 from spicekit.tables.characterise import Characterisation
+from spicekit.tables.spread import all_runs, read_current
 from spicekit.units import to_celsius
 
 Array = NDArray[np.float64]
@@ -211,7 +212,6 @@ def ends(spec: TileSpec, devices: Devices | None = None) -> EndCurves:
         Step(f"dc vbl 0 {spec.v_read!r} {step!r}", ("vsl dc 0",)),
     )
     into, out_of = simulate(Job(deck, steps, keep=("vsl#branch", "vbl#branch")))
-    (on,) = simulate(Job(cell_deck(spec, weight=1), (Step("op"),), keep=("vsl#branch",)))
     driver, sense = out_of["vbl#branch"][::-1], -into["vsl#branch"]
     if len(driver) != POINTS or len(sense) != POINTS:
         raise SpiceFailed("ends: ngspice did not finish the sweeps of both ends.")
@@ -220,7 +220,7 @@ def ends(spec: TileSpec, devices: Devices | None = None) -> EndCurves:
         voltage=tuple(voltage.tolist()),
         driver=tuple((driver - driver[0]).tolist()),
         sense=tuple((sense - sense[0]).tolist()),
-        cell=float(on["vsl#branch"][0]),
+        cell=read_current(spec, 1),
         provenance=provenance({**ngspice().facts(), "deck": deck}),
     )
 
@@ -291,13 +291,8 @@ def end_error(
     decks = [tile_deck(tile, weights, bits, batch=False) for bits in applied]
     true = [with_ends(deck, tile, devices, driver_fins=driver_fins, sense_fins=sense_fins) for deck in decks]
     keep = tuple(f"vsense_{column}#branch" for column in range(tile.columns))
-    currents = np.empty((2 * _VECTORS, tile.columns))
-    for index, outcome in simulate_all(Job(deck, (Step("op"),), keep) for deck in (*decks, *true)):
-        if isinstance(outcome, Failure) or outcome.runs[0].trouble:
-            raise SpiceFailed(
-                f"ends: {outcome.reason if isinstance(outcome, Failure) else outcome.runs[0].trouble}"
-            )
-        currents[index] = [outcome.runs[0].waves[name][0] for name in keep]
+    jobs = (Job(deck, (Step("op"),), keep) for deck in (*decks, *true))
+    currents = np.array([[run.waves[name][0] for name in keep] for (run,) in all_runs(jobs, what="ends")])
     error = (currents[:_VECTORS] - currents[_VECTORS:]) / curves.cell
     return EndError(
         error.size, float(np.sqrt((error**2).mean())), float(np.abs(error).max()), float(error.mean())

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.circuits.loads import line_load
 from spicekit.circuits.render import Transient, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec
+from spicekit.circuits.wiring import line_load
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.simulator import Job, Step, Waves, simulate
+from spicekit.tables.spread import read_current
 
 Pattern = Literal["worst", "typical"]
 
@@ -90,7 +91,7 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
             "settling: a read that discharges its lines lasts [discharge] time; leave out settling."
         )
     tile = spec.one_column() if spec.drive == "wordline" else spec
-    lsb = _lsb(spec)
+    lsb = read_current(spec, 1) - read_current(spec, 0)
     reads = [
         _read(tile, weights, inputs, lsb=lsb, row_cells=spec.columns, timeout=timeout)
         for weights, inputs in _patterns(tile, pattern)
@@ -131,13 +132,6 @@ def _read(
             return _settling(tile, inputs, waves, settled, final, lsb, transient)
         transient = dataclasses.replace(transient, stop=transient.stop * 4)
     raise SpiceFailed(f"settling: a column of {tile.rows} rows had not settled after {_LAST_STOP} s")
-
-
-def _lsb(spec: TileSpec) -> float:
-    on, off = (
-        simulate(Job(cell_deck(spec, weight=weight), (Step("op"),)))[0]["vsl#branch"][0] for weight in (1, 0)
-    )
-    return float(on - off)
 
 
 def _operating_point(tile: TileSpec, weights: Bits, inputs: Bits) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Monte Carlo of one cell's read current: mismatch of its transistors, spread of its ReRAM element."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import Card, load_card, sigma_beta, sigma_vt
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
-from spicekit.spice.simulator import Failure, Job, Run, Step, simulate_all
+from spicekit.spice.simulator import Failure, Job, Run, Step, simulate, simulate_all
 
 Array = NDArray[np.float64]
 
@@ -86,13 +86,8 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     else:
         jobs = [Job(cell_deck(spec, weight=weight), tuple(steps), _KEEP)]
     nominal = Job(cell_deck(spec, weight=weight), (Step("op"),), _KEEP)
-    by_job: dict[int, list[float]] = {}
-    for place, outcome in simulate_all([nominal, *jobs]):
-        if isinstance(outcome, Failure):
-            raise SpiceFailed(f"read_spread: {outcome.reason}")
-        by_job[place] = [_current(run) for run in outcome.runs]
-    currents = [current for place in sorted(by_job) for current in by_job[place]]
-    return Spread(currents[0], np.array(currents[1:]))
+    first, *sampled = all_runs([nominal, *jobs], what="read_spread")
+    return Spread(_currents(first)[0], np.concatenate([_currents(runs) for runs in sampled]))
 
 
 def standard_deviations(spec: TileSpec) -> tuple[float, ...]:
@@ -134,15 +129,10 @@ def sensitivity(spec: TileSpec) -> Array:
             for weight in (0, 1)
             for gap in gaps[weight].tolist()
         ]
-    by_job: dict[int, Array] = {}
-    for place, outcome in simulate_all(jobs):
-        if isinstance(outcome, Failure):
-            raise SpiceFailed(f"sensitivity: {outcome.reason}")
-        by_job[place] = np.array([_current(run) for run in outcome.runs])
-    nominal = np.array([[by_job[0][0]], [by_job[1][0]]])
-    moved = np.stack([by_job[0][1:], by_job[1][1:]])
+    by_bit = [_currents(runs) for runs in all_runs(jobs, what="sensitivity")]
+    nominal, moved = np.split(np.stack(by_bit[:2]), [1], axis=1)
     if of_state:
-        moved = np.hstack([moved, np.concatenate([by_job[place] for place in range(2, 6)]).reshape(2, 2)])
+        moved = np.hstack([moved, np.concatenate(by_bit[2:]).reshape(2, 2)])
     up, down = np.log(moved / nominal).reshape(2, -1, 2).transpose(2, 0, 1)
     return np.stack([(up - down) / 2, (up + down) / 2], axis=-1)
 
@@ -160,7 +150,22 @@ def alters(devices: Sequence[Mismatched], cell: str, draw: Array) -> tuple[str, 
 _KEEP = ("vsl#branch",)
 
 
-def _current(run: Run) -> float:
-    if run.trouble:
-        raise SpiceFailed(f"read_spread: {run.trouble}")
-    return float(run.waves["vsl#branch"][0])
+def read_current(spec: TileSpec, weight: int) -> float:
+    """A, of one cell between ideal terminals, its word line asserted, by ngspice."""
+    (waves,) = simulate(Job(cell_deck(spec, weight=weight), (Step("op"),), _KEEP))
+    return float(waves["vsl#branch"][0])
+
+
+def all_runs(jobs: Iterable[Job], *, what: str) -> list[Sequence[Run]]:
+    """Runs of each job, in order; `SpiceFailed`, which says what they are for, if one failed."""
+    found: dict[int, Sequence[Run]] = {}
+    for place, outcome in simulate_all(jobs):
+        troubles = [outcome.reason] if isinstance(outcome, Failure) else [run.trouble for run in outcome.runs]
+        if isinstance(outcome, Failure) or any(troubles):
+            raise SpiceFailed(f"{what}: {next(filter(None, troubles), '')}")
+        found[place] = outcome.runs
+    return [found[place] for place in sorted(found)]
+
+
+def _currents(runs: Sequence[Run]) -> Array:
+    return np.array([run.waves["vsl#branch"][0] for run in runs])

@@ -63,7 +63,7 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
     faults = []
     for folder in folders:
         try:
-            return current_table(request, folder)
+            return checked_table(current_sweep(request, folder), folder / f"{request.name}.h5")
         except MissingTable:
             continue
         except BadTable as error:
@@ -131,19 +131,6 @@ def _flat(conditions: JsonDict) -> JsonDict:
 
 def _said(conditions: JsonDict, names: Iterable[str]) -> str:
     return ", ".join(f"{name} {conditions.get(name)}" for name in names)
-
-
-def current_table(request: Characterisation, store: Path) -> IVTable:
-    """Table of a characterisation, made from today's cards and templates, whole and converged everywhere.
-
-    Raises
-    ------
-    MissingTable
-        If the store does not have it.
-    BadTable
-        If the file is damaged, stale, incomplete or of a newer schema.
-    """
-    return checked_table(current_sweep(request, store), store / f"{request.name}.h5")
 
 
 def current_sweep(request: Characterisation, store: Path) -> Sweep:
