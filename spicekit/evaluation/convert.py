@@ -24,8 +24,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
-from spicekit.mapping.die import mismatch_passed
-from spicekit.mapping.packed import PackedLayer, apply_inputs
+from spicekit.mapping.packed import PackedLayer, apply_inputs, mismatch_passed
 from spicekit.networks.adopt import check_binary, unwrapped
 from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
 from spicekit.networks.inference import like_of, predict_logits

@@ -22,9 +22,8 @@ from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.torch_backend import DeviceCodes, codes_on
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.die import layer_on_die
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling, map_layer
-from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, pack_layer
+from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, layer_on_die, pack_layer
 from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.layers import BinaryConv, BinaryConv2d, BinaryLinear, MultiBitConv2d, binary_layers
 from spicekit.tables.table import IVTable

@@ -1,5 +1,6 @@
-"""A mapped layer as words, and how a batch of activations runs through it."""
+"""A mapped layer as words, as designed or as a die holds it, and how a batch of activations runs through it."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,14 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
+from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
+from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.mapping.binsparx import corrections_of
 from spicekit.mapping.inputs import pack_inputs, side_by_side
-from spicekit.mapping.layers import MappedLayer
+from spicekit.mapping.layers import MappedLayer, held
 from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
 from spicekit.networks.geometry import Gathering
+from spicekit.tables.table import IVTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,36 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
         layer.weight_ones.sum(axis=(0, 1)).astype(np.float32),
         None if weights is None else byte_scores(weights, layout),
     )
+
+
+def mismatch_passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed | None:
+    """How mismatch reaches the sense points; None without mismatch. Raises as `mismatch.passed` does."""
+    return passed(spec, table, variation) if variation.mismatch else None
+
+
+def layer_on_die(packed: PackedLayer, table: IVTable | None, variation: Variation) -> PackedLayer:
+    """The layer as the die of a variation's seed holds it; without a table, of ideal tiles, stuck cells alone count.
+
+    Popcounts and thresholds are those of the design: who wrote the weights does not know the die, but for its stuck
+    cells where a mitigation chooses flips against them.
+
+    Raises
+    ------
+    BadInput
+        As `mismatch.passed` does.
+    """
+    layer = packed.layer
+    kept = held(layer.stored, variation, layer.name)
+    stored = packed.stored
+    if kept is not layer.stored:
+        stored = pack_layer(dataclasses.replace(layer, stored=kept)).stored
+    found = None if table is None else mismatch_passed(layer.spec, table, variation)
+    if table is not None and found is not None:
+        cell = cell_sensitivity(layer.spec, table)
+        factor = factors(kept.swapaxes(0, 1), variation, cell, place=layer.name).swapaxes(0, 1)
+        mismatch = mismatch_steps(found, cell_currents_of(layer.spec, table), kept, factor)
+        stored = dataclasses.replace(stored, mismatch=np.ascontiguousarray(mismatch))
+    return dataclasses.replace(packed, stored=stored)
 
 
 def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0) -> Applied:

@@ -20,9 +20,8 @@ from spicekit.engines.words import Tally
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.evaluate import evaluate
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.mapping.die import layer_on_die, mismatch_passed
 from spicekit.mapping.layers import Geometry, map_layer
-from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
+from spicekit.mapping.packed import apply_inputs, dot_products, layer_on_die, mismatch_passed, pack_layer
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
 from spicekit.resources import shipped_folder
