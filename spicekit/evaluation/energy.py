@@ -8,8 +8,6 @@ tile, the pixels and the layers one after the other. docs/decisions/energy.md sa
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import add
 
 from spicekit.circuits.cells import load_cell
 from spicekit.evaluation.costs import FULL_ADDER_AREA, OVERHEAD, REGISTER_AREA, XOR_AREA, Component, Costs
@@ -95,11 +93,6 @@ class Estimate:
         """J, of what the mitigation adds."""
         return sum(self.energy.get(name, 0.0) for name in OVERHEAD)
 
-    def __add__(self, other: "Estimate") -> "Estimate":
-        return Estimate(
-            _added(self.energy, other.energy), self.time + other.time, _added(self.area, other.area)
-        )
-
 
 def conduction_time(circuit: ReadCircuit, design: Design, *, largest: int | None = None) -> float:
     """Time in s for which a column conducts in a read; `largest` as in `resolution`."""
@@ -132,7 +125,12 @@ def estimate(events: LayerEvents, circuit: ReadCircuit, design: Design) -> Estim
 
 def together(estimates: Iterable[Estimate]) -> Estimate:
     """Of layers that run one after the other, each on tiles of its own."""
-    return reduce(add, estimates, Estimate())
+    layers = list(estimates)
+    return Estimate(
+        _added(layer.energy for layer in layers),
+        sum(layer.time for layer in layers),
+        _added(layer.area for layer in layers),
+    )
 
 
 def _energy(events: LayerEvents, circuit: ReadCircuit, design: Design) -> dict[Component, float]:
@@ -261,5 +259,9 @@ def _counted(parts: dict[Component, float], costs: Costs) -> dict[Component, flo
     return {name: value for name, value in parts.items() if name not in costs.leave_out}
 
 
-def _added(one: dict[Component, float], other: dict[Component, float]) -> dict[Component, float]:
-    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in (*one, *other)}
+def _added(layers: Iterable[dict[Component, float]]) -> dict[Component, float]:
+    whole: dict[Component, float] = {}
+    for parts in layers:
+        for name, value in parts.items():
+            whole[name] = whole.get(name, 0.0) + value
+    return whole

@@ -36,8 +36,7 @@ from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.evidence import check_solvable, sign_off_status, spice_evidence
 from spicekit.evaluation.fidelity import check_comparable, code_errors, software_and_ideal
 from spicekit.evaluation.fidelity import fidelity as compare
-from spicekit.evaluation.pictures import restored
-from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun
+from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun, restored
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.adopt import check_binary, unwrapped
 from spicekit.networks.data import Data, Dataset, as_dataset, require_apart

@@ -190,23 +190,23 @@ def _compare(
 ) -> SpiceEvidence:
     """The first `reads` of a pool, and those of the others whose current is closest to a threshold, in ngspice."""
     cells = cell_currents_of(spec, table)
-    fast = np.array([_fast_signal(read, spec, table) for read in pool])
+    specs = [spec.replace(columns=read.weights.shape[1]) for read in pool]
+    zeros = cells.zeros(np.array([read.bits.sum(dtype=np.int64) for read in pool]))
+    fast = [_fast_current(*read, table) for read in zip(pool, specs, strict=True)] - zeros
     distance = np.abs(fast[:, None] - thresholds.current).min(axis=1) / cells.lsb
     near = reads + np.argsort(distance[reads:], kind="stable")[: max(1, reads // 2)]
     asked = [*range(reads), *near.tolist()]
-    jobs = (
-        tile_job(_spec_of(pool[place], spec), pool[place].weights, pool[place].bits[None]) for place in asked
-    )
+    jobs = (tile_job(specs[place], pool[place].weights, pool[place].bits[None]) for place in asked)
     differs: dict[int, bool] = {}
     within, failures = 0.0, []
     for index, outcome in simulate_all(jobs, workers=workers):
-        read = pool[asked[index]]
+        place = asked[index]
         trouble = outcome.reason if isinstance(outcome, Failure) else outcome.runs[0].trouble
         if isinstance(outcome, Failure) or trouble:
             failures.append(trouble)
             continue
-        signal = sensed(outcome.runs[0].waves, _spec_of(read, spec))[read.column] - _zero(read, spec, table)
-        differs[index] = int(convert(thresholds, np.array(signal))) != read.code
+        signal = sensed(outcome.runs[0].waves, specs[place])[pool[place].column] - zeros[place]
+        differs[index] = int(convert(thresholds, np.array(signal))) != pool[place].code
         if differs[index]:
             distance_now = np.abs(signal - thresholds.current).min() / cells.lsb
             within = float(np.maximum(within, distance_now))  # NaN if one is
@@ -240,22 +240,11 @@ def confidence(events: int, trials: int, *, level: float = 0.95) -> tuple[float,
     return low, high
 
 
-def _spec_of(read: _Read, spec: TileSpec) -> TileSpec:
-    return spec.replace(columns=read.weights.shape[1])
-
-
-def _zero(read: _Read, spec: TileSpec, table: IVTable) -> float:
-    """A, of the converter's reference column."""
-    return float(cell_currents_of(spec, table).zeros(read.bits.sum(dtype=np.int64)))
-
-
-def _fast_signal(read: _Read, spec: TileSpec, table: IVTable) -> float:
-    """A, that the fast engine's converter sees."""
-    tile = Tile(_spec_of(read, spec), table, read.weights)
+def _fast_current(read: _Read, spec: TileSpec, table: IVTable) -> float:
+    """A, of the read's column."""
     group = int(np.argmax(read.bits)) // spec.rows_active if read.bits.any() else 0
-    return float(read_currents(tile, read.bits[None], engine="fast")[0, group, read.column]) - _zero(
-        read, spec, table
-    )
+    current = read_currents(Tile(spec, table, read.weights), read.bits[None], engine="fast")
+    return float(current[0, group, read.column])
 
 
 class SignOffStatus(Record):

@@ -1,8 +1,11 @@
 """What evaluations find: records that are written and read back as they are."""
 
-from collections.abc import Callable
+import base64
+import io
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 import pydantic
 from pydantic import Field, computed_field
 
@@ -15,6 +18,8 @@ from spicekit.results import Ampere, Fraction, Joule, Record, Result, new_axes, 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from spicekit.networks.data import Dataset
 
 
 class ReadStatistics(Record):
@@ -70,11 +75,6 @@ class TileRun(ReadStatistics):
             raise ValueError(f"code_errors: expected an odd number of counts, got {len(counts)}")
         return counts
 
-    @property
-    def total(self) -> ReadStatistics:
-        """Over all layers."""
-        return self
-
 
 class Restored(Record):
     """An image that the first run gets wrong and the last one right."""
@@ -87,6 +87,40 @@ class Restored(Record):
     """What the first run takes it for."""
     png: str
     """The image, PNG in base64."""
+
+
+_MOST = 12
+"""Images that are kept."""
+_MOST_PIXELS = 64 * 64
+"""Of an image that is kept: a larger one would swell the result."""
+
+
+def restored(dataset: "Dataset", before: Sequence[int], after: Sequence[int]) -> tuple[Restored, ...]:
+    """The first images whose class is wrong in `before` and right in `after`; none where they are no pictures."""
+    images = dataset.images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        return ()
+    if images.shape[1] * images.shape[2] > _MOST_PIXELS:
+        return ()
+    labels = np.asarray(dataset.labels, int)
+    chosen = np.flatnonzero((np.asarray(before) != labels) & (np.asarray(after) == labels))[:_MOST]
+    return tuple(
+        Restored(
+            image=int(place),
+            label=dataset.classes[labels[place]],
+            before=dataset.classes[before[place]],
+            png=_png(images[place]),
+        )
+        for place in chosen
+    )
+
+
+def _png(image: "np.ndarray") -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 class Fidelity(Record):

@@ -126,7 +126,12 @@ def network_cases(
     def probe(packed: "PackedLayer", applied: Applied) -> None:
         name = packed.layer.name
         if name in chosen and name not in cases:
-            cases[name] = Case(kind, *_tile_of(packed, applied, vectors, rng))
+            tile = int(rng.integers(packed.layer.rows.shape[1]))
+            block = int(rng.integers(-(-packed.layer.outputs // spec.columns)))
+            pixels = rng.integers(len(applied.words), size=vectors)
+            cases[name] = Case(
+                kind, _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
+            )
 
     watch(network, images, layers, probe)
     return list(cases.values())
@@ -198,17 +203,6 @@ def _laid_out(network: "Module", spec: TileSpec, binsparx: BinSparX) -> "Layers"
 
     tiles = Tiles(spec, IdealCodes(), binsparx)
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
-
-
-def _tile_of(
-    packed: "PackedLayer", applied: Applied, vectors: int, rng: np.random.Generator
-) -> tuple[Bits, Bits]:
-    """Weights (r, c) of a tile of a layer, with zeros where it has no outputs, and vectors (b, r)."""
-    layer, spec = packed.layer, packed.layer.spec
-    tile = int(rng.integers(layer.rows.shape[1]))
-    block = int(rng.integers(-(-layer.outputs // spec.columns)))
-    pixels = rng.integers(len(applied.words), size=vectors)
-    return _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
 
 
 def _weights_of(packed: "PackedLayer", tile: int, block: int) -> Bits:
