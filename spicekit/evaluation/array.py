@@ -11,12 +11,14 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines import tile as engine_tile
 from spicekit.engines.cell_currents import Variation, cell_currents_of
 from spicekit.engines.exact.ladder import Ladder
-from spicekit.engines.exact.maps import read_maps
+from spicekit.engines.exact.maps import losses, read_maps
+from spicekit.engines.exact.maps import maps as vector_maps
 from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.tile import EngineName, check_engine, one_read_each, read_currents
 from spicekit.engines.tile import Tile as Cells
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
+from spicekit.files import write_arrays
 from spicekit.provenance import provenance
 from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
@@ -157,6 +159,50 @@ class Tile:
             parts[name] = DataArray(values, coords, dims, attrs={"units": units})
         whole = parts["cell_current"].sum("row").assign_attrs(units="A")
         return Dataset({**parts, "current": whole}, attrs=self._attributes(engine="exact"))
+
+    def write(
+        self, path: Path | str, bits: ArrayLike, *, engine: EngineName = "exact", maps: bool = True
+    ) -> "DataArray":
+        """Keep currents in a file (.npz), as `spicekit tile` does, for `spicekit report` and `spicekit.load`.
+
+        Parameters
+        ----------
+        bits, engine : as in `currents`
+            Whose result is returned, too.
+        maps : bool
+            Also voltages and currents of every cell for the first vector, and what takes the current away: of word-line
+            drive without discharge, by the exact engine's equations.
+
+        Examples
+        --------
+        >>> import spicekit as sk
+        >>> tile = sk.Tile(sk.design(rows=4, columns=2, layer="M2", pitch_nm=108), np.ones((4, 2), int))
+        >>> current = tile.write("currents.npz", [1, 1, 0, 0])
+        >>> bool((sk.load("currents.npz").current == current.sum("read")).all())
+        True
+        """
+        cells, vectors, reads = self.cells, self.vectors(bits), self.currents(bits, engine=engine)
+        current = reads.values.sum(axis=1)
+        inside: dict[str, NDArray[Any]] = {}
+        if maps and len(vectors) and self.spec.drive == "wordline" and not self.spec.discharge:
+            ladder = Ladder(self.spec, cells.table, cells.held, cells.factor)
+            found, lost = vector_maps(ladder, vectors[0]), losses(ladder, vectors[0])
+            inside = {
+                **{"v_bl": found.v_bl, "v_sl": found.v_sl},
+                **{"cell_current": found.current, "cell_ideal": found.ideal},
+                **{"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))},
+            }
+        write_arrays(
+            Path(path),
+            current=current,
+            read_current=reads.values,
+            lsb=np.array(self.lsb),
+            partial_sum=self.in_cells(current, vectors),
+            ideal_sum=vectors.astype(np.int64) @ cells.held,
+            **inside,
+            provenance=np.array(reads.attrs["provenance"]),
+        )
+        return reads
 
     def _attributes(self, units: str | None = None, **facts: Any) -> dict[str, Any]:
         cells = self.cells
