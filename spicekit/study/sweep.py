@@ -118,6 +118,23 @@ def sweep(
         If the folder cannot be written, a network or data set is not there, or the scheduler does not answer.
     SpicekitError
         If the scheduler is lost; what was finished is kept.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> _ = Path("study.toml").write_text('''
+    ... [base]
+    ... wires = {layer = "M2", pitch_nm = 108}
+    ... tile = {rows_active = 16}
+    ... run = {network = "vgg-small-quarter", images = 4}
+    ... [[grid]]
+    ... "run.mitigation" = ["none", "both"]
+    ... ''')
+    >>> found = sk.sweep("study.toml", "results")  # on all cores of this machine
+    >>> [row["run.mitigation"] for row in found.rows() if row["accuracy"] > 0.7], found.failed
+    (['both'], 0)
+    >>> sk.load("results").rows() == found.rows()
+    True
     """
     require_pyarrow()
     study, out = study if isinstance(study, Study) else read_study(Path(study)), Path(out)

@@ -1,29 +1,13 @@
-"""A network small enough that a study of dozens of points takes seconds; Dask with patience."""
+"""A network small enough that a study of dozens of points takes seconds."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import dask
 import pytest
 import torch
 
 from spicekit.networks.card import Architecture, Card
 from spicekit.networks.checkpoints import save_checkpoint
 from spicekit.networks.models import build
-
-PATIENCE = (
-    "900s"  # on a machine that has much else to do; by default Dask gives connecting, and a deaf peer, 30 s
-)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _patience() -> Iterator[None]:
-    """For connections of this process and of those that it starts."""
-    waits = {f"distributed.comm.timeouts.{kind}": PATIENCE for kind in ("connect", "tcp")}
-    with pytest.MonkeyPatch.context() as patch, dask.config.set(waits):
-        for name in waits:
-            patch.setenv(f"DASK_{name.upper().replace('.', '__')}", PATIENCE)
-        yield
 
 
 @pytest.fixture(scope="session")
