@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, if_stopped, jobs_done, next_step, print_json, stages
+from spicekit.cli.display import Json, jobs_done, next_step, print_json, stages
 
 
 def calibrate(
@@ -44,7 +44,7 @@ def calibrate(
         requests = default_plan()
     folder = store or user_store()
     kept = f"{folder} has what was finished, repeat the command to go on"
-    with if_stopped(kept), stages() as report:
+    with stages(kept=kept) as report:
         show = partial(jobs_done, report, "I-V tables")
         summary = run(
             requests,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, evaluations_table, if_stopped, next_step, stages
+from spicekit.cli.display import Json, evaluations_table, next_step, stages
 
 
 def demo(
@@ -22,7 +22,7 @@ def demo(
     from spicekit.report.page import html
 
     out.mkdir(parents=True, exist_ok=True)
-    with if_stopped(f"{out / 'tables'} has the I-V table: repeat the command"), stages("demo") as report:
+    with stages("demo", kept=f"{out / 'tables'} has the I-V table: repeat the command") as report:
         result = run_demo(out / "tables", report=report)
     result.save(out / "demo.json")
     write_atomically(out / "demo.html", html(demo_page(result), made_by=f"Made of {out / 'demo.json'}."))

@@ -60,63 +60,68 @@ def next_step(command: str) -> None:
 
 
 @contextmanager
-def if_stopped(kept: str) -> Iterator[None]:
-    """Where Ctrl-C ends the block, say what was kept and how to go on; exit status 130."""
+def stages(title: str = "", *, kept: str = "nothing was kept: repeat the command") -> Iterator[Report]:
+    """Show how far a job is: bars with percentage and time left on a terminal, else a line for each stage.
+
+    Yields the function to report with. A stage lasts until another is named, or until all of it is done. Where Ctrl-C
+    ends the block, say how far it was, what was kept and how to go on; exit status 130.
+    """
+    prefix, screen = f"{title}: " if title else "", console(stderr=True)
+    show = _Lines(prefix) if _State.quiet or not screen.is_terminal else _Bars(prefix, screen)
+    at = ""
+
+    def report(stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
+        nonlocal at
+        at = f" at {prefix}{stage}" + (f", {done:,} of {total:,}" if total else "")
+        show(stage, done, total, note=note)
+
     try:
-        yield
+        with show:
+            yield report
     except KeyboardInterrupt:
-        print(f"spicekit: stopped; {kept}", file=sys.stderr)
+        print(f"spicekit: stopped{at}; {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-@contextmanager
-def stages(title: str = "") -> Iterator[Report]:
-    """Show how far a job is: bars with percentage and time left on a terminal, else a line for each stage.
+class _Bars:
+    """Progress on a terminal: a bar for each stage."""
 
-    Yields the function to report with. A stage lasts until another is named, or until all of it is done.
-    """
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TaskID,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    def __init__(self, prefix: str, screen: "Console") -> None:
+        from rich import progress
 
-    prefix = f"{title}: " if title else ""
-    screen = console(stderr=True)
-    if _State.quiet or not screen.is_terminal:
-        yield _Lines(prefix)
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=16),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=screen) as bars:
-        tasks: dict[str, TaskID] = {}
+        self.bars = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=16),
+            progress.TaskProgressColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            console=screen,
+        )
+        self.prefix = prefix
+        self.tasks: dict[str, progress.TaskID] = {}
 
-        def finish(but: str = "") -> None:
-            for name, task in tasks.items():
-                if name != but and not bars.tasks[task].finished:
-                    total = bars.tasks[task].total or 1
-                    bars.update(task, total=total, completed=total)
+    def __enter__(self) -> None:
+        self.bars.start()
 
-        def report(stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
-            finish(but=stage)
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(prefix + stage, total=None)
-            bars.update(tasks[stage], description=prefix + stage + note, completed=done, total=total or None)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish()
+        self.bars.stop()
 
-        yield report
-        finish()
+    def _finish(self, but: str = "") -> None:
+        for name, task in self.tasks.items():
+            if name != but and not self.bars.tasks[task].finished:
+                total = self.bars.tasks[task].total or 1
+                self.bars.update(task, total=total, completed=total)
+
+    def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
+        self._finish(but=stage)
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bars.add_task(self.prefix + stage, total=None)
+        text = self.prefix + stage + note
+        self.bars.update(self.tasks[stage], description=text, completed=done, total=total or None)
 
 
 class _Lines:
@@ -124,6 +129,10 @@ class _Lines:
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.stage, self.tenth, self.start = prefix, "", 0, 0.0
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
         now = time.monotonic()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spicekit.cli.display import Json, evaluations_table, if_stopped, next_step, print_sheets, stages
+from spicekit.cli.display import Json, evaluations_table, next_step, print_sheets, stages
 
 if TYPE_CHECKING:
     from spicekit.evaluation.records import Evaluation
@@ -100,7 +100,7 @@ def evaluate(
     if images is not None:
         dataset = dataset.first(images)
     train_set = load_dataset(data, "train", folder=folder)
-    with if_stopped("no result was kept: repeat the command"), stages(network) as report:
+    with stages(network) as report:
         result = evaluate_network(
             trained,
             dataset,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, if_stopped, next_step, print_sheets, stages
+from spicekit.cli.display import Json, next_step, print_sheets, stages
 
 
 def signoff(
@@ -50,7 +50,7 @@ def signoff(
 
         own, images = load_network(network, data=data), load_dataset(data, "test", folder=folder)
     stopped = "nothing was kept, for a sign-off is whole or not there: repeat the command"
-    with if_stopped(stopped), stages("sign-off") as report:
+    with stages("sign-off", kept=stopped) as report:
         result = sign_off(
             design,
             network=own,

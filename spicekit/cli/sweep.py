@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, if_stopped, jobs_done, next_step, print_json, stages
+from spicekit.cli.display import Json, jobs_done, next_step, print_json, stages
 
 
 def sweep(
@@ -44,7 +44,7 @@ def sweep(
         raise BadInput("spicekit sweep: --tls and --insecure are for a --scheduler.")
     where = read_cluster(cluster) if cluster else Cluster(workers=workers)
     points = read_study(study)
-    with if_stopped(f"{out} has what was finished, repeat the command to go on"), stages() as report:
+    with stages(kept=f"{out} has what was finished, repeat the command to go on") as report:
         summary = run(
             points,
             out,
@@ -52,7 +52,7 @@ def sweep(
             scheduler=Scheduler(scheduler, tls=tls, insecure=insecure) if scheduler else None,
             store=store,
             report_tables=partial(jobs_done, report, "I-V tables"),
-            report=partial(jobs_done, report, f"{len(points.points)} points"),
+            report=partial(jobs_done, report, f"jobs of {len(points.points)} points"),
         )
     rows = summary.rows()
     if as_json:

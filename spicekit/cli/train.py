@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, if_stopped, next_step, print_json, say, stages
+from spicekit.cli.display import Json, next_step, print_json, say, stages
 
 
 def train(
@@ -106,7 +106,7 @@ def train(
         return tiled
 
     saved = f"the state of the last whole epoch is in {out}, repeat the command with --resume to go on"
-    with if_stopped(saved), stages(network) as report:
+    with stages(network, kept=saved) as report:
 
         def show(now: training.Progress) -> None:
             held_out = "" if now.test_accuracy is None else f", held out {now.test_accuracy:.1%}"

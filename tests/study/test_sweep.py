@@ -323,7 +323,9 @@ def test_an_interrupted_study_says_how_to_go_on(network, tmp_path):
     )  # too many to finish
     assert stopped(one, out, by=signal.SIGINT) == 130
     said = (tmp_path / "err").read_text()
-    assert said.endswith(f"spicekit: stopped; {out} has what was finished, repeat the command to go on\n")
+    kept = f"{out} has what was finished, repeat the command to go on"
+    how = rf"spicekit: stopped at jobs of \d+ points, \d+ of \d+; {kept}"
+    assert re.fullmatch(how, said.splitlines()[-1])
     assert "Traceback" not in said
 
 
