@@ -18,8 +18,13 @@ const RAMP = ["#5a6f96", "#3f8fb0", "#3fae8f", "#a3c14a", "#f0c419"];  // seen o
 
 const wantsDark = matchMedia("(prefers-color-scheme: dark)"), views = new Map();
 
+function unpacked(text) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
 async function draw(holder, dark) {
-  const {spec, fields, rows} = JSON.parse(holder.parentElement.querySelector("script").textContent);
+  const {spec, fields, rows} = await unpacked(holder.parentElement.querySelector("script").textContent);
   spec.data.values = rows.map((row) => Object.fromEntries(fields.map((name, place) => [name, row[place]])));
   const {view} = await spicekit.embed(holder, spec, {
     mode: "vega-lite", actions: false, defaultStyle: false, ast: true, expr: spicekit.expressionInterpreter,
