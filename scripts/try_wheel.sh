@@ -1,43 +1,85 @@
 #!/usr/bin/env bash
-# Build the wheel and the sdist, install the wheel in a clean environment outside the repository, and use it there as a
-# user without a home whose site-packages are read-only.
-#   scripts/try_wheel.sh [PYTHON] [EXTRAS]     extras: networks by default; none for the core. SPICEKIT_TRY=whole runs the demo, too
+# Build the sdist, and the wheel out of it; install one of them in a clean environment outside the repository and use it
+# as another user whose site-packages are read-only, with a home, without one, and with one that cannot be written.
+#   scripts/try_wheel.sh [PYTHON] [EXTRAS] [wheel|sdist]     EXTRAS: networks (default), all ..., or none for the core
+# SPICEKIT_TRY=whole runs the demo, too. SPICEKIT_TORCH=system takes torch from the system's packages.
 set -euo pipefail
 unset PYTHONPATH
 python=${1:-python3}
 extras=${2:-networks}
+kind=${3:-wheel}
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m venv "$work/venv"
+chmod 755 "$work"
+system=()
+cp "$repository/constraints.txt" "$work/constraints.txt"
+if [ "${SPICEKIT_TORCH:-}" = system ]; then
+    system=(--system-site-packages)
+    sed -i '/^torch==/d' "$work/constraints.txt"
+fi
+"$python" -m venv "${system[@]}" "$work/venv"
 bin="$work/venv/bin"
-"$bin/pip" install --quiet --disable-pip-version-check build
-"$bin/python" -m build --outdir "$work/dist" "$repository" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
-wheel=$(ls "$work"/dist/*.whl)
-[ "$extras" = none ] && wanted=$wheel || wanted="$wheel[$extras]"
-"$bin/pip" install --quiet --disable-pip-version-check -c "$repository/constraints.txt" "$wanted"
+pip() { "$bin/pip" --disable-pip-version-check "$@" --quiet -c "$work/constraints.txt"; }
+"$python" -m venv "$work/builder"
+"$work/builder/bin/pip" install --quiet --disable-pip-version-check build
+"$work/builder/bin/python" -m build --outdir "$work/dist" "$repository" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
+rm -r "$work/builder"
+[ "$kind" = sdist ] && file=$(ls "$work"/dist/*.tar.gz) || file=$(ls "$work"/dist/*.whl)
+[ "$extras" = none ] && wanted=$file || wanted="$file[$extras]"
+pip install "$wanted"
+"$python" --version
+du -h "$work"/dist/* | awk -F'[\t/]' '{print $1, $NF}'
 du -sh "$work/venv" | awk '{print "environment: " $1}'
+mkdir "$work/use"
+chmod 777 "$work/use"
 cat >"$work/use.sh" <<'USE'
 set -euo pipefail
-cd "$1"; bin="$1/venv/bin"
-# As root, permissions bind nobody: mount what must not be written.
-if [ "$(id -u)" = 0 ] && mount --bind "$1/venv" "$1/venv" 2>/dev/null; then mount -o remount,ro,bind "$1/venv"; else chmod -R a-w "$1/venv"; fi
-run() { printf '%-10s' "$1"; shift; /usr/bin/env -i PATH="$bin:/usr/bin:/bin" HOME=/nonexistent "$@" >out.txt 2>err.txt && echo ok || { echo FAILED; cat out.txt err.txt; exit 1; }; }
-run version spicekit --version
-run doctor spicekit doctor
-run init spicekit init tile
+bin=$1; cd "$2"
+mkdir home unwritable
+chmod 500 unwritable
 "$bin/python" -c "import numpy as n; r = n.random.default_rng(0); n.save('w.npy', r.integers(0, 2, (64, 64), dtype=n.uint8)); n.save('a.npy', r.integers(0, 2, (2, 64), dtype=n.uint8))"
-run netlist spicekit netlist tile --spec tile.toml --weights w.npy --inputs a.npy -o tile.cir --expect exact --read 0
-run tile spicekit tile --spec tile.toml --weights w.npy --inputs a.npy --out tile.npz
-run report spicekit report tile.npz --out tile.html
-run tables spicekit tables verify
+run() {
+    name=$1; shift
+    printf '  %-10s' "$name"
+    start=$SECONDS
+    /usr/bin/env -i PATH="$bin:/usr/bin:/bin" "${home[@]}" spicekit "$@" >out.txt 2>err.txt || { echo FAILED; cat out.txt err.txt; exit 1; }
+    echo "$((SECONDS - start)) s"
+}
+everywhere() {
+    echo "$1:"
+    run doctor doctor
+    grep "^ok *compiled code" out.txt | cut -c1-120 || true
+    run netlist netlist tile --spec tile.toml --weights w.npy --inputs a.npy -o tile.cir --expect exact --read 0
+    run deck netlist run tile.cir
+    run tile tile --spec tile.toml --weights w.npy --inputs a.npy --out tile.npz
+    run report report tile.npz --out tile.html
+    [ "$4" = none ] || run evaluate evaluate --network vgg-small --spec tile.toml --images 8 --out result.json
+    [ "$4" = none ] || run page report result.json --out result.html
+}
+home=(HOME="$PWD/home")
+run version --version
+run init init tile
+everywhere "a home" "$@"
+run cell init cell
 printf '[tile]\nrows = 16\ncolumns = 8\nrows_active = 16\n[wires]\nr_bl = 3.2\nr_sl = 3.2\n' >small.toml
-run calibrate spicekit calibrate --spec small.toml --store tables
-run signoff spicekit signoff --spec small.toml --vectors 1 --store tables --out evidence
-run cell spicekit init cell
-[ "$3" = none ] || run evaluate spicekit evaluate --network vgg-small --spec tile.toml --images 8 --out result.json
-[ "$3" = none ] || run page spicekit report result.json --out result.html
-[ "$2" = quick ] || [ "$3" = none ] || run demo spicekit demo --out demo
+run tables tables verify
+run calibrate calibrate --spec small.toml --store tables
+run signoff signoff --spec small.toml --vectors 1 --store tables --out evidence
+[ "$3" = quick ] || [ "$4" = none ] || run demo demo --out demo
+home=()
+everywhere "no home" "$@"
+home=(HOME="$PWD/unwritable")
+everywhere "a home that cannot be written" "$@"
+ls -A unwritable | grep . && { echo "FAILED: it was written"; exit 1; }
+touch "$bin/written" 2>/dev/null && { echo "FAILED: site-packages can be written"; exit 1; } || true
 USE
-use=(bash "$work/use.sh" "$work" "${SPICEKIT_TRY:-quick}" "$extras")
-if [ "$(id -u)" = 0 ]; then unshare -m "${use[@]}"; else "${use[@]}"; fi
+use=(bash "$work/use.sh" "$bin" "$work/use" "${SPICEKIT_TRY:-quick}" "$extras")
+if [ "$(id -u)" = 0 ]; then
+    # Permissions bind root to nothing: nobody uses it, and what must not be written is mounted so.
+    unshare -m bash -c 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"' "$work/venv" "${use[@]}"
+else
+    chmod -R a-w "$work/venv"
+    "${use[@]}"
+    chmod -R u+w "$work/venv"
+fi
