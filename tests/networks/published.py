@@ -156,13 +156,14 @@ class BiRealBlock(nn.Module):
         return self.norm(self.conv(self.sign(x))) + self.down(x)
 
 
-def bireal18(width: int = 4, classes: int = 12) -> nn.Module:
+def bireal(depths: tuple[int, ...] = (4, 4, 4, 4), width: int = 4, classes: int = 12) -> nn.Module:
+    """Of 18 layers; with depths 6, 8, 12 and 6 of 34."""
     blocks, before = [], width
-    for stage in range(4):
+    for stage, depth in enumerate(depths):
         after = width << stage
         blocks += [
             BiRealBlock(before, after, 2 if stage else 1),
-            *(BiRealBlock(after, after, 1) for _ in range(3)),
+            *(BiRealBlock(after, after, 1) for _ in range(depth - 1)),
         ]
         before = after
     return nn.Sequential(

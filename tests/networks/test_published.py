@@ -3,6 +3,7 @@
 import copy
 
 import published as nets
+import published_later as later
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from spicekit.engines.fast.model import IdealCodes
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.adopt import adopt
-from spicekit.networks.as_written import AsWritten
+from spicekit.networks.as_written import AsWritten, child_name
 from spicekit.networks.layers import binary_layers
 
 SPEC = TileSpec(rows=64, rows_active=16, wires=Wires(r_bl=1, r_sl=1))
@@ -23,9 +24,22 @@ CASES = {
     "IR-Net VGG-small": (lambda: nets.vgg_small(nets.IrConv2d), (3, 32, 32), 5),
     "ReCU VGG-small": (lambda: nets.vgg_small(nets.RecuConv2d), (3, 32, 32), 5),
     "ReCU VGG-small, 64 pixels": (lambda: nets.vgg_small(nets.RecuConv2d, side=64), (3, 64, 64), 5),
-    "Bi-Real-18, 224 pixels": (nets.bireal18, (3, 224, 224), 16),
+    "Bi-Real-18, 224 pixels": (nets.bireal, (3, 224, 224), 16),
     "ReActNet-A, 224 pixels": (nets.reactnet_a, (3, 224, 224), 31),
     "XNOR-Net NIN": (nets.xnor_nin, (3, 32, 32), 7),
+    "Bi-Real-34, 64 pixels": (lambda: nets.bireal((6, 8, 12, 6)), (3, 64, 64), 32),
+    "BinaryDenseNet": (later.binary_densenet, (3, 32, 32), 9),
+    "BinaryDenseNet, 64 pixels": (later.binary_densenet, (3, 64, 64), 9),
+    "MeliusNet": (later.meliusnet, (3, 32, 32), 8),
+    "MeliusNet, 56 pixels": (later.meliusnet, (3, 56, 56), 8),
+    "XNOR-Net++": (later.xnor_plus, (3, 32, 32), 4),
+    "XNOR-Net++, 64 pixels": (lambda: later.xnor_plus(side=64), (3, 64, 64), 4),
+    "QuickNet": (later.quicknet, (3, 32, 32), 4),
+    "QuickNet, 112 pixels": (later.quicknet, (3, 112, 112), 4),
+    "RBNN": (later.rbnn_resnet, (3, 32, 32), 3),
+    "RBNN, 28 pixels": (later.rbnn_resnet, (3, 28, 28), 3),
+    "BATS": (later.bats, (3, 32, 32), 6),
+    "BATS, 48 pixels": (later.bats, (3, 48, 48), 6),
     "FINN CNV": (nets.finn_cnv, (3, 32, 32), 8),
     "FINN LFC": (nets.finn_lfc, (1, 28, 28), 4),
 }
@@ -52,7 +66,8 @@ def test_ideal_tiles_give_the_integer_sums_of_a_published_network(name):
             assert torch.equal(logits, adopted(unseen)), (
                 "tiles give what the adopted network gives, bit for bit"
             )
-    assert len(sums) == len(binary_layers(adopted)) == count
+    assert set(sums) == {name.rpartition(".binary")[0] for name in binary_layers(adopted)}
+    assert len(sums) == count
     assert all(sums.values())
     # Rounding alone, of a product by s * sign(w), may carry an activation over a threshold.
     close = (logits - wanted).abs() <= 1e-5 * wanted.abs().max()
@@ -72,9 +87,14 @@ def _sums_against_reference(tiled, images):
             integers.append(output)
 
         def compare(around, inputs, _output):
-            equal[name] = torch.equal(integers.pop().double(), around.written.integers(inputs[0]))
+            found = torch.cat(integers, dim=1).double()
+            integers.clear()
+            equal[name] = torch.equal(found, around.written.integers(inputs[0]))
 
-        handles.append(around.binary.register_forward_hook(keep))
+        for place in around.bits:
+            layers = around.get_submodule(child_name(place))
+            for layer in layers if isinstance(layers, torch.nn.ModuleList) else [layers]:  # one for each group
+                handles.append(layer.register_forward_hook(keep))
         handles.append(around.register_forward_hook(compare))
 
     for name, module in tiled.named_modules():
