@@ -46,7 +46,8 @@ def shared_resistance(spec: TileSpec) -> Array:
     """
     if spec.wires.railed or spec.discharge:
         raise BadInput(
-            "flips by position know no shared rails and no discharge; set [mapping] flip_rule = 'count'."
+            "the order of rows and flips by position know no shared rails and no discharge; set [mapping] flip_rule = "
+            "'count', or take a mitigation without 'order'."
         )
     row = np.arange(spec.rows)
     nearest, farthest = np.minimum.outer(row, row), np.maximum.outer(row, row)

@@ -195,6 +195,45 @@ def test_a_file_that_keras_exported_takes_channels_last(tmp_path):
         network(torch.randn(2, 3, 9, 9))
 
 
+def test_what_larq_exports_is_binary_with_signs_of_zero_pads_of_one_and_folded_norms(tmp_path):
+    """Nodes as tf2onnx writes them of QuantConv2D: ste_sign is sign(sign(x) + 0.1), images have channels last."""
+    n = helper.make_node
+    nodes = []
+    for place, (given, gives) in enumerate([("x", "a"), ("h", "b")]):
+        nodes += [
+            n("Sign", [given], [f"{gives}1"], name=f"ste_sign_{place}/Sign"),
+            n("Add", [f"{gives}1", "tenth"], [f"{gives}2"], name=f"ste_sign_{place}/add"),
+            n("Sign", [f"{gives}2"], [gives], name=f"ste_sign_{place}/Sign_1"),
+        ]
+        if place == 0:
+            nodes += [
+                n("Pad", ["a", "pads", "one"], ["ap"], name="PadV2"),
+                n("Transpose", ["ap"], ["at"], perm=[0, 3, 1, 2]),
+                n("Conv", ["at", "w"], ["c"], name="QuantConv2D"),
+                n("Transpose", ["c"], ["h"], perm=[0, 2, 3, 1]),
+            ]
+    nodes += [
+        n("Transpose", ["b"], ["bt"], perm=[0, 3, 1, 2]),
+        n("Conv", ["bt", "v", "bias"], ["d"], name="depthwise", group=4, pads=[1, 1, 1, 1]),
+        n("Flatten", ["d"], ["y"]),
+    ]
+    gains = np.array([0.5, -2, 0.03, 7], np.float32)  # of a norm, folded into the signs
+    w, v = np.sign(floats(4, 3, 3, 3)), np.sign(floats(4, 1, 3, 3)) * gains[:, None, None, None]
+    constants = {
+        "tenth": np.float32(0.1), "pads": ints(0, 1, 1, 0, 0, 1, 1, 0), "one": np.float32(1), "w": w, "v": v,
+        "bias": floats(4),
+    }  # fmt: skip
+    path = write(tmp_path / "larq.onnx", nodes, constants, (6, 5, 3))
+    network, survey = read_and_survey(path)
+    assert [found.name for found in survey.found if found.layer] == ["QuantConv2D.binary", "depthwise.binary"]
+    images = floats(3, 6, 5, 3)
+    images[0, :2] = 0  # whose sign is +1
+    wanted = ReferenceEvaluator(str(path)).run(None, {"x": images})[0]
+    tiled = on_tiles(network, Tiles(SPEC, IdealCodes()))
+    with torch.no_grad():
+        np.testing.assert_allclose(tiled(torch.from_numpy(images)).numpy(), wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_odd_files_are_refused_in_one_line(tmp_path):
     node = helper.make_node("Einsum", ["x"], ["y"], name="odd one", equation="ij->i")
     path = write(tmp_path / "odd.onnx", [node], {}, (3,))

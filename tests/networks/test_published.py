@@ -93,7 +93,9 @@ def _sums_against_reference(tiled, images):
 
         for place in around.bits:
             layers = around.get_submodule(child_name(place))
-            for layer in layers if isinstance(layers, torch.nn.ModuleList) else [layers]:  # one for each group
+            for layer in (
+                layers if isinstance(layers, torch.nn.ModuleList) else [layers]
+            ):  # one for each group
                 handles.append(layer.register_forward_hook(keep))
         handles.append(around.register_forward_hook(compare))
 
