@@ -10,6 +10,7 @@ work and not imports.
 
 import argparse
 import atexit
+import ctypes
 import importlib
 import json
 import os
@@ -27,6 +28,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+PARENT_DEATH_SIGNAL = 1  # of prctl
 PATIENCE = 900.0  # s that what a killed process had started may take to end: some ends at its next line
 TILE = "[tile]\nrows = 8\ncolumns = 4\nrows_active = 8\n[wires]\nr_bl = 3.2\nr_sl = 3.2\n"
 PLAN = '[[grid]]\ncell = ["1t1r"]\nvdd = [0.6, 0.65, 0.7]\n'
@@ -197,10 +199,13 @@ WORKS = {
 
 def started(work: Work, folder: Path) -> int:
     """Process that does a work."""
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
         atexit._clear()  # what ends with the parent must not end with a fork
         os.setsid()
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # nor outlive this script
+        if os.getppid() != parent:
+            os._exit(1)
         said = os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(said, 1)
         os.dup2(said, 2)
@@ -282,6 +287,7 @@ def main() -> None:
     options.add_argument("--only", nargs="+", default=list(WORKS), choices=list(WORKS))
     options.add_argument("--out", type=Path)
     given = options.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # folders are removed, as after Ctrl-C
     for module in (
         "cli.main",
         "tables.inventory",
@@ -290,15 +296,13 @@ def main() -> None:
         "engines.fast.model",
     ):
         importlib.import_module(f"spicekit.{module}")
-    counts = {}
+    counts = json.loads(given.out.read_text()) if given.out and given.out.is_file() else {}
     for name in given.only:
-        counts[name] = kill(name, given.kills, random.Random(f"{given.seed}{name}"))
+        counts[name] = asdict(kill(name, given.kills, random.Random(f"{given.seed}{name}")))
         print(f"{name}: {counts[name]}", flush=True)
-    if given.out:
-        given.out.write_text(
-            json.dumps({name: asdict(count) for name, count in counts.items()}, indent=1) + "\n"
-        )
-    if any(count.lost or count.different or count.orphans for count in counts.values()):
+        if given.out:
+            given.out.write_text(json.dumps(counts, indent=1) + "\n")
+    if any(count["lost"] or count["different"] or count["orphans"] for count in counts.values()):
         raise SystemExit("something was lost")
 
 

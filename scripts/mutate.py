@@ -5,9 +5,9 @@
 Each mutant is one change of one expression, drawn at random, as many in each module. Those of compiled loops are
 tried with the compiler switched off (`NUMBA_DISABLE_JIT`), on tests of small tiles, with surrogates from a cache; all
 others as users run them. All tests run once, unchanged, and their lines are noted: those that pass within `SLOWEST`
-seconds serve. Then each mutant is made in a forked process, which runs the tests that reach its line, quickest first,
-until one fails or the time is over: it is killed. A mutant on a line that no test reaches survives. What `--out` holds
-of the same change is not run again.
+seconds serve. Then each mutant is made in a forked process, which runs the tests that reach its line until one fails or
+the time is over: it is killed. First come tests that killed others of its module, then one of each function, quickest
+first. A mutant on a line that no test reaches survives. What `--out` holds of the same change is not run again.
 """
 
 import argparse
@@ -25,16 +25,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "spicekit"
 SLOWEST = {True: 6.0, False: 2.5}  # s of processor time that a test may take with compiled code, and without
-LONGEST = 30.0  # s of processor time that the tests of a mutant may take, beside three times what they took unchanged
+MOST = (
+    20.0  # s of processor time, unchanged, of the tests that are run on a mutant: a survivor costs all of it
+)
+LONGEST = 15.0  # s of processor time that they may take, beside three times what they took unchanged
 EXCLUDED = {
     "engines/fast/gpu_kernels.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
     "engines/fast/torch_backend.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
@@ -43,7 +50,17 @@ EXCLUDED = {
     "engines/fast/wire_sum_code.py": "writes machine instructions, which exist in compiled code alone",
     "engines/spice.py": "renders decks for ngspice: what it gives is compared whole",
 }
-TESTS = ("tests/engines", "tests/golden", "tests/mapping", "tests/evaluation/test_tiled.py")
+TESTS = {
+    True: ("tests/engines", "tests/golden", "tests/mapping", "tests/evaluation/test_tiled.py"),
+    False: (
+        "tests/engines/test_small_tiles.py",
+        "tests/engines/test_small_exact.py",
+        "tests/engines/test_rails.py",
+        "tests/golden",
+        "tests/mapping",
+    ),
+}
+"""By whether there is a compiler."""
 
 
 @dataclass
@@ -178,7 +195,9 @@ def put(mutant: Mutant) -> None:
         _transplant(vars(old).get(key), value)
     for key, value in list(vars(new).items()):
         former = vars(old).get(key)
-        plain = isinstance(value, int | float | str | tuple | dict | list | frozenset)
+        plain = isinstance(
+            value, int | float | str | tuple | dict | list | frozenset | np.generic | np.ndarray
+        )
         if plain and not key.startswith("__") and repr(former) != repr(value):
             for module in [
                 each for each in sys.modules.values() if getattr(each, "__dict__", {}).get(key) is former
@@ -257,13 +276,15 @@ class Mutation:
         if not serve:
             raise SystemExit("no test can kill a mutant: a score would say nothing")
         ours = [mutant for mutant in self.mutants if mutant.compiled == self.compiled and mutant.tests < 0]
+        kills = Counter[tuple[str, str]]()
         for number, mutant in enumerate(ours, 1):
             reach = data.contexts_by_lineno(str(PACKAGE / mutant.module))
             at = _reaching(mutant, reach) & set(serve)
-            order = sorted(at, key=lambda name: serve[name])
+            order = _order(at, serve, {name: kills[mutant.module, name] for name in at})
             mutant.tests = len(order)
             usual = sum(serve[name] for name in order)
             mutant.killed_by = self._try(mutant, [items[name] for name in order], usual)
+            kills[mutant.module, mutant.killed_by] += 1
             fate = f"killed by {mutant.killed_by}" if mutant.killed_by else f"SURVIVED {len(order)} tests"
             print(
                 f"{number:4} {mutant.module}:{mutant.line}: {mutant.before}  ->  {mutant.after}: {fate}",
@@ -314,6 +335,19 @@ class Mutation:
         return "" if said == "-" else said or f"time (signal {os.WTERMSIG(status)})"
 
 
+def _order(names: set[str], seconds: dict[str, float], kills: dict[str, int]) -> list[str]:
+    """Tests in the order in which they are run, `MOST` seconds of them."""
+    variants = Counter[str]()
+    place = {}
+    for name in sorted(names, key=lambda name: seconds[name]):
+        function = name.partition("[")[0]
+        place[name] = (-kills[name], variants[function], seconds[name])
+        variants[function] += 1
+    order = sorted(names, key=lambda name: place[name])
+    spent = list(accumulate(seconds[name] for name in order))
+    return [name for name, until in zip(order, spent, strict=True) if until <= MOST]
+
+
 def _too_slow(number: int, frame: Any) -> None:
     raise TimeoutError("too slow to serve")
 
@@ -346,7 +380,10 @@ def _reaching(mutant: Mutant, reach: dict[int, list[str]]) -> set[str]:
         return tests
     function = _function(mutant.module, mutant.line)
     lines = range(function.body[0].lineno, (function.end_lineno or 0) + 1) if function else reach
-    return {name for line in lines for name in reach.get(line, []) if name}
+    around = {name for line in lines for name in reach.get(line, [])}
+    if around == {""}:  # a function that runs at import alone
+        around = {name for names in reach.values() for name in names}
+    return around - {""}
 
 
 def main() -> None:
@@ -355,7 +392,7 @@ def main() -> None:
     options.add_argument("--count", type=int, default=400)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", nargs="+", default=[""], help="modules whose path begins so")
-    options.add_argument("--tests", nargs="+", default=list(TESTS))
+    options.add_argument("--tests", nargs="+", help="instead of those that are named in this file")
     options.add_argument("--out", type=Path, required=True)
     options.add_argument(
         "--quick", action="store_true", help="all without a compiler: seconds a mutant, and weaker"
@@ -387,7 +424,7 @@ def main() -> None:
 
     def keep() -> None:
         ours = {
-            "command": f"python scripts/mutate.py {' '.join(sys.argv[1:])}",
+            "command": f"python scripts/mutate.py --count {chosen.count} --seed {chosen.seed}",
             "mutants": [*map(asdict, mutants)],
         }
         chosen.out.write_text(json.dumps(ours, indent=1) + "\n")
@@ -395,7 +432,12 @@ def main() -> None:
     plain = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:doctest", "-o", "addopts="]
     plugin = Mutation(mutants, compiled=chosen.compiled == "yes", keep=keep)
     pytest.main(
-        [*plain, *(["-W", "ignore::RuntimeWarning"] * (not plugin.compiled)), *chosen.tests], plugins=[plugin]
+        [
+            *plain,
+            *(["-W", "ignore::RuntimeWarning"] * (not plugin.compiled)),
+            *(chosen.tests or TESTS[plugin.compiled]),
+        ],
+        plugins=[plugin],
     )
     tried = [mutant for mutant in mutants if mutant.tests >= 0]
     killed = sum(bool(mutant.killed_by) for mutant in tried)

@@ -1,12 +1,19 @@
-"""Files of ours are whole or not there, whoever else writes them."""
+"""Files of ours are whole or not there, whoever else writes them; files from outside are read at one place."""
 
+import os
+import re
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import spicekit
+from spicekit.circuits.cells import load_cell
+from spicekit.errors import BadInput
 from spicekit.files import write_atomically
+from spicekit.resources import shipped_folder
 
 WRITERS = 6
 
@@ -58,3 +65,58 @@ def test_a_write_that_fails_leaves_the_old_file_alone(
     assert len(during) == 1  # by the name that those who tidy up look for
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+OPENED_ELSEWHERE = {
+    "__init__.py": "its own stub",
+    "circuits/render.py": "templates that ship",
+    "cli/init.py": "starters that ship",
+    "config.py": "a line number, of a file that `read_file` has read",
+    "devices/cards.py": "a compiled model, which its user trusts with all else",
+    "devices/levels.py": "parameters that ship",
+    "engines/cache.py": "the user's own cache",
+    "provenance.py": "the package's own code",
+    "report/page.py": "the page's own files",
+    "report/results.py": "the log of a study, in a folder of ours",
+    "spice/batch.py": "what ngspice wrote in its private folder",
+    "spice/cage.py": "folders that the cage opens to ngspice",
+    "spice/server.py": "pipes and /dev/null",
+    "spice/vacask.py": "the program's own bytes",
+    "spice/worker.py": "/proc/self and /dev/null",
+    "study/load.py": "/proc/self",
+    "study/results.py": "the log of a study, in a folder of ours",
+    "study/sweep.py": "a network that `load_network` has read",
+    "tables/calibrate.py": "the lock of the user's own store",
+    "tables/inventory.py": "tables of a store, whose folder was listed",
+}
+
+
+def test_files_from_outside_are_opened_at_one_place():
+    """`files.open_file` refuses what blocks or has no end; who opens a file otherwise says here what it is."""
+    package = Path(spicekit.__file__).parent
+    opening = re.compile(r"(?<![\w.])open\(|\.read_text\(|\.read_bytes\(|np\.load\(|os\.open\(")
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if opening.search(path.read_text("utf-8")) and path.name != "files.py"
+    }
+    assert found == set(OPENED_ELSEWHERE)
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "outside"])
+def test_a_cells_sheet_names_a_file_beside_it(tmp_path, what):
+    """Naively read, a pipe blocks for ever, /dev/zero takes all memory, and a path reads any file."""
+    folder = tmp_path / "cell"
+    shutil.copytree(shipped_folder("cells") / "1t1r", folder)
+    (folder / "cell.sp").unlink()
+    if what == "pipe":
+        os.mkfifo(folder / "cell.sp")
+    elif what == "device":
+        (folder / "cell.sp").symlink_to("/dev/zero")
+    else:
+        (tmp_path / "cell.sp").write_text("secret")
+        sheet = (folder / "cell.toml").read_text()
+        (folder / "cell.toml").write_text(f'file = "../cell.sp"\n{sheet}')
+    with pytest.raises(BadInput, match=r"no regular file|'file' = '\.\./cell\.sp'") as refused:
+        load_cell(str(folder / "cell.toml"))
+    assert "secret" not in str(refused.value)

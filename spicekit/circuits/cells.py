@@ -18,6 +18,7 @@ from spicekit.config import Config, parse, read_toml
 from spicekit.devices.cards import Card
 from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput
+from spicekit.files import read_file
 from spicekit.resources import shipped_folder
 
 Port = Literal["drive", "select", "sense", "state", "column vdd", "row low", "ground"]
@@ -25,7 +26,7 @@ Port = Literal["drive", "select", "sense", "state", "column vdd", "row low", "gr
 line for each column, a line at 0 V for each row, or 0 V."""
 
 _ELEMENTS = "mrcbegx"
-_LARGEST = 100_000  # characters of a subcircuit file
+_LARGEST = 100_000  # bytes of a subcircuit file: a cell has a few lines
 _NAME = re.compile(r"\{(\w+)\}")
 _TRANSISTOR = re.compile(
     r"m(\w+)((?:\s+[\w.]+){4})\s+(nmos|pmos)\s+fins=(\{fins\}|\d+)(\s+off)?$", re.IGNORECASE
@@ -35,7 +36,8 @@ _TRANSISTOR = re.compile(
 class Netlist(Config):
     """A subcircuit, and what its ports are tied to."""
 
-    file: str = "cell.sp"
+    file: str = Field(default="cell.sp", pattern=r"^[\w-][\w.-]*$")
+    """Beside the sheet."""
     subcircuit: str = Field(pattern=r"^[A-Za-z]\w*(\{bit\})?\w*$")
     """Its name; with {bit} there is one for each stored bit."""
     ports: dict[str, Port]
@@ -264,9 +266,6 @@ def _line(line: str, cards: Mapping[Polarity, Card], fins: int) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_file(path, largest=_LARGEST).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise BadInput(f"{path}: cannot be read as text ({error}); the cell's sheet names it.") from error
-    if len(text) > _LARGEST:
-        raise BadInput(f"{path}: is longer than {_LARGEST} characters; a cell has a few lines.")
-    return text

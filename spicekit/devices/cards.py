@@ -19,6 +19,7 @@ from spicekit.devices.corners import Process
 from spicekit.devices.levels import require_known, require_runnable
 from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
 from spicekit.errors import BadInput
+from spicekit.files import open_file
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 
@@ -247,16 +248,16 @@ def _read_card(path: Path, sheet: Sheet, *, device: str, polarity: Polarity | No
 
 
 def _read(path: Path) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_LARGEST + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read as text ({error}); pass a SPICE card.") from error
-    if len(text) > _LARGEST:
+    with open_file(path) as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
         raise BadInput(
-            f"{path}: is longer than {_LARGEST} characters; take one card out of it: {_IMPORT.format(path)}"
+            f"{path}: is longer than {_LARGEST} bytes; take one card out of it: {_IMPORT.format(path)}"
         )
-    return text
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: cannot be read as text ({error}); pass a SPICE card.") from error
 
 
 def _compiled(card: Path, sheet: Sheet) -> CompiledModel | None:
@@ -275,7 +276,7 @@ def _compiled(card: Path, sheet: Sheet) -> CompiledModel | None:
 
 
 _PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
-_LARGEST = 100_000  # characters; a card has a few thousand
+_LARGEST = 100_000  # bytes; a card has a few thousand
 # `4.8.2`, a version, counts as a number.
 _PAIR = re.compile(r"\b(\w+)\s*=\s*([+-]?(?:\d[\d.]*|\.\d+)(?:e[+-]?\d+)?[a-z]*)(?=[\s),]|$)")
 

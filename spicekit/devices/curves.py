@@ -5,7 +5,6 @@ A curve file is a NumPy archive (.npz, never pickled) with the axes `process` (p
 bulk at 0 V. All are magnitudes, so that curves of n- and p-channel transistors look alike.
 """
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,14 @@ from spicekit.devices.corners import Corner
 from spicekit.devices.measure import V_LINEAR, bench
 from spicekit.devices.sheet import Limits
 from spicekit.errors import BadInput
+from spicekit.files import read_arrays
 from spicekit.spice.simulator import Job, Step, Waves, simulate
 from spicekit.units import from_celsius
 
 Array = NDArray[np.float64]
 
-_LARGEST = 16 << 20  # bytes of a curve file; a shipped one has 45,000
+_LARGEST = 16 << 20  # bytes that a curve file may hold; a shipped one has 45,000
+_ARRAYS = ("process", "celsius", "v_ds", "v_gs", "current")
 # A. Below it a curve is leakage of other kinds and noise of a simulator, which no card is held against.
 FLOOR = 1e-13
 SUBTHRESHOLD = 1e-7
@@ -85,19 +86,13 @@ class Errors:
 def read_curves(path: Path) -> Curves:
     """Curves of a file; `BadInput` if it is none."""
     try:
-        if path.stat().st_size > _LARGEST:
-            raise BadInput(f"{path}: is longer than {_LARGEST >> 20} MB; a curve file has some 50 kB.")
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            curves = Curves(
-                tuple(file["process"].tolist()),
-                *(np.asarray(file[name], np.float64) for name in ("celsius", "v_ds", "v_gs", "current")),
-            )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        process, *numbers = read_arrays(path, _ARRAYS, unpacked=_LARGEST).values()
+        curves = Curves(tuple(process.ravel().tolist()), *(np.asarray(each, np.float64) for each in numbers))
+    except (TypeError, ValueError) as error:
         raise BadInput(
-            f"{path}: is no curve file ({error}); it is a NumPy archive with process, celsius, v_ds, v_gs and current, "
-            "without pickles."
+            f"{path}: is no curve file ({error}); it is a NumPy archive with {', '.join(_ARRAYS)}, without pickles."
         ) from error
-    shape = (len(curves.process), len(curves.celsius), len(curves.v_ds), len(curves.v_gs))
+    shape = (len(curves.process), *(axis.size for axis in (curves.celsius, curves.v_ds, curves.v_gs)))
     if curves.current.shape != shape or not np.isfinite(curves.current).all():
         raise BadInput(f"{path}: current must be finite and (process, celsius, v_ds, v_gs), here {shape}.")
     if not set(curves.process) <= {"tt", "ff", "ss"} or "tt" not in curves.process:
@@ -105,7 +100,10 @@ def read_curves(path: Path) -> Curves:
             f"{path}: process must be tt, and ff and ss where there are such, got {curves.process}."
         )
     if not all(
-        len(axis) > 4 and np.allclose(np.diff(axis), axis[1] - axis[0]) and axis[1] > axis[0]
+        axis.ndim == 1
+        and len(axis) > 4
+        and np.allclose(np.diff(axis), axis[1] - axis[0])
+        and axis[1] > axis[0]
         for axis in (curves.v_ds, curves.v_gs)
     ):
         raise BadInput(f"{path}: v_ds and v_gs must rise in equal steps.")

@@ -16,6 +16,7 @@ from spicekit.devices.cards import model_text
 from spicekit.devices.levels import BSIM4_LEVELS, bsim4_parameters
 from spicekit.devices.sheet import Geometry, Polarity
 from spicekit.errors import BadInput
+from spicekit.files import read_file, write_atomically
 
 _LONGEST = 2000  # characters of an expression
 _SUFFIXES = {"t": 1e12, "g": 1e9, "meg": 1e6, "x": 1e6, "k": 1e3, "mil": 25.4e-6, "m": 1e-3}
@@ -100,7 +101,7 @@ def _value(node: ast.expr, known: Mapping[str, float]) -> float:
     raise ValueError("only numbers, parameters, + - * / ** and known functions count")
 
 
-_LARGEST = 32 << 20  # characters; foundries' files have a few million
+_LARGEST = 32 << 20  # bytes; foundries' files have a few million
 _CORNERS = ("tt", "ff", "ss")
 _PAIR = re.compile(r"(\w+)\s*=\s*('[^']*'|\"[^\"]*\"|\{[^}]*\}|[^\s=,()]+(?:\([^()]*\))?)")
 
@@ -279,20 +280,7 @@ def import_device(
     A file with the sections tt, ff and ss, if none is asked for, gives a folder with three corners, any other file one
     card for the typical corner. Errors as `read_models` and `import_card`.
     """
-    from spicekit.files import write_atomically
-
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); pass a file of transistor models."
-        ) from error
-    if len(text) > _LARGEST:
-        raise BadInput(
-            f"{path}: is longer than {_LARGEST >> 20} million characters; cut out the models that you need."
-        )
-    models = read_models(text, source=str(path))
+    models = read_models(read_file(path, largest=_LARGEST).decode("utf-8", "replace"), source=str(path))
     corners = section is None and models.parameters.keys() >= set(_CORNERS)
     sections = {corner: corner for corner in _CORNERS} if corners else {"": (section or "").lower()}
     cards = {

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,12 +21,13 @@ from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
-from spicekit.files import open_file, read_arrays
+from spicekit.files import open_file, read_arrays, read_file
 
 # Of a set that comes in one piece, every tenth image of each class is the "train" split, for calibration alone, and the
 # others are the "test" split: no image is in both. Assumed: calibration looks at some tens of images.
 _CALIBRATION_SHARE = 10
 _MOST_PACKED = 50  # bytes that one of a compressed file may stand for; digits, mostly black, reach 8
+_LARGEST_PICTURE = 64 << 20  # bytes; networks on tiles take some kB
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 _SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _IDX = re.compile(r"(?P<part>.+)-images[-.]idx3-ubyte(?P<gz>\.gz)?")
@@ -313,13 +315,22 @@ def _read_class_folders(folder: Path, split: Split) -> Read:
 
 def _decode(path: Path) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(path.read_bytes()), formats=_FORMATS) as picture:
+        data = io.BytesIO(read_file(path, largest=_LARGEST_PICTURE))
+        # a decoder that warns has met damage
+        with warnings.catch_warnings(action="error"), Image.open(data, formats=_FORMATS) as picture:
             if picture.mode not in ("1", "L", "P", "RGB"):
                 raise BadInput(
                     f"{path}: is a {picture.mode} image; pass grey or RGB ones of 8 bits, without alpha."
                 )
             return picture.convert("RGB") if picture.mode == "P" else picture.copy()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Warning,
+    ) as error:
         raise BadInput(
             f"{path}: is no image that can be read ({error}); formats are {', '.join(_FORMATS)}."
         ) from error

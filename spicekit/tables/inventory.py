@@ -2,7 +2,6 @@
 
 import json
 import math
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulate_all_with
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.files import read_json, write_atomically
+from spicekit.files import read_arrays, read_file, read_json, write_atomically
 from spicekit.provenance import content_hash, provenance
 from spicekit.resources import shipped_folder
 from spicekit.spice.job import Failure, Job, Step
@@ -244,12 +243,10 @@ def import_table(path: Path, spec: TileSpec, store: Path, *, source: str) -> Pat
     if not source.strip():
         raise BadInput("import_table: a table needs its source: who measured or simulated what, and how.")
     try:
-        if path.stat().st_size > _LARGEST:
-            raise BadInput(f"{path}: is longer than {_LARGEST >> 20} MB.")
-        content = path.read_bytes()
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            voltage, current = (np.asarray(file[name], np.float64) for name in ("voltage", "current"))
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        content = read_file(path, largest=_LARGEST)
+        found = read_arrays(path, ("voltage", "current"), unpacked=_LARGEST)
+        voltage, current = (np.asarray(each, np.float64) for each in found.values())
+    except (ValueError, TypeError) as error:
         raise BadInput(
             f"{path}: is no table ({error}); pass a NumPy archive with voltage (k,) and current (2, 2, k, k), V and A, "
             "without pickles."

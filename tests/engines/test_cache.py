@@ -109,3 +109,14 @@ def test_a_disk_that_fills_up_is_named_too(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(cache, "write_atomically", full)
     with pytest.raises(BadInput, match="No space left on device"):
         cached("key", Builder())
+
+
+def test_without_a_folder_of_ones_own_the_users_is_made_or_a_fresh_one_taken(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPICEKIT_CACHE")
+    for place, made in (("new/inner", True), ("new/inner", True), ("file", False)):
+        (tmp_path / "file").touch()
+        usual = tmp_path / place
+        monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name, usual=usual: str(usual))
+        cache._writable.cache_clear()
+        assert (cache.cache_folder() == usual) == made
+        assert cache.cache_folder().is_dir()

@@ -6,7 +6,9 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.ladder import ladder_of, solve
-from spicekit.engines.exact.maps import losses, maps
+from spicekit.engines.exact.maps import losses, maps, read_maps
+from spicekit.engines.exact.mesh import mesh_of
+from spicekit.tables.table import interpolate
 
 WIRES = Wires(layer="M2", pitch_nm=108)
 
@@ -63,3 +65,33 @@ def test_without_resistance_nothing_is_lost(sram_table, bits):
     wires = Wires(r_driver=0, r_sink=0, r_bl=0, r_sl=0)
     ladder = ladder_of(TileSpec(rows=32, columns=6, rows_active=32, wires=wires), sram_table, weights)
     assert np.abs(list(losses(ladder, vector).values())).max() < 1e-4
+
+
+@pytest.mark.parametrize("end", ["far", "near"])
+def test_voltages_of_a_mesh_are_ohms_law_along_its_wires(tables, end):
+    wires = Wires(r_driver=100.0, r_sink=50.0, r_row=7.0, r_col=3.0)
+    spec = TileSpec(
+        cell="1t1r", drive="bitline", rows=5, columns=4, rows_active=5, sense_end=end, wires=wires
+    )
+    rng = np.random.default_rng(1)
+    tile = mesh_of(spec, tables["1t1r"], rng.integers(0, 2, (5, 4), dtype=np.uint8))
+    bits = np.array([1, 0, 1, 1, 0], np.uint8)
+    found = read_maps(tile, bits)
+    for i, bit in enumerate(bits):  # from each row's source on
+        volt, carried = spec.v_read * bit, found.current[i].sum()
+        for j in range(4):
+            volt -= carried * (7.0 if j else 100.0)
+            carried -= found.current[i, j]
+            assert found.v_bl[i, j] == pytest.approx(volt, rel=1e-9, abs=1e-12)
+    order = range(5) if end == "near" else range(4, -1, -1)
+    for j in range(4):  # from each column's sense point on
+        volt, carried = 0.0, found.current[:, j].sum()
+        for place, i in enumerate(order):
+            volt += carried * (3.0 if place else 50.0)
+            carried -= found.current[i, j]
+            assert found.v_sl[i, j] == pytest.approx(volt, rel=1e-9, abs=1e-12)
+    at_bias = interpolate(
+        tables["1t1r"], 2 * tile.weights[0].astype(int) + 1, np.full(4, spec.v_read), np.zeros(4)
+    )
+    np.testing.assert_allclose(found.ideal[0], at_bias)
+    np.testing.assert_allclose(found.ideal[1], 0, atol=1e-12)

@@ -7,15 +7,18 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Converter, convert, flaws_of
+from spicekit.engines.fast import factored_kernels, kernels, mesh, wire_sum_kernels
 from spicekit.engines.fast.die import DieCodes, codes_of_die
 from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.mismatch import Passed
+from spicekit.engines.fast.model import IdealCodes
 from spicekit.engines.fast.patterns import PatternCodes, PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, WireSumReads
 from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of, pack
@@ -66,18 +69,18 @@ def model_of(rows: int, cell: str = "8t-sram", *, groups: int = 1) -> PatternRea
     return PatternReads(cells, np.tile(cells.lsb * current, shape), np.tile(leak, shape))
 
 
-def reads_of(rows: int):
+def reads_of(rows: int, columns: int = COLUMNS, vectors: int = VECTORS):
     """Weights (columns, rows), activations (vectors, rows), and both as the loops take them."""
     rng = np.random.default_rng(rows)
-    weights = (rng.random((COLUMNS, rows)) < rng.uniform(0.2, 0.9, (COLUMNS, 1))).astype(np.uint8)
-    bits = (rng.random((VECTORS, rows)) < rng.uniform(0.2, 0.9, (VECTORS, 1))).astype(np.uint8)
+    weights = (rng.random((columns, rows)) < rng.uniform(0.2, 0.9, (columns, 1))).astype(np.uint8)
+    bits = (rng.random((vectors, rows)) < rng.uniform(0.2, 0.9, (vectors, 1))).astype(np.uint8)
     weights[0], bits[0], bits[1] = 1, 1, 0
     layout = layout_of(rows)
-    inverted = (np.arange(COLUMNS) % 2 == 1)[None, None]
+    inverted = (np.arange(columns) % 2 == 1)[None, None]
     stored = Stored(
         np.ascontiguousarray(pack(weights, layout).T[None, None]), inverted, np.array([1]), "conv"
     )
-    flips = (np.arange(VECTORS) % 3 == 0).astype(np.uint8)[:, None, None]
+    flips = (np.arange(vectors) % 3 == 0).astype(np.uint8)[:, None, None]
     asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
     return weights, bits, stored, Applied(pack(bits, layout)[:, None, None], flips, asserted, (2, 2))
 
@@ -157,6 +160,104 @@ def test_a_tally_adds_what_each_read_delivers(rows):
     # leaks that are negligible (patterns.NEGLIGIBLE_LEAK) are left out
     for found, each in ((tally.reads, np.ones_like(count)), (tally.others, others), (tally.current, current)):
         np.testing.assert_allclose(found, np.bincount(count, each, rows + 1), rtol=1e-3)
+
+
+def part_of(stored: Stored, applied: Applied, columns: slice, vectors: slice) -> tuple[Stored, Applied]:
+    """Some columns and vectors, as if there were no others."""
+    held = np.ascontiguousarray(stored.words[..., columns]), stored.inverted[..., columns]
+    given = (each[vectors] for each in (applied.words, applied.inverted, applied.asserted))
+    return Stored(*held, stored.tiles, "conv"), Applied(*given, applied.shape)
+
+
+@pytest.mark.parametrize("rows", [8, 24])
+@pytest.mark.parametrize("scheme", ["unit", "per_level"])
+def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, monkeypatch):
+    """More columns than a table has, and more vectors than a thread takes at a time."""
+    vectors = 4200
+    if numba.config.DISABLE_JIT:  # what is compiled has it as a constant
+        vectors = 37
+        for module in (kernels, factored_kernels, wire_sum_kernels):
+            monkeypatch.setattr(module, "_PIXELS", 16)
+    model, converter = model_of(rows), Converter(reference=scheme)
+    codes = codes_of_die(model, thresholds_of(model, converter), converter)
+    _, _, stored, applied = reads_of(rows, columns=128, vectors=vectors)
+    whole, tally = codes.sums(stored, applied), model.tally(stored, applied)
+    reads = np.zeros_like(tally.reads)
+    for columns in (slice(0, 60), slice(60, 126), slice(126, 128)):
+        for some in (slice(0, 30), slice(30, vectors)):
+            part = part_of(stored, applied, columns, some)
+            assert (whole[some, columns] == codes.sums(*part)).all()
+            reads += model.tally(*part).reads
+    assert (tally.reads == reads).all()
+    assert whole.std() > 0.5
+
+
+@pytest.mark.parametrize("rows", [8, 24])
+def test_sums_of_many_reads_exceed_16_bits(rows):
+    """Codes up to 255 of 200 tiles that are all alike."""
+    model, converter = model_of(rows), Converter(bits=8, full_scale=float(rows))
+    codes = codes_of_die(model, thresholds_of(model, converter), converter)
+    _, _, stored, applied = reads_of(rows, columns=2, vectors=3)
+    applied = dataclasses.replace(
+        applied, words=applied.words[:1], inverted=applied.inverted[:1], asserted=applied.asserted[:1]
+    )
+    tiles = 200
+    many = Stored(
+        np.repeat(stored.words, tiles, axis=1),
+        np.repeat(stored.inverted, tiles, axis=1),
+        np.array([tiles]),
+        "conv",
+    )
+    parts = (applied.words, applied.inverted, applied.asserted)
+    given = Applied(*(np.repeat(part, tiles, axis=2) for part in parts), applied.shape)
+    sums = codes.sums(many, given)
+    assert (sums == tiles * codes.sums(stored, applied)).all()
+    assert abs(sums).max() > 2**15
+
+
+@pytest.mark.parametrize("columns", [3, 65])
+def test_currents_of_a_layer_are_those_of_each_read(columns):
+    for rows in (8, 24):
+        model = model_of(rows)
+        weights, bits, stored, applied = reads_of(rows, columns=columns)
+        found = model.currents_of(
+            stored.words[0, 0], applied.words[:, 0, 0], applied.asserted[:, 0, 0], group=0
+        )
+        on = (bits[:, None] & weights[None]).reshape(-1, rows)
+        expected = model.currents(on, np.repeat(bits, columns, axis=0), group=0).reshape(found.shape)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * model.cells.lsb)
+
+
+@pytest.mark.parametrize("rows", [5, 16, 24, 72])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_ideal_codes_are_signed_counts(rows, turned, inverted):
+    """Short reads share words; a group that is not read in the last tile counts for nothing there."""
+    rng, groups, tiles, columns, vectors = np.random.default_rng(rows), 3, 2, 4, 9
+    weights = rng.integers(0, 2, (groups, tiles, columns, rows), dtype=np.uint8)
+    bits = rng.integers(0, 2, (vectors, groups, tiles, rows), dtype=np.uint8)
+    flips = rng.random((groups, tiles, columns)) < 0.5 * turned
+    given = (rng.random((vectors, groups, tiles)) < 0.5 * inverted).astype(np.uint8)
+    layout, read = layout_of(rows), np.array([2, 2, 1])
+    stored = Stored(np.ascontiguousarray(pack(weights, layout).swapaxes(2, 3)), flips, read, "conv")
+    applied = Applied(pack(bits, layout), given, bits.sum(axis=3, dtype=np.int32), (vectors, 1))
+    counts = np.einsum("pgtm,gtcm->pgtc", bits.astype(float), weights.astype(float))
+    signs = (1 - 2.0 * flips) * (1 - 2.0 * given[..., None])
+    there = (np.arange(tiles) < read[:, None])[..., None]
+    assert (IdealCodes().sums(stored, applied) == (counts * signs * there).sum(axis=(1, 2))).all()
+
+
+def test_a_tile_with_bitline_drive_is_read_by_its_formula():
+    """The module's formula in NumPy, for a matrix and factors that are drawn."""
+    rng = np.random.default_rng(4)
+    bits, matrix = rng.integers(0, 2, (5, 6), dtype=np.uint8), rng.uniform(1, 2, (6, 3))
+    factors, unit = rng.uniform(-0.2, 0.2, (6, 3)), 7.0
+    factors[0] += 1
+    sums = bits @ matrix
+    s, t = sums / unit, sums.mean(axis=1, keepdims=True) / unit
+    one, of_s, of_t, of_ss, of_st, of_tt = factors
+    expected = sums * (one + of_s * s + of_t * t + of_ss * s**2 + of_st * s * t + of_tt * t**2)
+    np.testing.assert_allclose(mesh.read(mesh.Surrogate(matrix, factors, unit), bits), expected, rtol=1e-12)
 
 
 def test_reads_of_several_tiles_and_groups_add_up():

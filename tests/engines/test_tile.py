@@ -5,7 +5,13 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import lsb
-from spicekit.engines.tile import Tile, column_currents, partial_sums
+from spicekit.engines.tile import (
+    Tile,
+    column_currents,
+    compare_reads,
+    expected_currents,
+    partial_sums,
+)
 from spicekit.errors import BadInput
 
 
@@ -108,3 +114,21 @@ def test_bits_of_the_wrong_shape_or_value_are_refused(sram_table):
         column_currents(tile, np.zeros((1, 5), np.uint8), engine="exact")
     with pytest.raises(BadInput, match="expected uint8"):
         column_currents(tile, np.zeros((1, 4)), engine="exact")
+
+
+def test_expected_currents_have_a_limit_and_reads_are_held_to_it(sram_table, monkeypatch):
+    monkeypatch.setattr("spicekit.engines.tile.find_table", lambda spec: sram_table)
+    spec = spec_of(rows_active=8)
+    weights, bits = patterns(16, 8)
+    together = column_currents(Tile(spec_of(), sram_table, weights), bits, engine="exact")
+    found = expected_currents(spec, weights, bits[0])
+    assert (found.current == together[0]).all()
+    assert found.tolerance == pytest.approx(1e-4 * together[0].max())
+    assert expected_currents(spec, weights, bits[0], tolerance=3e-9).tolerance == 3e-9
+    wrong = together.copy()
+    wrong[4, 2] -= 2e-4 * together.max()
+    wrong[1, 3] += 0.5e-4 * together.max()
+    off = compare_reads(spec, weights, bits, wrong)
+    assert (off.off, off.vector, off.column) == (1, 4, 2)
+    assert off.error == pytest.approx(2e-4 * together.max())
+    assert off.limit == pytest.approx(1e-4 * together.max())

@@ -9,8 +9,11 @@ import contextlib
 import gzip
 import io
 import json
+import math
 import os
 import pickle
+import shutil
+import struct
 import sys
 import tarfile
 import tempfile
@@ -22,9 +25,14 @@ from pathlib import Path
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from spicekit.circuits.cells import load_cell
+from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.source import parse_deck
 from spicekit.devices.cards import card_from_text
+from spicekit.devices.curves import read_curves
+from spicekit.devices.importing import read_models
 from spicekit.devices.sheet import read_full_sheet, read_sheet
 from spicekit.engines import cache
 from spicekit.errors import SpicekitError
@@ -32,13 +40,16 @@ from spicekit.evaluation.design import read_design
 from spicekit.files import MARKER, read_array
 from spicekit.networks.checkpoints import FOLDER, load_network
 from spicekit.networks.cifar import read_cifar10
+from spicekit.networks.onnx_file import read_onnx
+from spicekit.networks.own_data import read_own
 from spicekit.networks.runs import read_state
 from spicekit.report.results import read_page
 from spicekit.resources import shipped_folder
 from spicekit.study.cluster import read_cluster
 from spicekit.study.plan import read_study
 from spicekit.study.results import LOG_FILE, Log, write_rows
-from spicekit.tables.inventory import inventory, manifest_faults
+from spicekit.tables.ends import read_ends
+from spicekit.tables.inventory import import_table, inventory, manifest_faults
 from spicekit.tables.plan import read_plan
 
 HERE = Path(__file__).parent
@@ -119,7 +130,7 @@ def archive() -> list[bytes]:
         info = tarfile.TarInfo("cifar-10-batches-py/test_batch")
         info.size = len(batch()[0])
         tar.addfile(info, io.BytesIO(batch()[0]))
-    return [gzip.compress(plain.getvalue(), 1), plain.getvalue()]
+    return [gzip.compress(plain.getvalue(), 1)]
 
 
 def shipped(pattern: str) -> Callable[[], list[bytes]]:
@@ -146,7 +157,9 @@ def evaluation() -> list[bytes]:
     }
     place = {"figure": "idsat", "device": "n", "process": "tt"}
     check = [{**place, "measured": 0.3, "target": 0.3, "deviation": 0.0, "within": True}]
-    return [json.dumps(one).encode() for one in (record, check, {"evaluations": [record], "provenance": {}})]
+    placed = {**record, "network": "vgg-small", "point": "mild"}
+    records = record, {"figures": check, "curves": []}, {"evaluations": [placed], "provenance": {}}
+    return [json.dumps(one).encode() for one in records]
 
 
 def state() -> list[bytes]:
@@ -186,6 +199,115 @@ def card(path: Path) -> object:
     return card_from_text(path.read_bytes().decode("latin-1"), sheet, device="fuzz")
 
 
+def onnx_file() -> list[bytes]:
+    """A convolution, a normalisation and a sign, as a binary network has them."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.sign(np.random.default_rng(0).normal(size=(2, 1, 3, 3))).astype(np.float32)
+    shift = np.array([0.5, -0.5], np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sign", ["x"], ["s"], name="sign"),
+            helper.make_node("Conv", ["s", "w"], ["c"], name="conv", pads=[1, 1, 1, 1], strides=[1, 1]),
+            helper.make_node(
+                "BatchNormalization", ["c", "one", "b", "b", "one"], ["y"], name="bn", epsilon=1e-5
+            ),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(each, name)
+            for name, each in (("w", weights), ("b", shift), ("one", shift**2))
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return [model.SerializeToString()]
+
+
+def network(path: Path) -> object:
+    """The network of an ONNX file, run on one image if the file is read."""
+    import torch
+
+    found = read_onnx(path)
+    shape = [side or 1 for side in found.shape]
+    return found(torch.zeros(shape)) if math.prod(shape) < 10_000 else None
+
+
+def idx(*, packed: bool) -> Callable[[], list[bytes]]:
+    def seeds() -> list[bytes]:
+        images = np.arange(3 * 4 * 5, dtype=np.uint8).tobytes()
+        data = struct.pack(">4B3I", 0, 0, 8, 3, 3, 4, 5) + images
+        return [gzip.compress(data) if packed else data]
+
+    return seeds
+
+
+def with_labels(path: Path) -> object:
+    (path.parent / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, 3) + bytes(range(3)))
+    return read_own(path.parent, "test")
+
+
+def own_npz() -> list[bytes]:
+    buffer = io.BytesIO()
+    images = np.zeros((12, 5, 4, 3), np.uint8)
+    np.savez(buffer, images=images, labels=np.arange(12) % 3, classes=np.array(["a", "b", "c"]))
+    return [buffer.getvalue()]
+
+
+def pictures() -> list[bytes]:
+    buffers = [io.BytesIO() for _ in range(4)]
+    for buffer, form in zip(buffers, ("PNG", "BMP", "GIF", "TIFF"), strict=True):
+        Image.new("RGB", (5, 4), (1, 2, 3)).save(buffer, form)
+    return [buffer.getvalue() for buffer in buffers]
+
+
+def class_folders(path: Path) -> object:
+    good = pictures()[0]
+    for place, name in enumerate(("a", "b")):
+        folder = path.parent / "set" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(11):
+            (folder / f"{number}.png").write_bytes(path.read_bytes() if number == place == 0 else good)
+    return read_own(path.parent / "set", "train")
+
+
+def cell_text(path: Path) -> object:
+    for each in ("cell.toml", "full.sp"):
+        shutil.copy(shipped_folder("cells") / "8t-sram" / each, path.parent)
+    return load_cell(str(path.parent / "cell.toml"))
+
+
+def cell_sheet(path: Path) -> object:
+    for each in ("cell.sp", "full.sp"):
+        shutil.copy(shipped_folder("cells") / "8t-sram" / each, path.parent)
+    return load_cell(str(path))
+
+
+def ends() -> list[bytes]:
+    rising = [0, 1e-6, 3e-6]
+    curves = {
+        "conditions": {"cell": "8t-sram"},
+        "voltage": rising,
+        "driver": rising,
+        "sense": rising,
+        "cell": 1e-5,
+    }
+    return [json.dumps({"kind": "ends", "entries": [curves]}).encode()]
+
+
+def own_table() -> list[bytes]:
+    volt = np.linspace(0, 0.7, 8)
+    buffer = io.BytesIO()
+    np.savez(buffer, voltage=volt, current=np.ones((2, 2, 1, 1)) * 1e-5 * (volt[:, None] - volt))
+    return [buffer.getvalue()]
+
+
+def imported(path: Path) -> object:
+    spec = TileSpec(wires=Wires(r_bl=1, r_sl=1))
+    return import_table(path, spec, path.parent / "store", source="fuzz")
+
+
 READERS = {
     "design": Reader("x.toml", shipped("spicekit/cli/starters/tile.toml"), read_design),
     "study": Reader("x.toml", shipped("spicekit/cli/starters/study.toml"), read_study),
@@ -195,6 +317,21 @@ READERS = {
     "cluster": Reader(
         "x.toml", lambda: [b'kind = "slurm"\nworkers = 3\n[options]\nqueue = "long"\n'], read_cluster
     ),
+    "cell": Reader("cell.toml", shipped("cells/8t-sram/cell.toml"), cell_sheet),
+    "subcircuit": Reader("cell.sp", shipped("cells/8t-sram/cell.sp"), cell_text),
+    "models": Reader(
+        "x.pm",
+        shipped("device_models/nmos-*/tt.sp"),
+        lambda path: read_models(path.read_text("latin-1"), source="fuzz"),
+    ),
+    "curves": Reader("curves.npz", shipped("device_models/nmos-rvt/curves.npz"), read_curves),
+    "ends": Reader("ends.json", ends, read_ends),
+    "own table": Reader("x.npz", own_table, imported),
+    "onnx": Reader("x.onnx", onnx_file, network),
+    "idx": Reader("t10k-images-idx3-ubyte", idx(packed=False), with_labels),
+    "idx, packed": Reader("t10k-images-idx3-ubyte.gz", idx(packed=True), with_labels),
+    "own npz": Reader("x.npz", own_npz, lambda path: read_own(path, "test")),
+    "picture": Reader("x.png", pictures, class_folders),
     "sheet": Reader("x.toml", shipped("device_models/nmos-*/device.toml"), read_full_sheet),
     "card": Reader("x.sp", shipped("device_models/nmos-*/tt.sp"), card),
     "deck": Reader(
@@ -222,6 +359,7 @@ READERS = {
     ),
 }
 """All that reads files from outside."""
+
 
 _TOKENS = [
     b"[" * 3000, b"{" * 3000, b'{"a":' * 3000, b"9" * 5000, b"a" + b".a" * 40, b"-1", b"1e999", b"nan",

@@ -13,6 +13,17 @@ def test_whatever_the_bytes_a_reader_gives_a_value_or_one_error_of_ours(name, mo
     assert sum(became.values()) >= SHORT
 
 
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_spoilt_was_good(name, monkeypatch, tmp_path):
+    """Or fuzzing would meet the first line of a reader alone."""
+    monkeypatch.setenv("SPICEKIT_CACHE", str(tmp_path))
+    for number, good in enumerate(READERS[name].seeds()):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        (folder / READERS[name].file).write_bytes(good)
+        assert outcome(READERS[name], folder / READERS[name].file) == "read"
+
+
 OF_KIND = {"toml": ("design", "study", "plan", "cluster", "sheet"), "npy": ("npy",), "npz": ("npz",)}
 
 

@@ -173,3 +173,11 @@ def test_planes_chosen_together_have_the_least_error_of_the_weighed_sum():
         each = [error(choice, column) for choice in choices]
         assert error(inverted[:, column].astype(int), column) < 1.2 * min(each)
         assert error(inverted[:, column].astype(int), column) < np.median(each)
+
+
+def test_a_mitigations_name_says_what_it_switches_on():
+    for name, mitigation in MITIGATIONS.items():
+        words = set(name.replace("both", "static+dynamic").split("+")) - {"none"}
+        on = {field for field, value in mitigation.model_dump().items() if value is True}
+        assert on - {"static"} == words - {"static"}, name
+        assert ("static" in on) == bool({"static", "joint"} & words), name

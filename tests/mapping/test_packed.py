@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.model import IdealCodes, read_model
 from spicekit.mapping.binsparx import BinSparX, restore
-from spicekit.mapping.layers import Geometry, map_layer
+from spicekit.mapping.layers import Geometry, footprint, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
 from spicekit.networks.layers import BinaryConv2d
 
@@ -129,3 +129,46 @@ def test_an_image_alone_gives_what_it_gives_in_a_batch():
     for k in range(5):
         alone = dot_products(packed, apply_inputs(packed, bits[k : k + 1]), codes)
         assert (alone[0] == together[k]).all()
+
+
+def test_a_footprint_is_what_walking_over_the_layer_counts():
+    """45 inputs on tiles of 32 rows and 16 columns, 8 rows a read; 6 x 7 pixels, whose border sees padding."""
+    spec = spec_of(rows=32, rows_active=8).replace(columns=16)
+    found = footprint(Geometry.square(5, 3, 1, 1), 20, (6, 7), spec, zero_padded=True)
+    blocks = [range(32), range(32, 45)]
+    assert found.tiles == len(blocks) * len([range(16), range(16, 20)])
+    assert found.cells == 45 * 20
+    groups = sum(len({row % 32 // 8 for row in block}) for block in blocks)
+    assert found.reads == 6 * 7 * groups * 20
+    kinds = [(min(y, 1) - (y == 5), min(x, 1) - (x == 6)) for y in range(6) for x in range(7)]
+    border = [
+        (y, x)
+        for (y, x), at in zip(kinds, np.ndindex(6, 7), strict=True)
+        if 0 in at or at[0] == 5 or at[1] == 6
+    ]
+    assert found.additions == len(border) * 20
+    assert found.constants == 8 * 20
+    plain = footprint(Geometry.square(5, 3, 1, 1), 20, (6, 7), spec)
+    assert (plain.additions, plain.constants, plain.reads) == (0, 0, found.reads)
+
+
+class Halves(IdealCodes):
+    """Codes that stand for two ON cells each, and lose nothing."""
+
+    def sums(self, stored, applied):
+        return super().sums(stored, applied) / 2
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_coarse_codes_are_worth_their_step(static, dynamic):
+    torch.manual_seed(1)
+    layer, values = BinaryConv2d(5, 4).eval(), torch.randn(2, 5, 4, 4) + 0.4
+    packed = pack_layer(
+        map_layer(
+            "layer", layer.weight_bits().numpy(), Geometry.square(5, 3, 1, 1), spec_of(rows_active=16),
+            binsparx=BinSparX(static=static, dynamic=dynamic),
+        )
+    )  # fmt: skip
+    applied = apply_inputs(packed, (values >= 0).numpy().astype(np.uint8))
+    assert (dot_products(packed, applied, Halves(step=2.0)) == layer(values).detach().numpy()).all()
