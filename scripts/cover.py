@@ -9,6 +9,7 @@ lines of compiled loops can be seen. What a caged worker of ngspice runs is not:
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ exclude_also =
     if TYPE_CHECKING:
     @overload
 """
-COMPILED = ("-m", "long or not long")
+COMPILED = "-m 'long or not long'"
 PLAIN = (
     "-o", "addopts=", "-W", "ignore::RuntimeWarning",
     "tests/engines/test_small_tiles.py", "tests/engines/test_small_exact.py", "tests/mapping/test_packed.py",
@@ -38,14 +39,14 @@ def main() -> None:
     """Run the tests, write what share of each module's lines ran."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--tests", nargs="+", default=list(COMPILED), help="instead of the whole suite")
+    options.add_argument("--tests", default=COMPILED, help="words for pytest, in place of the whole suite")
     given = options.parse_args()
     out = given.out.resolve()
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "settings"
         settings.write_text(SETTINGS.replace("[run]", f"[run]\ndata_file = {folder}/data"))
         coverage = [sys.executable, "-m", "coverage"]
-        for switch, tests in (("0", given.tests), ("1", PLAIN)):
+        for switch, tests in (("0", shlex.split(given.tests)), ("1", PLAIN)):
             environment = {**os.environ, "NUMBA_DISABLE_JIT": switch, "PYTHONPATH": str(ROOT)}
             pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=60", *tests]
             subprocess.run([*coverage, "run", f"--rcfile={settings}", *pytest], cwd=ROOT, env=environment)

@@ -381,7 +381,7 @@ def _reaching(mutant: Mutant, reach: dict[int, list[str]]) -> set[str]:
     function = _function(mutant.module, mutant.line)
     lines = range(function.body[0].lineno, (function.end_lineno or 0) + 1) if function else reach
     around = {name for line in lines for name in reach.get(line, [])}
-    if around == {""}:  # a function that runs at import alone
+    if not around:  # it runs at import alone, or never
         around = {name for names in reach.values() for name in names}
     return around - {""}
 

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mutate import EXCLUDED
 
 from spicekit.provenance import provenance
 from spicekit.spice.simulator import ngspice, worker_cage
@@ -236,7 +238,7 @@ def page() -> str:
 
 def runs() -> list[str]:
     """Long runs, from what their scripts left beside the claims."""
-    lines = []
+    lines = [*_fuzzing(), *_coverage()]
     if (path := FILES / "kills.json").is_file():
         lines += [
             "",
@@ -264,10 +266,12 @@ def runs() -> list[str]:
             "",
             "## mutants",
             "",
-            f"Changes of one expression of engines and mapping: {killed} of {len(tried)} tried",
+            f"Changes of one expression of engines and mapping (BinSparX): {killed} of {len(tried)} tried",
         ]
         lines += [
-            f"({killed / len(tried):.0%}) made a test fail. Lines that no quick test reaches count as survivors.",
+            f"({killed / len(tried):.1%}) made a test fail. Lines that no test reaches survive. Excluded:",
+            *(f"`{module}` ({why})," for module, why in list(EXCLUDED.items())[:-1]),
+            "`{}` ({}).".format(*list(EXCLUDED.items())[-1]),
             "",
         ]
         lines += ["| module | tried | killed | not reached |", "|---|---|---|---|"]
@@ -278,8 +282,62 @@ def runs() -> list[str]:
                 sum(not each["tests"] for each in ours),
             )
             lines.append(f"| {module} | {len(ours)} | {dead} | {away} |")
+        why = {(each["module"], each["before"], each["after"]): each["why"] for each in _survivors()}
+        lines += ["", "| survivor | change | why it is harmless |", "|---|---|---|"]
+        for each in tried:
+            if not each["killed_by"]:
+                change = f"`{each['before']}` to `{each['after']}`"
+                reason = why.get((each["module"], each["before"], each["after"]), "not explained")
+                lines.append(f"| {each['module']}:{each['line']} | {change} | {reason} |")
         lines += ["", f"`{record['command']}`; the file lists each with its line."]
     return lines
+
+
+def _survivors() -> list[dict[str, str]]:
+    """Mutants that change nothing that anybody could see, each with the reason."""
+    return tomllib.loads((DESIGNS / "survivors.toml").read_text())["survivor"]  # type: ignore[no-any-return]
+
+
+def _fuzzing() -> list[str]:
+    if not (path := FILES / "fuzzing.json").is_file():
+        return []
+    counts = json.loads(path.read_text())
+    total = sum(each["read"] + each["refused"] for each in counts.values())
+    lines = [
+        "",
+        "## fuzzing",
+        "",
+        f"Good files of each kind, spoilt in one to six places: {total:,} inputs. Each gave a",
+    ]
+    lines += [
+        "value or one error of ours.",
+        "",
+        "| reader | inputs | read | refused | s |",
+        "|---|---|---|---|---|",
+    ]
+    for name, each in sorted(counts.items()):
+        inputs = each["read"] + each["refused"]
+        lines.append(f"| {name} | {inputs} | {each['read']} | {each['refused']} | {each['seconds']:.0f} |")
+    return [*lines, "", "`python tests/hostile/fuzzing.py 10000 --out docs/validation/fuzzing.json`."]
+
+
+def _coverage() -> list[str]:
+    if not (path := FILES / "coverage.json").is_file():
+        return []
+    record = json.loads(path.read_text())
+    lines = ["", "## coverage", ""]
+    share = record["covered"] / record["lines"]
+    lines += [f"Tests run {record['covered']:,} of {record['lines']:,} lines ({share:.1%}), those of"]
+    lines += ["compiled loops without a compiler. Not counted: "]
+    lines[-1] += (
+        "; ".join(f"`{name}` ({why})" for name, why in record["omitted"].items()) + ". Modules below 90 %:"
+    )
+    lines += ["", "| module | lines | run |", "|---|---|---|"]
+    for name, each in record["modules"].items():
+        share = 1 - len(each["missed"]) / max(1, each["lines"])
+        if share < 0.9:
+            lines.append(f"| {name} | {each['lines']} | {share:.0%} |")
+    return [*lines, "", f"`{record['command']}`; the file lists the lines."]
 
 
 def main() -> None:

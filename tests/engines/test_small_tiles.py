@@ -169,9 +169,10 @@ def part_of(stored: Stored, applied: Applied, columns: slice, vectors: slice) ->
     return Stored(*held, stored.tiles, "conv"), Applied(*given, applied.shape)
 
 
+@pytest.mark.parametrize("columns", [128, 129])
 @pytest.mark.parametrize("rows", [8, 24])
 @pytest.mark.parametrize("scheme", ["unit", "per_level"])
-def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, monkeypatch):
+def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, columns, monkeypatch):
     """More columns than a table has, and more vectors than a thread takes at a time."""
     vectors = 4200
     if numba.config.DISABLE_JIT:  # what is compiled has it as a constant
@@ -180,13 +181,13 @@ def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, monkeypatch):
             monkeypatch.setattr(module, "_PIXELS", 16)
     model, converter = model_of(rows), Converter(reference=scheme)
     codes = codes_of_die(model, thresholds_of(model, converter), converter)
-    _, _, stored, applied = reads_of(rows, columns=128, vectors=vectors)
+    _, _, stored, applied = reads_of(rows, columns=columns, vectors=vectors)
     whole, tally = codes.sums(stored, applied), model.tally(stored, applied)
     reads = np.zeros_like(tally.reads)
-    for columns in (slice(0, 60), slice(60, 126), slice(126, 128)):
+    for side in (slice(0, 60), slice(60, 126), slice(126, columns)):
         for some in (slice(0, 30), slice(30, vectors)):
-            part = part_of(stored, applied, columns, some)
-            assert (whole[some, columns] == codes.sums(*part)).all()
+            part = part_of(stored, applied, side, some)
+            assert (whole[some, side] == codes.sums(*part)).all()
             reads += model.tally(*part).reads
     assert (tally.reads == reads).all()
     assert whole.std() > 0.5

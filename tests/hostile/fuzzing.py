@@ -1,9 +1,11 @@
 """Fuzzing of all that reads what comes from outside: whatever the bytes, a reader gives a value or one error of ours.
 
-`python tests/hostile/fuzzing.py 10000` runs it at length, and says how many inputs were read and how many refused; the
-tests run a short share with fixed seeds. `corpus/` holds inputs that once did otherwise.
+`python tests/hostile/fuzzing.py 10000 --out docs/validation/fuzzing.json` runs it at length, and says how many inputs
+were read and how many refused; the tests run a short share with fixed seeds. `corpus/` holds inputs that once did
+otherwise.
 """
 
+import argparse
 import collections
 import contextlib
 import gzip
@@ -14,7 +16,6 @@ import os
 import pickle
 import shutil
 import struct
-import sys
 import tarfile
 import tempfile
 import time
@@ -426,16 +427,29 @@ def outcome(reader: Reader, path: Path) -> str:
 
 
 def main() -> None:
-    """Fuzz readers at length: COUNT [NAME...]."""
-    count, *names = sys.argv[1:]
-    for name in names or READERS:
+    """Fuzz readers at length."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("count", type=int, help="inputs of each reader")
+    options.add_argument("names", nargs="*", metavar="reader", help="all by default")
+    options.add_argument(
+        "--out", type=Path, help="JSON file that counts are added to; what it holds is not run again"
+    )
+    chosen = options.parse_args()
+    found = json.loads(chosen.out.read_text()) if chosen.out and chosen.out.is_file() else {}
+    for name in chosen.names or READERS:
+        if sum(found.get(name, {}).get(kind, 0) for kind in ("read", "refused")) >= chosen.count:
+            continue
         began = time.monotonic()
         with contextlib.redirect_stdout(io.StringIO()):
-            became = fuzz(name, int(count))
+            became = fuzz(name, chosen.count)
         print(
             f"{name:12} {sum(became.values()):6} inputs: {dict(became)}, {time.monotonic() - began:.0f} s",
             flush=True,
         )
+        seconds = round(time.monotonic() - began, 1)
+        found[name] = {"read": became["read"], "refused": became["refused"], "seconds": seconds}
+        if chosen.out:
+            chosen.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
