@@ -1,17 +1,15 @@
 """Results from files: what a verb or `save` wrote, recognised by its content."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from spicekit.errors import BadInput
 from spicekit.evaluation.demo import Demo
 from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.evaluation.records import Evaluation
 from spicekit.evaluation.signoff import SignOff
-from spicekit.results import Result, read_record
+from spicekit.files import parse_json, read_arrays, read_json
+from spicekit.results import Result
 from spicekit.study.results import POINTS_FOLDER, RESULTS_FILE, read_study_result
 from spicekit.tables.store import read_sweep
 from spicekit.tables.table import IVTable
@@ -69,7 +67,7 @@ def load(path: Path | str) -> "Result | IVTable | Dataset":
         return read_sweep(path).table()
     if path.suffix == ".npz":
         return _tile(path)
-    record = read_record(path)
+    record = read_json(path)
     if isinstance(record, dict):
         for kind, keys in KINDS.items():
             if record.keys() >= keys:
@@ -82,21 +80,16 @@ def load(path: Path | str) -> "Result | IVTable | Dataset":
 
 def _tile(path: Path) -> "Dataset":
     """Currents (A), partial sums and LSB of a tile, as `spicekit tile` wrote them."""
-    import zipfile
-
     from xarray import Dataset
 
+    file = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {
-                name: (dims, np.asarray(file[name], float)) for name, dims in _TILE.items() if name in file
-            }
-            parts["current"], parts["partial_sum"]
-            origin = str(file["provenance"])
-            found = Dataset(parts, attrs={"lsb": float(file["lsb"]), "provenance": origin})
-        json.loads(origin)
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        parts = {name: (dims, file[name].astype(float)) for name, dims in _TILE.items() if name in file}
+        parts["current"], parts["partial_sum"]
+        found = Dataset(parts, attrs={"lsb": float(file["lsb"]), "provenance": str(file["provenance"])})
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: expected the currents of a tile, got another archive ({error}).") from error
+    parse_json(found.attrs["provenance"], source=f"{path}, provenance")
     for name in found:
         found[name].attrs["units"] = "1" if name == "partial_sum" else "A"
     return found

@@ -63,37 +63,31 @@ def simulated_faults(entries: Sequence[Entry]) -> list[str]:
 
     A file that only claims to be a sweep of ours is found out. Imported tables claim nothing, and are left out.
     """
-    whole = [(entry, entry.sweep.origin) for entry in entries if entry.sweep and not entry.fault]
-    return [
-        fault
-        for simulator in get_args(SimulatorName)
-        if (ours := [entry for entry, origin in whole if simulator in origin and "imported" not in origin])
-        for fault in _faults(simulator, ours)
-    ]
-
-
-def _faults(simulator: SimulatorName, ours: Sequence[Entry]) -> list[str]:
-    requests = [Characterisation.of(entry.sweep.origin["conditions"]) for entry in ours if entry.sweep]
-    jobs = [
-        Job(deck, tuple(_points(request)), keep=("vsl#branch",))
-        for request in requests
-        for deck in request.decks
-    ]
-    faults = {}
-    for index, outcome in simulate_all_with(simulator, jobs):
-        place, weight = divmod(index, 2)
-        entry = ours[place]
-        assert entry.sweep is not None
-        here = entry.sweep.current[weight][tuple(np.transpose(_SPOTS))]
-        if isinstance(outcome, Failure):
-            faults[place] = f"{entry.path}: cannot be simulated again ({outcome.reason})"
-            continue
-        again = np.array([run.waves["vsl#branch"][0] for run in outcome.runs])
-        if (abs(again - here) > _AGREES * abs(entry.sweep.current[1, 1]).max()).any():
-            faults[place] = (
-                f"{entry.path}: {simulator} gives other currents: it is no sweep of these cards; make it anew"
-            )
-    return [faults[place] for place in sorted(faults)]
+    whole = [(entry.path, entry.sweep) for entry in entries if entry.sweep and not entry.fault]
+    swept = [(path, sweep) for path, sweep in whole if "imported" not in sweep.origin]
+    faults: list[str] = []
+    for simulator in get_args(SimulatorName):
+        ours = [(path, sweep) for path, sweep in swept if simulator in sweep.origin]
+        requests = [Characterisation.of(sweep.origin["conditions"]) for _, sweep in ours]
+        jobs = [
+            Job(deck, tuple(_points(request)), keep=("vsl#branch",))
+            for request in requests
+            for deck in request.decks
+        ]
+        found: dict[int, str] = {}
+        for index, outcome in simulate_all_with(simulator, jobs) if jobs else ():
+            path, sweep = ours[index // 2]
+            if isinstance(outcome, Failure):
+                found[index // 2] = f"{path}: cannot be simulated again ({outcome.reason})"
+                continue
+            here = sweep.current[index % 2][tuple(np.transpose(_SPOTS))]
+            again = np.array([run.waves["vsl#branch"][0] for run in outcome.runs])
+            if not (abs(again - here) <= _AGREES * abs(sweep.current[1, 1]).max()).all():
+                found[index // 2] = (
+                    f"{path}: {simulator} gives other currents: it is no sweep of these cards; make it anew"
+                )
+        faults += [found[place] for place in sorted(found)]
+    return faults
 
 
 # Applied bit and both indices on the voltage axis, of the points that are simulated again; and by how much of the

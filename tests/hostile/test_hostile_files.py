@@ -28,7 +28,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import spicekit as sk
 from spicekit.config import read_toml
+from spicekit.devices.curves import read_curves
 from spicekit.errors import BadInput, BadTable
 from spicekit.files import read_array, read_arrays, take_folder, write_atomically
 from spicekit.networks.checkpoints import FOLDER, load_network, read_tensors
@@ -157,6 +159,8 @@ def hangs(action: Callable[[], object]) -> bool:
         ("x.parquet", read_rows),
         ("x.json", read_page),
         ("x.safetensors", read_tensors),
+        ("curves.npz", read_curves),
+        ("currents.npz", sk.load),
     ],
 )
 def test_a_pipe_is_not_waited_for(tmp_path, name, read):
@@ -281,6 +285,7 @@ def test_an_npz_bomb(tmp_path):
             archive.writestr(f"{name}.npy", npy("()", b"1"))
     exhausting(lambda: np.load(path)["current"])
     refused(lambda: read_page(path), "claims to hold 300,0")
+    refused(lambda: sk.load(path), "claims to hold 300,0")
 
 
 # --- reports
@@ -300,6 +305,7 @@ def test_deep_provenance_is_a_fault_of_the_file(tmp_path):
     with np.load(path) as file, pytest.raises(RecursionError):
         json.loads(str(file["provenance"]))
     refused(lambda: read_page(path), "is not readable JSON")
+    refused(lambda: sk.load(path), "is not readable JSON")
 
 
 def test_a_report_says_where_a_tile_holds_no_numbers(tmp_path):
