@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines import tile as engine_tile
-from spicekit.engines.cell_currents import Variation, cell_currents_of
+from spicekit.engines.cell_currents import Variation, lsb
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.maps import losses, read_maps
 from spicekit.engines.exact.maps import maps as vector_maps
 from spicekit.engines.exact.mesh import Mesh
-from spicekit.engines.tile import EngineName, check_engine, one_read_each, read_currents
+from spicekit.engines.tile import EngineName, check_engine, one_read_each, partial_sums, read_currents
 from spicekit.engines.tile import Tile as Cells
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 Bits = NDArray[np.uint8]
 
 
-class Tile:
+class Tile(Cells):
     """Stored bits in a tile, ready to be read by any engine.
 
     Parameters
@@ -70,17 +69,12 @@ class Tile:
     ) -> None:
         design = as_design(spec)
         bits = as_bits("weights", weights)
-        self.cells = Cells(design.tile, table_for(design.tile, table), bits, variation or design.variation)
-
-    @property
-    def spec(self) -> TileSpec:
-        """Of the tile."""
-        return self.cells.spec
+        super().__init__(design.tile, table_for(design.tile, table), bits, variation or design.variation)
 
     @property
     def lsb(self) -> float:
         """Current step of one ON cell without parasitics, A."""
-        return cell_currents_of(self.spec, self.cells.table).lsb
+        return lsb(self.spec, self.table)
 
     def vectors(self, bits: ArrayLike) -> Bits:
         """Activations of any kind as (b, r) uint8; `BadInput` if they are no vectors of this tile."""
@@ -109,7 +103,7 @@ class Tile:
         from xarray import DataArray
 
         name = check_engine(engine)
-        current = read_currents(self.cells, self.vectors(bits), engine=name)
+        current = read_currents(self, self.vectors(bits), engine=name)
         dims = ("vector", "read", "column")
         coords = {dim: np.arange(size) for dim, size in zip(dims, current.shape, strict=True)}
         return DataArray(current, coords, dims, name="current", attrs=self._attributes("A", engine=name))
@@ -118,11 +112,7 @@ class Tile:
         """Number of ON cells (vector, column) that the currents stand for: over a column of zeros, in LSB."""
         reads = self.currents(bits, engine=engine)
         sums = reads.sum("read").rename("partial_sum").assign_attrs({**reads.attrs, "units": "1"})
-        return sums.copy(data=self.in_cells(sums.values, self.vectors(bits)))
-
-    def in_cells(self, current: NDArray[np.float64], bits: Bits) -> NDArray[np.float64]:
-        """Currents (b, c) of vectors (b, r), A, as numbers of ON cells: (current - that of zeros) / LSB."""
-        return engine_tile.partial_sums(self.cells, current, bits)
+        return sums.copy(data=partial_sums(self, sums.values, self.vectors(bits)))
 
     def solve(self, bits: ArrayLike) -> "Dataset":
         """Voltages at both terminals of every cell, and the current through it, by the exact engine's equations.
@@ -145,9 +135,9 @@ class Tile:
         """
         from xarray import DataArray, Dataset
 
-        vectors, spec, cells = self.vectors(bits), self.spec, self.cells
+        vectors, spec = self.vectors(bits), self.spec
         kind = Ladder if spec.drive == "wordline" else Mesh
-        network = kind(spec, cells.table, cells.held, cells.factor)
+        network = kind(spec, self.table, self.held, self.factor)
         found = [read_maps(network, read) for read in one_read_each(spec, vectors)]
         dims = ("vector", "read", "row", "column")
         shape = (len(vectors), spec.groups, spec.rows, spec.columns)
@@ -181,11 +171,11 @@ class Tile:
         >>> bool((sk.load("currents.npz").current == current.sum("read")).all())
         True
         """
-        cells, vectors, reads = self.cells, self.vectors(bits), self.currents(bits, engine=engine)
+        vectors, reads = self.vectors(bits), self.currents(bits, engine=engine)
         current = reads.values.sum(axis=1)
         inside: dict[str, NDArray[Any]] = {}
         if maps and len(vectors) and self.spec.drive == "wordline" and not self.spec.discharge:
-            ladder = Ladder(self.spec, cells.table, cells.held, cells.factor)
+            ladder = Ladder(self.spec, self.table, self.held, self.factor)
             found, lost = vector_maps(ladder, vectors[0]), losses(ladder, vectors[0])
             inside = {
                 **{"v_bl": found.v_bl, "v_sl": found.v_sl},
@@ -197,22 +187,21 @@ class Tile:
             current=current,
             read_current=reads.values,
             lsb=np.array(self.lsb),
-            partial_sum=self.in_cells(current, vectors),
-            ideal_sum=vectors.astype(np.int64) @ cells.held,
+            partial_sum=partial_sums(self, current, vectors),
+            ideal_sum=vectors.astype(np.int64) @ self.held,
             **inside,
             provenance=np.array(reads.attrs["provenance"]),
         )
         return reads
 
     def _attributes(self, units: str | None = None, **facts: Any) -> dict[str, Any]:
-        cells = self.cells
         origin = provenance(
             {
                 "spec": self.spec.model_dump(mode="json"),
-                "variation": cells.variation.model_dump(mode="json"),
+                "variation": self.variation.model_dump(mode="json"),
                 **facts,
-                "table": cells.table.sha256,
-                "table_origin": cells.table.origin,
+                "table": self.table.sha256,
+                "table_origin": self.table.origin,
             }
         )
         return {
@@ -224,7 +213,7 @@ class Tile:
 
     def __repr__(self) -> str:
         spec = self.spec
-        ones = self.cells.weights.mean()
+        ones = self.weights.mean()
         return (
             f"Tile({spec.rows} x {spec.columns} {spec.cell}, {spec.rows_active} rows a read, {ones:.0%} ones)"
         )
