@@ -7,13 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 import pydantic
 
 from spicekit.config import parse
 from spicekit.errors import BadInput
-from spicekit.files import read_json, write_atomically
+from spicekit.files import write_atomically
 from spicekit.provenance import JsonDict
 
 if TYPE_CHECKING:
@@ -134,11 +134,6 @@ def units_of(*records: type[Record]) -> dict[str, str]:
     }
 
 
-def read_record(path: Path) -> Any:
-    """What a JSON file holds; `BadInput` if it cannot be read or is no JSON."""
-    return read_json(path)
-
-
 def new_axes(axes: "Axes | None", *, size: tuple[float, float] = (6.4, 4.0)) -> "Axes":
     """Axes to draw on: those given, or new ones of a figure that no window shows."""
     if axes is not None:
@@ -171,6 +166,25 @@ def _annotations(field: Any) -> list[Any]:
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value))
+
+
+class Report(Protocol):
+    """How a long job says how far it is: what begins, then how much of it is done; `total` is 0 if it is not known."""
+
+    def __call__(self, stage: str, /, done: int = 0, total: int = 0) -> None: ...
+
+
+def silent(stage: str, /, done: int = 0, total: int = 0) -> None:
+    """The report that goes nowhere."""
+
+
+def prefixed(report: Report, prefix: str) -> Report:
+    """A report whose stages have a prefix."""
+
+    def told(stage: str, /, done: int = 0, total: int = 0) -> None:
+        report(f"{prefix}: {stage}", done, total)
+
+    return told
 
 
 NORMAL_95 = 1.959964  # standard deviations: 95 % of a normal distribution lie within

@@ -8,9 +8,8 @@ from pydantic import Field
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import Evaluation
-from spicekit.progress import Report, prefixed, silent
 from spicekit.provenance import JsonDict, provenance
-from spicekit.results import Result, new_axes
+from spicekit.results import Report, Result, new_axes, prefixed, silent
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.store import find_table

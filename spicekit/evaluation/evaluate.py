@@ -41,8 +41,8 @@ from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.adopt import check_binary, unwrapped
 from spicekit.networks.data import Data, Dataset, as_dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
-from spicekit.progress import Report, silent
 from spicekit.provenance import provenance
+from spicekit.results import Report, silent
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
 from spicekit.tables.store import table_for

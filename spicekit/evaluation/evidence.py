@@ -27,7 +27,8 @@ from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import SpiceEvidence
 from spicekit.evaluation.signoff import SignOff, fast_reads
 from spicekit.evaluation.vectors import NETWORK
-from spicekit.results import Record, read_record
+from spicekit.files import read_json
+from spicekit.results import Record
 from spicekit.spice.job import Failure
 from spicekit.spice.simulator import simulate_all
 from spicekit.tables.characterise import Characterisation
@@ -301,7 +302,7 @@ def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None
         return SignOffStatus(outside="no sign-off of this tile")
     reads = fast_reads(spec, table)
     try:
-        found = SignOff.from_record(read_record(path), source=str(path))
+        found = SignOff.from_record(read_json(path), source=str(path))
         moved = float(np.abs(np.subtract(found.fast_reads, reads)).max())
     except ValueError as error:
         return SignOffStatus(outside=f"{path} is not a readable sign-off ({error})")

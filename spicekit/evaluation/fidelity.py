@@ -27,7 +27,7 @@ from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.mapping.packed import PackedLayer
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import accuracy, predict_logits
-from spicekit.progress import Report, silent
+from spicekit.results import Report, silent
 
 
 def fidelity(tiled: TiledNetwork, dataset: Dataset) -> Fidelity:

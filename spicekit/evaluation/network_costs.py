@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spicekit.errors import BadInput
-from spicekit.evaluation.costs import SOURCES
+from spicekit.evaluation.costs import SOURCES, Component
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.energy import (
     Estimate,
@@ -234,28 +234,30 @@ def network_costs(
 ) -> NetworkCosts:
     """What events cost, and what becomes of it when a constant changes."""
     totals = _totals(events, circuit, design)
-    first = next(iter(totals.values()))
-    changes = _against_first(totals)
+    first, changes = next(iter(totals.values())), _against_first(totals)
     response = {}
     for what, costs in design.costs.variations().items():
         varied = _totals(events, circuit, design.replace(costs=costs))
         alone = _change(next(iter(varied.values())), first)
         response[what] = Response(first_run=alone, runs=_against_first(varied))
-    runs = [
-        CostedRun(
-            mitigation=mitigation,
-            **_figures(whole),
-            change=changes[mitigation],
-            overhead=whole.overhead,
-            break_even=_break_even(whole, first),
-            shares=_shares(whole),
-            layers={
-                name: Figures(**_figures(estimate(layer, circuit, design)))
-                for name, layer in events[mitigation].items()
-            },
+    runs = []
+    for mitigation, whole in totals.items():
+        saved = first.energy.get("bit lines", 0.0) - whole.energy.get("bit lines", 0.0)
+        layers = {name: estimate(layer, circuit, design) for name, layer in events[mitigation].items()}
+        runs.append(
+            CostedRun(
+                mitigation=mitigation,
+                **_figures(whole),
+                change=changes[mitigation],
+                overhead=whole.overhead,
+                break_even=(whole.total_energy - first.total_energy) / saved + 1 if saved > 0 else None,
+                shares={
+                    "energy": _relative(whole.energy, whole.total_energy),
+                    "area": _relative(whole.area, whole.total_area),
+                },
+                layers={name: Figures(**_figures(layer)) for name, layer in layers.items()},
+            )
         )
-        for mitigation, whole in totals.items()
-    ]
     return NetworkCosts(
         settling=circuit.settling,
         word_line_charge=circuit.word_line_charge,
@@ -306,31 +308,18 @@ def _totals(
     }
 
 
-def _break_even(whole: Estimate, first: Estimate) -> float | None:
-    saved = first.energy.get("bit lines", 0.0) - whole.energy.get("bit lines", 0.0)
-    return (whole.total_energy - first.total_energy) / saved + 1 if saved > 0 else None
-
-
 def _against_first(totals: Mapping[Mitigation, Estimate]) -> dict[Mitigation, Change]:
     first = next(iter(totals.values()))
     return {mitigation: _change(whole, first) for mitigation, whole in totals.items()}
 
 
-def _change(whole: Estimate, baseline: Estimate) -> Change:
-    """Relative to a baseline."""
-    pairs = {
-        "energy": (whole.total_energy, baseline.total_energy),
-        "time": (whole.time, baseline.time),
-        "area": (whole.total_area, baseline.total_area),
-    }
+def _change(whole: Estimate, base: Estimate) -> Change:
     return Change(
-        **{name: _defined(value / base - 1) if base else None for name, (value, base) in pairs.items()}
+        energy=_defined(whole.total_energy / base.total_energy - 1) if base.total_energy else None,
+        time=_defined(whole.time / base.time - 1) if base.time else None,
+        area=_defined(whole.total_area / base.total_area - 1) if base.total_area else None,
     )
 
 
-def _shares(whole: Estimate) -> dict[str, dict[str, float | None]]:
-    parts = {"energy": (whole.energy, whole.total_energy), "area": (whole.area, whole.total_area)}
-    return {
-        kind: {name: _defined(value / total) if total else None for name, value in values.items()}
-        for kind, (values, total) in parts.items()
-    }
+def _relative(parts: Mapping[Component, float], total: float) -> dict[str, float | None]:
+    return {name: _defined(value / total) if total else None for name, value in parts.items()}

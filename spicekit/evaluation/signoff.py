@@ -23,9 +23,8 @@ from spicekit.evaluation.vectors import (
     adversarial_cases,
     cases_for,
 )
-from spicekit.progress import Report, silent
 from spicekit.provenance import JsonDict, provenance
-from spicekit.results import Fraction, Lsb, Record, Result, new_axes, units_of
+from spicekit.results import Fraction, Lsb, Record, Report, Result, new_axes, silent, units_of
 from spicekit.spice.job import Failure, Outcome
 from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
