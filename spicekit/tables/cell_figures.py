@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.render import Transient, cell_deck, core_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import device_folder
-from spicekit.devices.corners import Corner, Process
+from spicekit.devices.corners import Corner
 from spicekit.devices.reram import load_reram
 from spicekit.spice.simulator import Job, Step, simulate
 
@@ -218,31 +218,16 @@ SUPPLIES = (0.55, 0.60, 0.65, 0.70, 0.75)
 """V; about the nominal 0.70 V, with margin for droop."""
 
 
-def read_points(spec: TileSpec, corners: Iterable[Corner]) -> tuple[ReadPoint, ...]:
-    """Read currents over corners; the word line follows the supply, the read voltage stays."""
-    return tuple(_read_point(spec, corner) for corner in corners)
-
-
-def temperature_corners(spec: TileSpec) -> list[Corner]:
-    """The spec's corner over temperature, at each process that its card has."""
-    return [
-        spec.corner.replace(process=process, temperature=temperature)
-        for process in _processes(spec)
-        for temperature in TEMPERATURES
-    ]
-
-
-def supply_corners(spec: TileSpec) -> list[Corner]:
-    """The spec's corner over supply, at each process that its card has."""
-    return [spec.corner.replace(process=process, vdd=vdd) for process in _processes(spec) for vdd in SUPPLIES]
-
-
-def _processes(spec: TileSpec) -> tuple[Process, ...]:
-    """The read path is all NMOS, so crossed corners add nothing; a single card file is typical only."""
-    return ("tt",) if device_folder(spec.device.nmos).is_file() else ("ss", "tt", "ff")
+def read_points(spec: TileSpec, field: str, values: Iterable[float]) -> tuple[ReadPoint, ...]:
+    """Read currents over values of a field of the corner, at each process that the spec's card has."""
+    # The read path is all NMOS, so crossed corners add nothing; a single card file is typical only.
+    processes = ("tt",) if device_folder(spec.device.nmos).is_file() else ("ss", "tt", "ff")
+    corners = [{"process": process, field: value} for process in processes for value in values]
+    return tuple(_read_point(spec, spec.corner.replace(**corner)) for corner in corners)
 
 
 def _read_point(spec: TileSpec, corner: Corner) -> ReadPoint:
+    """The word line follows the supply, the read voltage stays."""
     word_line = spec.v_wl * corner.vdd / spec.corner.vdd
     cell = spec.replace(corner=corner, v_wl=word_line)
     on, idle = simulate(Job(cell_deck(cell, weight=1), (Step("op"), Step("op", ("vwl dc 0",)))))
@@ -275,6 +260,6 @@ def characterise_cell(spec: TileSpec) -> CellFigures:
         spec=spec,
         core=core_margins(spec) if spec.cell == "8t-sram" else None,
         element=element_margins(spec) if spec.cell == "1t1r" else None,
-        over_temperature=read_points(spec, temperature_corners(spec)),
-        over_supply=read_points(spec, supply_corners(spec)),
+        over_temperature=read_points(spec, "temperature", TEMPERATURES),
+        over_supply=read_points(spec, "vdd", SUPPLIES),
     )

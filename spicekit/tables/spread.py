@@ -160,9 +160,10 @@ def all_runs(jobs: Iterable[Job], *, what: str) -> list[Sequence[Run]]:
     """Runs of each job, in order; `SpiceFailed`, which says what they are for, if one failed."""
     found: dict[int, Sequence[Run]] = {}
     for place, outcome in simulate_all(jobs):
-        troubles = [outcome.reason] if isinstance(outcome, Failure) else [run.trouble for run in outcome.runs]
-        if isinstance(outcome, Failure) or any(troubles):
-            raise SpiceFailed(f"{what}: {next(filter(None, troubles), '')}")
+        if isinstance(outcome, Failure):
+            raise SpiceFailed(f"{what}: {outcome.reason}")
+        if trouble := next((run.trouble for run in outcome.runs if run.trouble), ""):
+            raise SpiceFailed(f"{what}: {trouble}")
         found[place] = outcome.runs
     return [found[place] for place in sorted(found)]
 

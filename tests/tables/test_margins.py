@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
 from spicekit.tables.cell_figures import (
     Access,
@@ -66,9 +65,11 @@ def test_a_core_at_rest_leaks_little(margins: CoreMargins) -> None:
 
 
 def test_a_higher_supply_gives_more_read_current() -> None:
-    low, high = read_points(SPEC, [Corner(vdd=0.6), Corner(vdd=0.8)])
-    assert high.on > low.on > 0
-    assert low.ratio > 1e3
+    points = read_points(SPEC, "vdd", (0.6, 0.8))
+    assert [point.corner.process for point in points] == ["ss", "ss", "tt", "tt", "ff", "ff"]
+    for low, high in zip(points[::2], points[1::2], strict=True):
+        assert high.on > low.on > 0
+        assert low.ratio > 1e3
 
 
 def test_reading_stays_below_the_thresholds_of_the_reram_element() -> None:
