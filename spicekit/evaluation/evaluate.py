@@ -127,6 +127,7 @@ def evaluate(
         check_comparable(design)
     if spice:
         check_solvable(design)
+    few = dataset.first(fidelity) if fidelity else dataset
     require_apart(dataset, calibration)
     table = table_for(design.tile, table, store=store)
     circuit = measure_read(design.tile) if energy else None
@@ -161,7 +162,7 @@ def evaluate(
         runs.append(run.model_copy(update=changes))
         if fidelity:
             report(f"exact engine, BinSparX {mitigation}")
-            compared[mitigation] = compare(tiled, dataset.first(fidelity))
+            compared[mitigation] = compare(tiled, few)
         if spice:
             report(f"ngspice, {spice} reads and more, BinSparX {mitigation}")
             evidence[mitigation] = spice_evidence(tiled, dataset, reads=spice, rng=np.random.default_rng(0))
