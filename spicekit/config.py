@@ -153,8 +153,10 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
     >>> unknown_key("row_active", ["rows", "rows_active"])
     "unknown key 'row_active': did you mean 'rows_active'?"
+    >>> unknown_key("mapping.flips", ["mapping", "flip_rule"])
+    "unknown key 'mapping.flips'; remove it or check its spelling"
     """
-    near = difflib.get_close_matches(key, list(known), n=1)
+    near = difflib.get_close_matches(key.rpartition(".")[2], list(known), n=1)
     advice = f": did you mean '{near[0]}'?" if near else "; remove it or check its spelling"
     return f"unknown key '{key}'{advice}"
 

@@ -129,13 +129,21 @@ def adopt_and_survey(
         taken = {each.ordinal: each for each in products if not each.digital and wanted}
         written = adopted.get_submodule(module)
         inner = [
-            name for name in by_module if name != module and name.startswith(f"{module}." if module else "")
+            name
+            for name, theirs in by_module.items()
+            if name != module
+            and name.startswith(f"{module}." if module else "")
+            and any(each.ordinal >= 0 for each in theirs)
         ]
         if taken and inner:
             clash = f"it also runs {inner[0]}, which multiplies too; make its own product a module"
             products = [replace(each, digital=each.digital or clash) for each in products]
             taken = {}
-        if names != "auto" and module in names and (refused := [each for each in products if each.digital]):
+        if (
+            names != "auto"
+            and module in names
+            and (refused := [each for each in products if each.digital and each.ordinal >= 0])
+        ):
             raise BadInput(f"adopt: layer {module} is not binary: {refused[0].digital}.")
         if taken:
             around = AsWritten(
@@ -264,6 +272,11 @@ def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...
 
 
 def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watched:
+    if product.unheld:
+        advice = "a layer with constant weights can be written with linear, conv or matmul"
+        return _Watched(
+            name, ordinal, product.unheld, (), None, f"multiplies in a way that is not watched; {advice}"
+        )
     outputs = len(product.weight)
     sides = tuple(product.inputs.shape[2:]) if product.axes else ()
     shape = product.geometry.text(outputs, product.groups)
@@ -315,6 +328,13 @@ def _levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]]
     full = (inputs.abs() - level).abs() <= tolerance(inputs.dtype) * level
     if level == 0 or not math.isfinite(level) or not (zero | full).all():
         low, high = float(inputs.min()), float(inputs.max())
+        if (
+            ((inputs - low).abs() <= tolerance(inputs.dtype) * level)
+            .logical_or((inputs - high).abs() <= tolerance(inputs.dtype) * level)
+            .all()
+        ):
+            pair = f"{low:.3g} and {high:.3g}"
+            return f"its inputs are {pair}, neither -a and +a nor 0 and a: multiply signs, and add the rest"
         return f"its inputs are not of two values: they go from {low:.3g} to {high:.3g}"
     if not zero.any():
         return level, False, nothing

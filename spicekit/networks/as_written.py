@@ -74,8 +74,7 @@ class AsWritten(nn.Module):
         def handler(
             func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Tensor:
-            place = next(counter)
-            if place not in self.bits:
+            if product.unheld or (place := next(counter)) not in self.bits:
                 return func(*args, **kwargs)
             layers = self.get_submodule(child_name(place))
             own = layers if isinstance(layers, nn.ModuleList) else [layers]

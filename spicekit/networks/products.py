@@ -29,6 +29,8 @@ class Product:
     geometry: Geometry
     """Of each group."""
     groups: int
+    unheld: str = ""
+    """Name of an operator that multiplies in another way than cells can; "" of all others."""
 
     @property
     def axes(self) -> int:
@@ -74,14 +76,14 @@ def watching(
     """Inside this context the handler sees each product that a network computes, and the output.
 
     It gets the dotted name of the innermost module at work and how many products this has computed before in the same
-    call. Products within `native` modules are left out.
+    call; those that are unheld count for themselves, down from -1. Products within `native` modules are left out.
     """
     running: list[tuple[str, list[int], bool]] = []
     handles = []
     for name, module in network.named_modules():
 
         def enter(module: nn.Module, _arguments: Any, *, name: str = name) -> None:
-            running.append((name, [0], isinstance(module, native)))
+            running.append((name, [0, -1], isinstance(module, native)))
 
         def leave(_module: nn.Module, _arguments: Any, _output: Any) -> None:
             running.pop()
@@ -97,8 +99,9 @@ def watching(
         output = func(*args, **kwargs)
         name, count, inside_native = running[-1]
         if not any(native for _, _, native in running) and not inside_native:
-            handler(name, count[0], product, output)
-            count[0] += 1
+            which = int(bool(product.unheld))
+            handler(name, count[which], product, output)
+            count[which] += -1 if which else 1
         return output
 
     try:
@@ -179,14 +182,30 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Produc
 
 
 def _matmul(input: Tensor, other: Tensor, **_options: Any) -> Product | None:
-    """Inputs times weights (c_in, c_out); a product of higher rank has no weights that cells could hold."""
-    if not isinstance(other, Tensor) or other.ndim != 2 or input.ndim < 2:
+    """Inputs times weights (c_in, c_out), or weights (c_out, c_in) times the columns of inputs (n, c_in, length)."""
+    if not isinstance(other, Tensor) or min(input.ndim, other.ndim) < 2:
         return None
-    return _linear(input, other.t())
+    if other.ndim == 2:
+        return _linear(input, other.t())
+    if (input.ndim, other.ndim) == (2, 3):
+        return _convolution(1)(other, input[..., None])
+    return _unheld("matmul")(input)
 
 
 def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Product | None:
     return _linear(mat1, mat2.t(), input) if (beta, alpha) == (1, 1) else None
+
+
+def _unheld(name: str) -> Callable[..., Product]:
+    """Without weights (c_out, c_in) that stay the same, or called in a way that does not show them."""
+
+    def read(*arguments: Any, **options: Any) -> Product:
+        given = next(
+            (each for each in (*arguments, *options.values()) if isinstance(each, Tensor)), torch.empty(0)
+        )
+        return Product(given, given, None, Geometry(1), 1, name)
+
+    return read
 
 
 _READERS: dict[Callable[..., Any], Callable[..., Product | None]] = {
@@ -203,4 +222,21 @@ _READERS: dict[Callable[..., Any], Callable[..., Product | None]] = {
     Tensor.matmul: _matmul,
     Tensor.mm: _matmul,
     Tensor.__matmul__: _matmul,
+    **{
+        func: _unheld(func.__name__)
+        for func in (
+            torch.bmm,
+            Tensor.bmm,
+            torch.baddbmm,
+            torch.einsum,
+            torch.tensordot,
+            torch.bilinear,
+            torch.lstm,
+            torch.gru,
+            torch.rnn_tanh,
+            torch.rnn_relu,
+            functional.multi_head_attention_forward,
+            functional.scaled_dot_product_attention,
+        )
+    },
 }

@@ -65,6 +65,13 @@ def test_a_network_of_the_projects_layers_is_taken_as_it_is():
     assert torch.equal(adopt(network, images)(images), network(images))
 
 
+class Columns(nn.Linear):
+    """A convolution by hand: weights first, times what `unfold` gives."""
+
+    def forward(self, columns):
+        return torch.matmul(self.weight, columns)
+
+
 OPERATORS = {
     "zero padding": lambda: nn.Conv2d(6, 8, 3, padding=1, bias=False),
     "stride and 5 x 5": lambda: nn.Conv2d(6, 8, 5, stride=2, padding=2),
@@ -85,6 +92,7 @@ OPERATORS = {
         nn.Unflatten(1, (3, 2)), nn.Conv3d(3, 4, (2, 3, 3), padding=(0, 1, 1))
     ),
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(6 * 49, 16)),
+    "weights times columns": lambda: nn.Sequential(nn.Unfold(3), Columns(6 * 9, 8)),
     "linear over the last axis": lambda: nn.Sequential(nn.Flatten(2), nn.Linear(49, 16)),
 }
 
@@ -156,6 +164,11 @@ def _changed(change):
         (own(), ["7"], "no layer '7'"),
         (own(), ["4"], "layer 4 is not binary: its inputs are not of two values"),
         (own(), ["3"], "layer 3 computed no product"),
+        (
+            _changed(lambda n: n[1].register_forward_hook(lambda _module, _given, signs: 0.25 + signs)),
+            ["2"],
+            "its inputs are -0.75 and 1.25, neither -a and .a nor 0 and a",
+        ),
         (own(sign=False), ["2"], "layer 2 is not binary: its inputs are not of two values"),
         (own(sign=False), "auto", "no layer of the network is binary:\n0 .*\n2 "),
         (
@@ -214,6 +227,25 @@ class Quantised(NamedTuple):
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         return func(*(each.value if isinstance(each, Quantised) else each for each in args), **(kwargs or {}))
+
+
+def test_products_that_no_layer_computes_are_listed_and_stay_digital():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = own()[2]
+
+        def forward(self, x):
+            x = self.conv(signs_of(x))
+            return torch.einsum("bchw,bc->bhw", x, x.mean((2, 3)))
+
+    network = nn.Sequential(nn.Conv2d(3, 6, 3), Gated(), nn.LSTM(4, 2)).eval()
+    adopted, survey = adopt_and_survey(network, IMAGES)
+    rows = dict(line.split("  ", 1) for line in str(survey).split("\n"))
+    assert rows["1.conv.binary"].endswith("on tiles")
+    assert "einsum  " in rows["1"]
+    assert "lstm  " in rows["2"]
+    assert torch.equal(on_tiles(adopted, IDEAL)(IMAGES)[0], network(IMAGES)[0])
 
 
 def test_a_quantisers_own_tensors_are_seen_through():
