@@ -238,7 +238,7 @@ def page() -> str:
 
 def runs() -> list[str]:
     """Long runs, from what their scripts left beside the claims."""
-    lines = [*_fuzzing(), *_coverage()]
+    lines = [*_fuzzing(), *_flips(), *_coverage()]
     if (path := FILES / "kills.json").is_file():
         lines += [
             "",
@@ -319,6 +319,24 @@ def _fuzzing() -> list[str]:
         inputs = each["read"] + each["refused"]
         lines.append(f"| {name} | {inputs} | {each['read']} | {each['refused']} | {each['seconds']:.0f} |")
     return [*lines, "", "`python tests/hostile/fuzzing.py 10000 --out docs/validation/fuzzing.json`."]
+
+
+def _flips() -> list[str]:
+    if not (path := FILES / "flips.json").is_file():
+        return []
+    counts = json.loads(path.read_text())
+    lines = [
+        "",
+        "## flips",
+        "",
+        f"{sum(map(sum, (each.values() for each in counts.values()))):,} single flipped bits",
+    ]
+    lines[-1] += ". `same`: what was read is what was written; `other` would be damage that nothing notices."
+    lines += ["", "| file | refused | same | other |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {each['refused']} | {each['same']} | {each['other']} |" for name, each in counts.items()
+    ]
+    return [*lines, "", "`python tests/hostile/flips.py 400 --out docs/validation/flips.json`."]
 
 
 def _coverage() -> list[str]:

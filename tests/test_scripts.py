@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from spicekit.compiled import code_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,3 +38,55 @@ def test_a_changed_loop_is_noticed(tmp_path):
     assert "killed by tests/engines/test_small_tiles.py" in said
     tried = json.loads(out.read_text())["mutants"]
     assert any(mutant["killed_by"] for mutant in tried)
+
+
+@pytest.mark.long
+def test_an_installed_wheel_needs_nothing_else(tmp_path):
+    """Package, data and command, without the checkout and without a home; nothing is written beside them."""
+    wheel, site, work = (tmp_path / name for name in ("wheel", "site", "work"))
+    work.mkdir()
+    python = [sys.executable, "-m"]
+    subprocess.run([*python, "hatchling", "build", "-t", "wheel", "-d", wheel], cwd=ROOT, check=True)
+    (built,) = wheel.glob("*.whl")
+    install = ("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target")
+    subprocess.run([*python, *install, site, built], check=True)
+    before = sorted(site.rglob("*"))
+    rng = np.random.default_rng(0)
+    np.save(work / "w.npy", rng.integers(0, 2, (64, 64), dtype=np.uint8))
+    np.save(work / "a.npy", rng.integers(0, 2, (2, 64), dtype=np.uint8))
+    given = ("--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy")
+    alone = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(site),
+        "HOME": "/nonexistent",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    shared = {"NUMBA_CACHE_DIR": str(code_folder().path)}  # so that nothing is compiled for this alone
+    for words in (
+        ("--version",),
+        ("doctor",),
+        ("init", "tile"),
+        ("netlist", "tile", *given, "-o", "tile.cir", "--expect", "exact", "--read", "0"),
+        ("netlist", "run", "tile.cir"),
+        ("tile", *given, "--out", "tile.npz"),
+        ("report", "tile.npz", "--out", "tile.html"),
+        ("tables", "verify"),
+        (
+            "evaluate",
+            "--network",
+            "vgg-small-quarter",
+            "--spec",
+            "tile.toml",
+            "--images",
+            "2",
+            "--out",
+            "e.json",
+        ),
+    ):
+        done = subprocess.run(
+            [site / "bin" / "spicekit", *words], cwd=work, env=alone | shared, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (words, done.stdout + done.stderr)
+        assert str(ROOT) not in done.stdout + done.stderr
+    assert json.loads((work / "e.json").read_text())["images"] == 2
+    assert sorted(site.rglob("*")) == before

@@ -1,6 +1,7 @@
 """A short share of the fuzzing, with fixed seeds, and all inputs that once went wrong."""
 
 import pytest
+from flips import KEPT, flips
 from fuzzing import CORPUS, READERS, fuzz, outcome
 
 SHORT = 30
@@ -22,6 +23,14 @@ def test_what_is_spoilt_was_good(name, monkeypatch, tmp_path):
         folder.mkdir()
         (folder / READERS[name].file).write_bytes(good)
         assert outcome(READERS[name], folder / READERS[name].file) == "read"
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_no_flipped_bit_goes_unnoticed(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPICEKIT_CACHE", str(tmp_path))
+    became = flips(name, SHORT)
+    assert became["other"] == 0
+    assert became["refused"] > SHORT / 2
 
 
 OF_KIND = {"toml": ("design", "study", "plan", "cluster", "sheet"), "npy": ("npy",), "npz": ("npz",)}
