@@ -27,22 +27,9 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
     if not readable:
         return tuple(sorted(set(findings)))
     circuit = expand(deck, compiled=compiled)
-    named = [*rules.references(deck, circuit)]
-    if any(
-        found.rule == "undefined-subcircuit" for found in named
-    ):  # they name all, where ngspice stops at one
-        named += [found for found in circuit.findings if found.rule != "undefined-subcircuit"]
-    else:
-        named += circuit.findings
-    missing = {(found.file, found.line) for found in named if found.rule.startswith("undefined-")}
-    models = any(found.rule == "undefined-model" for found in named)
-    named = [
-        found
-        for found in named
-        if found.rule != "ngspice"
-        or not ((found.file, found.line) in missing or (models and "valid modelname" in found.message))
-    ]
-    findings += [*named, *rules.suffixes(deck), *rules.analyses(deck, circuit)]
+    ours = [*rules.references(deck, circuit)]
+    findings += [*ours, *rules.suffixes(deck), *rules.analyses(deck, circuit)]
+    findings += [found for found in circuit.findings if not _follows(found, ours, circuit.findings)]
     if circuit.devices:  # without, what is joined to what is not known
         findings += [*rules.values(deck, circuit), *rules.absent(deck, circuit), *lone_nodes(circuit)]
         suspects = [*floating_nodes(circuit, "warning"), *shorted_supplies(circuit, "warning")]
@@ -51,3 +38,15 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
             suspects = [*floating_nodes(circuit, "error"), *shorted_supplies(circuit, "error")]
         findings += suspects
     return tuple(sorted(set(findings)))
+
+
+def _follows(found: Finding, ours: Collection[Finding], all_found: Collection[Finding]) -> bool:
+    """Whether ngspice says it because of what is named already: it stops at the first subcircuit that is missing."""
+    if found.rule == "undefined-subcircuit":
+        return any(other.rule == found.rule for other in ours)
+    missing = [other for other in (*ours, *all_found) if other.rule.startswith("undefined-")]
+    return found.rule == "ngspice" and any(
+        (other.file, other.line) == (found.file, found.line)
+        or (other.rule == "undefined-model" and "valid modelname" in found.message)
+        for other in missing
+    )

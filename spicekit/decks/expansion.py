@@ -6,7 +6,7 @@ up, as before any analysis; no second grammar of ours has to agree with it. Comm
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from sys import intern
 from typing import NamedTuple
 
 from spicekit.decks.complaints import Lines, complaints, missing_models
-from spicekit.decks.source import Deck, Finding, Statement, finding, outline
+from spicekit.decks.source import Deck, Finding, Statement, finding
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
 from spicekit.spice.batch import run_batch
@@ -80,7 +80,7 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     MissingTool, SpiceFailed
         If ngspice is not there, or exceeds `timeout` seconds.
     """
-    shape = outline(deck)
+    shape = deck.outline
     library = {} if shape.elements else {n: p for n, p in shape.subcircuits.items() if n not in shape.nested}
     users = [Statement(" ".join([f"x{name}", *ports, name]), 0) for name, ports in library.items()]
     statements, loads = _given(deck, users, compiled)
@@ -264,19 +264,19 @@ def _listed(text: str, lines: Lines) -> tuple[list[Device], dict[str, Model], li
             at = lines.at(count - 1, body)
         elif count > 1:
             devices.append((count - 1, body))
-    flat = [_device(lines, count, body, models) for count, body in devices]
-    for device in flat:
+    names = model_names(models)
+    flat: list[Device] = []
+    for count, body in devices:
+        device = _device(lines, count, body, names)
         if len(device.nodes) < min(2, _NODES.get(device.kind, 0)):
             message = f"{device.name} has too few nodes, which ngspice takes all the same"
             findings.append(finding(device.at, "warning", "port-count", message))
-    return (
-        [device for device in flat if len(device.nodes) >= min(2, _NODES.get(device.kind, 0))],
-        models,
-        findings,
-    )
+        else:
+            flat.append(device)
+    return flat, models, findings
 
 
-def _device(lines: Lines, count: int, body: str, models: Mapping[str, Model]) -> Device:
+def _device(lines: Lines, count: int, body: str, models: Collection[str]) -> Device:
     if " =" in body or "= " in body:
         body = _SPACED.sub("=", body)
     name, *words = map(intern, body.split())
@@ -284,7 +284,7 @@ def _device(lines: Lines, count: int, body: str, models: Mapping[str, Model]) ->
     nodes = least = _NODES.get(kind, 0)
     controls = 0
     if kind in "qmdnp":  # optional nodes stand before the model
-        nodes = next((place for place in range(least, len(words)) if is_model(words[place], models)), least)
+        nodes = next((place for place in range(least, len(words)) if words[place] in models), least)
     elif kind in "egs":
         nodes, controls = 2, 2
         words = [*_CONNECTION.findall(" ".join(words[:4])), *words[4:]]  # `(a 0)` and `a 0` are the same
@@ -299,6 +299,6 @@ def _device(lines: Lines, count: int, body: str, models: Mapping[str, Model]) ->
     )
 
 
-def is_model(word: str, models: Mapping[str, Model]) -> bool:
-    """Whether a model, or a card in bins, has a name."""
-    return word in models or f"{word}.1" in models or f"{word}.0" in models  # bins of a card have numbers
+def model_names(models: Iterable[str]) -> frozenset[str]:
+    """Names that a device may call its model by: bins of a card have numbers, `nch.1`."""
+    return frozenset(models) | {name.rpartition(".")[0] for name in models if name.endswith((".0", ".1"))}

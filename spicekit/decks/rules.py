@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from spicekit.decks.expansion import Circuit, Device, is_model
-from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number, outline
+from spicekit.decks.expansion import Circuit, Device, model_names
+from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
 
 SANE_LENGTH = (1e-9, 0.1)
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
@@ -46,7 +46,7 @@ def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
 
     ngspice stops at the first of the former, and ignores the others in silence.
     """
-    known = outline(deck).parameters
+    known = deck.outline.parameters
     missing: dict[str, list[Statement]] = {}
     for statement in deck.statements:
         if statement.word in (".subckt", ".macro"):
@@ -138,6 +138,7 @@ def absent(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     if not asking or not circuit.devices:
         return
     kinds = {device.name: device.kind for device in circuit.devices}
+    models = model_names(circuit.models)
     probes = " ".join(s.text.lower() for s in deck.statements if s.word == ".probe")
     measured = {words[2] for s in asking if len(words := s.text.lower().split()) > 2}
     measured |= {name for s in deck.statements for name in _DEFINED.findall(s.text.lower())}
@@ -152,7 +153,7 @@ def absent(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
                 missing = f"no measurement or parameter is called {name}"
             elif what == "source" and kinds.get(name, "") not in ("v", "i", "r") and name != "temp":
                 missing = f"there is no source {name}"
-            elif what == "device" and name not in kinds and not is_model(name, circuit.models):
+            elif what == "device" and name not in kinds and name not in models:
                 missing = f"there is no device or model {name}"
             elif what == "current" and name not in kinds:
                 missing = f"there is no device {name}"

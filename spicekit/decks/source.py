@@ -7,8 +7,8 @@ becomes a finding; none is skipped in silence.
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -65,6 +65,22 @@ def counted(places: Sequence[Statement], rule: str, message: str) -> Finding:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What a deck defines and uses, by name."""
+
+    subcircuits: Mapping[str, tuple[str, ...]]
+    """Ports of the subcircuits that the top level defines."""
+    instances: Mapping[str, int]
+    """How often the top level uses a subcircuit."""
+    nested: frozenset[str]
+    """Subcircuits that others use."""
+    parameters: Mapping[str, frozenset[str]]
+    """Of every subcircuit."""
+    elements: int
+    """Of the top level."""
+
+
+@dataclass(frozen=True)
 class Deck:
     """A deck, read but not understood."""
 
@@ -77,6 +93,11 @@ class Deck:
     """Lines of `.control` sections, and of comments that ngspice executes: `*#`, `*ng_script`."""
     findings: tuple[Finding, ...]
     """Lines that could not be taken."""
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What it defines and uses."""
+        return _outline(self.statements)
 
     def text(self, *, commands: bool = True) -> str:
         """What ngspice may be given: a title of ours, then a line for each statement and command."""
@@ -175,50 +196,6 @@ def bare_words(text: str) -> tuple[list[str], set[str]]:
     return bare, names
 
 
-@dataclass(frozen=True)
-class Outline:
-    """What a deck defines and uses, by name."""
-
-    subcircuits: Mapping[str, tuple[str, ...]]
-    """Ports of the subcircuits that the top level defines."""
-    instances: Mapping[str, int]
-    """How often the top level uses a subcircuit."""
-    nested: frozenset[str]
-    """Subcircuits that others use."""
-    parameters: Mapping[str, frozenset[str]]
-    """Of every subcircuit."""
-    elements: int
-    """Of the top level."""
-
-
-def outline(deck: Deck) -> Outline:
-    """The top level of a deck."""
-    elements = 0
-    subcircuits: dict[str, tuple[str, ...]] = {}
-    parameters: dict[str, frozenset[str]] = {}
-    instances: Counter[str] = Counter()
-    nested: set[str] = set()
-    inside: list[str] = []
-    for statement in deck.statements:
-        word = statement.word
-        if word in (".subckt", ".macro"):
-            words, names = bare_words(statement.text)
-            name, *ports = words or [""]
-            if not inside:
-                subcircuits.setdefault(name, tuple(ports))
-            inside.append(name)
-            parameters[name] = parameters.get(name, frozenset()) | names
-        elif word in (".ends", ".eom"):
-            del inside[-1:]
-        elif word == ".param" and inside:
-            parameters[inside[-1]] |= bare_words(statement.text)[1]
-        elif not word.startswith("."):
-            elements += not inside
-            if word[0] == "x":
-                (nested.update if inside else instances.update)(bare_words(statement.text)[0][-1:])
-    return Outline(subcircuits, dict(instances), frozenset(nested), parameters, elements)
-
-
 _BY_PREFIX = {word: word for word in (".csparam", ".four", ".func", ".global", ".param", ".probe")}
 _BY_PREFIX[".opt"] = ".options"
 """ngspice 39 takes `.globals` for `.global`, and so on; of others it wants the whole word."""
@@ -241,11 +218,31 @@ _IGNORED = '=[]?()&%"!:,'
 """ngspice takes a line that begins with one of these for a remark, and says so."""
 
 
-@dataclass(frozen=True)
-class _Line:
-    text: str
-    number: int
-    file: str
+def _outline(all_statements: Iterable[Statement]) -> Outline:
+    elements = 0
+    subcircuits: dict[str, tuple[str, ...]] = {}
+    parameters: dict[str, frozenset[str]] = {}
+    instances: Counter[str] = Counter()
+    nested: set[str] = set()
+    inside: list[str] = []
+    for statement in all_statements:
+        word = statement.word
+        if word in (".subckt", ".macro"):
+            words, names = bare_words(statement.text)
+            name, *ports = words or [""]
+            if not inside:
+                subcircuits.setdefault(name, tuple(ports))
+            inside.append(name)
+            parameters[name] = parameters.get(name, frozenset()) | names
+        elif word in (".ends", ".eom"):
+            del inside[-1:]
+        elif word == ".param" and inside:
+            parameters[inside[-1]] |= bare_words(statement.text)[1]
+        elif not word.startswith("."):
+            elements += not inside
+            if word[0] == "x":
+                (nested.update if inside else instances.update)(bare_words(statement.text)[0][-1:])
+    return Outline(subcircuits, dict(instances), frozenset(nested), parameters, elements)
 
 
 @dataclass
@@ -258,7 +255,7 @@ class _Reader:
     size: int = 0
     depth: int = 0
 
-    def file(self, path: Path, *, name: str, section: str | None = None) -> Generator[_Line, None, bool]:
+    def file(self, path: Path, *, name: str, section: str | None = None) -> Generator[Statement, None, bool]:
         """Lines of a file, or of one `.lib` section of it."""
         if path not in self.texts:
             text = read_text(path)
@@ -273,15 +270,15 @@ class _Reader:
 
     def lines(
         self, raw_lines: list[str], name: str, path: Path | None, section: str | None = None
-    ) -> Generator[_Line, None, bool]:
+    ) -> Generator[Statement, None, bool]:
         """Lines of a file or of one section; returns whether the section is there."""
         inside = found = section is None
         for count, raw in enumerate(raw_lines, 1):
-            line = _Line(raw.strip(" \t\r"), count, name)
+            line = Statement(raw.strip(" \t\r"), count, name)
             word, *arguments = _QUOTED.findall(_REMARK.split(line.text, maxsplit=1)[0]) or [""]
             word = word.lower()
             if section is not None and word == ".lib" and len(arguments) == 1:
-                inside = arguments[0].strip("\"'").lower() == section.strip("\"'").lower()
+                inside = arguments[0].strip("\"'").lower() == section.lower()
                 found |= inside
             elif word == ".endl":
                 inside = section is None
@@ -293,96 +290,91 @@ class _Reader:
                 yield line
         return found
 
-    def _included(self, line: _Line, arguments: list[str], path: Path | None) -> Iterator[_Line]:
-        at = Statement(line.text, line.number, line.file)
-        wanted = arguments[0].strip("\"'") if arguments else ""
+    def _included(self, at: Statement, arguments: list[str], path: Path | None) -> Iterator[Statement]:
+        wanted, section = (*(word.strip("\"'") for word in arguments[:2]), "", "")[:2]
         target = (path.parent / wanted).resolve() if path and wanted else None
-        if line.text.lower().startswith(".lib") and len(arguments) < 2:
-            message = "ngspice wants a section behind the file: .lib FILE SECTION"
-            self.findings.append(finding(at, "error", "include", message))
+        severity: Severity = "error"
+        if at.word == ".lib" and not section:
+            wrong = "ngspice wants a section behind the file: .lib FILE SECTION"
         elif target is None or not any(target.is_relative_to(root) for root in self.roots):
-            cure = "put its text into the deck, or name its folder: --library FOLDER"
-            self.findings.append(finding(at, "refused", "include", f"is not in the deck's folder; {cure}"))
+            severity = "refused"
+            wrong = "is not in the deck's folder; put its text into the deck, or name its folder: --library FOLDER"
         elif not target.is_file():
-            self.findings.append(finding(at, "error", "include", f"{target.name} is not there"))
+            wrong = f"{target.name} is not there"
         elif self.depth == _DEEPEST:
-            message = f"files include each other more than {_DEEPEST} deep"
-            self.findings.append(finding(at, "error", "include", message))
+            wrong = f"files include each other more than {_DEEPEST} deep"
         else:
             self.depth += 1
             self._count(target, _LARGEST >> 12)  # so that files which include each other come to an end
-            section = arguments[1] if len(arguments) > 1 else None
-            if not (yield from self.file(target, name=wanted, section=section)):
-                self.findings.append(
-                    finding(at, "error", "include", f"{target.name} has no section {section}")
-                )
+            found = yield from self.file(target, name=wanted, section=section or None)
             self.depth -= 1
+            if found:
+                return
+            wrong = f"{target.name} has no section {section}"
+        self.findings.append(finding(at, severity, "include", wrong))
 
 
-def _deck(reader: _Reader, lines: Iterator[_Line]) -> Deck:
+def _deck(reader: _Reader, lines: Iterator[Statement]) -> Deck:
     comments: list[str] = []
     statements: list[Statement] = []
     commands: list[Statement] = []
-    parts: list[str] = []
-    start: _Line | None = None
-    control: _Line | None = None
-    joins = False
     unreadable: list[Statement] = []
+    parts: list[str] = []
+    start: Statement | None = None
+    control: Statement | None = None
+    joins = False
 
     def finish() -> None:
         if start is not None:
-            (commands if control else statements).append(Statement(" ".join(parts), start.number, start.file))
-        parts.clear()
+            (commands if control else statements).append(Statement(" ".join(parts), start.line, start.file))
+
+    def complain(at: Statement, severity: Severity, message: str) -> None:
+        reader.findings.append(finding(at, severity, "syntax", message))
 
     for line in lines:
-        text, first = line.text, line.number == 1 and not line.file
-        lowered = text.lower()
-        if first or (text.startswith("*") and not lowered.startswith(("*#", "*ng_script"))):
-            comments.append(text.removeprefix("*").removeprefix(" "))
-            if first and lowered.startswith("*ng_script"):
-                commands.append(Statement(text, 1))
+        whole, first = line.text, line.line == 1 and not line.file
+        if first or whole.startswith("*"):
+            executed = whole.lower().startswith("*ng_script" if first else ("*#", "*ng_script"))
+            if executed:
+                commands.append(replace(line, text=whole.removeprefix("*#").strip() or "*#"))
+            if first or not executed:
+                comments.append(whole.removeprefix("*").removeprefix(" "))
             continue
-        if lowered.startswith(("*#", "*ng_script")):
-            commands.append(Statement(text.removeprefix("*#").strip() or "*#", line.number, line.file))
-            continue
-        whole, text = text, (_COMMAND_REMARK if control else _REMARK).split(text, maxsplit=1)[0].rstrip(" \t")
+        text = (_COMMAND_REMARK if control else _REMARK).split(whole, maxsplit=1)[0].rstrip(" \t")
         if not control and (hidden := _HIDDEN.search(whole, len(text))):
-            at = Statement(whole, line.number, line.file)
-            reader.findings.append(finding(at, "warning", "syntax", f"{hidden[1]} stands in a remark"))
+            complain(line, "warning", f"{hidden[1]} stands in a remark")
         ends_open = text.endswith("\\\\")  # ngspice reads on, on the next line
         if whole.endswith("\\\\") and not ends_open:  # it does, too, behind a remark
-            unreadable.append(Statement(whole, line.number, line.file))
+            unreadable.append(line)
         text = text.removesuffix("\\\\").rstrip(" \t")
         if not text:
             continue
-        continues = joins or text.startswith("+")
-        joins = ends_open
-        at = Statement(text, line.number, line.file)
+        continues, joins = joins or text.startswith("+"), ends_open
+        at = Statement(text, line.line, line.file)
         if not text.replace("\t", " ").isprintable() or text.endswith("\\"):
             unreadable.append(at)
         elif continues and start is None:
-            reader.findings.append(finding(at, "error", "syntax", "continues nothing"))
+            complain(at, "error", "continues nothing")
         elif continues:
             parts.append(text.removeprefix("+").strip(" \t"))
         elif not control and text[0] in _IGNORED:
-            reader.findings.append(finding(at, "error", "syntax", "ngspice takes this for a remark"))
+            complain(at, "error", "ngspice takes this for a remark")
         elif not control and not (text[0] == "." or (text[0].isalpha() and text[0].isascii())):
-            reader.findings.append(finding(at, "error", "syntax", "begins with no letter of a device"))
+            complain(at, "error", "begins with no letter of a device")
         else:
             finish()
             start = None
             if at.word == ".control":
-                control = line
+                control = at
             elif at.word == ".endc":
                 control = None
             elif at.word != ".end":  # ngspice reads on behind it
-                start, parts = line, [text]
+                start, parts = at, [text]
     finish()
     if unreadable:
         message = "holds letters that do not print, or ends in a backslash"
         reader.findings.append(counted(unreadable, "syntax", message))
     if control:
-        at = Statement(control.text, control.number, control.file)
-        reader.findings.append(finding(at, "warning", "syntax", ".control has no .endc"))
+        complain(control, "warning", ".control has no .endc")
     title = comments[0] if comments else ""
     return Deck(title, tuple(comments), tuple(statements), tuple(commands), tuple(reader.findings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spicekit.circuits.header import Header, read_header
 from spicekit.decks.expansion import Circuit, expanded
-from spicekit.decks.source import Deck, number, outline
+from spicekit.decks.source import Deck, number
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def summarise(deck: Deck) -> Summary:
     return Summary(
         header=read_header(deck.comments) if "[deck]" in deck.comments else None,
         devices=dict(sorted(Counter(device.kind for device in circuit.devices).items())),
-        instances=outline(deck).instances,
+        instances=deck.outline.instances,
         resistors=_groups(circuit, "r"),
         capacitors=_groups(circuit, "c"),
         sources=_groups(circuit, "vi"),
