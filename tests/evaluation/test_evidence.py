@@ -53,6 +53,21 @@ def test_ngspice_gives_the_codes_of_an_evaluation(network, images, sram_table, r
     assert found.differ_within < 0.05  # LSB, of the reads near a threshold
 
 
+@pytest.mark.parametrize(
+    "tile",
+    [
+        {"wires": Wires(r_bl=3.2, r_sl=3.2, r_supply=5.0, r_ground=5.0)},
+        {"wires": Wires(r_bl=3.2, r_sl=3.2), "discharge": {"load": 1e-12, "time": 3.3e-10}},
+    ],
+)
+def test_ngspice_gives_the_codes_of_columns_on_rails_and_of_discharged_lines(
+    network, images, sram_table, tile
+):
+    design = Design(tile=TileSpec(rows=16, rows_active=16, columns=4, **tile))
+    found = evidence(network, images, design, sram_table, reads=4)
+    assert (found.reads, found.near, found.failures, found.codes_differ) == (4, 2, (), 0)
+
+
 def test_codes_that_are_off_are_counted(network, images, sram_table):
     class Off(IdealCodes):
         def __init__(self, codes):
