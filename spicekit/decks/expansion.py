@@ -69,7 +69,7 @@ class Circuit:
         return uses
 
 
-def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.0) -> Circuit:
+def expand(deck: Deck, *, compiled: Collection[Path] = ()) -> Circuit:
     """The flat circuit that ngspice makes of a deck, without running it.
 
     Of a library, which holds subcircuits alone, each that no other uses is expanded once, its ports as nodes.
@@ -78,7 +78,7 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     Raises
     ------
     MissingTool, SpiceFailed
-        If ngspice is not there, or exceeds `timeout` seconds.
+        If ngspice is not there, or does not come to an end.
     """
     shape = deck.outline
     library = {} if shape.elements else {n: p for n, p in shape.subcircuits.items() if n not in shape.nested}
@@ -87,6 +87,7 @@ def expand(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.
     apart = len(statements) > _LARGE and not any(
         s.word[0] in "opty" for s in statements
     )  # lines crash it then
+    timeout = _longest(statements)
     commands = [*loads, f"listing expand > {_LISTING}", *([] if apart else [_SET_UP])]
     run = run_batch(_text(statements, commands), timeout=timeout, compiled=compiled)
     listing = run.files.get(_LISTING, "")
@@ -127,7 +128,7 @@ def expanded(deck: Deck, *, compiled: Collection[Path] = (), called: str = "the 
     return circuit
 
 
-def has_operating_point(deck: Deck, *, compiled: Collection[Path] = (), timeout: float = 600.0) -> bool:
+def has_operating_point(deck: Deck, *, compiled: Collection[Path] = ()) -> bool:
     """Whether ngspice finds an operating point of a deck, or one for each of its transients is not asked for."""
     asked = [
         statement for statement in deck.statements if statement.word in (".op", ".dc", ".ac", ".tran", ".tf")
@@ -136,7 +137,12 @@ def has_operating_point(deck: Deck, *, compiled: Collection[Path] = (), timeout:
         return True
     commands = ("op", "if $sim_status <> 0", "quit 1", "end")
     statements, loads = _given(deck, (), compiled)
-    return run_batch(_text(statements, [*loads, *commands]), timeout=timeout, compiled=compiled).status == 0
+    return (
+        run_batch(
+            _text(statements, [*loads, *commands]), timeout=_longest(statements), compiled=compiled
+        ).status
+        == 0
+    )
 
 
 def one_of_each(statements: list[Statement]) -> list[Statement]:
@@ -227,6 +233,11 @@ def _given(
     statements = [s for s in deck.statements if (s.file, s.line) not in objections]
     loads = [c.text for c in deck.commands if c.word == "pre_osdi" and (c.file, c.line) not in objections]
     return [*statements, *users], loads
+
+
+def _longest(statements: Sequence[Statement]) -> float:
+    """Seconds that reading them may take: an idle machine reads some 30,000 in one; some decks never end."""
+    return 120 + len(statements) / 100
 
 
 def _text(statements: Sequence[Statement], commands: Sequence[str]) -> str:

@@ -214,6 +214,7 @@ _COMMAND_REMARK = re.compile(r";|\s\$\s|//")  # `$name` is a variable there
 _HIDDEN = re.compile(r"(?<=[\s,])\$\w+\s(?:[^$=]*\s)?(\w+\s*=[^$]*)")
 """A value behind a word that begins a remark; extractors write `$X=1`, a `$` each, and mean remarks."""
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
+_ENDLESS = re.compile(r"[^\s,],\s*\w+\s*=(?!=)")
 _IGNORED = '=[]?()&%"!:,'
 """ngspice takes a line that begins with one of these for a remark, and says so."""
 
@@ -371,6 +372,9 @@ def _deck(reader: _Reader, lines: Iterator[Statement]) -> Deck:
             elif at.word != ".end":  # ngspice reads on behind it
                 start, parts = at, [text]
     finish()
+    for at in statements:
+        if at.word == ".param" and _ENDLESS.search(at.text):
+            complain(at, "error", "ngspice reads for ever where a comma follows a value; write a space")
     if unreadable:
         message = "holds letters that do not print, or ends in a backslash"
         reader.findings.append(counted(unreadable, "syntax", message))

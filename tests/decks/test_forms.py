@@ -9,6 +9,7 @@ from spicekit.decks.check import check
 from spicekit.decks.diff import diff
 from spicekit.decks.source import parse_deck, read_deck
 from spicekit.decks.vetting import vet
+from spicekit.errors import SpiceFailed
 from spicekit.spice.batch import run_batch
 
 # Each runs in ngspice 39 as people mean it: nothing is to be said.
@@ -218,6 +219,15 @@ def test_ngspice_refuses_or_ignores_what_is_an_error(name: str) -> None:
     assert run.status or any(
         word in said for word in ("error", "failed", "ignored", "could not", "undefined")
     )
+
+
+def test_a_comma_behind_a_parameter_is_an_error_since_ngspice_reads_it_for_ever() -> None:
+    deck = parse_deck("t\nV1 a 0 1\n.param x=1k, y=2k\nR1 a 0 {x}\n.op")
+    (found,) = check(deck)
+    assert (found.line, found.severity) == (3, "error")
+    with pytest.raises(SpiceFailed, match="longer"):
+        run_batch(deck.text(), timeout=5)
+    assert check(parse_deck("t\nV1 a 0 1\n.param x=1k y={max(1, 2)}\nR1 a 0 {x}\n.op")) == ()
 
 
 @pytest.mark.parametrize("section", ["", "ff"])
