@@ -1,5 +1,6 @@
 """Rules beside what ngspice says itself: what it runs but hardly anybody means, and what it ignores in silence."""
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -85,6 +86,9 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             yield finding(statement, "error", "analysis", wrong)
         if word in (".meas", ".measure") and kind in _MEASURABLE - words:
             yield finding(statement, "error", "analysis", f"there is no {kind} to measure")
+        if word in (".print", ".plot") and kind not in words:
+            wrong = f"there is no {kind}" if kind in _ANALYSES else "names no analysis, as .print tran does"
+            yield finding(statement, "error", "analysis", f"{wrong}: ngspice prints nothing")
     for statement in (*deck.statements, *deck.commands):
         if statement.word.removeprefix(".") in ("meas", "measure"):
             function = statement.text.lower().replace("=", " ").split()[3:4]
@@ -98,8 +102,13 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
 def _empty_sweep(word: str, words: list[str]) -> str:
     """What ngspice refuses of a sweep, or would step through for ever; empty if nothing."""
     if word == ".ac":
-        start = number(words[2]) if len(words) > 2 else None
-        return "its first frequency is not positive" if start is not None and start <= 0 else ""
+        count, first, last = [*map(number, words[1:4]), None, None, None][:3]
+        if first is not None and first <= 0:
+            return "its first frequency is not positive"
+        base = {"dec": 10, "oct": 2}.get(words[0]) if words else None
+        if base and count and first and last and first < last and count * math.log(last / first, base) < 1:
+            return "less than one step: the sweep never ends"
+        return ""
     for sweep in (words[at : at + 4] for at in range(0, len(words), 4)):
         first, last, step = [*map(number, sweep[1:]), *[0.0] * 3][:3]
         if first != last and step == 0:
@@ -182,6 +191,9 @@ def _named(statement: Statement) -> Iterator[tuple[str, str]]:
         yield from (("source", name) for name in words[:5:4])
     elif word in ("tf", "noise"):
         yield from (("source", name) for name in words[1:2])
+    elif statement.word in (".print", ".plot") and words and f".{words[0]}" in _MEASURABLE:
+        words = _SPACES.sub("", text).split()[2:]
+        yield from (("node", name) for name in words if _NAME.fullmatch(name) and name != "time")
     elif word == "pz":
         yield from (("node", name) for name in words[:4])
     elif word == "alter" and words and not words[0].startswith("@"):
@@ -208,12 +220,14 @@ _MEASURABLE = frozenset({".ac", ".dc", ".noise", ".sp", ".tran"})
 # What names parts of the circuit, with a dot or as a command.
 # fmt: off
 _ASKING = frozenset({
-    "alter", "altermod", "dc", "four", "meas", "measure", "noise", "plot", "print", "probe", "pz", "save", "sens",
-    "tf", "wrdata", "write",
+    "alter", "altermod", "dc", "four", "let", "meas", "measure", "noise", "plot", "print", "probe", "pz", "save",
+    "sens", "tf", "wrdata", "write",
 })
 # fmt: on
-_VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
+_VOLTAGE = re.compile(r"\bv(?:db|[impr])?\s*\(([^()]*)\)")
 _CURRENT = re.compile(r"(?<![\w.])i\s*\(\s*([^\s(),]+)(?=[^()]*\))|(?<![\w.:])([\w.]+)#branch")
+_NAME = re.compile(r"[a-z_][\w.]*")
+_SPACES = re.compile(r"\s+(?=[(),])|(?<=[(,])\s+")
 _PARAMETER = re.compile(r"@([^\s\[\]=]+)\[")
 _GROUPED = re.compile(r"[^\s()]+(?:\([^()]*\))?")
 _EXPRESSION = re.compile(r"\bparam\s*=\s*(.*)")

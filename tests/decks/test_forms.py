@@ -154,11 +154,41 @@ BAD = {
         "error",
         ".tran",
     ),
+    "nothing of that kind to print": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.op\n.print tran v(a)",
+        5,
+        "error",
+        ".tran",
+    ),
+    "print without an analysis": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.print v(a)",
+        5,
+        "error",
+        "no analysis",
+    ),
+    "decibels of no node": (
+        "t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 1 10\n.print ac vdb(a) vp(zz)",
+        5,
+        "error",
+        "zz",
+    ),
+    "no vector of that name": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.print tran a time par('v( a ) * 2') zz",
+        5,
+        "error",
+        "zz",
+    ),
     "device that is not altered": (
         "t\nV1 a 0 1\nR1 a 0 1\n.control\nalter r9 = 4\nop\n.endc",
         5,
         "error",
         "r9",
+    ),
+    "voltage of no node in a command": (
+        "t\nV1 a 0 1\nR1 a 0 1\n.control\nop\nlet q = v(zz) + v(a)\n.endc",
+        6,
+        "error",
+        "zz",
     ),
     "card that is not altered": (
         "t\nV1 a 0 1\nR1 a 0 1\n.control\naltermod m9 vth0 = 4\nop\n.endc",
@@ -219,6 +249,14 @@ def test_ngspice_refuses_or_ignores_what_is_an_error(name: str) -> None:
     assert run.status or any(
         word in said for word in ("error", "failed", "ignored", "could not", "undefined")
     )
+
+
+def test_a_sweep_of_less_than_a_step_is_an_error_since_it_never_ends() -> None:
+    deck = parse_deck("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 1 9\n.print ac v(a)")
+    (found,) = check(deck)
+    assert (found.line, found.severity) == (4, "error")
+    with pytest.raises(SpiceFailed, match="longer"):
+        run_batch(deck.text(), timeout=5)
 
 
 def test_a_comma_behind_a_parameter_is_an_error_since_ngspice_reads_it_for_ever() -> None:

@@ -63,7 +63,7 @@ def test_ngspice_gives_the_codes_of_an_evaluation(network, images, sram_table, r
 def test_ngspice_gives_the_codes_of_columns_on_rails_and_of_discharged_lines(
     network, images, sram_table, tile
 ):
-    design = Design(tile=TileSpec(rows=16, rows_active=16, columns=4, **tile))
+    design = Design(tile=TileSpec(rows=8, rows_active=8, columns=4, **tile))
     found = evidence(network, images, design, sram_table, reads=4)
     assert (found.reads, found.near, found.failures, found.codes_differ) == (4, 2, (), 0)
 
