@@ -64,8 +64,8 @@ def test_ngspice_gives_the_codes_of_columns_on_rails_and_of_discharged_lines(
     network, images, sram_table, tile
 ):
     design = Design(tile=TileSpec(rows=8, rows_active=8, columns=4, **tile))
-    found = evidence(network, images, design, sram_table, reads=4)
-    assert (found.reads, found.near, found.failures, found.codes_differ) == (4, 2, (), 0)
+    found = evidence(tiles_of(network, images, design, sram_table), images)
+    assert (found.reads, found.near, found.failures, found.codes_differ) == (8, 4, (), 0)
 
 
 def test_codes_that_are_off_are_counted(network, images, sram_table):
