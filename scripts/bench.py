@@ -27,10 +27,11 @@ from spicekit.engines.cell_currents import NO_VARIATION, Variation, lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.lanes import target
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
-from spicekit.engines.fast.model import IdealCodes, fit_thresholds, read_model
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, features, fit_patterns, sample_patterns, terms
 from spicekit.engines.spice import sensed, tile_job

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import spicekit as sk
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import Survey, adopt_and_survey
 from spicekit.networks.reader import read_and_survey

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numba.core.extending import _Intrinsic
 
-import spicekit.mapping.inputs  # noqa: F401  (its functions are named below)
+import spicekit.engines.fast.ideal
+import spicekit.mapping.inputs  # noqa: F401
 from spicekit.engines.fast import factored_kernels as factored
 from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, COLUMNS, NARROW_ROWS
 
@@ -18,6 +19,14 @@ F32 = np.float32
 
 def ones_of(word):
     return np.bitwise_count(word)
+
+
+def count_ones(words, turns, start, cells, flips, chunk, found):
+    vectors = np.minimum(start + np.arange(len(found)), len(words) - 1)
+    on = words[vectors][:, :, None] & cells[chunk]
+    if turns is not None:
+        on = on ^ turns[vectors][:, :, None] ^ flips[chunk]
+    found[:] = np.bitwise_count(on).sum(axis=1)
 
 
 def fill_value(table, more, value, low):
@@ -135,6 +144,7 @@ PLAIN = {
     f"spicekit.{module}.{function.__name__}": function
     for module, functions in {
         "engines.fast.kernels": (ones_of,),
+        "engines.fast.ideal": (count_ones,),
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
         "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
         "mapping.inputs": (_gather, _join),

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import Codes, IdealCodes, ReadModel, fit_thresholds, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.codes import ExactCodes
-from spicekit.engines.fast.model import Codes, IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput, SpicekitError
 from spicekit.evaluation.convert import TiledNetwork, cells_read, watch

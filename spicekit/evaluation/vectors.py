@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
 from spicekit.errors import BadInput

@@ -6,7 +6,8 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact.ladder import ladder_of, solve
-from spicekit.engines.fast.model import IdealCodes, fit_thresholds, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput

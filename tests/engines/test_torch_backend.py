@@ -9,7 +9,8 @@ import torch
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import IdealCodes, fit_thresholds, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import Tiles, on_tiles

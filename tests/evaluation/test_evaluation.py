@@ -11,7 +11,7 @@ import torch
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import Variation, cell_currents_of
 from spicekit.engines.converter import Converter
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation import convert as convert_module
 from spicekit.evaluation import tiled as module

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation import evidence as module
 from spicekit.evaluation.convert import tile_network

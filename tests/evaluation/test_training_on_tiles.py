@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluation.convert import convert
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.tiled import Tiles, on_tiles

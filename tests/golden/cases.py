@@ -14,7 +14,8 @@ from spicekit.engines.cell_currents import Variation, keep_sensitivity
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.die import codes_of_die
-from spicekit.engines.fast.model import Codes, IdealCodes, fit_thresholds, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import Codes, fit_thresholds, read_model
 from spicekit.engines.tile import Tile, column_currents
 from spicekit.engines.words import Tally
 from spicekit.evaluation.design import Design

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import NO_VARIATION, Variation
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import TILED, Tiles
 from spicekit.mapping.binsparx import MITIGATION_LABELS, MITIGATIONS, BinSparX, Mitigation

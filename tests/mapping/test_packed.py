@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes, read_model
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import read_model
 from spicekit.mapping.binsparx import BinSparX, restore
 from spicekit.mapping.layers import Geometry, footprint, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer

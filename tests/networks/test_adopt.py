@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import adopt, adopt_and_survey, check_binary

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.adopt import adopt

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.networks.onnx_file import read_onnx

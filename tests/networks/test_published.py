@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.engines.fast.model import IdealCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.networks.adopt import adopt

@@ -8,7 +8,7 @@ not equally spaced, a read is looked up here by its pattern. One index holds all
 0..m-1 the pattern of ON cells, bit m the sign (static flip XOR dynamic flip), the bits above the number of ones applied
 where leakage makes it matter.
 
-More rows are in `wire_sum_kernels`. Ideal reads, of any number of rows, are counted here.
+More rows are in `wire_sum_kernels`, ideal reads of any number in `ideal`.
 
 Where converters are not all alike, or cells are not and the factored form does not hold, a read's current is shifted by
 the mismatch of the asserted cells, placed on the converter's scale, and shifted there by offset, bow and noise. Noise
@@ -38,7 +38,6 @@ CODE_ENTRIES = 1 << 16
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 _parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
-_COUNTED = 256  # vectors that a thread counts ON cells of at a time
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
@@ -50,88 +49,6 @@ _MOST_COUNTED = 1 << 29
 # constants of Stafford's 13th variant in its mixing function.
 _GOLDEN, _MIX1, _MIX2 = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _27, _30, _31, _NOISE_SHIFT = (np.uint64(k) for k in (27, 30, 31, 50))  # 64 - 14 bits: converter.NOISE_LEVELS
-
-
-def count_on_cells(
-    stored: NDArray[np.uint64],
-    turned: NDArray[np.bool_],
-    tiles: NDArray[np.int64],
-    words: NDArray[np.uint64],
-    inverted: NDArray[np.uint8],
-) -> NDArray[np.float32]:
-    """Signed numbers of ON cells of all reads of each dot product, added.
-
-    A sum of counts needs no count of each read, so that short reads share words of 64 bits. What counts negatively is
-    counted twice, and taken away twice.
-
-    Parameters
-    ----------
-    stored : (groups, tiles, q, c_out) uint64 array
-    turned : (groups, tiles, c_out) bool array
-        Columns stored inverted.
-    tiles : (groups,) int64 array
-        Tiles in which the group is read.
-    words : (p, groups, tiles, q) uint64 array
-    inverted : (p, groups, tiles) uint8 array
-
-    Returns
-    -------
-    (p, c_out) float32 array
-    """
-    most, q, columns = stored.shape[1:]
-    read = (np.arange(most) < tiles[:, None])[..., None, None]
-    held = np.where(read, stored, np.uint64(0)).reshape(-1, columns)
-    bits = next(size for size in (8, 16, 32, 64) if int(held.max(initial=0)) >> size == 0)
-    signs = np.repeat(np.where(turned, ~np.uint64(0), np.uint64(0)), q, axis=1).reshape(-1, columns)
-    cells, flips = _side_by_side(held, bits), _side_by_side(signs, bits)
-    pixels = len(words)
-    sums = np.empty((pixels, columns), np.float32)
-    # by word, as all else
-    turns = np.repeat(inverted[..., None], q, axis=3).reshape(pixels, -1)
-    given = words.reshape(pixels, -1), turns, bits, bool(turned.any())
-
-    def task(number: int) -> None:
-        _count_on_cells(number, cells, flips, *given, sums, np.empty(columns, np.int64))
-
-    run_tasks(task, -(-pixels // _COUNTED))
-    return sums
-
-
-def _side_by_side(words: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
-    """The lowest bits of words (n, c) as words (ceil(n bits / 64), c), the first at the lowest places."""
-    each = 64 // bits
-    padded = np.pad(words, ((0, -len(words) % each), (0, 0))) & ~np.uint64(0) >> np.uint64(64 - bits)
-    places = np.arange(0, 64, bits, dtype=np.uint64)[:, None]
-    return np.asarray(np.bitwise_or.reduce(padded.reshape(-1, each, words.shape[1]) << places, axis=1))
-
-
-@_kernel
-def _count_on_cells(task, cells, flips, words, inverted, bits, turned, sums, total):  # type: ignore[no-untyped-def]
-    pixels, reads = words.shape
-    columns, each, mask = len(total), 64 // bits, ~np.uint64(0) >> np.uint64(64 - bits)
-    for pixel in range(task * _COUNTED, min((task + 1) * _COUNTED, pixels)):
-        for column in range(columns):
-            total[column] = 0
-        for block in range(len(cells)):
-            word = turn = np.uint64(0)
-            for k in range(min(each, reads - block * each)):
-                read, shift = block * each + k, np.uint64(k * bits)
-                word |= (words[pixel, read] & mask) << shift
-                turn |= (np.uint64(inverted[pixel, read]) * mask) << shift
-            if not (turned or turn):
-                for column in range(columns):
-                    total[column] += np.int64(ones_of(word & cells[block, column]))
-            elif each == 1:
-                for column in range(columns):
-                    sign = np.int64(turn ^ flips[block, column])  # -1 or 0
-                    total[column] += (np.int64(ones_of(word & cells[block, column])) ^ sign) - sign
-            else:
-                for column in range(columns):
-                    on = word & cells[block, column]
-                    negative = on & (turn ^ flips[block, column])
-                    total[column] += np.int64(ones_of(on)) - 2 * np.int64(ones_of(negative))
-        for column in range(columns):
-            sums[pixel, column] = total[column]
 
 
 @intrinsic

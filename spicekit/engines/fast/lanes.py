@@ -132,6 +132,9 @@ class Lanes:
         half = b.ashr(product, ir.Constant(wide, [16] * wide.count))
         return Lanes(b, b.trunc(half, self.value.type))
 
+    def __and__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.and_(self.value, other.value))
+
     def __xor__(self, other: "Lanes") -> "Lanes":
         return Lanes(self.builder, self.builder.xor(self.value, other.value))
 

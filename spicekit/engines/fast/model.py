@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_codes
-from spicekit.engines.fast.kernels import count_on_cells
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.rails import RailReads, rail_reads
 from spicekit.engines.fast.wire_sums import WireSumReads, wire_sum_reads
@@ -31,18 +29,6 @@ class Codes(Protocol):
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-
-
-@dataclass(frozen=True)
-class IdealCodes:
-    """Codes of ideal tiles: a read's number of ON cells, exactly."""
-
-    step: float = 1.0
-    """Partial sum that one code stands for."""
-
-    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
-        """(p, c_out) signed codes of all reads of each dot product, added."""
-        return count_on_cells(stored.words, stored.inverted, stored.tiles, applied.words, applied.inverted)
 
 
 ReadModel = PatternReads | WireSumReads | RailReads

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
-from spicekit.engines.fast.model import Codes, IdealCodes
+from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.patterns import PatternCodes, tabulated
 from spicekit.engines.fast.wire_sums import WireSumCodes
 from spicekit.engines.words import Applied, Stored, layout_of, unpack

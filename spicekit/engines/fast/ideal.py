@@ -1,0 +1,172 @@
+"""Ideal tiles: a read's code is its number of ON cells.
+
+A sum of counts needs no count of each read. So short reads share words of 64 bits, and what a layer is asked for is one
+product of two arrays of bits, counted in the processor's registers: some columns for some vectors, so that a word that
+was loaded is used for all of them.
+
+A read counts negatively where only its column or only its vector is inverted. With m a word of ones where that is so,
+
+    ones(x & w) where m = 0, -ones(x & w) where m = 1    add up to    ones((x & w) ^ m) - ones(m)
+
+and how many reads count negatively is a product of bits again: those of the two inversions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from spicekit.compiled import compiled, run_tasks
+from spicekit.engines.fast.lanes import INT64, Lanes, register_bits
+from spicekit.engines.words import Applied, Stored
+
+Words = NDArray[np.uint64]
+
+LANES, VECTORS = (32, 4) if register_bits() == 512 else (8, 4)
+"""Columns and vectors that are counted at once: their sums fill half of the registers."""
+_TASK = 1024  # vectors that a thread takes at a time
+_KINDS: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+
+_kernel: Any = compiled(error_model="numpy", nogil=True)
+
+
+@dataclass(frozen=True)
+class IdealCodes:
+    """Codes of ideal tiles: a read's number of ON cells, exactly."""
+
+    step: float = 1.0
+    """Partial sum that one code stands for."""
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        """(p, c_out) signed codes of all reads of each dot product, added."""
+        most, q, columns = stored.words.shape[1:]
+        read = (np.arange(most) < stored.tiles[:, None])[..., None, None]
+        held = np.where(read, stored.words, np.uint64(0)).reshape(-1, columns)
+        bits = next(bits for bits in _KINDS if int(held.max(initial=0)) >> (bits - 1) <= 1)
+        turned = np.repeat(stored.inverted, q, axis=1).reshape(-1, columns)
+        flips = bool(turned.any() or applied.inverted.any())
+        cells = _columns(held, bits)
+        words = applied.words.reshape(len(applied.words), -1)
+        sums = np.empty((len(words), columns), np.float32)
+        flipped = None
+        if flips:  # by word, as all else
+            inverted = np.repeat(applied.inverted[..., None], q, axis=3).reshape(words.shape)
+            signs = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
+            flipped = signs, _columns(turned.astype(np.uint64), 1), turned.sum(axis=0)
+
+        def task(number: int) -> None:
+            part = slice(number * _TASK, (number + 1) * _TASK)
+            given = _vectors(words[part].view(_KINDS[bits])[:, :: 64 // bits])
+            room = np.empty((2, VECTORS, LANES), np.int64)
+            if flipped is None:
+                _count(given, cells, sums[part], room[0])
+            else:
+                turns = inverted[part]
+                each = (
+                    _vectors(-turns.astype(_KINDS[bits])),
+                    _vectors(np.packbits(turns, axis=1, bitorder="little")),
+                )
+                _count_signed(
+                    given, *each, turns.sum(axis=1, dtype=np.int64), cells, *flipped, bits, sums[part], *room
+                )
+
+        run_tasks(task, -(-len(words) // _TASK))
+        return sums
+
+
+def _vectors(parts: NDArray[Any]) -> Words:
+    """Parts (n, reads) of words as whole ones (n, words), the first at the lowest places."""
+    each = 8 // parts.itemsize
+    room = np.zeros((len(parts), -(-parts.shape[1] // each) * each), parts.dtype)
+    room[:, : parts.shape[1]] = parts
+    return room.view(np.uint64)
+
+
+def _columns(words: Words, bits: int) -> Words:
+    """The lowest bits of words (reads, c) as whole ones, (chunks of columns, words, LANES)."""
+    each = 64 // bits
+    padded = np.pad(words, ((0, -len(words) % each), (0, -words.shape[1] % LANES)))
+    padded &= ~np.uint64(0) >> np.uint64(64 - bits)
+    places = np.arange(0, 64, bits, dtype=np.uint64)[:, None]
+    whole = np.bitwise_or.reduce(padded.reshape(-1, each, padded.shape[1]) << places, axis=1)
+    return np.ascontiguousarray(whole.reshape(len(whole), -1, LANES).swapaxes(0, 1))
+
+
+@_kernel
+def _count(words, cells, sums, room):  # type: ignore[no-untyped-def]
+    """Set `sums` (n, c) to the ones that `words` (n, k) and `cells` share; `room` is for some of them."""
+    vectors, columns = sums.shape
+    for start in range(0, vectors, VECTORS):
+        for chunk in range(len(cells)):
+            count_ones(words, None, start, cells, None, chunk, room)
+            for k in range(min(VECTORS, vectors - start)):
+                for lane in range(min(LANES, columns - chunk * LANES)):
+                    sums[start + k, chunk * LANES + lane] = room[k, lane]
+
+
+@_kernel
+def _count_signed(  # type: ignore[no-untyped-def]
+    words, turns, turned, of_vector, cells, flips, flipped, of_column, bits, sums, room, both
+):
+    """`_count` with signs: `turns` and `flips` invert words, `turned` and `flipped` are the same by reads, as bits.
+
+    `of_vector` (n,) and `of_column` (c,) are how many reads these invert; `bits` is how many bits a read has.
+    """
+    vectors, columns = sums.shape
+    for start in range(0, vectors, VECTORS):
+        for chunk in range(len(cells)):
+            count_ones(words, turns, start, cells, flips, chunk, room)
+            count_ones(turned, None, start, flipped, None, chunk, both)
+            for k in range(min(VECTORS, vectors - start)):
+                for lane in range(min(LANES, columns - chunk * LANES)):
+                    column = chunk * LANES + lane
+                    negative = of_vector[start + k] + of_column[column] - 2 * both[k, lane]
+                    sums[start + k, column] = room[k, lane] - bits * negative
+
+
+@intrinsic
+def count_ones(context, words, turns, start, cells, flips, chunk, found):  # type: ignore[no-untyped-def]
+    """Set `found` (VECTORS, LANES) to the ones of (words & cells) ^ flips ^ turns, added over the words of a vector.
+
+    Of the vectors from `start` on and a chunk of columns; `turns` and `flips` are None where nothing is inverted.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def array(place: int) -> Any:
+            return context.make_array(signature.args[place])(context, builder, arguments[place])
+
+        given, held, out = array(0), array(3), array(6)
+        vectors, length = (builder.extract_value(given.shape, k) for k in range(2))
+        kind = ir.VectorType(INT64, LANES)
+        block = builder.mul(builder.mul(arguments[5], length), INT64(LANES))
+        # fewer vectors than are counted at once: the last one again
+        last = builder.sub(vectors, INT64(1))
+        rows = []
+        for k in range(VECTORS):
+            wanted = builder.add(arguments[2], INT64(k))
+            row = builder.select(builder.icmp_signed("<", wanted, last), wanted, last)
+            rows.append(builder.mul(row, length))
+        totals = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in rows]
+        inverted = signature.args[1] is not types.none
+        with cgutils.for_range(builder, length) as loop:
+            place = builder.add(block, builder.mul(loop.index, INT64(LANES)))
+            cell = Lanes.load(builder, builder.gep(held.data, [place]), kind)
+            flip = Lanes.load(builder, builder.gep(array(4).data, [place]), kind) if inverted else None
+            for row, total in zip(rows, totals, strict=True):
+                here = builder.add(row, loop.index)
+                word = builder.load(builder.gep(given.data, [here]))
+                on = Lanes.splat(builder, word, LANES) & cell
+                if flip is not None:
+                    turn = builder.load(builder.gep(array(1).data, [here]))
+                    on = on ^ flip ^ Lanes.splat(builder, turn, LANES)
+                builder.store((Lanes(builder, builder.load(total)) + on.ones()).value, total)
+        for k, total in enumerate(totals):
+            Lanes(builder, builder.load(total)).store(builder.gep(out.data, [INT64(k * LANES)]))
+        return context.get_dummy_value()
+
+    return types.void(words, turns, start, cells, flips, chunk, found), generate
