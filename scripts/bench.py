@@ -47,7 +47,7 @@ from spicekit.networks.cifar import CIFAR10_CLASSES
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import provenance
-from spicekit.spice.simulator import Failure, Outcome, available_cores, simulate_all
+from spicekit.spice.simulator import Failure, available_cores, simulate_all
 from spicekit.tables.characterise import Characterisation, characterise
 from spicekit.tables.inventory import inventory
 from spicekit.tables.plan import DEFAULT_CELLS
@@ -99,25 +99,18 @@ app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=F
 
 
 @app.command()
-def engines(repeats: int = 5, columns: int = 100_000) -> None:
-    """Speed of EXACT against ngspice; errors of EXACT against ngspice and of FAST against EXACT."""
-    errors = [_errors(cell, *tile, columns) for cell in CELLS for tile in TILES]
-    speed = [{"cell": cell, **_exact_speed(_spec(cell, 64, 64, 3.2), repeats)} for cell in CELLS]
-    _print({"speed": speed, "errors": errors})
+def engines(program: str = "ngspice", repeats: int = 3, columns: int = 100_000) -> None:
+    """Speed of EXACT against ngspice, with KLU where it has it; errors of EXACT against ngspice, of FAST against EXACT.
 
-
-@app.command()
-def klu(program: str = "ngspice", rows: int = 64, repeats: int = 3, solver: list[str] = SOLVERS) -> None:
-    """Column reads for a second of processor time: EXACT on one thread, ngspice's program with each of its solvers.
-
-    Right on a busy machine, too. A program of version 43 or later has KLU where it was built with it; it need not be
-    installed: unpack its package somewhere and pass --program.
+    With --columns 0 no errors are measured. A version of 43 or later has KLU where it was built with it; it
+    need not be installed: unpack its package somewhere and pass --program.
     """
-    numba.set_num_threads(1)
-    specs = [_spec(cell, rows, rows, 3.2) for cell in CELLS] + [_bitline_spec("hfo2-10k", rows, 3.2)]
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    found = [_solver_speed(spec, program, repeats, solver) for spec in specs]
-    _print({"ngspice": re.findall(r"ngspice-(\S+)", version)[:1], "rows": rows, "speed": found})
+    specs = [_spec(cell, 64, 64, 3.2) for cell in CELLS] + [
+        _bitline_spec(preset, 64, 3.2) for preset in PRESETS[:2]
+    ]
+    speed = _exact_speed(specs, program, repeats)
+    errors = [_errors(cell, *tile, columns) for cell in CELLS for tile in TILES if columns]
+    _print({**speed, "errors": errors})
 
 
 @app.command()
@@ -134,11 +127,8 @@ def exact(columns: int = 4) -> None:
 
 
 @app.command()
-def bitline(repeats: int = 3, columns: int = 16) -> None:
-    """Tiles with bit-line drive: EXACT against ngspice, speed and errors by pattern; FAST against EXACT."""
-    speed = [
-        {"reram": preset, **_exact_speed(_bitline_spec(preset, 64, 3.2), repeats)} for preset in PRESETS[:2]
-    ]
+def bitline(columns: int = 16) -> None:
+    """Tiles with bit-line drive: errors of EXACT against ngspice by pattern, of FAST against EXACT."""
     specs = [
         _bitline_spec(preset, rows, ohm).replace(columns=columns, sense_end=end)
         for preset in PRESETS
@@ -148,7 +138,7 @@ def bitline(repeats: int = 3, columns: int = 16) -> None:
     ]
     errors = _exact_errors(specs, name=lambda spec: spec.device.reram)
     fast = [_bitline_fast(preset, *tile) for preset in PRESETS for tile in BITLINE_TILES[preset]]
-    _print({"speed": speed, "exact_against_ngspice": errors, "fast_against_exact": fast})
+    _print({"exact_against_ngspice": errors, "fast_against_exact": fast})
 
 
 @app.command()
@@ -217,28 +207,19 @@ def classify(network: str, images: int) -> None:
     print(json.dumps({"network": network, "images": images, "peak_bytes": peak * 1024}))
 
 
-def _exact_speed(spec: TileSpec, repeats: int) -> dict[str, Any]:
-    """Columns a second of both on tiles of 64 x 64, on all cores."""
-    _say(f"speed: {spec.cell}, {spec.drive}")
-    rng = np.random.default_rng(SEED)
-    tile = Tile(spec, _table(spec), rng.integers(0, 2, (64, 64), dtype=np.uint8))
-    bits = rng.integers(0, 2, (256, 64), dtype=np.uint8)
-    cores = available_cores()
-    each = 4 if spec.drive == "wordline" else 1  # vectors: a mesh takes ngspice seconds
-    jobs = [tile_job(spec, tile.weights, bits[each * core : each * core + each]) for core in range(cores)]
-    read_currents(tile, bits[:1], engine="exact")  # compile
-    rates: dict[str, list[float]] = {"exact": [], "ngspice": []}
-    for _ in range(repeats):
-        rates["exact"].append(len(bits) * 64 / _seconds(lambda: read_currents(tile, bits, engine="exact")))
-        outcomes = [outcome for _, outcome in simulate_all(jobs, workers=cores, timeout=PATIENCE)]
-        slowest = max(_seconds_in_ngspice(outcome) for outcome in outcomes)
-        rates["ngspice"].append(each * cores * 64 / slowest)
-    return {"drive": spec.drive, **_compared(rates, "exact", "ngspice")}
+def _exact_speed(specs: list[TileSpec], program: str, repeats: int) -> dict[str, Any]:
+    """Column reads for a second of processor time, EXACT on one thread: right on a busy machine, too."""
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    found = [_solver_speed(spec, program, repeats) for spec in specs]
+    numba.set_num_threads(threads)
+    return {"ngspice": re.findall(r"ngspice-(\S+)", version)[:1], "speed": found}
 
 
-def _solver_speed(spec: TileSpec, program: str, repeats: int, wanted: list[str]) -> dict[str, Any]:
+def _solver_speed(spec: TileSpec, program: str, repeats: int) -> dict[str, Any]:
     """Of both engines on one tile; ngspice's time for a vector is what two more take, so that reading a deck is out."""
-    _say(f"KLU: {spec.cell}, {spec.drive}")
+    _say(f"speed: {spec.cell}, {spec.drive}, {spec.device.reram}")
     rng = np.random.default_rng(SEED)
     shape = spec.rows, spec.columns
     tile = Tile(spec, _table(spec), rng.integers(0, 2, shape, dtype=np.uint8))
@@ -247,7 +228,7 @@ def _solver_speed(spec: TileSpec, program: str, repeats: int, wanted: list[str])
     ours = [_processor_seconds(lambda: read_currents(tile, bits, engine="exact")) for _ in range(repeats)]
     rates = {"exact": [bits.shape[0] * spec.columns / seconds for seconds in ours]}
     solvers = {}
-    for solver in wanted:
+    for solver in SOLVERS:
         one, three = (
             [_ngspice(tile, bits[:count], program, solver) for _ in range(repeats)] for count in (1, 3)
         )
@@ -256,7 +237,7 @@ def _solver_speed(spec: TileSpec, program: str, repeats: int, wanted: list[str])
         rates[solver] = [2 * spec.columns / (b[0] - a[0]) for a, b in zip(one, three, strict=True) if a and b]
         worst = max(abs(run[1] - true).max() / abs(true).max() for run in three if run)
         solvers[solver] = {**_compared(rates, "exact", solver), "largest_difference": float(worst)}
-    found = {"cell": spec.cell, "drive": spec.drive, "against": solvers}
+    found = {"cell": spec.cell, "drive": spec.drive, "reram": spec.device.reram, "against": solvers}
     _say(json.dumps(found))
     return found
 
@@ -613,12 +594,6 @@ def _processor_seconds(action: Callable[[], object]) -> float:
     start = time.process_time()
     action()
     return time.process_time() - start
-
-
-def _seconds_in_ngspice(outcome: Outcome | Failure) -> float:
-    if isinstance(outcome, Failure):
-        raise SpiceFailed(outcome.reason)
-    return outcome.seconds
 
 
 def _compared(rates: dict[str, list[float]], ours: str, theirs: str) -> dict[str, Any]:

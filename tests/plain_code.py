@@ -39,8 +39,10 @@ def _gather(flat, base, offsets, first, count, pieces, byte):
     pieces[byte] = (lines << np.arange(count, dtype=np.uint8)[:, None]).sum(axis=0)
 
 
-def _join(pieces, found, ones, read):
-    found[read] = (pieces.astype(np.uint64) << (8 * np.arange(8, dtype=np.uint64))[:, None]).sum(axis=0)
+def _join(pieces, filled, found, ones, read):
+    found[read] = (
+        pieces[:filled].astype(np.uint64) << (8 * np.arange(filled, dtype=np.uint64))[:, None]
+    ).sum(axis=0)
     ones[read] = np.bitwise_count(found[read])
 
 

@@ -4,6 +4,7 @@ A read asserts m rows. They fill words of 64 bits, the first row at the lowest b
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,6 +69,18 @@ class Applied:
     """Sides of the output, height and width for images: pixels run image by image, line by line."""
     first: int = 0
     """Place of the first image among all that run: noise is another for each."""
+
+    @property
+    def images(self) -> int:
+        """In the batch."""
+        return len(self.words) // math.prod(self.shape)
+
+    def part(self, start: int, stop: int) -> "Applied":
+        """What is applied for images from `start` to before `stop`."""
+        area = math.prod(self.shape)
+        own = slice(start * area, stop * area)
+        arrays = {name: getattr(self, name)[own] for name in ("words", "inverted", "asserted")}
+        return dataclasses.replace(self, **arrays, first=self.first + start)
 
 
 @dataclass(frozen=True, eq=False)

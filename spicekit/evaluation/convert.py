@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -235,8 +234,9 @@ def tallies(
 
     def probe(packed: PackedLayer, applied: Applied) -> None:
         found = counted[packed.layer.name]
-        for place, part in _images_of(applied) if image_by_image else [(0, applied)]:
-            tally = model.tally(packed.stored, part)
+        apart = range(applied.images if image_by_image else 0)
+        for part in [applied.part(k, k + 1) for k in apart] or [applied]:
+            tally, place = model.tally(packed.stored, part), part.first if image_by_image else 0
             found[place] = found[place] + tally if place in found else tally
 
     watch(network, dataset, layers, probe)
@@ -292,15 +292,6 @@ def weights_hash(network: nn.Module) -> str:
     return content_hash(
         {name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()}
     )
-
-
-def _images_of(applied: Applied) -> Iterator[tuple[int, Applied]]:
-    """What is applied for each image, with the image's place."""
-    area = math.prod(applied.shape)
-    for image in range(len(applied.words) // area):
-        own = slice(image * area, (image + 1) * area)
-        parts = {name: getattr(applied, name)[own] for name in ("words", "inverted", "asserted")}
-        yield applied.first + image, dataclasses.replace(applied, **parts)
 
 
 def added(counted: Iterable[Tallies]) -> Tally:

@@ -102,8 +102,15 @@ def pack_inputs(
     shared = *given, words, inverted, asserted
 
     def task(number: int) -> None:
-        room = np.zeros((8, IMAGES), np.uint8), *np.empty((2, _READS * q, IMAGES), np.uint64)
-        _pack(number, *shared, *room)
+        words_of, ones = np.empty((2, _READS * q, IMAGES), np.uint64)
+        _pack(
+            number,
+            *shared,
+            np.zeros((8, IMAGES), np.uint8),
+            words_of,
+            ones,
+            np.empty((2, _READS, IMAGES), np.int32),
+        )
 
     run_tasks(task, -(-len(together) * len(bases) // _PIXELS))
     reads = pixels, groups, tiles
@@ -127,6 +134,7 @@ def _pack(  # type: ignore[no-untyped-def]
     pieces,
     found,
     ones,
+    turned,
 ):
     """`pack_inputs` of some output pixels of 64 images each; the last are its room."""
     reads, q = ones_of.shape
@@ -144,21 +152,30 @@ def _pack(  # type: ignore[no-untyped-def]
                         start = 64 * part + 8 * byte
                         count = max(min(limit[first + k] - start, 8), 0)
                         _gather(flat, base, offsets, (first + k) * rows + start, count, pieces, byte)
-                    _join(pieces, found, ones, k * q + part)
+                    _join(pieces, filled, found, ones, k * q + part)
+                _invert(found, ones, ones_of[first + k], limit[first + k], dynamic, k, turned)
             for image in range(min(IMAGES, batch - block * IMAGES)):
                 place = (block * IMAGES + image) * area + pixel
                 for k in range(few):
-                    read = first + k
-                    count = np.int32(0)
                     for part in range(q):
-                        words[place, read, part] = found[k * q + part, image]
-                        count += np.int32(ones[k * q + part, image])
-                    inverted[place, read] = dynamic and to_invert(count, limit[read])
-                    if inverted[place, read]:
-                        count = limit[read] - count
-                        for part in range(q):
-                            words[place, read, part] ^= ones_of[read, part]
-                    asserted[place, read] = count
+                        words[place, first + k, part] = found[k * q + part, image]
+                    inverted[place, first + k] = turned[0, k, image]
+                    asserted[place, first + k] = turned[1, k, image]
+
+
+@_kernel
+def _invert(found, ones, mask, rows, dynamic, k, turned):  # type: ignore[no-untyped-def]
+    """Invert a read's words where `dynamic` flips ask for it; set `turned` to whether that is so, and the ones left."""
+    q = len(mask)
+    for image in range(IMAGES):
+        count = np.int64(0)
+        for part in range(q):
+            count += np.int64(ones[k * q + part, image])
+        turn = np.int64(dynamic and to_invert(count, rows))
+        for part in range(q):
+            found[k * q + part, image] ^= mask[part] * np.uint64(turn)
+        turned[0, k, image] = turn
+        turned[1, k, image] = count + turn * (rows - 2 * count)
 
 
 @intrinsic
@@ -188,22 +205,24 @@ def _gather(context, flat, base, offsets, first, count, pieces, byte):  # type: 
 
 
 @intrinsic
-def _join(context, pieces, found, ones, read):  # type: ignore[no-untyped-def]
-    """Set word `read` of 64 images from its eight bytes, and how many ones it has."""
+def _join(context, pieces, filled, found, ones, read):  # type: ignore[no-untyped-def]
+    """Set word `read` of 64 images from its first `filled` bytes, and how many ones it has."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         bytes_, out, counts = (
-            context.make_array(kind)(context, builder, argument).data
-            for kind, argument in zip(signature.args[:3], arguments[:3], strict=True)
+            context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 2, 3)
         )
-        place = builder.mul(arguments[3], INT64(IMAGES))
-        kind = ir.VectorType(INT8, IMAGES)
-        word = Lanes.load(builder, bytes_, kind).widen(INT64)
-        for byte in range(1, 8):
-            piece = Lanes.load(builder, builder.gep(bytes_, [INT64(byte * IMAGES)]), kind)
-            word = word + (piece.widen(INT64) << (8 * byte))
+        place = builder.mul(arguments[4], INT64(IMAGES))
+        kind, wide = ir.VectorType(INT8, IMAGES), ir.VectorType(INT64, IMAGES)
+        found = cgutils.alloca_once_value(builder, ir.Constant(wide, None))
+        with cgutils.for_range(builder, arguments[1]) as loop:
+            byte = builder.sub(builder.sub(arguments[1], INT64(1)), loop.index)
+            start = builder.gep(bytes_, [builder.mul(byte, INT64(IMAGES))])
+            higher = Lanes(builder, builder.load(found)) << 8
+            builder.store((higher + Lanes.load(builder, start, kind).widen(INT64)).value, found)
+        word = Lanes(builder, builder.load(found))
         word.store(builder.gep(out, [place]))
         word.ones().store(builder.gep(counts, [place]))
         return context.get_dummy_value()
 
-    return types.void(pieces, found, ones, read), generate
+    return types.void(pieces, filled, found, ones, read), generate

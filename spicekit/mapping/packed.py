@@ -112,6 +112,17 @@ def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0
 
 def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray[np.float32]:
     """(n, c_out, *sides) float32: dot products of signs as the converters' codes give them."""
+    layer = packed.layer
+    dots = np.empty((applied.images, layer.outputs, *applied.shape), np.float32)
+    each = max(1, _AT_ONCE // math.prod(applied.shape))
+    for start in range(0, applied.images, each):
+        part = dots[start : start + each]
+        _set_dot_products(packed, applied.part(start, start + len(part)), codes, part)
+    return dots
+
+
+def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots: NDArray[np.float32]) -> None:
+    """`dot_products` of some images, written to their place."""
     layer, step = packed.layer, np.float32(codes.step)
     used, corrected = layer.used, layer.binsparx.flips
     sums = codes.sums(packed.stored, applied)
@@ -125,11 +136,8 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
         torch.addmm(there, terms, torch.from_numpy(packed.corrections), out=there)
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
-    images = len(sums) // math.prod(applied.shape)
-    dots = np.empty((images, sums.shape[1], *applied.shape), np.float32)
-    shared = sums, 4 * step, column, -2 * ones, dots.reshape(images, sums.shape[1], -1)
-    run_tasks(lambda image: _lay_image_out(image, *shared), images)
-    return dots
+    shared = sums, 4 * step, column, -2 * ones, dots.reshape(len(dots), layer.outputs, -1)
+    run_tasks(lambda image: _lay_image_out(image, *shared), len(dots))
 
 
 @lru_cache(maxsize=64)
@@ -139,8 +147,11 @@ def input_offsets(layer: MappedLayer, gathering: Gathering) -> NDArray[np.int64]
 
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
+_AT_ONCE = 16384
+"""Vectors whose sums are there at a time: little enough memory that the next ones get it again, untouched by the
+system. To be given new pages takes as long as all of a vector's additions."""
 _VECTORS = 4096  # that a thread takes at a time
-_LINES = 128  # of a cache, that numbers are taken from column by column
+_LINE = 16  # numbers that fill a line of a cache
 
 
 def _correction_factors(
@@ -191,8 +202,11 @@ def _lay_image_out(image, sums, step, column, pixel, laid_out):  # type: ignore[
     That of one image; `column` is (c_out,), `pixel` (p,), all float32.
     """
     _, columns, area = laid_out.shape
-    for first in range(0, area, _LINES):
-        for k in range(columns):
-            for place in range(first, min(first + _LINES, area)):
-                there = image * area + place
-                laid_out[image, k, place] = step * sums[there, k] + column[k] + pixel[there]
+    for first in range(0, area, _LINE):
+        for start in range(
+            0, columns, _LINE
+        ):  # lines of `sums` are far apart: few at a time are in the cache
+            for k in range(start, min(start + _LINE, columns)):
+                for place in range(first, min(first + _LINE, area)):
+                    there = image * area + place
+                    laid_out[image, k, place] = step * sums[there, k] + column[k] + pixel[there]

@@ -7,6 +7,7 @@ from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spicekit.errors import BadTable
@@ -85,8 +86,13 @@ class IVTable:
         return _spline_through(self.current.reshape(4, k, k))
 
     @cached_property
+    def patches(self) -> Array:
+        """(4, k-1, k-1, 16) the same spline as a polynomial, A, in each interval of both voltages, see `_patches`."""
+        return _patches(self.spline)
+
+    @cached_property
     def conductance(self) -> Array:
-        """(8, k+2, k+2) coefficients, S, of bicubic B-splines through current over voltage; state = 2 w + a.
+        """(8, k-1, k-1, 16) bicubic splines through current over voltage, S, as `patches` are; state = 2 w + a.
 
         The first four hold where v_bl >= v_sl, the others where v_bl <= v_sl. A transistor's current is smooth on
         either side of equal voltages and not across: there the second derivative jumps. So each half goes on beyond
@@ -97,7 +103,7 @@ class IVTable:
         np.fill_diagonal(across, 1.0)  # to be filled in
         ratio = self.current.reshape(4, len(v), len(v)) / across
         above, below = (_continued(half) for half in (ratio, ratio.transpose(0, 2, 1)))
-        return _spline_through(np.concatenate([above, below.transpose(0, 2, 1)]))
+        return _patches(_spline_through(np.concatenate([above, below.transpose(0, 2, 1)])))
 
     @cached_property
     def sha256(self) -> str:
@@ -175,6 +181,20 @@ def _spline_through(values: Array) -> Array:
     k = values.shape[1]
     to_coefficients = np.linalg.inv(_interpolation_matrix(k))[:, :k]
     return np.ascontiguousarray(to_coefficients @ values @ to_coefficients.T)
+
+
+def _patches(spline: Array) -> Array:
+    """(n, k-1, k-1, 16) factors of t^i u^j at place 4 j + i, for coefficients (n, k+2, k+2) of bicubic B-splines.
+
+    t and u, from 0 to 1, say where in its interval the first and the second voltage lies.
+    """
+    windows = sliding_window_view(spline, (4, 4), (1, 2))
+    found = np.einsum("nxykl,ki,lj->nxyji", windows, _POWERS, _POWERS, optimize=True)
+    return np.ascontiguousarray(found.reshape(*found.shape[:3], 16))
+
+
+_POWERS = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]]) / 6
+"""Of each of the four cubic B-splines that are not zero in an interval, the factors of 1, t, t^2, t^3 (de Boor)."""
 
 
 def _interpolation_matrix(k: int) -> Array:

@@ -30,7 +30,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Thresholds, convert
-from spicekit.engines.exact.ladder import ladder_of, linearise, residual_limit, solve, solve_reads
+from spicekit.engines.exact.ladder import LANES, ladder_of, linearise, residual_limit, solve, solve_reads, up
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable, interpolate
@@ -99,7 +99,6 @@ class ExactCodes:
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
 
-_LANES = 16  # columns side by side in a processor's registers
 # Fixed-point steps towards the starting voltages, each half of the way. Any voltages inside the table will do: nearer
 # ones leave fewer columns open.
 _STEPS = 30
@@ -131,11 +130,12 @@ def start_of(spec: TileSpec, table: IVTable, group: int) -> Start:
         )
     b, s = _mean_voltages(spec, table, group)
     axis = (float(table.voltage[0]), table.step)
-    tangent = np.empty((2, b.size, 3))
+    tangent, nothing = np.empty((2, 1, 3 * b.size)), np.zeros((2, 1, b.size))
     for weight in (0, 1):
-        alike = np.full(b.size, 2 * weight + 1), np.ones(b.size)
-        linearise(*alike, table.spline, axis, b.ravel(), s.ravel(), np.zeros(b.size), tangent[weight])
-    by_row = np.ascontiguousarray(tangent.reshape(2, *b.shape, 3).transpose(2, 1, 0, 3))
+        alike = np.full((1, b.size), 2 * weight + 1, np.uint8), np.ones((1, b.size))
+        voltages = b.reshape(1, -1), s.reshape(1, -1)
+        linearise(*alike, table.patches, axis, *voltages, nothing[0], tangent[weight], nothing[1, 0], 0)
+    by_row = np.ascontiguousarray(tangent.reshape(2, 3, *b.shape).transpose(3, 2, 0, 1))
     leak = float(abs(cell_currents_of(spec, table).state[:, 0]).max())
     return Start(spec, table, np.stack([b.T, s.T], axis=-1), by_row, _curvature(table, spec.v_read), leak)
 
@@ -225,81 +225,59 @@ def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-un
     batch, rows = bits.shape
     columns = weights.shape[1]
     r_driver, r_sink, r_bl, r_sl = wires
-    blocks = (columns + _LANES - 1) // _LANES
+    blocks = (columns + LANES - 1) // LANES
     current = np.empty((batch, columns))
     moved = np.empty((2, batch, columns))
     lowest = np.empty((batch, columns))
     highest = np.empty((batch, columns))
     for task in numba.prange(batch * blocks):
-        vector, start = task // blocks, task % blocks * _LANES
-        width = min(_LANES, columns - start)
+        vector, start = task // blocks, task % blocks * LANES
+        width = min(LANES, columns - start)
         asserted = np.flatnonzero(bits[vector])
-        stored = np.zeros((len(asserted), _LANES), np.int64)
-        n = np.zeros(_LANES, np.int64)
+        stored = np.zeros((len(asserted), LANES), np.int64)
+        n = np.zeros(LANES, np.int64)
         for place, row in enumerate(asserted):
             for k in range(width):
                 stored[place, k] = weights[row, start + k]
                 n[k] += stored[place, k]
         # For each asserted row nine numbers, each for all lanes: c, p, q, f, g, h, f2, g2, h2.
-        lines = np.empty((len(asserted), 9 * _LANES))
-        now = np.zeros(6 * _LANES)  # f, g, h, f2, g2, h2
-        now[5 * _LANES :] = r_sink
+        lines = np.empty((len(asserted), 9 * LANES))
+        now = np.zeros(6 * LANES)  # f, g, h, f2, g2, h2
+        now[5 * LANES :] = r_sink
         for place in range(len(asserted) - 1, -1, -1):
-            row, line = asserted[place], lines[place]
-            for k in range(_LANES):
+            row = asserted[place]
+            for k in range(LANES):
                 cell = tangent[row, n[k], stored[place, k]]
-                line[k], line[_LANES + k], line[2 * _LANES + k] = cell[0], cell[1], cell[2]
+                lines[place, k], lines[place, LANES + k], lines[place, 2 * LANES + k] = (
+                    cell[0],
+                    cell[1],
+                    cell[2],
+                )
             segments = (asserted[place + 1] if place + 1 < len(asserted) else rows - 1) - row
-            _up(line, now, segments * r_bl, segments * r_sl)
+            up(lines, place, now, segments * r_bl, segments * r_sl)
         now[:] = 0.0  # b, K, lowest b, highest s, way^2 of all cells, of ON cells
-        for k in range(_LANES):
-            now[k] = now[2 * _LANES + k] = v_read
-        began = np.empty(3 * _LANES)  # b and s before the step, and the stored bit
+        for k in range(LANES):
+            now[k] = now[2 * LANES + k] = v_read
+        began = np.empty(3 * LANES)  # b and s before the step, and the stored bit
         for place, row in enumerate(asserted):
-            for k in range(_LANES):
-                began[k], began[_LANES + k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
-                began[2 * _LANES + k] = stored[place, k]
+            for k in range(LANES):
+                began[k], began[LANES + k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
+                began[2 * LANES + k] = stored[place, k]
             resistance = r_bl * (row - asserted[place - 1]) if place else r_driver + r_bl * row
             _down(lines[place], now, began, resistance)
         for k in range(width):
-            current[vector, start + k] = now[_LANES + k]
-            lowest[vector, start + k] = now[2 * _LANES + k]
-            highest[vector, start + k] = now[3 * _LANES + k]
-            moved[0, vector, start + k] = now[4 * _LANES + k] - now[5 * _LANES + k]
-            moved[1, vector, start + k] = now[5 * _LANES + k]
+            current[vector, start + k] = now[LANES + k]
+            lowest[vector, start + k] = now[2 * LANES + k]
+            highest[vector, start + k] = now[3 * LANES + k]
+            moved[0, vector, start + k] = now[4 * LANES + k] - now[5 * LANES + k]
+            moved[1, vector, start + k] = now[5 * LANES + k]
     return current, moved, lowest, highest
-
-
-# One loop over lanes to a function, over two or three arrays: a form in which Numba's compiler finds vector code.
-
-
-@_kernel
-def _up(line, now, r_b, r_s):  # type: ignore[no-untyped-def]
-    """Compose what hangs below a row with its wires and its cell, as `ladder._sweep_far` does."""
-    n = _LANES
-    for k in range(n):
-        c, p, q = line[k], line[n + k], line[2 * n + k]
-        f, g, h = now[k], now[n + k], now[2 * n + k]
-        f2, g2, h2 = now[3 * n + k], now[4 * n + k], now[5 * n + k]
-        pivot = 1 / (1 + g * r_b)
-        passed = g2 * r_b
-        f, g, h = f * pivot, g * pivot, h * pivot
-        f2, g2, h2 = f2 - passed * f, g2 - passed * g, h2 + r_s - passed * h
-        pivot = 1 / (1 - q * h2)
-        c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
-        f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
-        f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
-        line[k], line[n + k], line[2 * n + k] = c, p, q
-        line[3 * n + k], line[4 * n + k], line[5 * n + k] = f, g, h
-        line[6 * n + k], line[7 * n + k], line[8 * n + k] = f2, g2, h2
-        now[k], now[n + k], now[2 * n + k] = f, g, h
-        now[3 * n + k], now[4 * n + k], now[5 * n + k] = f2, g2, h2
 
 
 @_kernel
 def _down(line, now, began, resistance):  # type: ignore[no-untyped-def]
     """A row's voltages, from what arrives from above, and how far they moved."""
-    n = _LANES
+    n = LANES
     for k in range(n):
         b, K, low, high = now[k], now[n + k], now[2 * n + k], now[3 * n + k]
         f, g, h = line[3 * n + k], line[4 * n + k], line[5 * n + k]

@@ -127,21 +127,22 @@ def solve_reads(
     limit = residual_limit(table)
     current, residual = np.empty((2, len(vector)))
     shared = (
-        spec.sense_end == "near",
-        bits,
-        np.ascontiguousarray(ladder.weights.T),
-        np.ascontiguousarray(ladder.scale.T),
-        (vector, column),
-        (table.spline, (float(table.voltage[0]), table.step)),
+        (0,) * (spec.sense_end == "far"),
+        (bits, np.ascontiguousarray(ladder.weights.T), np.ascontiguousarray(ladder.scale.T), vector, column),
+        table.patches,
+        (float(table.voltage[0]), table.step),
         limit,
         ends or (np.full(len(vector), spec.v_read), np.zeros(len(vector))),
         (wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")),
-        (current, residual),
+        current,
+        residual,
     )
 
     def task(number: int) -> None:
-        states, lines = np.empty(spec.rows, np.uint8), np.empty((3, spec.rows))
-        _solve(number, *shared, states, lines, np.empty((spec.rows, 3)), np.empty((spec.rows, 6)))
+        rows = max(spec.rows, 4)  # as many as there are states, at the least
+        arrays = (*np.empty((2, rows, LANES), np.uint8), *np.empty((5, rows, LANES)))
+        lines = np.empty((spec.rows, 9 * LANES)), np.empty((4, 3 * LANES))
+        _solve(number, *shared, (*arrays, *lines, np.empty((8, LANES))))
 
     run_tasks(task, -(-len(vector) // _READS))
     require_converged(residual, limit, vector, column, iterations=MAX_ITERATIONS)
@@ -168,6 +169,8 @@ def residual_limit(table: IVTable) -> float:
 
 _kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
 _READS = 256  # that a thread solves at a time
+LANES = 16
+"""Reads side by side in a processor's registers: one alone would wait for each of its divisions."""
 
 
 @_kernel
@@ -177,135 +180,207 @@ def larger(worst, miss):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def spline_at(patch, x, y):  # type: ignore[no-untyped-def]
-    """36 times the value of a bicubic B-spline, and 12 times its slopes, `x` and `y` intervals from its first knot."""
-    last = patch.shape[0] - 4.0
+def spline_at(patches, state, x, y):  # type: ignore[no-untyped-def]
+    """A bicubic spline's value and its slopes for an interval, `x` and `y` intervals from its first knot.
+
+    `patches` (states, n, n, 16) are those of `IVTable.patches`. No part of the array gets a name: counting what names
+    it would take as long as all else.
+    """
+    last = patches.shape[1] - 1.0
     m = int(min(x, last))
     n = int(min(y, last))
     t = x - m
     u = y - n
-    t1 = 1 - t
-    u1 = 1 - u
-    # cubic B-splines times 6, their derivatives times 2 (de Boor 1978)
-    w0, w1, w2, w3 = t1 * t1 * t1, 4 + t * t * (3 * t - 6), 1 + t * (3 + t * (3 - 3 * t)), t * t * t
-    d0, d1, d2, d3 = -t1 * t1, t * (3 * t - 4), 1 + t * (2 - 3 * t), t * t
-    v0, v1, v2, v3 = u1 * u1 * u1, 4 + u * u * (3 * u - 6), 1 + u * (3 + u * (3 - 3 * u)), u * u * u
-    e0, e1, e2, e3 = -u1 * u1, u * (3 * u - 4), 1 + u * (2 - 3 * u), u * u
-    value = 0.0
-    slope_x = 0.0
-    slope_y = 0.0
-    for k in range(4):
-        w = w0 if k == 0 else w1 if k == 1 else w2 if k == 2 else w3
-        d = d0 if k == 0 else d1 if k == 1 else d2 if k == 2 else d3
-        f0, f1, f2, f3 = patch[m + k, n], patch[m + k, n + 1], patch[m + k, n + 2], patch[m + k, n + 3]
-        line = v0 * f0 + v1 * f1 + v2 * f2 + v3 * f3
-        value += w * line
-        slope_x += d * line
-        slope_y += w * (e0 * f0 + e1 * f1 + e2 * f2 + e3 * f3)
+    # polynomials in t, whose factors are polynomials in u
+    a00, a01, a02, a03 = (
+        patches[state, m, n, 0],
+        patches[state, m, n, 4],
+        patches[state, m, n, 8],
+        patches[state, m, n, 12],
+    )
+    p0, q0 = a00 + u * (a01 + u * (a02 + u * a03)), a01 + u * (2 * a02 + u * (3 * a03))
+    a10, a11, a12, a13 = (
+        patches[state, m, n, 1],
+        patches[state, m, n, 5],
+        patches[state, m, n, 9],
+        patches[state, m, n, 13],
+    )
+    p1, q1 = a10 + u * (a11 + u * (a12 + u * a13)), a11 + u * (2 * a12 + u * (3 * a13))
+    a20, a21, a22, a23 = (
+        patches[state, m, n, 2],
+        patches[state, m, n, 6],
+        patches[state, m, n, 10],
+        patches[state, m, n, 14],
+    )
+    p2, q2 = a20 + u * (a21 + u * (a22 + u * a23)), a21 + u * (2 * a22 + u * (3 * a23))
+    a30, a31, a32, a33 = (
+        patches[state, m, n, 3],
+        patches[state, m, n, 7],
+        patches[state, m, n, 11],
+        patches[state, m, n, 15],
+    )
+    p3, q3 = a30 + u * (a31 + u * (a32 + u * a33)), a31 + u * (2 * a32 + u * (3 * a33))
+    value = p0 + t * (p1 + t * (p2 + t * p3))
+    slope_x = p1 + t * (2 * p2 + t * (3 * p3))
+    slope_y = q0 + t * (q1 + t * (q2 + t * q3))
     return value, slope_x, slope_y
 
 
 @_kernel
-def linearise(states, scale, spline, axis, b, s, i, cell):  # type: ignore[no-untyped-def]
-    """Set `cell` to (c, p, q) of every row at its voltages; return the largest miss of `i`, A."""
+def linearise(states, scale, patches, axis, b, s, i, cells, worst, row):  # type: ignore[no-untyped-def]
+    """Set row `row` of `cells` (.., 3 n or more) to c of n cells at their voltages, behind them p, then q.
+
+    `states`, `scale`, `b`, `s` and `i` are (.., n); `worst` (n,) is raised to how far `i` misses the table, A.
+    """
     first, step = axis
-    last = spline.shape[1] - 4.0
-    worst = 0.0
-    for row in range(len(b)):
-        x = min(max((b[row] - first) / step, 0.0), last + 1)
-        y = min(max((s[row] - first) / step, 0.0), last + 1)
-        value, slope_b, slope_s = spline_at(spline[states[row]], x, y)
-        value *= scale[row] / 36
-        p = max(slope_b * scale[row] / (12 * step), 0.0)
-        q = min(slope_s * scale[row] / (12 * step), 0.0)
-        worst = larger(worst, abs(value - i[row]))
-        cell[row, 0] = value - p * (first + x * step) - q * (first + y * step)
-        cell[row, 1] = p
-        cell[row, 2] = q
-    return worst
+    last = float(patches.shape[1])
+    each = 1 / step
+    n = b.shape[1]
+    for k in range(n):
+        x = min(max((b[row, k] - first) * each, 0.0), last)
+        y = min(max((s[row, k] - first) * each, 0.0), last)
+        value, slope_b, slope_s = spline_at(patches, states[row, k], x, y)
+        value *= scale[row, k]
+        p = max(slope_b * scale[row, k] * each, 0.0)
+        q = min(slope_s * scale[row, k] * each, 0.0)
+        worst[k] = larger(worst[k], abs(value - i[row, k]))
+        cells[row, k] = value - p * (first + x * step) - q * (first + y * step)
+        cells[row, n + k] = p
+        cells[row, 2 * n + k] = q
 
 
 @_kernel
-def _solve(  # type: ignore[no-untyped-def]
-    task, near, bits, weights, scale, reads, table, limit, ends, wires, found, states, lines, cell, below
-):
-    """Set `found`, current and residual, of some reads; the last four are room for a column."""
-    (vectors, columns), (spline, axis), (current, residual) = reads, table, found
-    b, s, i = lines
-    for read in range(task * _READS, min((task + 1) * _READS, len(vectors))):
-        vector, column = vectors[read], columns[read]
-        supply, ground = ends[0][read], ends[1][read]
-        for row in range(len(b)):
-            states[row] = 2 * weights[column, row] + bits[vector, row]
-            b[row], s[row], i[row] = supply, ground, 0.0
-        total = 0.0
-        worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
-        for _ in range(MAX_ITERATIONS):
-            if near:
-                total = _sweep_near(supply, ground, wires, b, s, i, cell, below)
-            else:
-                total = _sweep_far(supply, ground, wires, b, s, i, cell, below)
-            worst = linearise(states, scale[column], spline, axis, b, s, i, cell)
-            if worst <= limit:
-                break
-        current[read] = total
-        residual[read] = worst
+def _solve(task, far, given, patches, axis, limit, ends, wires, current, residual, room):  # type: ignore[no-untyped-def]
+    """Newton's method for some reads, side by side; `far` has a length where they are sensed there.
 
-
-@_kernel
-def _sweep_far(supply, ground, wires, b, s, i, cell, below):  # type: ignore[no-untyped-def]
-    """Voltages and currents of a column of linear cells; its current."""
+    A read is done when its own cells meet the limit: what stands beside it changes nothing.
+    """
+    bits, weights, scale, vectors, columns = given
+    supply, ground = ends
     r_driver, r_sink, r_bl, r_sl = wires
-    # J = f + g b + h K and s = f2 + g2 b + h2 K, composed from the last row to the first
-    f, g, h, f2, g2, h2 = 0.0, 0.0, 0.0, ground, 0.0, r_sink
-    for row in range(len(b) - 1, -1, -1):
-        if row < len(b) - 1:
-            pivot = 1 / (1 + g * r_bl)
-            f, g, h = f * pivot, g * pivot, h * pivot
-            f2 -= g2 * r_bl * f
-            h2 += r_sl - g2 * r_bl * h
-            g2 -= g2 * r_bl * g
-        c, p, q = cell[row, 0], cell[row, 1], cell[row, 2]
+    states, kinds, factor, ones, b, s, i, lines, began, few_lanes = room
+    now, worst, done = few_lanes[:6].reshape(-1), few_lanes[6], few_lanes[7]
+    rows = bits.shape[1]
+    for first in range(task * _READS, min((task + 1) * _READS, len(vectors)), LANES):
+        few = min(LANES, len(vectors) - first)
+        for k in range(LANES):
+            read = first + min(k, few - 1)
+            vector, column = vectors[read], columns[read]
+            done[k] = 0.0
+            for state in range(4):
+                kinds[state, k], ones[state, k] = state, 1.0
+                b[state, k], s[state, k], i[state, k] = supply[read], ground[read], 0.0
+            for row in range(rows):
+                states[row, k] = 2 * weights[column, row] + bits[vector, row]
+                factor[row, k] = scale[column, row]
+        # no wire has a drop yet: cells of one state are alike
+        for state in range(4):
+            linearise(kinds, ones, patches, axis, b, s, i, began, worst, state)
+        for row in range(rows):
+            for part in range(3):
+                for k in range(LANES):
+                    lines[row, part * LANES + k] = factor[row, k] * began[states[row, k], part * LANES + k]
+        for _ in range(MAX_ITERATIONS):
+            now[:] = 0.0
+            for k in range(LANES):
+                now[3 * LANES + k] = ground[first + min(k, few - 1)]
+                now[5 * LANES + k] = r_sink
+            for row in range(rows - 1, -1, -1):
+                wired = row < rows - 1
+                if len(far):
+                    up(lines, row, now, r_bl * wired, r_sl * wired)
+                else:
+                    _up_near(lines, row, now, r_bl * wired, r_sl * wired)
+            for k in range(LANES):
+                read = first + min(k, few - 1)
+                now[k], now[LANES + k], now[2 * LANES + k] = supply[read], 0.0, ground[read]
+            for row in range(rows):
+                if len(far):
+                    _down(lines, row, now, b, s, i, r_bl if row else r_driver)
+                elif row:
+                    _down_near(lines, row, now, b, s, i, r_bl, r_sl)
+                else:
+                    _down_near(lines, row, now, b, s, i, r_driver, r_sink)
+            worst[:] = 0.0
+            for row in range(rows):
+                linearise(states, factor, patches, axis, b, s, i, lines, worst, row)
+            left = 0
+            for k in range(few):
+                if done[k] == 0.0:
+                    current[first + k], residual[first + k] = now[LANES + k], worst[k]
+                    done[k] = worst[k] <= limit
+                    left += done[k] == 0.0
+            if left == 0:
+                break
+
+
+# One loop over lanes to a function, over a few arrays: a form in which Numba's compiler finds vector code. A row's line
+# holds nine numbers for all lanes, of which the cell's c, p, q come first.
+
+
+@_kernel
+def up(lines, row, now, r_b, r_s):  # type: ignore[no-untyped-def]
+    """Compose what hangs below a row with its wires and its cell: J = f + g b + h K and s = f2 + g2 b + h2 K."""
+    n = LANES
+    for k in range(n):
+        c, p, q = lines[row, k], lines[row, n + k], lines[row, 2 * n + k]
+        f, g, h = now[k], now[n + k], now[2 * n + k]
+        f2, g2, h2 = now[3 * n + k], now[4 * n + k], now[5 * n + k]
+        pivot = 1 / (1 + g * r_b)
+        passed = g2 * r_b
+        f, g, h = f * pivot, g * pivot, h * pivot
+        f2, g2, h2 = f2 - passed * f, g2 - passed * g, h2 + r_s - passed * h
         pivot = 1 / (1 - q * h2)
-        c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot  # i = c + p b + q K
-        cell[row, 0], cell[row, 1], cell[row, 2] = c, p, q
+        # the cell seen from (b, K): i = c + p b + q K
+        c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
         f, g, h = f + h * c + c, g + h * p + p, h + h * q + q
         f2, g2, h2 = f2 + h2 * c, g2 + h2 * p, h2 + h2 * q
-        below[row, 0], below[row, 1], below[row, 2] = f, g, h
-        below[row, 3], below[row, 4], below[row, 5] = f2, g2, h2
-    K, voltage, resistance = 0.0, supply, r_driver
-    for row in range(len(b)):
-        f, g, h = below[row, 0], below[row, 1], below[row, 2]
-        f2, g2, h2 = below[row, 3], below[row, 4], below[row, 5]
-        J = (f + g * voltage + h * K) / (1 + g * resistance)
-        voltage -= resistance * J
-        resistance = r_bl
-        b[row] = voltage
-        s[row] = f2 + g2 * voltage + h2 * K
-        i[row] = cell[row, 0] + cell[row, 1] * voltage + cell[row, 2] * K
-        K += i[row]
-    return K
+        lines[row, k], lines[row, n + k], lines[row, 2 * n + k] = c, p, q
+        lines[row, 3 * n + k], lines[row, 4 * n + k], lines[row, 5 * n + k] = f, g, h
+        lines[row, 6 * n + k], lines[row, 7 * n + k], lines[row, 8 * n + k] = f2, g2, h2
+        now[k], now[n + k], now[2 * n + k] = f, g, h
+        now[3 * n + k], now[4 * n + k], now[5 * n + k] = f2, g2, h2
 
 
 @_kernel
-def _sweep_near(supply, ground, wires, b, s, i, cell, below):  # type: ignore[no-untyped-def]
-    """As `_sweep_far`."""
-    r_driver, r_sink, r_bl, r_sl = wires
-    # J = f + g b + h s, composed from the last row to the first
-    f, g, h = 0.0, 0.0, 0.0
-    for row in range(len(b) - 1, -1, -1):
-        pivot = 1 / (1 + g * r_bl - h * r_sl)
-        f, g, h = f * pivot + cell[row, 0], g * pivot + cell[row, 1], h * pivot + cell[row, 2]
-        below[row, 0], below[row, 1], below[row, 2] = f, g, h
-    total = (f + g * supply + h * ground) / (1 + g * r_driver - h * r_sink)
-    b_above, s_above = supply, ground
-    r_b, r_s = r_driver, r_sink
-    for row in range(len(b)):
-        f, g, h = below[row, 0], below[row, 1], below[row, 2]
-        J = (f + g * b_above + h * s_above) / (1 + g * r_b - h * r_s)
-        b_above -= r_b * J
-        s_above += r_s * J
-        r_b, r_s = r_bl, r_sl
-        b[row], s[row] = b_above, s_above
-        i[row] = cell[row, 0] + cell[row, 1] * b_above + cell[row, 2] * s_above
-    return total
+def _down(lines, row, now, b, s, i, resistance):  # type: ignore[no-untyped-def]
+    """A row's voltages and cell currents, from b and K that arrive from above."""
+    n = LANES
+    for k in range(n):
+        voltage, K = now[k], now[n + k]
+        f, g, h = lines[row, 3 * n + k], lines[row, 4 * n + k], lines[row, 5 * n + k]
+        voltage -= resistance * ((f + g * voltage + h * K) / (1 + g * resistance))
+        passed = lines[row, k] + lines[row, n + k] * voltage + lines[row, 2 * n + k] * K
+        b[row, k], s[row, k], i[row, k] = (
+            voltage,
+            lines[row, 6 * n + k] + lines[row, 7 * n + k] * voltage + lines[row, 8 * n + k] * K,
+            passed,
+        )
+        now[k], now[n + k] = voltage, K + passed
+
+
+@_kernel
+def _up_near(lines, row, now, r_b, r_s):  # type: ignore[no-untyped-def]
+    """The same where both lines carry J = f + g b + h s."""
+    n = LANES
+    for k in range(n):
+        f, g, h = now[k], now[n + k], now[2 * n + k]
+        pivot = 1 / (1 + g * r_b - h * r_s)
+        f, g, h = f * pivot + lines[row, k], g * pivot + lines[row, n + k], h * pivot + lines[row, 2 * n + k]
+        lines[row, 3 * n + k], lines[row, 4 * n + k], lines[row, 5 * n + k] = f, g, h
+        now[k], now[n + k], now[2 * n + k] = f, g, h
+
+
+@_kernel
+def _down_near(lines, row, now, b, s, i, r_b, r_s):  # type: ignore[no-untyped-def]
+    """A row's voltages and cell currents, from b and s above; what the cells carry is added up, for the sense point."""
+    n = LANES
+    for k in range(n):
+        above, ground = now[k], now[2 * n + k]
+        f, g, h = lines[row, 3 * n + k], lines[row, 4 * n + k], lines[row, 5 * n + k]
+        J = (f + g * above + h * ground) / (1 + g * r_b - h * r_s)
+        above, ground = above - r_b * J, ground + r_s * J
+        passed = lines[row, k] + lines[row, n + k] * above + lines[row, 2 * n + k] * ground
+        b[row, k], s[row, k], i[row, k] = above, ground, passed
+        now[k], now[2 * n + k] = above, ground
+        now[n + k] += passed

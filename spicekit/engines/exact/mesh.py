@@ -186,17 +186,15 @@ def _respond_to(driven, alone, p, q, row, column, response):  # type: ignore[no-
 def linearise(states, scale, conductance, axis, x, y, cell):  # type: ignore[no-untyped-def]
     """Set `cell` to (c, p, q) of every cell's current c + p x + q y at its voltages."""
     first, step = axis
-    last = conductance.shape[1] - 3.0
+    last = float(conductance.shape[1])
     for k in range(len(x)):
         u = min(max((x[k] - first) / step, 0.0), last)
         v = min(max((y[k] - first) / step, 0.0), last)
-        half = conductance[states[k] + (4 if v > u else 0)]
-        g, g_u, g_v = spline_at(half, u, v)
-        factor = scale[k] / 36
+        g, g_u, g_v = spline_at(conductance, states[k] + (4 if v > u else 0), u, v)
         across = (u - v) * step
-        p = max(factor * (g + 3 * (u - v) * g_u), 0.0)
-        q = min(factor * (3 * (u - v) * g_v - g), 0.0)
-        cell[k, 0] = factor * across * g - p * (first + u * step) - q * (first + v * step)
+        p = max(scale[k] * (g + (u - v) * g_u), 0.0)
+        q = min(scale[k] * ((u - v) * g_v - g), 0.0)
+        cell[k, 0] = scale[k] * across * g - p * (first + u * step) - q * (first + v * step)
         cell[k, 1] = p
         cell[k, 2] = q
 
