@@ -46,6 +46,14 @@ def _join(pieces, filled, found, ones, read):
     ones[read] = np.bitwise_count(found[read])
 
 
+def _invert(found, ones, mask, rows, dynamic, read, k, turned):
+    own = slice(k * mask.shape[1], (k + 1) * mask.shape[1])
+    count = ones[own].astype(np.int64).sum(axis=0)
+    turn = dynamic & (2 * count > rows)
+    found[own] ^= np.where(turn, mask[read][:, None], np.uint64(0))
+    turned[:, k] = -turn.astype(np.int32), np.where(turn, rows - count, count)
+
+
 def _fill_field(factors, bits, table, first):
     values = np.arange(256)
     held = ((bits != 0) << np.arange(8)[:, None]).sum(axis=0)  # what each column stores
@@ -149,7 +157,7 @@ PLAIN = {
         "engines.fast.ideal": (count_ones,),
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
         "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
-        "mapping.inputs": (_gather, _join),
+        "mapping.inputs": (_gather, _invert, _join),
     }.items()
     for function in functions
 }

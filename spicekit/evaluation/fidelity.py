@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from torch import Tensor
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.codes import ExactCodes
+from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.kernels import count_patterns
 from spicekit.engines.fast.model import Codes
+from spicekit.engines.fast.patterns import PatternCodes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput, SpicekitError
 from spicekit.evaluation.convert import TiledNetwork, cells_read, watch
@@ -85,17 +89,35 @@ def code_errors(tiled: TiledNetwork, dataset: Dataset) -> tuple[float, ...]:
     found = np.zeros(2 * m + 1)
     layers, ideal = tiled_layers(tiled.network), IdealCodes()
 
+    def add(error: NDArray[Any], reads: NDArray[np.int64] | None) -> None:
+        places = np.clip(error.astype(np.int64) + m, 0, 2 * m)
+        weights = None if reads is None else reads.ravel()
+        found[:] += np.bincount(places.ravel(), weights, minlength=len(found))
+
     def probe(packed: PackedLayer, applied: Applied) -> None:
         codes = layers[packed.layer.name].tiles.codes
+        alike = codes.by_pattern() if isinstance(codes, FactoredCodes | PatternCodes) else None
+        if alike is not None:
+            add(*_pattern_errors(alike * codes.step, packed, applied))
+            return
         for group, tiles in enumerate(packed.stored.tiles):
             for tile in range(tiles):
                 read = one_read(packed.stored, applied, group=group, tile=tile)
                 error = np.rint(codes.step * np.abs(codes.sums(*read)) - np.abs(ideal.sums(*read)))
-                places = np.clip(error.astype(np.int64) + m, 0, 2 * m)
-                found[:] += np.bincount(places.ravel(), minlength=len(found))
+                add(error, None)
 
     watch(tiled.software, few, tiled.layers, probe)
     return tuple((found / len(few)).tolist())
+
+
+def _pattern_errors(
+    partial_sums: NDArray[Any], packed: PackedLayer, applied: Applied
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Error of each pattern's code, of what the codes stand for (groups, 2^m), and how often it is read."""
+    m = packed.layer.spec.rows_active
+    cells, given = packed.stored.words[:, :, 0].astype(np.uint32), applied.words[..., 0].astype(np.uint32)
+    reads, _ = count_patterns(cells, packed.stored.tiles, given, applied.asserted, m)
+    return np.rint(partial_sums - np.bitwise_count(np.arange(2**m))), reads
 
 
 CODE_IMAGES = 4

@@ -17,14 +17,13 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks
-from spicekit.engines.fast.lanes import INT8, INT64, Lanes
-from spicekit.mapping.binsparx import to_invert
+from spicekit.engines.fast.lanes import INT8, INT32, INT64, Lanes
 
 IMAGES = 64
 """Images side by side."""
 
-_PIXELS = 32  # output pixels that a thread takes at a time
-_READS = 8  # that fill a line of a cache
+_UNITS = 128  # reads that a thread takes at a time
+_LINE = 8  # words that fill a line of a cache
 _PLACES = 32  # of an image, laid out before the next one's: a few lines of a cache, read and written
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
@@ -94,27 +93,20 @@ def pack_inputs(
         Ones after inversion.
     """
     groups, tiles, q = mask.shape
-    pixels = batch * len(bases)
-    words = np.empty((pixels, groups * tiles, q), np.uint64)
-    inverted, asserted = (np.empty((pixels, groups * tiles), kind) for kind in (np.uint8, np.int32))
-    each = together[0].size
-    given = together.reshape(-1), each, batch, offsets, used.reshape(-1), mask.reshape(-1, q), bases, dynamic
-    shared = *given, words, inverted, asserted
+    reads = groups * tiles
+    units = len(bases) * reads  # of an image: they lie one behind the other
+    words = np.empty((batch, units, q), np.uint64)
+    inverted, asserted = (np.empty((batch, units), kind) for kind in (np.uint8, np.int32))
+    given = together.reshape(-1), together[0].size, batch, offsets.reshape(reads, -1), used.reshape(-1)
+    shared = *given, mask.reshape(-1, q), bases, dynamic, words, inverted, asserted
 
     def task(number: int) -> None:
-        words_of, ones = np.empty((2, _READS * q, IMAGES), np.uint64)
-        _pack(
-            number,
-            *shared,
-            np.zeros((8, IMAGES), np.uint8),
-            words_of,
-            ones,
-            np.empty((2, _READS, IMAGES), np.int32),
-        )
+        pieces, turned = np.zeros((8, IMAGES), np.uint8), np.empty((2, _UNITS, IMAGES), np.int32)
+        _pack(number, *shared, pieces, *np.empty((2, _UNITS * q, IMAGES), np.uint64), turned)
 
-    run_tasks(task, -(-len(together) * len(bases) // _PIXELS))
-    reads = pixels, groups, tiles
-    return words.reshape(*reads, q), inverted.reshape(reads), asserted.reshape(reads)
+    run_tasks(task, len(together) * -(-units // _UNITS))
+    shape = batch * len(bases), groups, tiles
+    return words.reshape(*shape, q), inverted.reshape(shape), asserted.reshape(shape)
 
 
 @_kernel
@@ -125,7 +117,7 @@ def _pack(  # type: ignore[no-untyped-def]
     batch,
     offsets,
     limit,
-    ones_of,
+    mask,
     bases,
     dynamic,
     words,
@@ -136,46 +128,34 @@ def _pack(  # type: ignore[no-untyped-def]
     ones,
     turned,
 ):
-    """`pack_inputs` of some output pixels of 64 images each; the last are its room."""
-    reads, q = ones_of.shape
-    rows, area = offsets.shape[2], len(bases)
+    """`pack_inputs` of some reads of 64 images each; the last are its room."""
+    reads, q = mask.shape
+    rows, units = offsets.shape[1], words.shape[1]
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
-    for here in range(task * _PIXELS, min((task + 1) * _PIXELS, len(flat) // each * area)):
-        block, pixel = here // area, here % area
+    chunks = (units + _UNITS - 1) // _UNITS
+    block, first = task // chunks, task % chunks * _UNITS
+    few = min(_UNITS, units - first)
+    for k in range(few):
+        pixel, read = (first + k) // reads, (first + k) % reads
         base = block * each + bases[pixel] * IMAGES
-        # Images lie far apart in memory, often in the same sets of a cache: for each, a line is written at once.
-        for first in range(0, reads, _READS):
-            few = min(_READS, reads - first)
-            for k in range(few):
-                for part in range(q):
-                    for byte in range(filled):
-                        start = 64 * part + 8 * byte
-                        count = max(min(limit[first + k] - start, 8), 0)
-                        _gather(flat, base, offsets, (first + k) * rows + start, count, pieces, byte)
-                    _join(pieces, filled, found, ones, k * q + part)
-                _invert(found, ones, ones_of[first + k], limit[first + k], dynamic, k, turned)
-            for image in range(min(IMAGES, batch - block * IMAGES)):
-                place = (block * IMAGES + image) * area + pixel
-                for k in range(few):
+        for part in range(q):
+            for byte in range(filled):
+                start = 64 * part + 8 * byte
+                count = max(min(limit[read] - start, 8), 0)
+                _gather(flat, base, offsets, read * rows + start, count, pieces, byte)
+            _join(pieces, filled, found, ones, k * q + part)
+        _invert(found, ones, mask, limit[read], dynamic, read, k, turned)
+    # Images lie far apart in memory, often in the same sets of a cache: of each, whole lines are written.
+    images = min(IMAGES, batch - block * IMAGES)
+    for start in range(0, images, _LINE):
+        for unit in range(0, few, _LINE):
+            for image in range(start, min(start + _LINE, images)):
+                there = block * IMAGES + image
+                for k in range(unit, min(unit + _LINE, few)):
                     for part in range(q):
-                        words[place, first + k, part] = found[k * q + part, image]
-                    inverted[place, first + k] = turned[0, k, image]
-                    asserted[place, first + k] = turned[1, k, image]
-
-
-@_kernel
-def _invert(found, ones, mask, rows, dynamic, k, turned):  # type: ignore[no-untyped-def]
-    """Invert a read's words where `dynamic` flips ask for it; set `turned` to whether that is so, and the ones left."""
-    q = len(mask)
-    for image in range(IMAGES):
-        count = np.int64(0)
-        for part in range(q):
-            count += np.int64(ones[k * q + part, image])
-        turn = np.int64(dynamic and to_invert(count, rows))
-        for part in range(q):
-            found[k * q + part, image] ^= mask[part] * np.uint64(turn)
-        turned[0, k, image] = turn
-        turned[1, k, image] = count + turn * (rows - 2 * count)
+                        words[there, first + k, part] = found[k * q + part, image]
+                    inverted[there, first + k] = -turned[0, k, image]
+                    asserted[there, first + k] = turned[1, k, image]
 
 
 @intrinsic
@@ -226,3 +206,47 @@ def _join(context, pieces, filled, found, ones, read):  # type: ignore[no-untype
         return context.get_dummy_value()
 
     return types.void(pieces, filled, found, ones, read), generate
+
+
+@intrinsic
+def _invert(context, found, ones, mask, rows, dynamic, read, k, turned):  # type: ignore[no-untyped-def]
+    """Invert words `k` of 64 images where `dynamic` flips ask for it: bits that `mask` has at `read`.
+
+    Set `turned` to -1 where that is so, else 0, and to the ones left.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def array(place: int) -> Any:
+            return context.make_array(signature.args[place])(context, builder, arguments[place])
+
+        words, counts, masks, out = (array(place).data for place in (0, 1, 2, 7))
+        parts = builder.extract_value(array(2).shape, 1)
+        kind, narrow = ir.VectorType(INT64, IMAGES), ir.VectorType(INT32, IMAGES)
+
+        def line(data: Any, part: Any) -> Any:
+            read = builder.add(builder.mul(arguments[6], parts), part)
+            return builder.gep(data, [builder.mul(read, INT64(IMAGES))])
+
+        total = cgutils.alloca_once_value(builder, ir.Constant(kind, None))
+        with cgutils.for_range(builder, parts) as loop:
+            more = Lanes.load(builder, line(counts, loop.index), kind)
+            builder.store((Lanes(builder, builder.load(total)) + more).value, total)
+        count, limit = Lanes(builder, builder.load(total)), Lanes.splat(builder, arguments[3], IMAGES)
+        # as `to_invert` has it
+        wanted = builder.icmp_signed(">", (count + count).value, limit.value)
+        asked = Lanes.splat(builder, builder.zext(arguments[4], INT64), IMAGES)
+        turn = Lanes(builder, builder.sext(wanted, kind)) & Lanes(builder, builder.neg(asked.value))
+        with cgutils.for_range(builder, parts) as loop:
+            place = builder.add(builder.mul(arguments[5], parts), loop.index)
+            bits = Lanes.splat(builder, builder.load(builder.gep(masks, [place])), IMAGES)
+            there = line(words, loop.index)
+            (Lanes.load(builder, there, kind) ^ (bits & turn)).store(there)
+        left = count + (turn & (limit - count - count))
+        for half, value in enumerate((turn, left)):
+            row = builder.mul(
+                builder.add(builder.mul(INT64(half), INT64(_UNITS)), arguments[6]), INT64(IMAGES)
+            )
+            Lanes(builder, builder.trunc(value.value, narrow)).store(builder.gep(out, [row]))
+        return context.get_dummy_value()
+
+    return types.void(found, ones, mask, rows, dynamic, read, k, turned), generate

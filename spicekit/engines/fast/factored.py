@@ -108,6 +108,10 @@ class FactoredCodes:
         """(groups, n, 2^m) for numbers of asserted rows (n, 1) or (n, 2^m)."""
         return np.asarray(np.clip(self.positions(asserted) >> self.shift, 0, self.highest))
 
+    def by_pattern(self) -> Whole | None:
+        """(groups, 2^m), of any number of asserted rows; None where that number, or each cell, makes them others."""
+        return None if self.leaky or self.passing else self.codes(np.zeros((1, 1), int))[:, 0]
+
 
 _SLACK = 4  # positions that roundings of a leak add or take between none and all of the rows asserted
 # The upper half of a product with a mismatch is then in steps of a position.

@@ -49,6 +49,10 @@ class PatternCodes:
     rows: int
     """m, rows that a read asserts."""
 
+    def by_pattern(self) -> Signed | None:
+        """As in `FactoredCodes`."""
+        return None if self.by_ones else self.table[:, : 1 << self.rows]
+
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
         return np.asarray(
