@@ -12,20 +12,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from matplotlib.figure import Figure
 
-import spicekit as sk
-from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.results import accuracy_interval
 from spicekit.study.results import StudyResult
 
 PAGE = Path(__file__).parent.parent / "docs" / "paper.md"
 NETWORKS = {"vgg-small": "VGG-small", "resnet18": "ResNet-18"}
-Kind = TypeVar("Kind")
 Row = dict[str, Any]
 Wires = tuple[str | None, float, float]
 """Layer, None for no wires; driver and sink in ohm."""
@@ -84,18 +81,28 @@ class Results:
 def main(
     results: Annotated[list[Path] | None, typer.Option(help="Parquet files of studies.")] = None,
     evaluations: Annotated[Path | None, typer.Option(help="Folder of evaluations.")] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="Folder of evaluations, each called 'NETWORK; REFERENCE.json'.")
+    ] = None,
 ) -> None:
     """Write docs/paper.md and docs/pictures/paper-*.png anew."""
-    rows = {row["key"]: row for path in results or () for row in _loaded(path, StudyResult).rows()}
+    import paper_evaluations
+    from paper_pictures import PICTURES
+
+    rows = {
+        row["key"]: row
+        for path in results or ()
+        for row in paper_evaluations.loaded(path, StudyResult).rows()
+    }
     found = Results(rows.values())
     page = PAGE.read_text()
     for name, table in TABLES.items():
         page = put(page, name, table(found))
     if evaluations is not None:
-        page = put(page, "mitigations", mitigations(evaluations))
+        page = put(page, "mitigations", paper_evaluations.mitigations(evaluations))
+    if training is not None:
+        page = put(page, "trained", paper_evaluations.trained(training))
     PAGE.write_text(page)
-    from paper_pictures import PICTURES
-
     for name, (size, draw) in PICTURES.items():
         figure = Figure(figsize=size, layout="constrained")
         if draw(figure, found):
@@ -354,31 +361,6 @@ def dies(found: Results) -> str | None:
                 lines.append((f"{wires[0]}, {ohm} ohm, {reference}, {what}", *cells))
     head = [f"{name}, {flips}" for name in NETWORKS.values() for flips in ("plain", "BinSparX")]
     return markdown(("wires, reference, cells", *head), lines)
-
-
-def _loaded(path: Path, kind: type[Kind]) -> Kind:
-    """A result of one kind."""
-    result = sk.load(path)
-    if not isinstance(result, kind):
-        raise typer.BadParameter(f"{path}: expected {kind.__name__}, found {type(result).__name__}.")
-    return result
-
-
-def mitigations(folder: Path) -> str | None:
-    """A line for each run of the evaluations of a folder; the files' names say of what."""
-    lines = []
-    for path in sorted(folder.glob("*.json")):
-        result = _loaded(path, Evaluation)
-        lines.append((f"{path.stem}: software", share(result.software, result.images), ""))
-        lines += [
-            (
-                f"{path.stem}: {MITIGATION_LABELS[run.mitigation]}",
-                share(run.accuracy, result.images),
-                f"{100 * run.nf:.1f} %",
-            )
-            for run in result.runs
-        ]
-    return markdown(("", "accuracy", "NF"), lines)
 
 
 TABLES: dict[str, Callable[[Results], str | None]] = {

@@ -125,11 +125,12 @@ def read_onnx(path: Path) -> OnnxNetwork:
         raise
     except Exception as error:  # protobuf and onnx fail in many ways on damaged files
         raise BadInput(f"{path}: is no readable ONNX file ({error}).") from error
-    unknown = [where for _, kind, _, _, _, where in nodes if kind not in OPERATORS]
+    unknown = [(kind, where) for _, kind, _, _, _, where in nodes if kind not in OPERATORS]
     if unknown:
+        others = sorted({kind for kind, _ in unknown} - {unknown[0][0]})
+        also = f", nor are {', '.join(others)}" if others else ""
         raise BadInput(
-            f"{unknown[0]}: this operator is not known, nor are {len(unknown) - 1} other nodes; known are "
-            f"{', '.join(sorted(OPERATORS))}."
+            f"{unknown[0][1]}: this operator is not known{also}; known are {', '.join(sorted(OPERATORS))}."
         )
     free = [each for each in graph.input if each.name not in constants]
     if len(free) != 1 or not graph.output:

@@ -235,6 +235,7 @@ OPERATORS: dict[str, Function] = {
     "Gather": lambda x, index, *, axis=0: x.index_select(axis, index.reshape(-1)).reshape(
         *x.shape[:axis], *index.shape, *x.shape[axis % x.ndim + 1 :]
     ),
+    "GatherElements": lambda x, index, *, axis=0: x.gather(axis, index),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda x: x.mean(tuple(range(2, x.ndim)), keepdim=True),
     "GlobalMaxPool": lambda x: x.amax(tuple(range(2, x.ndim)), keepdim=True),
@@ -242,6 +243,7 @@ OPERATORS: dict[str, Function] = {
     "GreaterOrEqual": torch.ge,
     "HardSigmoid": lambda x, *, alpha=0.2, beta=0.5: (alpha * x + beta).clamp(0, 1),
     "Identity": lambda x: x,
+    "IsNaN": torch.isnan,
     "LeakyRelu": lambda x, *, alpha=0.01: functional.leaky_relu(x, alpha),
     "Less": torch.lt,
     "LessOrEqual": torch.le,
@@ -276,6 +278,9 @@ OPERATORS: dict[str, Function] = {
     "Sub": torch.sub,
     "Sum": lambda x, *others: x + sum(others),
     "Tanh": torch.tanh,
+    "TopK": lambda x, k, *, axis=-1, largest=1, sorted=1: tuple(
+        torch.topk(x, int(k), axis, bool(largest), bool(sorted))
+    ),
     "Transpose": lambda x, *, perm=None: x.permute(perm or tuple(reversed(range(x.ndim)))),
     "Unsqueeze": _unsqueeze,
     "Where": torch.where,
