@@ -22,6 +22,12 @@ if os.environ.get("NUMBA_DISABLE_JIT") == "1":
     plain_code.install()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first: of processes side by side none is left with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither read nor write the user's tables and caches, but for compiled code."""
