@@ -96,12 +96,13 @@ def with_labels(path: Path) -> object:
 
 
 def class_folders(path: Path) -> object:
-    picture = good.pictures()[0]
-    for place, name in enumerate(("a", "b")):
+    for name in "ab":
         folder = path.parent / "set" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(11):
-            (folder / f"{number}.png").write_bytes(path.read_bytes() if number == place == 0 else picture)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            for number in range(11):
+                (folder / f"{number}.png").write_bytes(good.pictures()[0])
+    (path.parent / "set" / "a" / "0.png").write_bytes(path.read_bytes())
     return read_own(path.parent / "set", "train")
 
 

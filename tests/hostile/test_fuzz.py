@@ -4,7 +4,7 @@ import pytest
 from flips import KEPT, flips
 from fuzzing import CORPUS, READERS, fuzz, outcome
 
-SHORT = 100
+SHORT = 60
 
 
 @pytest.mark.parametrize("name", READERS)
