@@ -4,6 +4,9 @@ The command line turns any of them into one line on stderr and exit status 2. A 
 called, what was expected, what came, and what to do.
 """
 
+import importlib
+from types import ModuleType
+
 
 class SpicekitError(Exception):
     """Base of all failures that a caller may want to tell apart from bugs.
@@ -70,3 +73,11 @@ def missing(error: ImportError) -> str:
         if library in libraries:
             return f"{library} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'"
     raise error
+
+
+def require(library: str) -> ModuleType:
+    """A library that an extra brings; `MissingTool`, which says what to install, if it is not there."""
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise MissingTool(missing(error)) from error

@@ -9,7 +9,8 @@ import stat
 import tokenize
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +23,16 @@ MARKER = ".spicekit"
 """File in each folder of results: such a folder may be written to again."""
 
 
+@contextmanager
+def writing(path: Path | str, advice: str = "") -> Iterator[None]:
+    """Turns what the disk refuses inside this context into `BadInput`, which names the path and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        what = f"; {advice}" if advice else ""
+        raise BadInput(f"{path}: cannot be written ({error.strerror}){what}.") from error
+
+
 def take_folder(folder: Path, *, option: str = "--out") -> None:
     """Make a folder for results, or take one that is empty or that spicekit has written to before.
 
@@ -30,7 +41,7 @@ def take_folder(folder: Path, *, option: str = "--out") -> None:
     BadInput
         If it holds anything else, which might be lost, or cannot be written.
     """
-    try:
+    with writing(folder, f"pass another {option}"):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / MARKER).is_file():
             if foreign := sorted(path.name for path in folder.iterdir()):
@@ -39,8 +50,6 @@ def take_folder(folder: Path, *, option: str = "--out") -> None:
                     f"{option}, or, if it is yours to be overwritten, make it one with: touch {folder / MARKER}"
                 )
             (folder / MARKER).write_text("Results of spicekit, which it may overwrite.\n")
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be written ({error.strerror}); pass another {option}.") from error
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

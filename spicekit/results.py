@@ -13,7 +13,7 @@ import pydantic
 
 from spicekit.config import parse
 from spicekit.errors import BadInput
-from spicekit.files import write_atomically
+from spicekit.files import write_atomically, writing
 from spicekit.provenance import JsonDict
 
 if TYPE_CHECKING:
@@ -66,10 +66,8 @@ class Result(Record):
 
     def save(self, path: Path | str) -> None:
         """Write the JSON that the command line writes, whole or not at all; `BadInput` where that cannot be."""
-        try:
+        with writing(path):
             write_atomically(Path(path), self.to_json())
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be written ({error.strerror}).") from error
 
     def to_json(self) -> str:
         """The result as text that `spicekit.load` reads."""

@@ -83,7 +83,6 @@ OPENED_ELSEWHERE = {
     "spice/server.py": "pipes and /dev/null",
     "spice/vacask.py": "the program's own bytes",
     "spice/worker.py": "/proc/self and /dev/null",
-    "study/load.py": "/proc/self",
     "study/results.py": "the log of a study, in a folder of ours",
     "study/sweep.py": "a network that `load_network` has read",
     "tables/calibrate.py": "the lock of the user's own store",

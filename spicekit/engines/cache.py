@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spicekit.compiled import fresh_folder
 from spicekit.errors import BadInput
-from spicekit.files import write_atomically
+from spicekit.files import write_atomically, writing
 from spicekit.provenance import code_hash_of, content_hash
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -104,28 +104,18 @@ def _remembered(key: str, folder: Path) -> Arrays | None:
 
 def _build(key: str, build: Callable[[], Arrays]) -> Arrays:
     folder = cache_folder()
-    try:
+    advice = "set SPICEKIT_CACHE to a folder that can: surrogates are kept there"
+    with writing(folder, advice):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     arrays = build()
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
-    try:
+    with writing(folder, advice):
         write_atomically(folder / f"{key}.npz", content + hashlib.sha256(content).digest())
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     _remembered.cache_clear()
     return arrays
-
-
-def _unwritable(folder: Path, error: OSError) -> BadInput:
-    return BadInput(
-        f"{folder}: surrogates cannot be kept there ({error.strerror}); set SPICEKIT_CACHE to a folder that can be "
-        f"written."
-    )
 
 
 _DIGEST = 32

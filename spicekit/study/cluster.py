@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from spicekit.config import Config, parse, read_toml
-from spicekit.errors import BadInput, MissingTool
+from spicekit.errors import DISTRIBUTION, BadInput, MissingTool, require
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -72,21 +72,18 @@ def connected(cluster: Cluster, *, scheduler: Scheduler | None = None) -> Iterat
         If the scheduler does not answer or does not encrypt, keys are missing, or the batch system's options do not
         fit.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingTool(f"studies need Dask; {_INSTALL}") from error
+    client_of = require("distributed").Client
     with ExitStack() as stack:
         if scheduler:
             security = _security(scheduler)
             try:
-                client = stack.enter_context(Client(scheduler.address, security=security))
+                client = stack.enter_context(client_of(scheduler.address, security=security))
             except (OSError, ValueError, TypeError) as error:
                 raise BadInput(
                     f"--scheduler {scheduler.address}: does not answer ({error}); is it running?"
                 ) from error
         else:
-            client = stack.enter_context(Client(stack.enter_context(start(cluster))))
+            client = stack.enter_context(client_of(stack.enter_context(start(cluster))))
         yield client
 
 
@@ -166,10 +163,7 @@ def _batch(cluster: Cluster, security: Any) -> Any:
     """Dask's object for a batch system, its jobs submitted."""
     if cluster.workers is None:
         raise BadInput(f"cluster kind {cluster.kind!r}: say how many workers.")
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise MissingTool(f"batch systems need dask-jobqueue; {_INSTALL}") from error
+    batch_systems = require("dask_jobqueue")
     kinds = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "pbs": "PBSCluster"}
     options = {
         "cores": 1,
@@ -186,7 +180,7 @@ def _batch(cluster: Cluster, security: Any) -> Any:
         ],
     }
     try:
-        started = getattr(dask_jobqueue, kinds[cluster.kind])(**options)
+        started = getattr(batch_systems, kinds[cluster.kind])(**options)
     except (TypeError, ValueError) as error:
         raise BadInput(f"cluster kind {cluster.kind!r}: {error}") from error
     started.adapt(minimum_jobs=cluster.workers, maximum_jobs=cluster.workers)
@@ -200,7 +194,7 @@ def _throw_away_keys(folder: Path | None = None) -> Any:
     try:
         keys = Security.temporary()
     except ImportError as error:
-        raise MissingTool(f"studies need cryptography; {_INSTALL}") from error
+        raise MissingTool(f"studies need cryptography; run: pip install '{DISTRIBUTION}[study]'") from error
     if folder is None:
         return keys
     names = {what: str(folder / f"{what}.pem") for what in ("cert", "key")}
@@ -231,4 +225,3 @@ def _interrupts_held() -> Iterator[None]:
 _PRELOAD = "spicekit.study.jobs"
 # Dask's web pages ask nobody who they are: other users need not see a study's logs and call stacks.
 _NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-_INSTALL = "install it with: pip install 'spicekit-cim[study]'"

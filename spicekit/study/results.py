@@ -8,8 +8,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Self
 import pydantic
 
 from spicekit.config import parse
-from spicekit.errors import BadInput, MissingTool
-from spicekit.files import open_file, parse_json, take_folder, write_atomically
+from spicekit.errors import BadInput, require
+from spicekit.files import open_file, parse_json, take_folder, write_atomically, writing
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.results import Result, new_axes
@@ -31,6 +30,9 @@ LOG_FILE = "jobs.jsonl"
 RESULTS_FILE = "results.parquet"
 POINTS_FOLDER = "points"
 """Of a study's folder: Parquet files with the rows of points as they are finished, to be read while it runs."""
+
+
+_FULL = "free space, repeat"
 
 
 class StudyResult(Result):
@@ -89,10 +91,8 @@ class Log:
     def __init__(self, folder: Path) -> None:
         path = folder / LOG_FILE
         take_folder(folder)
-        try:
+        with writing(path, "pass another --out"):
             self._file = open(path, "a+b")  # noqa: SIM115 (closed on exit)
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be written ({error.strerror}); pass another --out.") from error
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -123,15 +123,11 @@ class Log:
 
     def add(self, key: str, result: JsonDict) -> None:
         """Keep the result of a job; `BadInput` if the disk is full."""
-        try:
+        with writing(self._file.name, _FULL):
             line = json.dumps([content_hash([key, result]), key, result])
             self._file.write(line.encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise BadInput(
-                f"{self._file.name}: cannot be written ({error.strerror}); free space, repeat."
-            ) from error
         self.results[key] = result
 
 
@@ -160,12 +156,12 @@ class PointsWriter:
     def __init__(
         self, folder: Path, like: Sequence[JsonDict], *, most: int = 10_000, patience: float = 60.0
     ) -> None:
-        require_pyarrow()
+        require("pyarrow")
         self._folder, self._most, self._patience = folder, most, patience
         self._schema = _table(like).schema
         self._rows: list[JsonDict] = []
         self._files, self._written = 0, time.monotonic()
-        with self._refused():
+        with writing(folder, _FULL):
             folder.mkdir(exist_ok=True)
             for path in folder.glob("*.parquet"):
                 path.unlink()
@@ -187,24 +183,15 @@ class PointsWriter:
 
         if self._rows:
             table = pyarrow.Table.from_pylist(self._rows, schema=self._schema)
-            with self._refused():
+            with writing(self._folder, _FULL):
                 write_atomically(self._folder / f"{self._files:06d}.parquet", _as_bytes(table))
             self._rows, self._files = [], self._files + 1
         self._written = time.monotonic()
 
-    @contextmanager
-    def _refused(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise BadInput(
-                f"{self._folder}: cannot be written ({error.strerror}); free space, repeat."
-            ) from error
-
 
 def write_rows(rows: Sequence[JsonDict], path: Path, *, origin: Mapping[str, object]) -> None:
     """Write rows as Parquet, whole or not at all; `origin` goes into the file's metadata, key `spicekit`."""
-    require_pyarrow()
+    require("pyarrow")
     table = _table(rows).replace_schema_metadata({"spicekit": json.dumps(origin)})
     write_atomically(path, _as_bytes(table))
 
@@ -233,7 +220,7 @@ def read_rows(path: Path) -> list[JsonDict]:
                 f"{path}: has {len(found):,} rows; read it by pyarrow.dataset.dataset, in batches."
             )
         return found
-    require_pyarrow()
+    require("pyarrow")
     import pyarrow
     import pyarrow.parquet
 
@@ -270,16 +257,6 @@ def read_study_result(path: Path) -> StudyResult:
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: does not say what made it ({error}); repeat its spicekit sweep.") from error
     return StudyResult.from_record({"points": rows, "provenance": origin}, source=str(path))
-
-
-def require_pyarrow() -> None:
-    """`MissingTool` with the cure, if pyarrow is not installed."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise MissingTool(
-            "studies need pyarrow; install it with: pip install 'spicekit-cim[study]'"
-        ) from error
 
 
 FIGURES = ("software_accuracy", "accuracy", "partial_sum", "nf", "energy")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import spicekit
 from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
-from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError
+from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
 from spicekit.networks.checkpoints import checkpoint_path
 from spicekit.networks.data import Dataset, load_dataset
@@ -30,7 +30,6 @@ from spicekit.study.results import (
     Log,
     PointsWriter,
     StudyResult,
-    require_pyarrow,
 )
 from spicekit.tables.calibrate import Progress, calibrate
 from spicekit.tables.characterise import Characterisation, made_by
@@ -136,7 +135,7 @@ def sweep(
     >>> sk.load("results").rows() == found.rows()
     True
     """
-    require_pyarrow()
+    require("pyarrow")
     study, out = study if isinstance(study, Study) else read_study(Path(study)), Path(out)
     tables = _tables(study, store, report_tables)
     by_point = _plan(study, tables)

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulator_at_hand
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
+from spicekit.files import writing
 from spicekit.provenance import content_hash
 from spicekit.spice.job import Failure, Simulator
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
@@ -162,13 +163,9 @@ class TableLocks:
     """
 
     def __init__(self, store: Path) -> None:
-        try:
+        with writing(store, "make it writable or pass another --store"):
             store.mkdir(parents=True, exist_ok=True)
             self._file = os.open(store / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise BadInput(
-                f"{store}: cannot be written ({error.strerror}); make it writable or pass another --store."
-            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -21,7 +21,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import load_card
 from spicekit.devices.reram import load_reram
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
-from spicekit.files import read_file, write_atomically
+from spicekit.files import read_file, write_atomically, writing
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import Characterisation, Sweep
@@ -247,14 +247,10 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         _fill(file, sweep)
-    try:
+    kept = "what was finished before is kept: mend this or pass another --store, then repeat the command"
+    with writing(path, kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be written ({error.strerror}); what was finished before is kept: "
-            f"mend this or pass another --store, then repeat the command."
-        ) from error
 
 
 def checksum(sweep: Sweep) -> str:
