@@ -11,7 +11,6 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import Variation, lsb
 from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.maps import losses, read_maps
-from spicekit.engines.exact.maps import maps as vector_maps
 from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.tile import EngineName, check_engine, one_read_each, partial_sums, read_currents
 from spicekit.engines.tile import Tile as Cells
@@ -124,9 +123,9 @@ class Tile(Cells):
         Returns
         -------
         Dataset
-            `v_bl`, `v_sl` in V and `cell_current` in A, all (vector, read, row, column); with bit-line drive `v_bl` is
-            that of the row's wire and `v_sl` that of the column's. `current` in A, (vector, read, column), is what
-            flows into the sense points.
+            `v_bl`, `v_sl` in V, `cell_current` and `cell_ideal`, between ideal terminals, in A, all (vector, read, row,
+            column); with bit-line drive `v_bl` is that of the row's wire and `v_sl` that of the column's. `current` in
+            A, (vector, read, column), is what flows into the sense points.
 
         Raises
         ------
@@ -142,7 +141,10 @@ class Tile(Cells):
         dims = ("vector", "read", "row", "column")
         shape = (len(vectors), spec.groups, spec.rows, spec.columns)
         coords = {dim: np.arange(size) for dim, size in zip(dims, shape, strict=True)}
-        names = {"v_bl": ("v_bl", "V"), "v_sl": ("v_sl", "V"), "cell_current": ("current", "A")}
+        names = {
+            **{"v_bl": ("v_bl", "V"), "v_sl": ("v_sl", "V")},
+            **{"cell_current": ("current", "A"), "cell_ideal": ("ideal", "A")},
+        }
         parts = {}
         for name, (field, units) in names.items():
             values = np.reshape([getattr(read, field) for read in found], shape)
@@ -175,13 +177,16 @@ class Tile(Cells):
         current = reads.values.sum(axis=1)
         inside: dict[str, NDArray[Any]] = {}
         if maps and len(vectors) and self.spec.drive == "wordline" and not self.spec.discharge:
-            ladder = Ladder(self.spec, self.table, self.held, self.factor)
-            found, lost = vector_maps(ladder, vectors[0]), losses(ladder, vectors[0])
-            inside = {
-                **{"v_bl": found.v_bl, "v_sl": found.v_sl},
-                **{"cell_current": found.current, "cell_ideal": found.ideal},
-                **{"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))},
-            }
+            lost = losses(Ladder(self.spec, self.table, self.held, self.factor), vectors[0])
+            inside = {"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))}
+            solved, row = self.solve(vectors[0]), np.arange(self.spec.rows)
+            for name in (
+                "v_bl",
+                "v_sl",
+                "cell_current",
+                "cell_ideal",
+            ):  # of each row in the read that asserts it
+                inside[name] = solved[name].values[0, row // self.spec.rows_active, row]
         write_arrays(
             Path(path),
             current=current,

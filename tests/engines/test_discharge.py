@@ -15,7 +15,7 @@ from spicekit.engines.converter import Converter
 from spicekit.engines.exact import discharge
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import ladder_of, solve
-from spicekit.engines.exact.maps import maps
+from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.spice import solve as spice
 from spicekit.engines.tile import Tile, read_currents
@@ -136,7 +136,7 @@ def test_what_knows_no_discharge_says_so(sram_table):
     with pytest.raises(BadInput, match="leave out settling"):
         settling(spec, "worst")
     with pytest.raises(BadInput, match="lines that are held"):
-        maps(ladder_of(spec, sram_table, weights), bits[0])
+        read_maps(ladder_of(spec, sram_table, weights), bits[0])
     with pytest.raises(BadInput, match="flip_rule = 'count'"):
         shared_resistance(spec)
     with pytest.raises(BadInput, match=r"lasts \[discharge\] time"):

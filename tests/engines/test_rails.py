@@ -12,7 +12,7 @@ from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact import rails
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
-from spicekit.engines.exact.maps import losses, maps
+from spicekit.engines.exact.maps import losses, read_maps
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.rails import RailReads
@@ -134,7 +134,7 @@ def test_inside_a_tile_the_voltages_are_those_of_the_deck(sram_table):
     weights, bits = bits_of()
     spec = spec_of(supply=20.0, ground=30.0, rail_columns=7)
     ladder = ladder_of(spec, sram_table, weights)
-    found = maps(ladder, bits[0])
+    found = read_maps(ladder, bits[0])
     np.testing.assert_allclose(found.current.sum(axis=0), solve(ladder, bits[:1]).current[0], rtol=1e-5)
     lost = losses(ladder, bits[0])
     assert lost["rails"] > 0

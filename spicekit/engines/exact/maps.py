@@ -3,7 +3,7 @@
 The slow, obvious solver: the compiled engines give column currents alone, and are what this one is held against.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ LOSSES = ("driver", "wires", "sink", "rails", "device")
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Of one activation vector; a row is as it is in the read that asserts it."""
+    """Of one read."""
 
     v_bl: Array
     """(r, c) V, of the bit line at each cell."""
@@ -38,39 +38,6 @@ class Maps:
     """(r, c) A, that each cell passes."""
     ideal: Array
     """(r, c) A, that it would pass between `v_read` and 0 V."""
-
-
-NAMES = tuple(field.name for field in fields(Maps))
-
-
-def maps(ladder: Ladder, bits: NDArray[np.uint8]) -> Maps:
-    """Voltages and currents of every cell of a word-line-driven tile.
-
-    Parameters
-    ----------
-    ladder : Ladder
-    bits : (r,) uint8 array
-        One activation vector.
-
-    Raises
-    ------
-    BadInput
-        If `bits` is not (r,).
-    NotConverged
-        If Kirchhoff's law is missed by more than `residual_limit`.
-    """
-    spec = ladder.spec
-    if bits.shape != (spec.rows,):
-        raise BadInput(f"maps: bits must be ({spec.rows},), got {bits.shape}.")
-    found = {name: np.empty((spec.rows, ladder.weights.shape[1])) for name in NAMES}
-    for start in range(0, spec.rows, spec.rows_active):
-        asserted = slice(start, start + spec.rows_active)
-        applied = np.zeros_like(bits)
-        applied[asserted] = bits[asserted]
-        read = read_maps(ladder, applied)
-        for name, whole in found.items():
-            whole[asserted] = getattr(read, name)[asserted]
-    return Maps(**found)
 
 
 def losses(ladder: Ladder, bits: NDArray[np.uint8]) -> dict[str, float]:
@@ -115,8 +82,10 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
 
     Raises
     ------
+    BadInput
+        For reads that discharge their lines.
     NotConverged
-        As `maps`.
+        If Kirchhoff's law is missed by more than `residual_limit`.
     """
     spec = tile.spec
     shape = tile.weights.shape
