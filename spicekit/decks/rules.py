@@ -191,9 +191,11 @@ def _named(statement: Statement) -> Iterator[tuple[str, str]]:
         yield from (("source", name) for name in words[:5:4])
     elif word in ("tf", "noise"):
         yield from (("source", name) for name in words[1:2])
-    elif statement.word in (".print", ".plot") and words and f".{words[0]}" in _MEASURABLE:
+    elif statement.word in (".print", ".plot") and words and words[0] in ("ac", "dc", "op", "tran"):
         words = _SPACES.sub("", text).split()[2:]
-        yield from (("node", name) for name in words if _NAME.fullmatch(name) and name != "time")
+        yield from (
+            ("node", name) for name in words if _NAME.fullmatch(name) and name not in ("frequency", "time")
+        )
     elif word == "pz":
         yield from (("node", name) for name in words[:4])
     elif word == "alter" and words and not words[0].startswith("@"):

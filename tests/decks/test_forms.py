@@ -58,6 +58,12 @@ GOOD = {
         "t\nV1 a 0 1\nDa a b 1N4148\n.model 1N4148 d\nRb b 0 1k\nE1 (c 0) (a b) 2\nRc c 0 1k\nV2 a e 0\n"
         "B1 e 0 v=i(V2)*(1+v(c))\n.function f(x) {x*2}\n.parameters w={f(2)}\nRd c 0 {w}\n.op"
     ),
+    "vectors by name": (
+        "t\nV1 a 0 dc 1 ac 1\nR1 a b 1k\nC1 b 0 1n\n.noise v(b) v1 dec 5 1 1k\n"
+        ".print noise inoise_spectrum onoise_spectrum\n"
+        ".ac dec 5 1 1k\n.print ac frequency b vdb(b) mag(v(b))\n.tran 1n 5n\n"
+        ".plot tran time a b v(a, b) (0,5)\n.op\n.print op a"
+    ),
     "commands in a loop": (
         "t\nV1 a 0 1\nR1 a 0 1k\n.control\nforeach val 1 2\nalter r1 = $val\nalter @v1[dc] = $val\n"
         "dc v1 0 1 0.1\nend\nlet k = 2\nprint i(v1)*k @r1[i]\nmeas dc m1 find i(v1) at=0.5\nprint m1\n.endc"
