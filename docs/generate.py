@@ -23,7 +23,9 @@ def main() -> None:
 
 OPENING = (
     "Made from the code. Results go to standard output, progress and advice to standard error. Exit status: 0 if all "
-    "is well, 1 if a check fails, 2 for bad input, 130 after Ctrl-C."
+    "is well, 1 if a check fails, 2 for bad input, 130 after Ctrl-C: the last line then says how far the job was, what "
+    "was kept and how to go on.\n\n`spicekit --install-completion` has your shell (bash, zsh, fish) complete verbs and "
+    "options from its next start; `spicekit --show-completion` prints what it would install."
 )
 
 

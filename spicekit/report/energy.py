@@ -1,6 +1,9 @@
 """Energy, time and area of a network as tables of text."""
 
+import itertools
+
 from spicekit.evaluation.network_costs import Change, Constant, Figures, NetworkCosts
+from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.report.sheets import Sheet
 from spicekit.units import engineering
 
@@ -11,13 +14,13 @@ SHOWN = 0.005  # of an energy, time or area: below it a constant's effect is not
 
 def energy_sheets(costs: NetworkCosts) -> list[Sheet]:
     """Totals against the first run, their parts, the layers, what each constant does, and what is assumed."""
-    return [_totals(costs), _parts(costs), *_layers(costs), _response(costs), _assumptions(costs)]
+    return [_totals(costs), _parts(costs), _layers(costs), _response(costs), _assumptions(costs)]
 
 
 def _totals(costs: NetworkCosts) -> Sheet:
     rows = tuple(
         (
-            run.mitigation,
+            MITIGATION_LABELS[run.mitigation],
             engineering(run.energy, "J"),
             _change(run.change.energy),
             engineering(run.overhead, "J"),
@@ -36,7 +39,7 @@ def _totals(costs: NetworkCosts) -> Sheet:
         "break-even: the factor by which bit-line energy must grow before BinSparX saves energy"
     )
     head = (
-        "BinSparX",
+        "on",
         "energy",
         "change of energy",
         "of it BinSparX",
@@ -51,7 +54,8 @@ def _totals(costs: NetworkCosts) -> Sheet:
 
 def _parts(costs: NetworkCosts) -> Sheet:
     """Shares are also what a total moves by, relative to a part's own move."""
-    names = dict.fromkeys(name for run in costs.runs for name in (*run.energy_parts, *run.area_parts))
+    parts = [part for run in costs.runs for part in (run.energy_parts, run.area_parts)]
+    names = [name for name in dict.fromkeys(itertools.chain(*parts)) if any(part.get(name) for part in parts)]
     rows = tuple(
         (
             name,
@@ -60,35 +64,33 @@ def _parts(costs: NetworkCosts) -> Sheet:
         )
         for name in names
     )
-    runs = [run.mitigation for run in costs.runs]
+    runs = [MITIGATION_LABELS[run.mitigation] for run in costs.runs]
     head = ("part of", *(f"energy, {run}" for run in runs), *(f"area, {run}" for run in runs))
-    return Sheet("where it goes: a part that doubles raises the total by its share", head, rows)
+    return Sheet("where it goes\na part that doubles raises the total by its share", head, rows)
 
 
-def _layers(costs: NetworkCosts) -> list[Sheet]:
-    head = ("layer", "energy", "time", "area", "bit lines' energy")
-    return [
-        Sheet(
-            f"layers, BinSparX {run.mitigation}",
-            head,
-            tuple((name, *_figures(layer)) for name, layer in run.layers.items()),
-        )
+def _layers(costs: NetworkCosts) -> Sheet:
+    head = ("on", "layer", "energy", "time", "area", "bit lines' energy")
+    rows = tuple(
+        (MITIGATION_LABELS[run.mitigation], name, *_figures(layer))
         for run in costs.runs
-    ]
+        for name, layer in run.layers.items()
+    )
+    return Sheet("energy, time and area of each layer", head, rows)
 
 
 def _response(costs: NetworkCosts) -> Sheet:
-    first, last = costs.runs[0].mitigation, costs.runs[-1].mitigation
+    first, last = (MITIGATION_LABELS[run.mitigation] for run in (costs.runs[0], costs.runs[-1]))
     usual, none = costs.runs[-1].change, Change(energy=0, time=0, area=0)
     rows = []
     for what, effect in costs.response.items():
-        alone, compared = effect.first_run, effect.runs[last]
+        alone, compared = effect.first_run, effect.runs[costs.runs[-1].mitigation]
         if _differ(alone, none) or _differ(compared, usual):
             changes = (*_values(alone), *_values(compared))
             rows.append((what, *map(_change, changes)))
     head = ("if", *(f"{kind}, {run}" for run in (first, last) for kind in KINDS))
     title = (
-        f"what each constant does: to {first}, and to {last} against {first} "
+        f"what each constant does\nto {first}, and to {last} against {first}: energy, time and area "
         f"({', '.join(map(_change, _values(usual)))} as it is); effects below {SHOWN:.1%} are not shown"
     )
     return Sheet(title, head, tuple(rows))

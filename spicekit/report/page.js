@@ -36,13 +36,12 @@ async function draw(holder, dark) {
 }
 
 function drawAll(dark) {
+  document.body.dataset.dark = dark ? "yes" : "no";  // what is printed is on white: no drawing is awaited then
   return Promise.all([...document.querySelectorAll(".chart")].map((holder) => draw(holder, dark)));
 }
 
 const drawn = drawAll(wantsDark.matches).then(() => { document.body.dataset.drawn = "yes"; });
 wantsDark.addEventListener("change", () => drawAll(wantsDark.matches));
-addEventListener("beforeprint", () => drawAll(false));
-addEventListener("afterprint", () => drawAll(wantsDark.matches));
 
 function save(name, url) {
   const link = document.createElement("a");

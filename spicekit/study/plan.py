@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from spicekit.circuits.spec import rooted
 from spicekit.config import Config, parse, read_toml
@@ -55,10 +55,22 @@ _DECIDE_NOTHING = "costs", "limits"
 """Tables of a design that what a study finds does not depend on."""
 
 
+_Values = Annotated[list[Any], _FILLED]
+
+
+def _flat(grid: Any) -> Any:
+    """`tile.rows = [..]`, which TOML takes for a table of that name, as `"tile.rows" = [..]`."""
+    return {
+        f"{name}.{field}" if field else name: values
+        for name, value in grid.items()
+        for field, values in (value.items() if isinstance(value, dict) else [("", value)])
+    }
+
+
 class _File(Config):
     images_per_job: int = _IMAGES_PER_JOB
     base: dict[str, Tables] = Field(default_factory=dict)
-    grid: tuple[Annotated[dict[str, Annotated[list[Any], _FILLED]], _FILLED], ...] = ()
+    grid: tuple[Annotated[dict[str, _Values], BeforeValidator(_flat), _FILLED], ...] = ()
     point: tuple[Tables, ...] = ()
 
 

@@ -30,6 +30,13 @@ def test_a_grid_makes_every_combination_once(tmp_path):
     assert {point.design.tile.wires.layer for point in points} == {"M2"}
 
 
+def test_keys_of_a_grid_need_no_quotes(tmp_path):
+    quoted = '[[grid]]\n"tile.rows_active" = [16, 64]\n"run.mitigation" = ["none", "both"]\n'
+    assert study(tmp_path, BASE + quoted.replace('"tile.rows_active"', "tile.rows_active")) == study(
+        tmp_path, BASE + quoted.replace('"run.mitigation" =', "run.mitigation =")
+    )
+
+
 def test_a_table_varies_as_one(tmp_path):
     grid = '[[grid]]\nwires = [{layer = "M4", r_driver = 20.0}, {layer = "M6", r_driver = 50.0}]\n'
     wires = [point.design.tile.wires for point in study(tmp_path, BASE + grid).points]
