@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.exact import ladder
-from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
+from spicekit.engines.exact.ladder import Ladder, ladder_of, solve, spline_at
 from spicekit.errors import BadInput, NotConverged
-from spicekit.tables.table import IVTable
+from spicekit.tables.table import IVTable, interpolate
 
 ROWS = 12
 
@@ -124,6 +124,24 @@ def dense_current(cells: np.ndarray, spec: TileSpec) -> float:
     sense = n if spec.sense_end == "near" else 2 * n - 1
     matrix[sense, sense] += 1 / spec.wires.r_sink
     return float(np.linalg.solve(matrix, source)[sense] / spec.wires.r_sink)
+
+
+@pytest.mark.parametrize("state", range(4))
+def test_polynomials_by_interval_are_the_spline_and_its_slopes(sram_table, state):
+    table, far = sram_table, len(sram_table.voltage) - 1.0
+    places = np.vstack([np.random.default_rng(state).uniform(0, far, (50, 2)), [[0, 0], [far, far], [3, 5]]])
+    found = np.array([spline_at(table.patches, state, x, y) for x, y in places])
+
+    def current(shift):
+        v = np.clip(table.voltage[0] + (places + shift) * table.step, table.voltage[0], table.voltage[-1])
+        return interpolate(table, np.full(len(v), state), v[:, 0], v[:, 1])
+
+    unit, h = abs(table.current[state // 2, state % 2]).max(), 1e-4
+    np.testing.assert_allclose(found[:, 0], current((0, 0)), rtol=0, atol=1e-13 * unit)
+    for axis, shift in ((1, (h, 0)), (2, (0, h))):
+        slope = (current(np.array(shift)) - current(-np.array(shift))) / (2 * h)
+        inside = (places > h).all(axis=1) & (places < far - h).all(axis=1)
+        np.testing.assert_allclose(found[inside, axis], slope[inside], rtol=0, atol=1e-7 * unit)
 
 
 def test_mismatch_scales_a_cell(sram_table):

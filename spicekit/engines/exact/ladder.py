@@ -180,46 +180,27 @@ def larger(worst, miss):  # type: ignore[no-untyped-def]
 
 
 @_kernel
+def _cubic(patches, state, m, n, i, u):  # type: ignore[no-untyped-def]
+    """The factor of t^i in an interval, and its slope."""
+    a, b = patches[state, m, n, i], patches[state, m, n, 4 + i]
+    c, d = patches[state, m, n, 8 + i], patches[state, m, n, 12 + i]
+    return a + u * (b + u * (c + u * d)), b + u * (2 * c + u * (3 * d))
+
+
+@_kernel
 def spline_at(patches, state, x, y):  # type: ignore[no-untyped-def]
     """A bicubic spline's value and its slopes for an interval, `x` and `y` intervals from its first knot.
 
-    `patches` (states, n, n, 16) are those of `IVTable.patches`. No part of the array gets a name: counting what names
-    it would take as long as all else.
+    `patches` (states, n, n, 16) are those of `IVTable.patches`.
     """
     last = patches.shape[1] - 1.0
     m = int(min(x, last))
     n = int(min(y, last))
-    t = x - m
-    u = y - n
-    # polynomials in t, whose factors are polynomials in u
-    a00, a01, a02, a03 = (
-        patches[state, m, n, 0],
-        patches[state, m, n, 4],
-        patches[state, m, n, 8],
-        patches[state, m, n, 12],
-    )
-    p0, q0 = a00 + u * (a01 + u * (a02 + u * a03)), a01 + u * (2 * a02 + u * (3 * a03))
-    a10, a11, a12, a13 = (
-        patches[state, m, n, 1],
-        patches[state, m, n, 5],
-        patches[state, m, n, 9],
-        patches[state, m, n, 13],
-    )
-    p1, q1 = a10 + u * (a11 + u * (a12 + u * a13)), a11 + u * (2 * a12 + u * (3 * a13))
-    a20, a21, a22, a23 = (
-        patches[state, m, n, 2],
-        patches[state, m, n, 6],
-        patches[state, m, n, 10],
-        patches[state, m, n, 14],
-    )
-    p2, q2 = a20 + u * (a21 + u * (a22 + u * a23)), a21 + u * (2 * a22 + u * (3 * a23))
-    a30, a31, a32, a33 = (
-        patches[state, m, n, 3],
-        patches[state, m, n, 7],
-        patches[state, m, n, 11],
-        patches[state, m, n, 15],
-    )
-    p3, q3 = a30 + u * (a31 + u * (a32 + u * a33)), a31 + u * (2 * a32 + u * (3 * a33))
+    t, u = x - m, y - n
+    p0, q0 = _cubic(patches, state, m, n, 0, u)
+    p1, q1 = _cubic(patches, state, m, n, 1, u)
+    p2, q2 = _cubic(patches, state, m, n, 2, u)
+    p3, q3 = _cubic(patches, state, m, n, 3, u)
     value = p0 + t * (p1 + t * (p2 + t * p3))
     slope_x = p1 + t * (2 * p2 + t * (3 * p3))
     slope_y = q0 + t * (q1 + t * (q2 + t * q3))
