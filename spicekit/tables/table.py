@@ -87,12 +87,12 @@ class IVTable:
 
     @cached_property
     def patches(self) -> Array:
-        """(4, k-1, k-1, 16) the same spline as a polynomial, A, in each interval of both voltages, see `_patches`."""
-        return _patches(self.spline)
+        """(4, k-1, k-1, 16) the same spline as a polynomial, A, in each interval of both voltages, see `patches_of`."""
+        return patches_of(self.spline)
 
     @cached_property
     def conductance(self) -> Array:
-        """(8, k-1, k-1, 16) bicubic splines through current over voltage, S, as `patches` are; state = 2 w + a.
+        """(8, k+2, k+2) coefficients, S, of bicubic B-splines through current over voltage; state = 2 w + a.
 
         The first four hold where v_bl >= v_sl, the others where v_bl <= v_sl. A transistor's current is smooth on
         either side of equal voltages and not across: there the second derivative jumps. So each half goes on beyond
@@ -103,7 +103,12 @@ class IVTable:
         np.fill_diagonal(across, 1.0)  # to be filled in
         ratio = self.current.reshape(4, len(v), len(v)) / across
         above, below = (_continued(half) for half in (ratio, ratio.transpose(0, 2, 1)))
-        return _patches(_spline_through(np.concatenate([above, below.transpose(0, 2, 1)])))
+        return _spline_through(np.concatenate([above, below.transpose(0, 2, 1)]))
+
+    @cached_property
+    def conductance_patches(self) -> Array:
+        """(8, k-1, k-1, 16) `conductance` as polynomials, S."""
+        return patches_of(self.conductance)
 
     @cached_property
     def sha256(self) -> str:
@@ -183,7 +188,7 @@ def _spline_through(values: Array) -> Array:
     return np.ascontiguousarray(to_coefficients @ values @ to_coefficients.T)
 
 
-def _patches(spline: Array) -> Array:
+def patches_of(spline: Array) -> Array:
     """(n, k-1, k-1, 16) factors of t^i u^j at place 4 j + i, for coefficients (n, k+2, k+2) of bicubic B-splines.
 
     t and u, from 0 to 1, say where in its interval the first and the second voltage lies.

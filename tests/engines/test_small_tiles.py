@@ -17,8 +17,8 @@ from spicekit.engines.converter import Converter, convert, flaws_of
 from spicekit.engines.fast import factored_kernels, kernels, mesh, wire_sum_kernels
 from spicekit.engines.fast.die import DieCodes, codes_of_die
 from spicekit.engines.fast.factored import FactoredCodes
+from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import Passed
-from spicekit.engines.fast.model import IdealCodes
 from spicekit.engines.fast.patterns import PatternCodes, PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, WireSumReads
 from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of, pack

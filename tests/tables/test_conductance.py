@@ -16,7 +16,7 @@ def cells_at(table: IVTable, state: int, x: np.ndarray, y: np.ndarray) -> tuple[
     """Currents and slopes (n,) in A and S."""
     cell = np.empty((len(x), 3))
     axis = float(table.voltage[0]), table.step
-    linearise(np.full(len(x), state), np.ones(len(x)), table.conductance, axis, x, y, cell)
+    linearise(np.full(len(x), state), np.ones(len(x)), table.conductance_patches, axis, x, y, cell)
     c, p, q = cell.T
     return c + p * x + q * y, p, q
 

@@ -142,7 +142,7 @@ def _problem(mesh: Mesh) -> tuple[Any, ...]:
         spec.v_read,
         _outward(spec, 2 * mesh.weights + 1),  # word lines are high: a = 1
         _outward(spec, mesh.scale),
-        table.conductance,
+        table.conductance_patches,
         (float(table.voltage[0]), table.step),
         *_lines(spec),
         residual_limit(table),

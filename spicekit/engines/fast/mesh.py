@@ -125,7 +125,7 @@ def _conductance(spec: TileSpec, table: IVTable) -> tuple[Array, Array]:
     states, row = np.array([1, 1, 3, 3]), np.tile([0.0, spec.v_read], 2)
     cell = np.empty((4, 3))
     axis = float(table.voltage[0]), table.step
-    linearise(states, np.ones(4), table.conductance, axis, row, np.zeros(4), cell)
+    linearise(states, np.ones(4), table.conductance_patches, axis, row, np.zeros(4), cell)
     _, p, q = cell.reshape(2, 2, 3).mean(axis=1).T
     return p, -q
 
