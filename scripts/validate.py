@@ -355,7 +355,7 @@ def _coverage() -> list[str]:
         share = 1 - len(each["missed"]) / max(1, each["lines"])
         if share < 0.9:
             lines.append(f"| {name} | {each['lines']} | {share:.0%} |")
-    return [*lines, "", f"`{record['command']}`; the file lists the lines."]
+    return [*lines, "", f"`{record['command']}`{record.get('but', '')}; the file lists the lines."]
 
 
 def main() -> None:
