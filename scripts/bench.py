@@ -105,9 +105,7 @@ def engines(program: str = "ngspice", repeats: int = 3, columns: int = 100_000) 
     With --columns 0 no errors are measured. A version of 43 or later has KLU where it was built with it; it
     need not be installed: unpack its package somewhere and pass --program.
     """
-    specs = [_spec(cell, 64, 64, 3.2) for cell in CELLS] + [
-        _bitline_spec(preset, 64, 3.2) for preset in PRESETS[:2]
-    ]
+    specs = [_spec(cell, 64, 64, 3.2) for cell in CELLS] + [_bitline_spec("hfo2-10k", 64, 3.2)]
     speed = _exact_speed(specs, program, repeats)
     errors = [_errors(cell, *tile, columns) for cell in CELLS for tile in TILES if columns]
     _print({**speed, "errors": errors})
