@@ -150,7 +150,10 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         for name, effect in main_effects(done).items()
         for place, (value, mean) in enumerate(effect.items())
     ]
-    left = "; ".join(f"{name}: {why}" for name, why in left_out(done).items())
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out(done).items():
+        reasons.setdefault(why, []).append(name)
+    left = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
     note = "Mean accuracy at each value of a parameter, over points that differ in nothing else; the widest first."
     spec: Spec = {
         "encoding": {
