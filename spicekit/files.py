@@ -9,6 +9,7 @@ import stat
 import tokenize
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,6 +220,7 @@ def read_arrays(
             EOFError,
             OSError,
             RuntimeError,
+            zlib.error,
         ) as error:
             if isinstance(error, BadInput):
                 raise

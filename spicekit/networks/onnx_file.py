@@ -121,6 +121,10 @@ def read_onnx(path: Path) -> OnnxNetwork:
             where = f"{path}: node {node.name or place} ({node.op_type})"
             attributes = {each.name: _attribute(each, where) for each in node.attribute}
             nodes.append((node.name, node.op_type, attributes, list(node.input), list(node.output), where))
+        ends = [each.name for each in (*graph.input, *graph.output, *graph.initializer)]
+        names = [*ends, *(name for one in nodes for name in (*one[:2], *one[3], *one[4]))]
+        if odd := next((name for name in names if not isinstance(name, str)), None):
+            raise ValueError(f"{odd!r} is no name in UTF-8")
     except BadInput:
         raise
     except Exception as error:  # protobuf and onnx fail in many ways on damaged files

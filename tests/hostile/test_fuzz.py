@@ -33,7 +33,13 @@ def test_no_flipped_bit_goes_unnoticed(name, monkeypatch, tmp_path):
     assert became["refused"] > SHORT / 4
 
 
-OF_KIND = {"toml": ("design", "study", "plan", "cluster", "sheet"), "npy": ("npy",), "npz": ("npz",)}
+OF_KIND = {
+    "onnx": ("onnx",),
+    "curves": ("curves",),
+    "toml": ("design", "study", "plan", "cluster", "sheet"),
+    "npy": ("npy",),
+    "npz": ("npz",),
+}
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.rglob("*.*")), ids=lambda path: path.name)
