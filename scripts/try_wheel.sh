@@ -54,8 +54,8 @@ everywhere() {
     run deck netlist run tile.cir
     run tile tile --spec tile.toml --weights w.npy --inputs a.npy --out tile.npz
     run report report tile.npz --out tile.html
-    [ "$4" = none ] || run evaluate evaluate --network vgg-small --spec tile.toml --images 8 --out result.json
-    [ "$4" = none ] || run page report result.json --out result.html
+    [ "$5" = none ] || run evaluate evaluate --network vgg-small --spec tile.toml --images 8 --out result.json
+    [ "$5" = none ] || run page report result.json --out result.html
 }
 home=(HOME="$PWD/home")
 run version --version
