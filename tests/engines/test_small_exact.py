@@ -69,9 +69,7 @@ def nodal_currents(spec: TileSpec, table: IVTable, weights, bits, scale) -> np.n
     resistors, cells = branches_of(spec)
     fixed = {f"out_{j}": 0.0 for j in range(spec.columns)} | {"in": spec.v_read}
     fixed |= {f"in_{row}": spec.v_read * bit for row, bit in enumerate(bits.tolist())}
-    used = {node for branch in resistors for node in branch[:2]} | {
-        n for pair in cells.values() for n in pair
-    }
+    used = {node for branch in resistors for node in branch[:2]}.union(*cells.values())
     free = sorted(used - set(fixed))
     index = {node: number for number, node in enumerate([*free, *fixed])}
     a, b, g = (np.array(column) for column in zip(*resistors, strict=True))
@@ -149,9 +147,7 @@ def test_a_linearised_cell_is_its_tangent(first):
     scale, i = np.array([1.0, 0.9, 1.2, 1.0, 0.7]), 1e-5 * RNG.random(5)
     cell, worst = linearised(states, scale, rising, (first, step), b, s, i)
     x, y = (np.clip((v - first) / step, 0, 6) for v in (b, s))
-    value, along, across = (
-        scale * surface(rising[states], x, y, *order) for order in ((0, 0), (1, 0), (0, 1))
-    )
+    value, along, across = (scale * surface(rising[states], x, y, *to) for to in ((0, 0), (1, 0), (0, 1)))
     np.testing.assert_allclose(cell[:, 1], along / step, rtol=1e-9)
     np.testing.assert_allclose(cell[:, 2], across / step, rtol=1e-9)
     tangent = cell[:, 0] + cell[:, 1] * (first + x * step) + cell[:, 2] * (first + y * step)
@@ -284,9 +280,8 @@ def reads_of(spec: TileSpec, vectors: int = 6):
     """Weights and bits of two tiles, and both as words; the last group is in the first tile alone."""
     m, groups = spec.rows_active, spec.groups
     rng = np.random.default_rng(5)
-    weights = (
-        rng.random((2, spec.columns, groups, m)) < rng.uniform(0.2, 0.9, (2, spec.columns, 1, 1))
-    ).astype(np.uint8)
+    drawn, share = rng.random((2, spec.columns, groups, m)), rng.uniform(0.2, 0.9, (2, spec.columns, 1, 1))
+    weights = (drawn < share).astype(np.uint8)
     bits = (rng.random((vectors, groups, 2, m)) < 0.6).astype(np.uint8)
     bits[-1] = bits[0]  # vectors that are alike are solved once
     layout = layout_of(m)
@@ -347,14 +342,9 @@ def test_one_step_of_columns_side_by_side_is_one_step_of_dense_matrices(columns)
             b, s = spec.v_read - a @ i, d @ i
             b0, s0 = start.voltage[rows, held.sum()].T
             way = (abs(b - b0) + abs(s - s0)) ** 2
-            expected = (
-                i.sum(),
-                way[held == 0].sum(),
-                way[held == 1].sum(),
-                min(b.min(), b0.min()),
-                max(s.max(), s0.max()),
-            )
+            ways, ends = [way[held == weight].sum() for weight in (0, 1)], (min(*b, *b0), max(*s, *s0))
             current, moved, lowest, highest = (part[..., vector, column] for part in found)
+            expected = (i.sum(), *ways, *ends)
             np.testing.assert_allclose((current, *moved, lowest, highest), expected, rtol=1e-9, atol=1e-15)
 
 
@@ -398,11 +388,9 @@ def test_the_curvature_is_the_largest_second_derivative_and_unknown_where_curren
         patch = table.spline[2 * weight + 1]
         for i, j in ((3, 0), (12, 5), (20, 15)):
             x, y = np.meshgrid(np.linspace(i, 28, 60), np.linspace(0, j + 1, 40))
-            seconds = [
-                abs(surface(patch, x, y, *order)).max() / step**2 for order in ((2, 0), (1, 1), (0, 2))
-            ]
-            assert max(seconds) <= found[weight, i, j] * (1 + 1e-9)
-            assert found[weight, i, j] < 1.6 * max(seconds)
+            second = [abs(surface(patch, x, y, *to)).max() for to in ((2, 0), (1, 1), (0, 2))]
+            assert max(second) / step**2 <= found[weight, i, j] * (1 + 1e-9)
+            assert found[weight, i, j] < 1.6 * max(second) / step**2
     assert np.isinf(found[:, int(0.35 / step) + 1 :]).all()
     assert np.isfinite(found[:, : int(0.35 / step) + 1, : last // 2 - 4]).all()
     fallen = table.current.copy()

@@ -213,13 +213,13 @@ def changed(data: bytes, changes: list[tuple[str, int, int]]) -> bytes:
     return data
 
 
-def fuzz(name: str, count: int) -> collections.Counter[str]:
-    """Spoil a reader's good inputs `count` times; what became of them. Any other error than ours is raised."""
+def fuzz(name: str, count: int, first: int = 0) -> collections.Counter[str]:
+    """Spoil a reader's good inputs, number `first` to `count`; what became of them. Errors not ours are raised."""
     reader, became = READERS[name], collections.Counter[str]()
     seeds = reader.seeds()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / reader.file
-        for number in range(count):
+        for number in range(first, count):
             rng = random.Random(f"{name} {number}")
             path.write_bytes(changed(rng.choice(seeds), drawn(rng)))
             try:
@@ -250,17 +250,19 @@ def main() -> None:
     chosen = options.parse_args()
     found = json.loads(chosen.out.read_text()) if chosen.out and chosen.out.is_file() else {}
     for name in chosen.names or READERS:
-        if sum(found.get(name, {}).get(kind, 0) for kind in ("read", "refused")) >= chosen.count:
+        sofar = found.setdefault(name, {"read": 0, "refused": 0, "seconds": 0.0})
+        if (first := sofar["read"] + sofar["refused"]) >= chosen.count:
             continue
         began = time.monotonic()
         with contextlib.redirect_stdout(io.StringIO()):
-            became = fuzz(name, chosen.count)
+            became = fuzz(name, chosen.count, first)
         print(
             f"{name:12} {sum(became.values()):6} inputs: {dict(became)}, {time.monotonic() - began:.0f} s",
             flush=True,
         )
-        seconds = round(time.monotonic() - began, 1)
-        found[name] = {"read": became["read"], "refused": became["refused"], "seconds": seconds}
+        for kind in ("read", "refused"):
+            sofar[kind] += became[kind]
+        sofar["seconds"] = round(sofar["seconds"] + time.monotonic() - began, 1)
         if chosen.out:
             chosen.out.write_text(json.dumps(found, indent=1) + "\n")
 
