@@ -48,7 +48,7 @@ def row(parameter: Any) -> str:
         name = " ".join(f"`{option}`" for option in parameter.opts)
     default = parameter.default
     shown = "" if default in (None, False) or callable(default) else f"`{default}`"
-    text = (getattr(parameter, "help", "") or "").replace("|", r"\|").replace(r"\[", "[")
+    text = (getattr(parameter, "help", "") or "").replace("|", r"\|")
     return f"| {name} | {'required' if parameter.required else shown} | {text} |"
 
 

@@ -14,11 +14,11 @@ import click
 import numpy as np
 import pytest
 import typer
-from rich.text import Text
+from rich.console import Console
 
 import spicekit
 from spicekit.cli.app import app
-from spicekit.cli.display import print_sheets, stages
+from spicekit.cli.display import _Bars, next_step, print_sheets, stages
 from spicekit.cli.main import _options_first, _run
 from spicekit.evaluation.design import read_design
 from spicekit.report.sheets import Sheet
@@ -48,11 +48,36 @@ def helps() -> list[str]:
     return list(of(typer.main.get_command(app)))
 
 
-def test_no_help_loses_its_brackets():
-    """Rich takes `[converter]` for markup and leaves it out."""
+@pytest.mark.parametrize("columns", [60, 80])
+def test_help_fits_the_terminal_and_loses_no_word(monkeypatch, folder, columns):
+    """Neither brackets, which some take for markup, nor the end of a long name."""
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert any("[converter]" in text for text in helps())
-    for text in helps():
-        assert Text.from_markup(text).plain == text.replace("\\[", "[")
+    for verb in ("", "signoff", "evaluate", "netlist", "devices"):
+        told = run(folder, *verb.split(), "-h").stdout
+        assert max(map(len, told.splitlines())) <= columns
+        assert "…" not in told
+        assert "..." not in told.replace("[ARGS]...", "").replace("order ...", "")
+    assert "[converter], [limits]" in " ".join(run(folder, "signoff", "-h").stdout.split())
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_word_of_a_table_is_split(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    words = [f"a-long-name-{number}" for number in range(4)]
+    print_sheets([Sheet("title", ("name", "one", "two", "three"), (tuple(words),))])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in words)
+    assert max(map(len, printed.splitlines())) <= columns
+
+
+def test_progress_does_not_take_time_gone_for_time_left():
+    with Console(file=io.StringIO(), force_terminal=True, width=60) as screen:
+        bars = _Bars("", screen)
+        bars("job", 1, 10)
+        bars.bars.tasks[0].start_time = bars.bars.get_time() - 5
+        shown = bars.bars.columns[-1](bars.bars.tasks[0])
+        assert str(shown) == "5 s"
 
 
 def test_tables_print_brackets_as_they_are(capsys):
@@ -223,6 +248,9 @@ def test_advice_goes_to_stderr_and_not_at_all_when_quiet(folder):
     assert "next:" not in told.stdout
     assert quiet.stderr == ""
     assert quiet.stdout == told.stdout
+    with redirect_stderr(io.StringIO()) as after:
+        next_step("the next command in this process is not quiet")
+    assert after.getvalue()
 
 
 def test_debug_shows_where_an_error_arose(folder):

@@ -115,7 +115,8 @@ def one_read(
     vectors: NDArray[Any] = np.atleast_2d(inputs)
     if vectors.ndim != 2 or vectors.shape[1] != spec.rows or not 0 <= vector < len(vectors):
         raise BadInput(
-            f"inputs shaped {inputs.shape} hold no vector {vector} of {spec.rows} rows; pass (b, r) or (r,)."
+            f"inputs shaped {inputs.shape} hold no vector {vector} of {spec.rows} rows; "
+            f"pass bits shaped (vectors, {spec.rows}) or ({spec.rows},)."
         )
     bits: NDArray[Any] = vectors[vector]
     group = np.arange(spec.rows) // spec.rows_active

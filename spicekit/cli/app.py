@@ -8,7 +8,7 @@ from spicekit import __version__
 from spicekit.cli.calibrate import calibrate
 from spicekit.cli.demo import demo
 from spicekit.cli.devices import devices
-from spicekit.cli.display import set_quiet
+from spicekit.cli.display import set_quiet, verbs
 from spicekit.cli.doctor import doctor
 from spicekit.cli.evaluate import evaluate
 from spicekit.cli.init import init
@@ -21,12 +21,7 @@ from spicekit.cli.tables import tables
 from spicekit.cli.tile import tile
 from spicekit.cli.train import train
 
-app = typer.Typer(
-    name="spicekit",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
+app = verbs("SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks.")
 
 
 def _version(asked: bool) -> None:
@@ -37,6 +32,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog="Every verb has its own --help. Results go to stdout, progress and advice to stderr.")
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -49,6 +45,7 @@ def _root(
 ) -> None:
     """SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks."""
     set_quiet(quiet)
+    context.call_on_close(lambda: set_quiet(False))
 
 
 for verb in (doctor, init, calibrate, tile, signoff, train, evaluate, sweep, report, demo):

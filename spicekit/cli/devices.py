@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, print_json, print_paths, print_sheets
+from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets, verbs
 
-devices = typer.Typer(
-    help="Transistor cards against their target sheets: check, fit, plot.", no_args_is_help=True
-)
+devices = verbs("Transistor cards against their target sheets: check, fit, plot.")
 
 Devices = Annotated[
     list[str] | None,
@@ -39,6 +37,9 @@ def check(
         print_check(figures)
         if curves:
             print_curves(curves)
+    next_step(
+        "spicekit devices check --json > devices.json, then spicekit report devices.json --out devices.html"
+    )
     raise typer.Exit(0 if all([*(row.within for row in figures), *(row.within for row in curves)]) else 1)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +19,28 @@ if TYPE_CHECKING:
     from spicekit.tables.calibrate import Progress as Jobs
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+
+
+class _Verbs(TyperGroup):
+    """Says of each verb all that it is for, where typer would cut it."""
+
+    def get_command(self, context: Any, name: str) -> Any:
+        command = super().get_command(context, name)
+        if command is not None:
+            command.short_help = command.help
+        return command
+
+
+def verbs(help: str) -> typer.Typer:
+    """A command of several verbs. Its help is plain text, which loses no word on a narrow terminal."""
+    return typer.Typer(
+        cls=_Verbs,
+        help=help,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
 
 
 class Report(Protocol):
@@ -31,7 +54,7 @@ class _State:
 
 
 def set_quiet(quiet: bool) -> None:
-    """Whether this command, a process of its own, says nothing but results and errors."""
+    """Whether the command that runs says nothing but results and errors."""
     _State.quiet = quiet
 
 
@@ -88,15 +111,25 @@ class _Bars:
 
     def __init__(self, prefix: str, screen: "Console") -> None:
         from rich import progress
+        from rich.text import Text
+
+        class _Times(progress.ProgressColumn):
+            """How long a stage has taken and, once its pace is known, how long it will."""
+
+            def render(self, task: progress.Task) -> Text:
+                left = (
+                    ""
+                    if task.finished or task.time_remaining is None
+                    else f", {task.time_remaining:,.0f} s left"
+                )
+                return Text(f"{task.elapsed or 0:,.0f} s{left}", no_wrap=True)
 
         self.bars = progress.Progress(
             progress.SpinnerColumn(),
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=16),
             progress.TaskProgressColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TextColumn("left"),
-            progress.TimeRemainingColumn(),
+            _Times(),
             console=screen,
         )
         self.prefix = prefix
@@ -180,26 +213,46 @@ def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
 
 
 def print_sheets(sheets: Sequence["Sheet"]) -> None:
-    """Print tables of text, each under its title: text as it is, no markup."""
+    """Print tables of text, each under its title: text as it is, no markup.
+
+    A table whose words do not fit side by side is printed as a block for each row.
+    """
     from rich import box
     from rich.markup import escape
+    from rich.padding import Padding
     from rich.table import Table
 
+    screen = console()
+    wide = screen.options.update(width=10_000)  # or no table would measure wider than the screen
     for sheet in sheets:
         table = Table(*map(escape, sheet.head), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in table.columns:
             column.overflow = "fold"
         for row in sheet.rows:
             table.add_row(*map(escape, row))
-        console().print(f"\n{escape(sheet.title)}", table)
+        screen.print(f"\n{escape(sheet.title)}")
+        if screen.measure(table, options=wide).minimum <= screen.width:
+            screen.print(table)
+            continue
+        for first, *others in sheet.rows:
+            screen.print(f"\n{escape(first)}", highlight=False)
+            for head, cell in zip(sheet.head[1:], others, strict=True):
+                if cell:
+                    screen.print(Padding(f"{escape(head)}: {escape(cell)}", (0, 0, 0, 2)))
 
 
-def sheets_record(sheets: Sequence["Sheet"]) -> list[dict[str, Any]]:
-    """Tables of text as JSON."""
-    return [
-        {"title": sheet.title, "rows": [dict(zip(sheet.head, row, strict=True)) for row in sheet.rows]}
-        for sheet in sheets
-    ]
+def print_tables(sheets: Sequence["Sheet"], files: Sequence[Path], *, as_json: bool) -> None:
+    """Tables of text, and the files that were written beside them; as one record, if wanted."""
+    if as_json:
+        tables = [
+            {"title": sheet.title, "rows": [dict(zip(sheet.head, row, strict=True)) for row in sheet.rows]}
+            for sheet in sheets
+        ]
+        print_json({"tables": tables, "files": [str(path) for path in files]})
+    else:
+        print_sheets(sheets)
+        for path in files:
+            print(path)
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spicekit.cli.display import Json, print_json
+from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets, print_tables, verbs
 
 if TYPE_CHECKING:
     from spicekit.decks.diff import Difference
     from spicekit.decks.source import Deck
 
-netlist = typer.Typer(
-    help="Decks of cells and tiles: render, check, run, compare, sum up.", no_args_is_help=True
-)
+netlist = verbs("Decks of cells and tiles: render, check, run, compare, sum up.")
 
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")]
@@ -44,6 +42,7 @@ def cell(
     report: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for plots: characterise the cell as well.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Render one cell between two sources; with --report, measure it as a designer would."""
     from spicekit.circuits.render import cell_deck, with_read
@@ -56,17 +55,19 @@ def cell(
     tile_spec = read_design(spec).tile
     if out is not None:
         write_atomically(out, with_read(cell_deck(tile_spec, weight=weight, activation=activation)))
-        print(f"{out}: {tile_spec.cell} cell, weight {weight}, activation {activation}")
-    if report is not None:
-        from spicekit.cli.display import print_sheets
+    if report is None:
+        print_paths(*([out] if out else []), as_json=as_json)
+        next_step(f"spicekit netlist run {out}")
+    else:
         from spicekit.report.cell_pictures import draw_cell
         from spicekit.report.sheets import cell_sheets
         from spicekit.tables.cell_figures import characterise_cell
 
         figures = characterise_cell(tile_spec)
-        print_sheets(cell_sheets(figures))
         report.mkdir(parents=True, exist_ok=True)
-        print(*draw_cell(figures, report), sep="\n")
+        print_tables(
+            cell_sheets(figures), [*([out] if out else []), *draw_cell(figures, report)], as_json=as_json
+        )
 
 
 @netlist.command()
@@ -87,6 +88,7 @@ def export(
     column: Annotated[int, typer.Option(min=0, help="Of the output pixel.")] = 0,
     mitigation: Annotated[str, typer.Option(help="As of evaluate: none, both, order ...")] = "none",
     detail: Detail = "read-port",
+    as_json: Json = False,
 ) -> None:
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
@@ -100,8 +102,7 @@ def export(
     from spicekit.networks.reader import load_network
 
     design = read_design(spec).tile
-    (kind,) = check_mitigations([mitigation])
-    drawn = check_detail(detail)
+    (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)
     case = network_case(
         load_network(network, data=data),
         load_dataset(data, "test", folder=folder).only(image),
@@ -115,17 +116,16 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     write_array(out / "weights.npy", case.weights)
     write_array(out / "inputs.npy", case.bits)
-    for read, bits in enumerate(case.bits):
+    decks = [out / f"read-{read}.cir" for read in range(len(case.bits))]
+    for read, (path, bits) in enumerate(zip(decks, case.bits, strict=True)):
         expected = expected_currents(design, case.weights, bits)
         origin: dict[str, str | int] = {"network": network, "layer": layer, "data": data, "image": image}
         origin |= {"pixel_row": row, "pixel_column": column, "input_tile": tile, "output_block": block}
         origin |= {"read": read, "mitigation": mitigation}
         deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=origin)
-        write_atomically(out / f"read-{read}.cir", deck)
-    print(
-        f"{out}: weights.npy, inputs.npy and {len(case.bits)} decks of {network}, {layer}, image {image}, pixel "
-        f"({row}, {column}), mitigation {mitigation}: read-0.cir and so on"
-    )
+        write_atomically(path, deck)
+    print_paths(out / "weights.npy", out / "inputs.npy", *decks, as_json=as_json)
+    next_step(f"spicekit netlist run {decks[0]}")
 
 
 @netlist.command()
@@ -152,6 +152,7 @@ def tile(
         list[str] | None, typer.Option(help="With --transient: 't1 when v(b_0_0)=0.2 rise=1'; repeatable.")
     ] = None,
     dialect: Annotated[str, typer.Option(help="ngspice, xyce, spectre or vacask.")] = "ngspice",
+    as_json: Json = False,
 ) -> None:
     """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
     from spicekit.circuits.render import Outputs, Transient, check_detail, tile_deck
@@ -164,8 +165,7 @@ def tile(
 
     if tolerance is not None and expect is None:
         raise BadInput(f"netlist tile: --tolerance {tolerance:g} needs --expect, the engine to agree with.")
-    language, tile_spec = check_dialect(dialect), read_design(spec).tile
-    stored = read_array(weights)
+    language, tile_spec, stored = check_dialect(dialect), read_design(spec).tile, read_array(weights)
     bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
     deck = tile_deck(
         tile_spec,
@@ -179,8 +179,11 @@ def tile(
         outputs=Outputs(tuple(save or ()), tuple(measure or ())) if save or measure else None,
     )
     write_atomically(out, translate(deck, language))
-    run_with = {"ngspice": "ngspice -b", "xyce": "Xyce", "spectre": "spectre", "vacask": "vacask"}[language]
-    print(f"{out}: {tile_spec.rows} x {tile_spec.columns} cells, {detail}; run: {run_with} {out.name}")
+    run_with = {"ngspice": "spicekit netlist run", "xyce": "Xyce", "spectre": "spectre", "vacask": "vacask"}[
+        language
+    ]
+    print_paths(out, as_json=as_json)
+    next_step(f"{run_with} {out}")
 
 
 @netlist.command()
@@ -189,9 +192,9 @@ def settle(
     picture: Annotated[
         Path | None, typer.Option(dir_okay=False, help="PNG of the column currents over time.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
-    from spicekit.cli.display import print_sheets
     from spicekit.evaluation.design import read_design
     from spicekit.report.cell_pictures import draw_settling
     from spicekit.report.sheets import settling_sheet
@@ -199,10 +202,9 @@ def settle(
 
     tile_spec = read_design(spec).tile
     reads = {"worst": settling(tile_spec, "worst"), "typical": settling(tile_spec, "typical")}
-    print_sheets([settling_sheet(tile_spec, reads)])
     if picture is not None:
         draw_settling(reads, picture)
-        print(picture)
+    print_tables([settling_sheet(tile_spec, reads)], [picture] if picture else [], as_json=as_json)
 
 
 @netlist.command()
@@ -353,9 +355,8 @@ def verify(
     from spicekit.files import read_array
 
     tile_spec = read_design(spec).tile
-    stored = read_array(weights)
+    stored, text = read_array(weights), read_text(deck)
     bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
-    text = read_text(deck)
     dialect, comments = dialect_of(text)
     expected = None
     if "expected" in read_header(comments).facts:
@@ -388,7 +389,6 @@ def show(deck: DeckFile, as_json: Json = False) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
     from pydantic import TypeAdapter
 
-    from spicekit.cli.display import print_sheets
     from spicekit.decks.source import read_deck
     from spicekit.decks.summary import Summary, summarise
     from spicekit.report.sheets import deck_sheets

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json, print_sheets
+from spicekit.cli.display import Json, next_step, print_json, print_sheets, verbs
 
-network = typer.Typer(help="What of a network goes on tiles.", no_args_is_help=True)
+network = verbs("What of a network goes on tiles.")
 
 
 @network.callback()

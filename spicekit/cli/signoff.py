@@ -9,7 +9,7 @@ from spicekit.cli.display import Json, next_step, print_sheets, stages
 
 
 def signoff(
-    spec: Annotated[Path, typer.Option(help=r"Design, TOML: tile spec, \[converter], \[limits].")],
+    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [limits].")],
     network: Annotated[
         str | None, typer.Option(help="Also tiles and vectors of this network: a name or a checkpoint file.")
     ] = None,

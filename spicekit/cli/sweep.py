@@ -10,7 +10,7 @@ from spicekit.cli.display import Json, jobs_done, next_step, print_json, stages
 
 
 def sweep(
-    study: Annotated[Path, typer.Argument(help=r"Study, TOML: \[base], \[\[grid]], \[\[point]].")],
+    study: Annotated[Path, typer.Argument(help="Study, TOML: [base], [[grid]], [[point]].")],
     out: Annotated[Path, typer.Option(help="Folder of the results; repeat the command to resume.")],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Local worker processes; default: all cores.")
@@ -23,7 +23,7 @@ def sweep(
         bool, typer.Option("--insecure", help="Let the scheduler be one that does not encrypt.")
     ] = False,
     cluster: Annotated[
-        Path | None, typer.Option(help=r"Batch system, TOML: kind, workers, \[options].")
+        Path | None, typer.Option(help="Batch system, TOML: kind, workers, [options].")
     ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")

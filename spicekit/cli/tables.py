@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets
+from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets, verbs
 
 if TYPE_CHECKING:
     from spicekit.tables.inventory import Entry
 
-tables = typer.Typer(help="List, show, verify, compare, import and plot I-V tables.", no_args_is_help=True)
+tables = verbs("List, show, verify, compare, import and plot I-V tables.")
 
 Store = Annotated[
     Path | None,
@@ -76,6 +76,7 @@ def show(
     shape = " x ".join(map(str, sweep.current.shape))
     print(f"{path}\n{shape} currents, 0 to {sweep.voltage[-1]:g} V, {sweep.converged.sum()} points converged")
     print(json.dumps(sweep.origin, indent=2))
+    next_step(f"spicekit report {path} --out table.html")
 
 
 @tables.command()

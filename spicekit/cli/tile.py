@@ -9,7 +9,7 @@ from spicekit.cli.display import Json, next_step, print_json, stages
 
 
 def tile(
-    spec: Annotated[Path, typer.Option(help=r"Tile spec, TOML; its cells may have \[variation].")],
+    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; its cells may have [variation].")],
     weights: Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")],
     inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (vectors, rows) uint8.")],
     out: Annotated[
