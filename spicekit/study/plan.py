@@ -60,6 +60,8 @@ _Values = Annotated[list[Any], _FILLED]
 
 def _flat(grid: Any) -> Any:
     """`tile.rows = [..]`, which TOML takes for a table of that name, as `"tile.rows" = [..]`."""
+    if not isinstance(grid, dict):
+        return grid
     return {
         f"{name}.{field}" if field else name: values
         for name, value in grid.items()
@@ -70,7 +72,7 @@ def _flat(grid: Any) -> Any:
 class _File(Config):
     images_per_job: int = _IMAGES_PER_JOB
     base: dict[str, Tables] = Field(default_factory=dict)
-    grid: tuple[Annotated[dict[str, _Values], BeforeValidator(_flat), _FILLED], ...] = ()
+    grid: tuple[Annotated[dict[str, _Values], _FILLED, BeforeValidator(_flat)], ...] = ()
     point: tuple[Tables, ...] = ()
 
 
