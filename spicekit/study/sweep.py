@@ -16,6 +16,7 @@ from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
+from spicekit.files import take_folder
 from spicekit.networks.checkpoints import checkpoint_path
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.reader import load_network
@@ -137,6 +138,7 @@ def sweep(
     """
     require("pyarrow")
     study, out = study if isinstance(study, Study) else read_study(Path(study)), Path(out)
+    take_folder(out)  # refused here, not after the hours that tables may take
     tables = _tables(study, store, report_tables)
     by_point = _plan(study, tables)
     jobs = {job.key: job for jobs in by_point for job in jobs}

@@ -39,6 +39,7 @@ from spicekit.report.results import read_page
 from spicekit.resources import shipped_folder
 from spicekit.study.plan import read_study
 from spicekit.study.results import read_rows
+from spicekit.study.sweep import sweep
 from spicekit.tables.inventory import inventory
 from spicekit.tables.plan import read_plan
 from spicekit.tables.store import read_sweep
@@ -535,3 +536,16 @@ def test_a_folder_is_taken_only_if_it_is_new_empty_or_ours(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
         take_folder(tmp_path / "file")
+
+
+def test_a_study_refuses_a_folder_of_others_before_it_makes_a_table(tmp_path):
+    study, out, store = tmp_path / "study.toml", tmp_path / "out", tmp_path / "store"
+    study.write_text(
+        '[base]\nrun = {network = "vgg-small-quarter", images = 2}\nwires = {r_bl = 3.2, r_sl = 3.2}\n'
+    )
+    out.mkdir()
+    (out / "jobs.jsonl").write_text("my notes")
+    with pytest.raises(BadInput, match=r"holds 'jobs\.jsonl' and is no folder of results"):
+        sweep(study, out, store=store)
+    assert not store.exists()
+    assert (out / "jobs.jsonl").read_text() == "my notes"
