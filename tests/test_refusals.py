@@ -143,7 +143,7 @@ def test_a_device_that_there_is_not_is_told_from_a_table_that_there_is_not(folde
             '[[grid]]\n"tile.rows_active" = []\n',
             "'grid.0.tile.rows_active' = []: List should have at least 1",
         ),
-        ("grid = [1]\n", "'grid.0' = 1: Input should be a valid dictionary"),
+        ("grid = [1]\n", "'grid.0' = 1: Input should be an object"),
         ("[[grid]]\n", "'grid.0' = {}: Dictionary should have at least 1"),
         (
             '[[grid]]\n"costs.sensing" = [1e-15, 2e-15]\n',
