@@ -21,8 +21,14 @@ from spicekit.cli.display import jobs_done, stages
 from spicekit.files import write_atomically
 from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict
-from spicekit.report.study import main_effects, nf_chart, pareto_chart, sensitivity_chart
-from spicekit.report.study_table import accuracy_table, costs_table, layers_table, results_table
+from spicekit.report.study import nf_chart, pareto_chart, sensitivity_chart
+from spicekit.report.study_table import (
+    accuracy_table,
+    costs_table,
+    layers_table,
+    main_effects,
+    results_table,
+)
 from spicekit.results import accuracy_interval
 from spicekit.study.cluster import Cluster
 from spicekit.study.costs import estimates

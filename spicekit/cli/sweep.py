@@ -32,7 +32,7 @@ def sweep(
 ) -> None:
     """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
     from spicekit.errors import BadInput, SpicekitError
-    from spicekit.report.study import best, describe
+    from spicekit.report.study_table import best, describe
     from spicekit.study.cluster import Cluster, Scheduler, read_cluster
     from spicekit.study.plan import read_study
     from spicekit.study.results import RESULTS_FILE

@@ -1,5 +1,6 @@
 """Pages of sign-offs: how far the engines are from ngspice, and whether that is within the limits."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -75,6 +76,14 @@ def _bounds(design: Design, engine: str) -> dict[str, float]:
     )
 
 
+def _decades(top: float) -> Spec:
+    """Logarithmic axis from `FLOOR` to above `top`, LSB, with a line for each power of ten alone."""
+    last = math.ceil(math.log10(top)) if math.isfinite(top) else 3
+    powers = [10.0**power for power in range(round(math.log10(FLOOR)), last + 1)]
+    scale = {"type": "log", "domain": [powers[0], powers[-1]], "clamp": True}
+    return {"scale": scale, "axis": {"format": ".0e", "values": powers}}
+
+
 def _chart(result: SignOff, engine: str) -> Chart:
     bounds = _bounds(result.design, engine)
     rows: list[dict[str, object]] = []
@@ -90,6 +99,7 @@ def _chart(result: SignOff, engine: str) -> Chart:
                 for key, name in ERRORS.items()
             ]
     rows += [{"error": ERRORS[key], "limit": limit} for key, limit in bounds.items()]
+    x = _decades(max([*bounds.values(), *(one.worst for one in result.errors if one.engine == engine)]))
     parameter = {"name": "picked", "select": {"type": "point", "fields": ["error"]}, "bind": "legend"}
     color = category("error", None, order=list(ERRORS.values()))
     layers: Spec = {
@@ -98,9 +108,7 @@ def _chart(result: SignOff, engine: str) -> Chart:
                 "transform": [{"filter": "isValid(datum.limit)"}],
                 "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
                 "encoding": {
-                    "x": axis(
-                        "limit", "error, LSB", scale={"type": "log"}, axis={"format": ".0e", "tickCount": 6}
-                    ),
+                    "x": axis("limit", "error, LSB", **x),
                     "color": color,
                     "tooltip": tips({"error": "limit of", "limit": "LSB"}),
                 },
@@ -111,9 +119,7 @@ def _chart(result: SignOff, engine: str) -> Chart:
                 "mark": {"type": "point", "filled": True, "size": 90},
                 "encoding": {
                     "y": category("vectors", None, axis={"labelLimit": 150}),
-                    "x": axis(
-                        "value", "error, LSB", scale={"type": "log"}, axis={"format": ".0e", "tickCount": 6}
-                    ),
+                    "x": axis("value", "error, LSB", **x),
                     "color": color,
                     "shape": category("error", None, order=list(ERRORS.values())),
                     "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
@@ -149,8 +155,8 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
     if not rows:
         return
     limit = _bounds(result.design, engine)["worst"]
+    x = _decades(max([limit, *(float(str(row["high"])) for row in rows)]))
     rows.append({"limit": limit})
-    x = {"scale": {"type": "log"}, "axis": {"format": ".0e", "tickCount": 6}}
     kind = category("vectors", None)
     spec: Spec = {
         "layer": [
@@ -159,14 +165,15 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
                 "params": [
                     {"name": "picked", "select": {"type": "point", "fields": ["vectors"]}, "bind": "legend"}
                 ],
-                "mark": "rect",
+                "mark": {"type": "rect", "fillOpacity": 0.3, "strokeWidth": 1.5},
                 "encoding": {
                     "x": axis("low", "error, LSB", **x),
                     "x2": {"field": "high"},
                     "y": axis("share", "column reads of a kind, %"),
                     "y2": {"datum": 0},
                     "color": kind,
-                    "opacity": {"condition": {"param": "picked", "value": 0.6}, "value": 0.05},
+                    "stroke": {**kind, "legend": None},
+                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.05},
                     "tooltip": tips(
                         {
                             "vectors": "vectors",

@@ -1,18 +1,25 @@
 """Pages of studies: what came of a grid of designs, and what the results depend on."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Part, Table, table_of
-from spicekit.report.study_table import accuracy_sheet, varying
+from spicekit.report.study_table import (
+    MOST_TOLD,
+    accuracy_sheet,
+    best,
+    describe,
+    label,
+    main_effects,
+    varying,
+)
 from spicekit.study.results import PROVENANCE
-from spicekit.units import engineering
 
 MOST_LINES = 400
 """Points in the chart of parallel axes; more would be a smear."""
@@ -39,6 +46,7 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
         numbers=tuple(numbers),
         parts=(
             *(_charts(done) if done else ()),
+            *([_best(top, names)] if top and len(names) > MOST_TOLD else []),
             _points(rows, names),
             *_accuracies(done),
             *_effects(done),
@@ -54,9 +62,9 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
 
 def _charts(done: Sequence[JsonDict]) -> Iterator[Chart]:
     yield pareto_chart(done)
-    yield nf_chart(done)
-    if main_effects(done):
-        yield sensitivity_chart(done)
+    beside = [sensitivity_chart(done)] if main_effects(done) else []
+    yield replace(nf_chart(done), height=max(chart.height for chart in [nf_chart(done), *beside]))
+    yield from beside
     if len(done) > 1:
         yield parallel_chart(done)
 
@@ -145,16 +153,20 @@ def _plain(value: Any) -> Any:
 
 def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
     """Mean accuracy at each value of each parameter, over points that differ in nothing else."""
+    effects = main_effects(done)
     rows = [
-        {"parameter": name, "value": label(value), "accuracy": 100 * mean, "place": place}
-        for name, effect in main_effects(done).items()
-        for place, (value, mean) in enumerate(effect.items())
+        {"parameter": name, "value": label(value), "accuracy": 100 * mean, "side": side}
+        for name, effect in effects.items()
+        for (value, mean), side in zip(effect.items(), _sides(effect, effects), strict=True)
     ]
     reasons: dict[str, list[str]] = {}
     for name, why in left_out(done).items():
         reasons.setdefault(why, []).append(name)
     left = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
-    note = "Mean accuracy at each value of a parameter, over points that differ in nothing else; the widest first."
+    note = (
+        "Mean accuracy at each value of a parameter, over points that differ in nothing else; the widest first. Point "
+        "at a value without a name to see it."
+    )
     spec: Spec = {
         "encoding": {
             "y": category("parameter", None, axis={"labelLimit": 220}),
@@ -167,13 +179,17 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         "layer": [
             {"mark": {"type": "line"}, "encoding": {"detail": category("parameter", None)}},
             {"mark": {"type": "point", "filled": True, "size": 80}},
-            {
-                "mark": {"type": "text", "dy": -11, "fontSize": 11},
-                "encoding": {"text": {"field": "value"}},
-            },
+            *(
+                {
+                    "transform": [{"filter": f"datum.side === '{side}'"}],
+                    "mark": {"type": "text", "dy": dy, "fontSize": 11},
+                    "encoding": {"text": {"field": "value"}},
+                }
+                for side, dy in (("above", -11), ("below", 17))
+            ),
         ],
     }
-    height = max(140, 64 * len(main_effects(done)))
+    height = max(140, 64 * len(effects))
     return Chart(
         "sensitivity",
         "What the accuracy depends on",
@@ -182,6 +198,19 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         spec,
         height,
     )
+
+
+def _sides(effect: Mapping[Any, float], effects: Mapping[str, Mapping[Any, float]]) -> list[str]:
+    """Where the name of each value stands, so that none covers another: above or below its point, or on no side."""
+    means = [mean for one in effects.values() for mean in one.values()]
+    letter = max(max(means) - min(means), 1e-3) / 70  # of a line of the chart as it is on a laptop
+    ends, sides = {"above": -math.inf, "below": -math.inf}, dict.fromkeys(effect, "")
+    for value, mean in sorted(effect.items(), key=lambda item: item[1]):
+        half = letter * (len(label(value)) + 2) / 2
+        free = [side for side, end in ends.items() if mean - half >= end]
+        if free:
+            sides[value], ends[free[0]] = free[0], mean + half
+    return list(sides.values())
 
 
 def parallel_chart(done: Sequence[JsonDict]) -> Chart:
@@ -277,6 +306,11 @@ def _points(rows: Sequence[JsonDict], names: Sequence[str]) -> Table:
     )
 
 
+def _best(top: JsonDict, names: Sequence[str]) -> Table:
+    columns = (Column("parameter"), Column("value"))
+    return Table("The best point", columns, tuple((name, label(_plain(top[name]))) for name in names))
+
+
 def _numeric(rows: Sequence[JsonDict], name: str) -> bool:
     return all(
         row[name] is None or (isinstance(row[name], int | float) and not isinstance(row[name], bool))
@@ -333,21 +367,6 @@ def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
     return front
 
 
-def best(rows: Sequence[JsonDict]) -> JsonDict | None:
-    """The row of highest accuracy, of those the one of least energy; None if all failed."""
-    done = [row for row in rows if not row["fault"]]
-    return min(done, key=lambda row: (-row["accuracy"], row["energy"]), default=None)
-
-
-def describe(row: JsonDict, rows: Sequence[JsonDict]) -> str:
-    """A point of a study in a line: what it is where the others are something else, and what came of it."""
-    where = ", ".join(f"{name} {label(row[name])}" for name in varying(rows))
-    result = (
-        f"accuracy {row['accuracy']:.1%}, {engineering(row['energy'], 'J')} of the bit lines for an image"
-    )
-    return f"{where}: {result}" if where else result
-
-
 def by_kind(rows: Sequence[JsonDict]) -> dict[str, list[JsonDict]]:
     """Rows by mitigation and, where they differ in it, network, cell and converter reference."""
     split = [name for name in _SPLIT if len({row[name] for row in rows}) > 1]
@@ -363,41 +382,3 @@ _SPLIT = ("run.network", "tile.cell", "converter.reference")
 
 def _flips(mitigation: str) -> str:
     return MITIGATION_LABELS.get(mitigation, mitigation)
-
-
-def label(value: Any) -> str:
-    """A parameter's value, or those of parameters that change together."""
-    if isinstance(value, tuple):
-        return " / ".join(map(label, value))
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
-    """Mean accuracy by value, for each parameter with several, the widest range first.
-
-    Over the settings of all others at which the study has every value of the parameter: means of unlike points would
-    compare what else differs. A parameter without such a setting is left out. Parameters that change together are one;
-    where their values differ, these are tuples.
-    """
-    together: dict[tuple[int, ...], list[str]] = {}
-    for name in [
-        name for name in (rows[0] if rows else {}) if "." in name
-    ]:  # as in a study file: table.field
-        values = list(dict.fromkeys(row[name] for row in rows))
-        if len(values) > 1:
-            together.setdefault(tuple(values.index(row[name]) for row in rows), []).append(name)
-    effects = {}
-    for names in together.values():
-        others = [group[0] for group in together.values() if group is not names]
-        at: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
-        for row in rows:
-            values = list(dict.fromkeys(row[name] for name in names))
-            value = values[0] if len(values) == 1 else tuple(values)
-            setting = at.setdefault(tuple(row[name] for name in others), {})
-            setting.setdefault(value, []).append(row["accuracy"])
-        every = list(dict.fromkeys(value for setting in at.values() for value in setting))
-        if matched := [setting for setting in at.values() if len(setting) == len(every)]:
-            effects[", ".join(names)] = {
-                value: float(np.mean([np.mean(setting[value]) for setting in matched])) for value in every
-            }
-    return dict(sorted(effects.items(), key=lambda item: -np.ptp(list(item[1].values()))))

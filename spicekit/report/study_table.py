@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
 from spicekit.evaluation.energy import Estimate
 from spicekit.provenance import JsonDict
 from spicekit.report.sheets import Sheet
+from spicekit.units import engineering
 
 RESULTS = {
     "software, %": ("software_accuracy", 100, ".1f"),
@@ -168,3 +171,66 @@ def shown(value: Any) -> str:
 def _markdown(sheet: Sheet) -> str:
     lines = (sheet.head, ["---"] * len(sheet.head), *sheet.rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+MOST_TOLD = 5
+"""Parameters in a sentence about a point; a reader keeps no more in mind."""
+
+
+def best(rows: Sequence[JsonDict]) -> JsonDict | None:
+    """The row of highest accuracy, of those the one of least energy; None if all failed."""
+    done = [row for row in rows if not row["fault"]]
+    return min(done, key=lambda row: (-row["accuracy"], row["energy"]), default=None)
+
+
+def describe(row: JsonDict, rows: Sequence[JsonDict]) -> str:
+    """A point of a study in a line: what came of it, and where it differs from others in what matters most."""
+    names, effects = varying(rows), main_effects([one for one in rows if not one["fault"]])
+    by_effect = [name for together in effects for name in together.split(", ")]
+    told = sorted(names, key=lambda name: by_effect.index(name) if name in by_effect else len(names))[
+        :MOST_TOLD
+    ]
+    where = ", ".join(f"{name} {label(row[name])}" for name in names if name in told)
+    more = f" and {len(names) - len(told)} parameters more" if len(names) > len(told) else ""
+    result = (
+        f"accuracy {row['accuracy']:.1%}, {engineering(row['energy'], 'J')} of the bit lines for an image"
+    )
+    return f"{result}, at {where}{more}" if where else result
+
+
+def label(value: Any) -> str:
+    """A parameter's value, or those of parameters that change together."""
+    if isinstance(value, tuple):
+        return " / ".join(map(label, value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
+    """Mean accuracy by value, for each parameter with several, the widest range first.
+
+    Over the settings of all others at which the study has every value of the parameter: means of unlike points would
+    compare what else differs. A parameter without such a setting is left out. Parameters that change together are one;
+    where their values differ, these are tuples.
+    """
+    together: dict[tuple[int, ...], list[str]] = {}
+    for name in [
+        name for name in (rows[0] if rows else {}) if "." in name
+    ]:  # as in a study file: table.field
+        values = list(dict.fromkeys(row[name] for row in rows))
+        if len(values) > 1:
+            together.setdefault(tuple(values.index(row[name]) for row in rows), []).append(name)
+    effects = {}
+    for names in together.values():
+        others = [group[0] for group in together.values() if group is not names]
+        at: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
+        for row in rows:
+            values = list(dict.fromkeys(row[name] for name in names))
+            value = values[0] if len(values) == 1 else tuple(values)
+            setting = at.setdefault(tuple(row[name] for name in others), {})
+            setting.setdefault(value, []).append(row["accuracy"])
+        every = list(dict.fromkeys(value for setting in at.values() for value in setting))
+        if matched := [setting for setting in at.values() if len(setting) == len(every)]:
+            effects[", ".join(names)] = {
+                value: float(np.mean([np.mean(setting[value]) for setting in matched])) for value in every
+            }
+    return dict(sorted(effects.items(), key=lambda item: -np.ptp(list(item[1].values()))))

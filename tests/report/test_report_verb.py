@@ -249,7 +249,7 @@ def test_a_study_has_its_points_in_charts_and_a_table(tmp_path):
     front = [(row["energy"], row["accuracy"]) for row in pareto["rows"] if row["front"]]
     assert front == [(1000.0, 90.0)]  # which beats the others in both
     assert {"tile.rows_active", "50.0", FAULT, "vgg-small", "aa", "bb", "cc", "39"} <= set(page.texts)
-    assert any("Best point: tile.rows_active 16, run.mitigation both" in text for text in page.texts)
+    assert any(", at tile.rows_active 16, run.mitigation both" in text for text in page.texts)
     table = rows_of(tmp_path / "page.csv")
     assert [row["accuracy"] for row in table] == ["0.5", "0.9", "0.1", ""]
     assert {row["weights_sha256"] for row in table} == {"bb"}

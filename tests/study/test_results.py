@@ -4,11 +4,8 @@ import pyarrow.dataset
 import pytest
 
 from spicekit.errors import BadInput
-from spicekit.report.study import (
-    main_effects,
-    nf_chart,
-    pareto_front,
-)
+from spicekit.report.study import nf_chart, pareto_front, sensitivity_chart
+from spicekit.report.study_table import describe, main_effects
 from spicekit.study.results import LOG_FILE, Log, PointsWriter, read_rows, write_rows
 
 
@@ -111,6 +108,31 @@ def test_what_changes_together_is_one_parameter_with_both_values():
     (name,) = effects = main_effects(rows)
     assert name == "wires.layer, wires.r_driver, mapping.later"  # of any table that a design may have
     assert effects[name] == pytest.approx({("M2", 100.0, 1): 0.5, ("M6", 10.0, 2): 0.7})
+
+
+def test_a_sentence_about_a_point_names_what_matters_most():
+    rows = [
+        row(
+            0.1 * (7 - place) if on else 0.9,
+            1.0,
+            **{f"table.field{other}": int(on and other == place) for other in range(7)},
+        )
+        for place in range(7)
+        for on in (False, True)
+    ]
+    told = describe(rows[1], rows)
+    assert told.startswith("accuracy 70.0%, ")
+    assert told.endswith(" and 2 parameters more")
+    assert told.count("table.field") == 5
+    assert "table.field6 0" in told  # the one that costs most
+
+
+def test_no_name_in_the_chart_of_sensitivities_covers_another():
+    rows = [row(0.5 + 0.001 * seed, 1.0, **{"variation.seed": f"die number {seed}"}) for seed in range(5)]
+    rows.append(row(0.9, 1.0, **{"variation.seed": "far away"}))
+    sides = {one["value"]: one["side"] for one in sensitivity_chart(rows).rows}
+    assert sides["die number 0"] == sides["far away"] == "above"
+    assert sorted(sides.values()) == ["", "", "", "above", "above", "below"]
 
 
 def test_accuracy_over_nf_has_a_mark_for_each_cell_and_mitigation():
