@@ -67,10 +67,14 @@ class OnnxNetwork(nn.Module):
     def _run(self, images: Tensor) -> Tensor:
         values: dict[str, Any] = {name: getattr(self, buffer) for name, buffer in self.constants.items()}
         values |= {"": None, self.takes: images}
-        for name, inputs, outputs in self.wiring:
-            results = self.get_submodule(name)(*(values[each] for each in inputs))
-            values.update(zip(outputs, results if isinstance(results, tuple) else (results,), strict=False))
-        result: Tensor = values[self.gives]
+        try:
+            for name, inputs, outputs in self.wiring:
+                results = self.get_submodule(name)(*(values[each] for each in inputs))
+                given = results if isinstance(results, tuple) else (results,)
+                values.update(zip(outputs, given, strict=False))
+            result: Tensor = values[self.gives]
+        except KeyError as error:
+            raise BadInput(f"the network: {error} is an output that its operator does not give.") from error
         return result
 
 
@@ -85,7 +89,7 @@ class Operator(nn.Module):
         """What the operator makes of its inputs."""
         try:
             return OPERATORS[self.kind](*inputs, **self.attributes)
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
             if isinstance(error, BadInput):
                 raise
             raise BadInput(f"{self.where}: cannot be computed as it stands ({error}).") from error
@@ -142,14 +146,16 @@ def read_onnx(path: Path) -> OnnxNetwork:
             f"{path}: has {len(free)} inputs and {len(graph.output)} outputs; one of each is needed."
         )
     sides = tuple(side.dim_value or None for side in free[0].type.tensor_type.shape.dim)
-    for _, _, attributes, inputs, _, where in nodes:
-        if gone := set(inputs) - set(constants) - {"", free[0].name} - {o for n in nodes for o in n[4]}:
-            raise BadInput(f"{where}: its input {sorted(gone)[0]!r} comes from nowhere.")
+    known, gives = {"", free[0].name, *constants}, graph.output[0].name
+    for _, _, attributes, inputs, outputs, where in nodes:
+        if gone := set(inputs) - known:
+            raise BadInput(f"{where}: no node before it gives its input {sorted(gone)[0]!r}.")
+        known.update(outputs)
         attributes.pop("domain", None)
+    if gives not in known:
+        raise BadInput(f"{path}: no node gives its output {gives!r}.")
     built = [(name, Operator(kind, where, attrs), ins, outs) for name, kind, attrs, ins, outs, where in nodes]
-    network = OnnxNetwork(
-        built, constants, takes=free[0].name, gives=graph.output[0].name, shape=sides or (None,)
-    )
+    network = OnnxNetwork(built, constants, takes=free[0].name, gives=gives, shape=sides or (None,))
     return network.eval()
 
 

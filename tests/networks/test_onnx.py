@@ -247,8 +247,18 @@ def test_odd_files_are_refused_in_one_line(tmp_path):
     with pytest.raises(BadInput, match="no readable ONNX file"):
         load_network(path)
     write(path, [helper.make_node("Relu", ["elsewhere"], ["y"])], {}, (3,))
-    with pytest.raises(BadInput, match="its input 'elsewhere' comes from nowhere"):
+    with pytest.raises(BadInput, match="no node before it gives its input 'elsewhere'"):
         load_network(path)
+    back = [helper.make_node("Relu", ["h"], ["y"]), helper.make_node("Relu", ["x"], ["h"])]
+    write(path, back, {}, (3,))
+    with pytest.raises(BadInput, match="no node before it gives its input 'h'"):
+        load_network(path)
+    write(path, [helper.make_node("Relu", ["x"], ["y"])], {}, (3,), output="elsewhere")
+    with pytest.raises(BadInput, match="no node gives its output 'elsewhere'"):
+        load_network(path)
+    write(path, [helper.make_node("Relu", ["x"], ["y", "more"])], {}, (3,), output="more")
+    with pytest.raises(BadInput, match="'more' is an output that its operator does not give"):
+        read_onnx(path)(torch.ones(2, 3))
     write(path, [helper.make_node("Reshape", ["x", "to"], ["y"], name="r")], {"to": ints(7, 7)}, (3,))
     with pytest.raises(BadInput, match=r"node r \(Reshape\): cannot be computed as it stands"):
         load_network(path)
