@@ -2,11 +2,17 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+
+from spicekit.cli.app import app
+from spicekit.cli.main import ANYWHERE
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -34,6 +40,37 @@ def run(page: str, folder: Path) -> str:
     done = subprocess.run(["bash", "-c", script], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def named(text: str) -> Iterator[list[str]]:
+    """Words of each `spicekit` command that a page shows or names, without comments."""
+    code = re.findall(
+        r"^ *```(?:sh|console|text)?\n(.*?)^ *```|^((?:    .*\n)+)|`(spicekit [^`]+)`", text, re.M | re.S
+    )
+    for block in map("".join, code):
+        for line in block.replace("\\\n", " ").splitlines():
+            if found := re.search(r"(?:^|[;&$] *)spicekit .*", line.strip()):
+                words = re.split(r"\s#|[;|>&]", found[0].lstrip("$;& "))[0]
+                yield shlex.split(words.replace("...", ""))[1:]
+
+
+PAGES = sorted(path for path in [ROOT / "README.md", *DOCS.rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_command_of_a_page_has_its_verb_and_options(page):
+    for words in named(page.read_text()):
+        command, path = typer.main.get_command(app), ["spicekit"]
+        words = [word for word in words if word not in ANYWHERE]
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
+            path.append(words.pop(0))
+            assert path[-1] in command.commands, " ".join(path)
+            command = command.commands[path[-1]]
+        known = {
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        given = {word.split("=")[0] for word in words if word.startswith("-") and len(word) > 1}
+        assert given <= known | {"-h", "--help"}, " ".join(path)
 
 
 @pytest.mark.timeout(900)
