@@ -169,7 +169,7 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
     )
     spec: Spec = {
         "encoding": {
-            "y": category("parameter", None, axis={"labelLimit": 220}),
+            "y": category("parameter", None, axis={"labelLimit": 400}),
             "x": axis("accuracy", "mean accuracy, %", scale={"zero": False}),
             "tooltip": tips(
                 {"parameter": "parameter", "value": "value", "accuracy": "mean accuracy, %"},
