@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs/own-network.md"
 
 def test_a_network_of_ordinary_layers_runs_on_tiles_as_the_page_says(capsys):
     torch.manual_seed(1)
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     names = {}
     exec(compile(example, PAGE.name, "exec"), names)
     result = names["result"]
