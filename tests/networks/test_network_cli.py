@@ -70,7 +70,11 @@ def test_an_onnx_network_is_evaluated_on_images_of_ones_own(net):
 
 
 def test_images_that_the_network_does_not_take_are_refused(net):
-    np.savez(net / "large.npz", images=np.arange(20 * 81, dtype=np.uint8).reshape(20, 9, 9), labels=np.arange(20) % 2)
+    np.savez(
+        net / "large.npz",
+        images=np.arange(20 * 81, dtype=np.uint8).reshape(20, 9, 9),
+        labels=np.arange(20) % 2,
+    )
     words = [
         "evaluate",
         "--network",
