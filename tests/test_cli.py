@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -18,7 +19,7 @@ from rich.console import Console
 
 import spicekit
 from spicekit.cli.app import app
-from spicekit.cli.display import _Bars, next_step, print_sheets, stages
+from spicekit.cli.display import _Bars, evaluations_table, next_step, print_sheets, stages
 from spicekit.cli.main import _options_first, _run
 from spicekit.evaluation.design import read_design
 from spicekit.report.sheets import Sheet
@@ -69,6 +70,26 @@ def test_no_word_of_a_table_is_split(monkeypatch, capsys, columns):
     printed = capsys.readouterr().out
     assert all(word in printed for word in words)
     assert max(map(len, printed.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_no_figure_of_an_evaluation_is_cut(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    run = SimpleNamespace(
+        mitigation="none", accuracy=1.0, nf=0.123, partial_sum=12.34, energy=1e-4, energy_change=-0.5
+    )
+    found = SimpleNamespace(
+        images=8, software=1.0, ideal=1.0, runs=[run, SimpleNamespace(**{**vars(run), "mitigation": "both"})]
+    )
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()):
+        evaluations_table({("vgg-small", "tile"): found})
+    printed = out.getvalue()
+    assert max(map(len, printed.splitlines())) <= columns
+    assert "…" not in printed
+    assert all(
+        word in printed
+        for word in ("67.6-100.0", "12.3", "12.34", "1e+05", "-50.0", "ideal tiles", "accuracy")
+    )
 
 
 def test_progress_does_not_take_time_gone_for_time_left():

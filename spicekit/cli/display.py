@@ -190,21 +190,15 @@ def jobs_done(report: Report, title: str, jobs: "Jobs") -> None:
 
 def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:
     """Print evaluations, a table each with a row for every mitigation; keys are network and design point."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
     from spicekit.report.sheets import evaluation_rows, verdict
 
     for (network, point), evaluation in evaluations.items():
-        title = f"{network} on {point}, {evaluation.images:,} images"
-        table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        heads, rows = evaluation_rows(evaluation)
-        for head in heads:
-            table.add_column(head, justify="right" if table.columns else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console().print(table)
+        console().print(
+            f"{escape(network)} on {escape(point)}, {evaluation.images:,} images", highlight=False
+        )
+        _print_table(*evaluation_rows(evaluation), numbers=True)
         console().print(escape(verdict(evaluation)), highlight=False)
     say(
         "95 % CI: what the number of images leaves open of the accuracy. NF: share of the ideal current that is lost.\n"
@@ -213,32 +207,38 @@ def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
 
 
 def print_sheets(sheets: Sequence["Sheet"]) -> None:
-    """Print tables of text, each under its title: text as it is, no markup.
+    """Print tables of text, each under its title: text as it is, no markup."""
+    from rich.markup import escape
 
-    A table whose words do not fit side by side is printed as a block for each row.
-    """
+    for sheet in sheets:
+        console().print(f"\n{escape(sheet.title)}")
+        _print_table(sheet.head, sheet.rows)
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> None:
+    """Print a table, or a block for each row where its words do not fit side by side."""
     from rich import box
     from rich.markup import escape
     from rich.padding import Padding
     from rich.table import Table
 
-    screen = console()
+    screen, table = console(), Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, name in enumerate(head):
+        right = numbers and place > 0
+        table.add_column(escape(name), overflow="fold", no_wrap=numbers, justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
     wide = screen.options.update(width=10_000)  # or no table would measure wider than the screen
-    for sheet in sheets:
-        table = Table(*map(escape, sheet.head), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in table.columns:
-            column.overflow = "fold"
-        for row in sheet.rows:
-            table.add_row(*map(escape, row))
-        screen.print(f"\n{escape(sheet.title)}")
+    for padding in (1, 0):
+        table.padding = (0, padding, 0, 0)
         if screen.measure(table, options=wide).minimum <= screen.width:
             screen.print(table)
-            continue
-        for first, *others in sheet.rows:
-            screen.print(f"\n{escape(first)}", highlight=False)
-            for head, cell in zip(sheet.head[1:], others, strict=True):
-                if cell:
-                    screen.print(Padding(f"{escape(head)}: {escape(cell)}", (0, 0, 0, 2)))
+            return
+    for first, *others in rows:
+        screen.print(f"\n{escape(first)}", highlight=False)
+        for name, cell in zip(head[1:], others, strict=True):
+            if cell:
+                screen.print(Padding(f"{escape(', '.join(name.splitlines()))}: {escape(cell)}", (0, 0, 0, 2)))
 
 
 def print_tables(sheets: Sequence["Sheet"], files: Sequence[Path], *, as_json: bool) -> None:

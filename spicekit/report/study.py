@@ -25,6 +25,10 @@ MOST_LINES = 400
 """Points in the chart of parallel axes; more would be a smear."""
 
 
+SHOWN_OF_HASH = 12
+"""Hexadecimal digits that tell what few makers there are apart."""
+
+
 def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
     """Page of a study's rows."""
     done = [row for row in rows if not row["fault"]]
@@ -344,11 +348,15 @@ def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
 def _made_by(rows: Sequence[JsonDict]) -> Table:
     points: dict[tuple[str, ...], int] = {}
     for row in rows:
-        maker = tuple(str(row[name]) for name in ("run.network", *PROVENANCE))
+        maker = tuple(
+            str(row[name])[: SHOWN_OF_HASH if name.endswith("sha256") else None]
+            for name in ("run.network", *PROVENANCE)
+        )
         points[maker] = points.get(maker, 0) + 1
     lines = tuple((*maker, count) for maker, count in points.items())
     columns = (Column("run.network"), *map(Column, PROVENANCE), Column("points", form="d"))
-    return Table("What made the points", columns, lines)
+    note = f"Of hashes the first {SHOWN_OF_HASH} digits; the CSV file beside the page has them whole."
+    return Table("What made the points", columns, lines, note)
 
 
 def left_out(rows: Sequence[JsonDict]) -> dict[str, str]:
