@@ -34,6 +34,7 @@ Joule = Annotated[float, Unit("J")]
 Second = Annotated[float, Unit("s")]
 SquareMetre = Annotated[float, Unit("m2")]
 Fraction = Annotated[float, Unit("1")]
+Share = Annotated[float, Unit("1"), pydantic.Field(ge=0, le=1)]
 Lsb = Annotated[float, Unit("LSB")]
 
 

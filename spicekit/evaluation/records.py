@@ -14,7 +14,7 @@ from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.mapping.binsparx import MITIGATION_LABELS, Mitigation
 from spicekit.provenance import JsonDict
-from spicekit.results import Ampere, Fraction, Joule, Record, Result, new_axes, units_of
+from spicekit.results import Ampere, Fraction, Joule, Record, Result, Share, new_axes, units_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ class TileRun(ReadStatistics):
 
     mitigation: Mitigation
     """A name of docs/mitigations.md."""
-    accuracy: Fraction
+    accuracy: Share
     """Images that are classified rightly."""
     partial_sum_reduction: Fraction = 0.0
     """Against the first run."""
@@ -181,9 +181,9 @@ class Evaluation(Result):
     """What was evaluated; docs/design.md has its fields."""
     images: int = Field(ge=1)
     """That were classified."""
-    software: Fraction = Field(alias="accuracy_software")
+    software: Share = Field(alias="accuracy_software")
     """Accuracy of the network itself."""
-    ideal: Fraction = Field(alias="accuracy_ideal")
+    ideal: Share = Field(alias="accuracy_ideal")
     """Accuracy on ideal tiles, which gave the same logits."""
     runs: tuple[TileRun, ...] = Field(min_length=1)
     """On the design's tiles, one for each mitigation; the first is what the others are compared with."""

@@ -335,6 +335,12 @@ def test_predictions_that_name_no_class_are_refused(tmp_path):
         made(kept(tmp_path, record), tmp_path / "page.html")
 
 
+@pytest.mark.parametrize("accuracy", [-11, 1.5])
+def test_accuracies_that_there_cannot_be_are_refused(tmp_path, accuracy):
+    with pytest.raises(BadInput, match=f"accuracy_software.*{accuracy}"):
+        made(kept(tmp_path, {**evaluation(), "accuracy_software": accuracy}), tmp_path / "page.html")
+
+
 def test_a_demo_shows_every_evaluation(tmp_path):
     both = [{**evaluation(), "network": name, "point": "heavy"} for name in ("vgg-small", "resnet18")]
     made(kept(tmp_path, {"evaluations": both, "provenance": {}}), tmp_path / "page.html")
