@@ -221,6 +221,9 @@ def import_card(
     BadInput
         If none or several fit (it says which there are), or a value cannot be computed.
     """
+    if section and section not in file.parameters:
+        there = ", ".join(filter(None, file.parameters)) or "none"
+        raise BadInput(f"{file.source}: no section {section!r}; it has {there}.")
     fitting = [
         model
         for model in file.models

@@ -344,7 +344,7 @@ def _levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]]
         inside = ~zero.flatten(0, 1).all(dim=0)
         frame = []
         for axis in range(product.axes):
-            along = torch.nonzero(inside.movedim(axis, 0).flatten(1).any(1)).flatten()
+            along = torch.nonzero(inside.movedim(axis, 0).reshape(inside.shape[axis], -1).any(1)).flatten()
             frame.append((int(along[0]), len(inside.movedim(axis, 0)) - 1 - int(along[-1])))
         box = zero
         for axis, (before, after) in enumerate(frame):

@@ -63,7 +63,9 @@ class AsWritten(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if name == "written":  # while it is being unpickled
+            if name == "written" or name.startswith(
+                "__"
+            ):  # while it is being unpickled; how to copy is no layer's own
                 raise
             return getattr(self.written, name)
 

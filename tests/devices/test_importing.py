@@ -96,6 +96,8 @@ def test_a_bin_is_chosen_by_size_and_another_channel_by_name(tmp_path: Path) -> 
         import_card(models, Geometry(width=2e-6, length=22e-9), section="tt", name="nch")
     with pytest.raises(BadInput, match=r"2 models fit.*--polarity"):
         import_card(models, FIN, section="tt")
+    with pytest.raises(BadInput, match=r"no section 'fs'; it has .*tt"):
+        import_card(models, FIN, section="fs", name="nch")
 
 
 def test_a_value_that_needs_what_is_not_there_says_so() -> None:

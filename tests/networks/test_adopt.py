@@ -11,7 +11,7 @@ from torch.nn import functional
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
-from spicekit.evaluation.tiled import Tiles, on_tiles
+from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.networks.adopt import adopt, adopt_and_survey, check_binary
 from spicekit.networks.card import Architecture
 from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of
@@ -358,3 +358,43 @@ def test_weights_that_are_not_finite_are_named():
     network[0].weight.data.fill_(torch.nan)
     with pytest.raises(BadInput, match="layer 0 has weights that are not finite"):
         check_binary(network)
+
+
+class Binarised(nn.Module):
+    def forward(self, weight):
+        return signs_of(weight)
+
+
+def parametrised():
+    network = own()
+    torch.nn.utils.parametrize.register_parametrization(network[2], "weight", Binarised())
+    return network.eval()
+
+
+def weight_normed():
+    network = own()
+    torch.nn.utils.parametrizations.weight_norm(network[0])
+    torch.nn.utils.parametrize.register_parametrization(network[2], "weight", Binarised())
+    return network.eval()
+
+
+@pytest.mark.parametrize("network", [parametrised(), weight_normed()], ids=["parametrised", "weight norm"])
+def test_a_parametrised_layer_lies_on_tiles(network):
+    """torch gives such a layer a way of its own to be copied, which once left the tiles out in silence."""
+    tiled = on_tiles(adopt(network, IMAGES), IDEAL)
+    assert list(tiled_layers(tiled)) == ["2.binary"]
+    assert torch.allclose(tiled(IMAGES), network(IMAGES), rtol=1e-5)
+
+
+class Unfolded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 27))
+
+    def forward(self, x):
+        return signs_of(self.weight) @ functional.unfold(signs_of(x - 0.5), 3, padding=1)
+
+
+def test_zeros_among_the_inputs_of_a_matrix_product_are_named():
+    with pytest.raises(BadInput, match=r"inputs are 0, neither -1 nor \+1"):
+        adopt(Unfolded(), IMAGES)
