@@ -116,7 +116,10 @@ def read_onnx(path: Path) -> OnnxNetwork:
         model = onnx.load(path, load_external_data=False)
         graph = model.graph
         if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
-            raise BadInput(f"{path}: keeps tensors in other files; save it as one file (below 2 GB).")
+            raise BadInput(
+                f"{path}: keeps tensors in other files; save it as one (below 2 GB): "
+                f"torch.onnx.export(..., external_data=False), or onnx.save."
+            )
         constants = {
             each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer
         }

@@ -5,15 +5,20 @@ node's inputs, None where one is left out, and its attributes.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 Attributes = dict[str, Any]
 Function = Callable[..., Any]
+
+LARGEST = 1 << 28
+"""Values of a tensor whose shape a file states: 1 GiB in single precision. Assumed: no layer of a network has more."""
 
 
 def _pads(
@@ -187,6 +192,18 @@ def _constant(**options: Any) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(value)
 
 
+def _sides(shape: Tensor) -> list[int]:
+    sides = list(map(int, shape.tolist()))
+    if math.prod(sides) > LARGEST:
+        raise ValueError(f"a tensor of {' x '.join(map(str, sides))} values is more than {LARGEST:,}")
+    return sides
+
+
+def _constant_of_shape(shape: Tensor, *, value: Tensor | None = None) -> Tensor:
+    value = torch.zeros(1) if value is None else value
+    return value.reshape(1).to(shape.device).expand(_sides(shape)).clone()
+
+
 def _bipolar(x: Tensor, scale: Tensor) -> Tensor:
     """QONNX BipolarQuant: +scale where x >= 0, else -scale."""
     return torch.where(x >= 0, scale, -scale)
@@ -223,13 +240,14 @@ OPERATORS: dict[str, Function] = {
     "Clip": _clip,
     "Concat": lambda *parts, axis: torch.cat(parts, axis),
     "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Div": torch.div,
     "Dropout": lambda x, *_, **__: x,
     "Equal": torch.eq,
     "Exp": torch.exp,
-    "Expand": lambda x, shape: x * torch.ones(shape.tolist(), dtype=x.dtype, device=x.device),
+    "Expand": lambda x, shape: x.expand(np.broadcast_shapes(tuple(x.shape), tuple(_sides(shape)))),
     "Flatten": lambda x, *, axis=1: x.reshape(int(torch.tensor(x.shape[:axis]).prod()), -1),
     "Floor": torch.floor,
     "Gather": lambda x, index, *, axis=0: x.index_select(axis, index.reshape(-1)).reshape(

@@ -82,6 +82,10 @@ CASES = {
     "Softmax": ("Softmax", [floats(3, 5)], {"axis": 1}),
     "HardSigmoid": ("HardSigmoid", [X], {}),
     "Expand": ("Expand", [floats(3, 1), ints(2, 3, 4)], {}),
+    "ConstantOfShape": ("ConstantOfShape", [ints(2, 3)], {}),
+    "ConstantOfShape of ones": (
+        "ConstantOfShape", [ints(2, 3)], {"value": numpy_helper.from_array(np.ones(1, np.float32))}
+    ),
     "Shape": ("Shape", [X], {}),
     "Cast": ("Cast", [X], {"to": 7}),
 }  # fmt: skip
@@ -101,6 +105,12 @@ def test_an_operator_computes_what_onnx_says(name):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     wanted = ReferenceEvaluator(model).run(None, dict(zip(names, inputs, strict=True)))[0]
+    attributes = {
+        key: torch.from_numpy(numpy_helper.to_array(value).copy())
+        if isinstance(value, TensorProto)
+        else value
+        for key, value in attributes.items()
+    }
     got = OPERATORS[kind](*(torch.from_numpy(np.asarray(value)) for value in inputs), **attributes)
     got = got[0] if isinstance(got, tuple) else got
     assert tuple(got.shape) == wanted.shape
@@ -262,6 +272,13 @@ def test_odd_files_are_refused_in_one_line(tmp_path):
     write(path, [helper.make_node("Reshape", ["x", "to"], ["y"], name="r")], {"to": ints(7, 7)}, (3,))
     with pytest.raises(BadInput, match=r"node r \(Reshape\): cannot be computed as it stands"):
         load_network(path)
+    for kind in ("Expand", "ConstantOfShape"):  # of 4 TB
+        inputs = ["x", "to"] if kind == "Expand" else ["to"]
+        write(
+            path, [helper.make_node(kind, inputs, ["y"], name="big")], {"to": ints(1 << 20, 1 << 20, 1)}, (3,)
+        )
+        with pytest.raises(BadInput, match=rf"node big \({kind}\): .* is more than 268,435,456"):
+            load_network(path)
     for name, message in (
         ("net.pth", "is a pickle, which may run any code"),
         ("net.h5", "tf2onnx"),
