@@ -307,7 +307,8 @@ def watch(
 ) -> dict[str, tuple[int, ...]]:
     """Classify images in software; `probe` is called with each layer and what its word lines would carry.
 
-    The network stays as it is: a copy of it is watched. Returns the sides of the images that each layer gets.
+    The network stays as it is: a copy of it is watched. Returns the sides of the images that each layer gets;
+    `BadInput` names one that gets none.
     """
     copied = deepcopy(network)
     seen = dict.fromkeys(layers, 0)
@@ -324,6 +325,11 @@ def watch(
     for name, layer in binary_layers(copied).items():
         layer.register_forward_pre_hook(functools.partial(look, name))
     predict_logits(copied, dataset)
+    if idle := [name for name in layers if not seen[name]]:
+        raise BadInput(
+            f"layer {idle[0]!r} is not called while the network classifies: take it out, or call the layer itself in "
+            f"place of its `forward`."
+        )
     return sides
 
 

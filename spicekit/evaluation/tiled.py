@@ -229,7 +229,7 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
     Raises
     ------
     BadInput
-        For a kind of layer that no tiles are known for.
+        For a kind of layer that no tiles are known for, or one whose `forward` was replaced.
     """
     copied = copy.deepcopy(network).eval()
     for name, layer in binary_layers(copied).items():
@@ -239,11 +239,14 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
                 f"on_tiles: layer {name!r} is a {type(layer).__name__}; tiles compute "
                 f"{', '.join(sorted({known.__name__ for known in TILED}))}."
             )
+        if "forward" in vars(layer):
+            raise BadInput(
+                f"on_tiles: layer {name!r} has a `forward` set on the object, which would go on computing in software; "
+                f"delete it, or take off the wrapper that set it."
+            )
         tiled = kind(layer, name=name, tiles=(others or {}).get(name, tiles))
-        if name:
-            copied.set_submodule(name, tiled)
-        else:
-            copied = tiled
+        # The same object becomes the tiled one: a network may hold it by two names, in a list, or compiled.
+        layer.__class__, layer.__dict__ = kind, vars(tiled)
     return copied
 
 

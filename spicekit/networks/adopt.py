@@ -7,6 +7,7 @@ product alone is computed from bits, by a `BinaryConv` that tiles can take the p
 import copy
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -76,7 +77,8 @@ def adopt(
     Raises
     ------
     BadInput
-        If a tensor is not finite, no layer is binary, a named one is not, or the network cannot be watched.
+        If a tensor is not finite, no layer is binary, a named one is not, the network cannot be watched, or
+        calls a layer by a reference that PyTorch does not know.
 
     Examples
     --------
@@ -149,10 +151,10 @@ def adopt_and_survey(
             around = AsWritten(
                 module, written, {place: each.bits for place, each in taken.items() if each.bits}
             )
-            if module:
-                adopted.set_submodule(module, around)
-            else:
-                adopted = around
+            for alias, each in list(adopted.named_modules(remove_duplicate=False)):
+                if each is written and alias:
+                    adopted.set_submodule(alias, around)
+            adopted = adopted if module else around
         for each in products:
             digital = each.digital or ("" if wanted else "it was not asked for")
             bits = None if digital else each.bits
@@ -163,7 +165,9 @@ def adopt_and_survey(
     report(str(survey))
     if all(each.layer is None for each in found):
         raise BadInput(f"adopt: no layer of the network is binary:\n{survey}")
-    return adopted.eval(), survey
+    adopted.eval()
+    _check_in_place(adopted, example)
+    return adopted, survey
 
 
 def check_finite(network: nn.Module) -> None:
@@ -271,6 +275,26 @@ def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...
     return list(seen.values())
 
 
+@torch.no_grad()
+def _check_in_place(adopted: nn.Module, example: Tensor) -> None:
+    """`BadInput` for a layer that the network also calls around the `AsWritten` in its place, from a list say."""
+    balance: Counter[str] = Counter()
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name, step=step: balance.update({name: step}))
+        for name, around in adopted.named_modules()
+        if isinstance(around, AsWritten)
+        for module, step in ((around, 1), (around.written, -1))
+    ]
+    adopted(example)
+    for handle in handles:
+        handle.remove()
+    if astray := [name for name, calls in balance.items() if calls]:
+        raise BadInput(
+            f"adopt: the network calls layer {astray[0]} by a reference that PyTorch does not know, such as a plain "
+            f"list, and would compute it in software; hold it in an nn.ModuleList, or call it by its attribute."
+        )
+
+
 def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watched:
     if product.unheld:
         advice = "a layer with constant weights can be written with linear, conv or matmul"
@@ -367,7 +391,7 @@ def _own_copy(network: nn.Module) -> nn.Module:
         copied = copy.deepcopy(network).eval()
     except RuntimeError as error:
         raise BadInput(f"adopt: the network cannot be copied ({error}).") from error
-    for name, module in list(copied.named_modules()):
-        if isinstance(module, _SPREAD):
-            copied.set_submodule(name, module.module)
+    for name, module in reversed(list(copied.named_modules())):  # inner wrappers first
+        if (inner := unwrapped(module)) is not module:
+            copied.set_submodule(name, inner)
     return copied

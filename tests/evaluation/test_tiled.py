@@ -11,13 +11,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import convert
+from spicekit.evaluation.convert import convert, lay_out, tallies
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
+from spicekit.networks.adopt import adopt
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
-from spicekit.networks.layers import BinaryConv2d
+from spicekit.networks.layers import BinaryConv2d, signs_of
 from spicekit.networks.models import build
 
 DESIGN = Design(tile=TileSpec(rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2)))
@@ -174,3 +176,80 @@ def test_a_network_of_another_precision_is_on_ideal_tiles_what_it_is(kind):
             with torch.autocast("cpu", kind):
                 assert torch.equal(tiled(images), network(images))
         assert torch.equal(tiled.to(kind)(images.to(kind)), network.to(kind)(images.to(kind)))
+
+
+class Written(nn.Conv2d):
+    """A binary layer of a user's own."""
+
+    def forward(self, x):
+        return nn.functional.conv2d(signs_of(x), signs_of(self.weight), padding=1)
+
+
+class Listed(nn.Module):
+    """Calls its layers from a plain list."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.first, self.second = layers
+        self.order = list(layers)
+
+    def forward(self, x):
+        for layer in self.order:
+            x = layer(x)
+        return x
+
+
+def layer_of(kind):
+    return BinaryConv2d(4, 4) if kind == "native" else Written(4, 4, 3)
+
+
+def calls_on_tiles(network):
+    """How often each layer's tiles were read in one pass."""
+    images = torch.randn(2, 4, 5, 5)
+    network = (
+        adopt(network, images) if any(isinstance(each, Written) for each in network.modules()) else network
+    )
+    tiled = on_tiles(network, Tiles(DESIGN.tile, IdealCodes()))
+    assert torch.equal(logits(tiled, images), logits(network, images))
+    return [layer.images_seen // len(images) for layer in tiled_layers(tiled).values()]
+
+
+@pytest.mark.parametrize("kind", ["native", "adopted"])
+def test_a_layer_that_is_held_by_two_names_is_on_tiles_by_both(kind):
+    layer = layer_of(kind)
+    assert calls_on_tiles(nn.Sequential(layer, nn.ReLU(), layer)) == [2]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings(
+    "ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning"
+)
+@pytest.mark.parametrize("kind", ["native", "adopted"])
+def test_a_wrapped_layer_is_on_tiles(kind):
+    compiled = torch.compile(layer_of(kind), backend="eager")
+    assert calls_on_tiles(nn.Sequential(compiled, nn.DataParallel(layer_of(kind)))) == [1, 1]
+    assert calls_on_tiles(nn.Sequential(nn.DataParallel(compiled))) == [1]
+
+
+def test_a_layer_in_a_plain_list_is_on_tiles_or_refused():
+    assert calls_on_tiles(Listed(layer_of("native"), layer_of("native"))) == [1, 1]
+    with pytest.raises(BadInput, match="layer first by a reference that PyTorch does not know"):
+        calls_on_tiles(Listed(layer_of("adopted"), layer_of("adopted")))
+
+
+def test_a_forward_set_on_a_layer_is_refused():
+    layer = layer_of("native")
+    layer.forward = layer.forward
+    with pytest.raises(BadInput, match="layer '0' has a `forward` set on the object"):
+        calls_on_tiles(nn.Sequential(layer))
+
+
+def test_a_layer_that_images_never_reach_is_named(sram_table):
+    class Around(nn.Sequential):
+        def forward(self, x):
+            return self[0].forward(x).mean((2, 3))
+
+    network, images = Around(BinaryConv2d(3, 10)), load_dataset("digits", "test").first(1)
+    layers = lay_out(network, DESIGN, mitigation="none")
+    with pytest.raises(BadInput, match="layer '0' is not called"):
+        tallies(network, images, layers, read_model(DESIGN.tile, sram_table))
