@@ -5,6 +5,7 @@ called, what was expected, what came, and what to do.
 """
 
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
 
@@ -24,6 +25,24 @@ class BadInput(SpicekitError, ValueError):
     Traceback (most recent call last):
     spicekit.errors.BadInput: Wires: unknown key 'r_b': did you mean 'r_bl'?
     """
+
+
+def no_such(kind: str, name: str, known: Iterable[str], *, also: str = "") -> BadInput:
+    """The error for a name that nothing is called: which there are, what `also` may be passed, and the nearest.
+
+    >>> print(no_such("engine", "exat", ["spice", "exact"]))
+    engine 'exat' is not one of spice, exact; did you mean exact?
+    >>> print(no_such("network", "alexnet", ["vgg-small", "resnet18"], also="the path of a file"))
+    network 'alexnet' is not one of vgg-small, resnet18, nor the path of a file.
+    """
+    import difflib
+
+    known = list(known)
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    other = f", nor {also}" if also else ""
+    return BadInput(
+        f"{kind} {name!r} is not one of {', '.join(known)}{other}{f'; did you mean {near[0]}?' if near else '.'}"
+    )
 
 
 class MissingTool(SpicekitError):

@@ -195,7 +195,7 @@ def test_an_unknown_key_is_refused_by_name(folder):
 
 
 def test_an_unknown_engine_is_refused(folder):
-    refused(tile(folder, "--engine", "hspice"), folder, "pass one of spice, exact, fast, ideal")
+    refused(tile(folder, "--engine", "hspice"), folder, "is not one of spice, exact, fast, ideal")
 
 
 def test_a_missing_table_names_the_command_that_makes_it(folder):
@@ -212,12 +212,12 @@ def test_a_missing_ngspice_is_named_with_its_cure(folder):
 
 def test_an_unknown_network_is_refused(folder):
     result = run(folder, "evaluate", "--network", "alexnet", "--spec", "tile.toml")
-    refused(result, folder, "alexnet")
+    refused(result, folder, "'alexnet' is not one of resnet18, ")
 
 
 def test_a_mistyped_data_set_is_named_and_not_the_checkpoint(folder):
     result = run(folder, "evaluate", "--network", "vgg-small", "--spec", "tile.toml", "--data", "digit")
-    refused(result, folder, "'digit': no such data set; did you mean digits?")
+    refused(result, folder, "class folders; did you mean digits?")
 
 
 def test_a_calibrated_store_serves_a_tile(folder):

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from spicekit.circuits.cells import load_cell
 from spicekit.cli.app import app
-from spicekit.cli.init import FILES, STARTERS, Starter
+from spicekit.cli.start import FILES, STARTERS, Starter
 from spicekit.evaluation.design import Design, read_design
 from spicekit.study.plan import read_study
 

@@ -124,8 +124,8 @@ def test_no_vectors_are_no_currents(folder, engine):
 @pytest.mark.parametrize(
     ("device", "reason"),
     [
-        ('nmos = "nope"', "nope': is neither a shipped device (nmos-lvt"),
-        ('reram = "nope"', "no such preset; shipped presets: ['hfo2-100k'"),
+        ('nmos = "nope"', "nope' is not one of nmos-lvt"),
+        ('reram = "nope"', "'nope' is not one of hfo2-100k"),
     ],
 )
 def test_a_device_that_there_is_not_is_told_from_a_table_that_there_is_not(folder, device, reason):

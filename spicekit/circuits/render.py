@@ -24,7 +24,7 @@ from spicekit.circuits.wiring import line_load, loads, wiring
 from spicekit.devices.cards import Card, load_card, load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name
 from spicekit.devices.sheet import Polarity
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 from spicekit.units import to_celsius
@@ -263,7 +263,7 @@ def with_read(deck: str) -> str:
 def check_detail(name: str) -> Detail:
     """A name from outside as a level of detail; `BadInput` if it is none."""
     if name not in get_args(Detail):
-        raise BadInput(f"detail '{name}' is not one of {', '.join(get_args(Detail))}.")
+        raise no_such("detail", name, get_args(Detail))
     return cast(Detail, name)
 
 

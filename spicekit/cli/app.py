@@ -5,21 +5,15 @@ from typing import Annotated
 import typer
 
 from spicekit import __version__
-from spicekit.cli.calibrate import calibrate
-from spicekit.cli.demo import demo
+from spicekit.cli.decks import netlist
 from spicekit.cli.devices import devices
 from spicekit.cli.display import set_quiet, verbs
-from spicekit.cli.doctor import doctor
-from spicekit.cli.evaluate import evaluate
-from spicekit.cli.init import init
-from spicekit.cli.netlist import netlist
-from spicekit.cli.network import network
+from spicekit.cli.evaluate import evaluate, sweep
+from spicekit.cli.network import network, train
 from spicekit.cli.report import report
-from spicekit.cli.signoff import signoff
-from spicekit.cli.sweep import sweep
-from spicekit.cli.tables import tables
-from spicekit.cli.tile import tile
-from spicekit.cli.train import train
+from spicekit.cli.start import demo, doctor, init
+from spicekit.cli.tables import calibrate, tables
+from spicekit.cli.tile import signoff, tile
 
 app = verbs("SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks.")
 

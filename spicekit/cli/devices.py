@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets, verbs
+from spicekit.cli.display import Json, each, next_step, print_json, print_paths, print_sheets, stages, verbs
 
 devices = verbs("Transistor cards against their target sheets: check, fit, plot.")
 
@@ -27,10 +27,15 @@ def check(
     from spicekit.devices.check import check_curves, check_devices, draw_families
     from spicekit.report.device import print_check, print_curves
 
-    figures = check_devices(names or shipped_devices())
-    curves = check_curves(names or shipped_devices())
+    chosen = names or shipped_devices()
+    with stages() as report:
+        report("cards in ngspice", 0, 2 + as_json)
+        figures = check_devices(chosen)
+        report("cards in ngspice", 1, 2 + as_json)
+        curves = check_curves(chosen)
+        report("cards in ngspice", 2, 2 + as_json)
+        families = [asdict(row) for row in draw_families(chosen)] if as_json else []
     if as_json:
-        families = [asdict(row) for row in draw_families(names or shipped_devices())]
         both = {"figures": [asdict(row) for row in figures], "curves": [asdict(row) for row in curves]}
         print_json({**both, "families": families})
     else:
@@ -49,13 +54,17 @@ def fit(names: Devices = None, as_json: Json = False) -> None:
     from spicekit.devices.cards import device_folder, shipped_devices
     from spicekit.devices.fit import fit_device, write_device
 
-    worst = {}
-    for name in names or shipped_devices():
-        found = fit_device(name)
-        write_device(found, device_folder(name))
-        worst[name] = max(row.worst for rows in found.errors.values() for row in rows)
-        if not as_json:
-            print(f"{name}: {len(found.cards)} cards, worst error {worst[name]:.2%} of the largest current")
+    found = {}
+    with stages(kept="devices that were done have their new cards: pass the others") as report:
+        for name in each(report, "fitting", names or shipped_devices()):
+            found[name] = fit_device(name)
+            write_device(found[name], device_folder(name))
+    worst = {
+        name: max(row.worst for rows in one.errors.values() for row in rows) for name, one in found.items()
+    }
+    for name in () if as_json else found:
+        cards = len(found[name].cards)
+        print(f"{name}: {cards} cards, worst error {worst[name]:.2%} of the largest current")
     if as_json:
         print_json({"worst_error": worst})
 
@@ -126,7 +135,11 @@ def plot(
     from spicekit.report.charts import png_of
     from spicekit.report.device import family_charts
 
-    write_atomically(out, png_of(family_charts(draw_families([name]))))
+    with stages() as report:
+        report("curves in ngspice", 0, 2)
+        charts = family_charts(draw_families([name]))
+        report("picture", 1, 2)
+        write_atomically(out, png_of(charts))
     print_paths(out, as_json=as_json)
 
 
@@ -146,8 +159,12 @@ def spread(
 
     tile = read_design(spec).tile
     spreads = []
-    for weight in (1, 0):
-        cells = read_spread(tile, samples, weight=weight, rng=np.random.default_rng(seed))
+    with stages() as report:
+        found = {
+            weight: read_spread(tile, samples, weight=weight, rng=np.random.default_rng(seed))
+            for weight in each(report, f"{samples} cells in ngspice, weight", (1, 0))
+        }
+    for weight, cells in found.items():
         low, high = np.percentile(cells.current, (1, 99)).tolist()
         spreads.append(
             {
@@ -201,17 +218,21 @@ def ends(
         name: table for name, table in tables.items() if name in ("tile", "wires", "corner", "device", "cell")
     }
     tile, of = TileSpec.from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
-    curves = characterise(tile, of)
+    with stages() as report:
+        report("ends in ngspice")
+        curves = characterise(tile, of)
+        compared = each(report, "tiles with ends in ngspice, fins", fins) if check else ()
+        found = {n: end_error(curves, tile, of, driver_fins=n, sense_fins=n) for n in compared}
     if out:
         write_ends(out, curves)
     figures = [end_figures(curves, tile.rows_active, driver_fins=n, sense_fins=n) for n in fins]
-    errors = [end_error(curves, tile, of, driver_fins=n, sense_fins=n) if check else None for n in fins]
+    errors = [found.get(n) for n in fins]
     if as_json:
-        found = [
+        rows = [
             {**asdict(one), "error": asdict(error) if error else None}
             for one, error in zip(figures, errors, strict=True)
         ]
-        print_json({"conditions": curves.conditions, "cell": curves.cell, "ends": found})
+        print_json({"conditions": curves.conditions, "cell": curves.cell, "ends": rows})
         return
     head = (
         "fins",
@@ -220,7 +241,7 @@ def ends(
         "column current",
         *(("rms, LSB", "worst, LSB") if check else ()),
     )
-    rows = tuple(
+    lines = tuple(
         (
             str(one.driver_fins),
             " / ".join(f"{ohm:.1f}" for ohm in one.driver),
@@ -231,6 +252,6 @@ def ends(
         for one, error in zip(figures, errors, strict=True)
     )
     title = f"ends of {nmos} and {pmos}: at no current / a quarter / all of {tile.rows_active} rows ON"
-    print_sheets([Sheet(title, head, rows)])
+    print_sheets([Sheet(title, head, lines)])
     if out:
         print(f"{out}: name it in a spec, [ends] file = ..., driver_fins = ..., sense_fins = ...")

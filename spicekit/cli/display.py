@@ -3,10 +3,10 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from spicekit.report.sheets import Sheet
     from spicekit.tables.calibrate import Progress as Jobs
 
+T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+Data = Annotated[
+    str,
+    typer.Option(help="digits, cifar10, cifar100, an .npz file, a folder of class folders or of idx files."),
+]
+Folder = Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")]
+Store = Annotated[Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")]
 
 
 class _Verbs(TyperGroup):
@@ -180,6 +187,14 @@ class _Lines:
 
 
 _PATIENCE = 10.0  # s between lines about one stage
+
+
+def each(report: Report, stage: str, items: Iterable[T]) -> Iterator[T]:
+    """The items one by one; reports which is at hand and how many are done."""
+    todo = list(items)
+    for done, item in enumerate(todo):
+        report(stage, done, len(todo), note=f": {item}")
+        yield item
 
 
 def jobs_done(report: Report, title: str, jobs: "Jobs") -> None:

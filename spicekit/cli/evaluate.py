@@ -1,11 +1,23 @@
-"""`spicekit evaluate`: a network on tiles."""
+"""`spicekit evaluate`: a network on a design; `spicekit sweep`: a study of many designs."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spicekit.cli.display import Json, evaluations_table, next_step, print_sheets, stages
+from spicekit.cli.display import (
+    Data,
+    Folder,
+    Json,
+    Store,
+    evaluations_table,
+    jobs_done,
+    next_step,
+    print_json,
+    print_sheets,
+    stages,
+)
 
 if TYPE_CHECKING:
     from spicekit.evaluation.records import Evaluation
@@ -22,13 +34,8 @@ def evaluate(
             "mapping, ablation, limits, costs. docs/design.md has every field."
         ),
     ],
-    data: Annotated[
-        str,
-        typer.Option(
-            help="digits, cifar10, cifar100, an .npz file, a folder of class folders or of idx files."
-        ),
-    ] = "digits",
-    folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")] = None,
+    data: Data = "digits",
+    folder: Folder = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch CIFAR-10 into the folder first.")
     ] = False,
@@ -69,9 +76,7 @@ def evaluate(
         ),
     ] = 0,
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result, JSON.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")
-    ] = None,
+    store: Store = None,
     as_json: Json = False,
 ) -> None:
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
@@ -156,3 +161,59 @@ def _show(result: "Evaluation", *, network: str, name: str) -> None:
         print("inside what was signed off")
     else:
         print("inside what was signed off, though without vectors of a network")
+
+
+def sweep(
+    study: Annotated[Path, typer.Argument(help="Study, TOML: [base], [[grid]], [[point]].")],
+    out: Annotated[Path, typer.Option(help="Folder of the results; repeat the command to resume.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Local worker processes; default: all cores.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler that runs: tls://host:8786.")] = None,
+    tls: Annotated[
+        Path | None, typer.Option(help="Folder of its ca.pem, cert.pem and key.pem: see docs/studies.md.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let the scheduler be one that does not encrypt.")
+    ] = False,
+    cluster: Annotated[
+        Path | None, typer.Option(help="Batch system, TOML: kind, workers, [options].")
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
+    from spicekit.errors import BadInput, SpicekitError
+    from spicekit.report.study_table import best, describe
+    from spicekit.study.cluster import Cluster, Scheduler, read_cluster
+    from spicekit.study.plan import read_study
+    from spicekit.study.results import RESULTS_FILE
+    from spicekit.study.sweep import sweep as run
+
+    if sum(given is not None for given in (workers, scheduler, cluster)) > 1:
+        raise BadInput("spicekit sweep: pass one of --workers, --scheduler and --cluster.")
+    if scheduler is None and (tls or insecure):
+        raise BadInput("spicekit sweep: --tls and --insecure are for a --scheduler.")
+    where = read_cluster(cluster) if cluster else Cluster(workers=workers)
+    points = read_study(study)
+    with stages(kept=f"{out} has what was finished, repeat the command to go on") as report:
+        summary = run(
+            points,
+            out,
+            cluster=where,
+            scheduler=Scheduler(scheduler, tls=tls, insecure=insecure) if scheduler else None,
+            store=store,
+            report_tables=partial(jobs_done, report, "I-V tables"),
+            report=partial(jobs_done, report, f"jobs of {len(points.points)} points"),
+        )
+    rows = summary.rows()
+    if as_json:
+        print_json(rows)
+    else:
+        print(f"{out / RESULTS_FILE}: {len(rows)} points; jobs: {summary.made} made, {summary.kept} kept")
+        if top := best(rows):
+            print(f"best: {describe(top, rows)}")
+    if summary.failed:
+        reasons = sorted({row["fault"] for row in rows if row["fault"]})
+        raise SpicekitError(f"{summary.failed} jobs failed: {'; '.join(reasons)}")
+    next_step(f"spicekit report {out} --out {out / 'study.html'}")

@@ -1,17 +1,21 @@
-"""`spicekit netlist`: decks of cells and tiles: render, check, run, compare, sum up."""
+"""`spicekit netlist`: decks of cells and tiles are rendered; `decks` has the verbs that look at decks."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json, print_paths, print_sheets, print_tables, verbs
-
-if TYPE_CHECKING:
-    from spicekit.decks.diff import Difference
-    from spicekit.decks.source import Deck
+from spicekit.cli.display import (
+    Data,
+    Folder,
+    Json,
+    each,
+    next_step,
+    print_paths,
+    print_tables,
+    stages,
+    verbs,
+)
 
 netlist = verbs("Decks of cells and tiles: render, check, run, compare, sum up.")
 
@@ -22,15 +26,6 @@ Weights = Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) u
 Inputs = Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")]
 Vector = Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")]
 Detail = Annotated[str, typer.Option(help="read-port, or full: with the 6T core of every cell.")]
-DeckFile = Annotated[Path, typer.Argument(help="SPICE deck.")]
-Compiled = Annotated[
-    list[Path] | None,
-    typer.Option("--osdi", resolve_path=True, help="Compiled model (native code!) it may load; repeatable."),
-]
-Libraries = Annotated[
-    list[Path] | None,
-    typer.Option("--library", exists=True, file_okay=False, help="Folder to include files from; repeatable."),
-]
 
 
 @netlist.command()
@@ -63,11 +58,13 @@ def cell(
         from spicekit.report.sheets import cell_sheets
         from spicekit.tables.cell_figures import characterise_cell
 
-        figures = characterise_cell(tile_spec)
         report.mkdir(parents=True, exist_ok=True)
-        print_tables(
-            cell_sheets(figures), [*([out] if out else []), *draw_cell(figures, report)], as_json=as_json
-        )
+        with stages() as told:
+            told("cell in ngspice", 0, 2)
+            figures = characterise_cell(tile_spec)
+            told("pictures", 1, 2)
+            pictures = draw_cell(figures, report)
+        print_tables(cell_sheets(figures), [*([out] if out else []), *pictures], as_json=as_json)
 
 
 @netlist.command()
@@ -79,8 +76,8 @@ def export(
         Path,
         typer.Option("--out", "-o", file_okay=False, help="Folder for .npy files and a deck a read."),
     ],
-    data: Annotated[str, typer.Option(help="digits or cifar10")] = "digits",
-    folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies.")] = None,
+    data: Data = "digits",
+    folder: Folder = None,
     image: Annotated[int, typer.Option(min=0, help="Of the test split.")] = 0,
     tile: Annotated[int, typer.Option(min=0, help="Along the layer's inputs.")] = 0,
     block: Annotated[int, typer.Option(min=0, help="Of columns, along its outputs.")] = 0,
@@ -117,13 +114,14 @@ def export(
     write_array(out / "weights.npy", case.weights)
     write_array(out / "inputs.npy", case.bits)
     decks = [out / f"read-{read}.cir" for read in range(len(case.bits))]
+    origin: dict[str, str | int] = {"network": network, "layer": layer, "data": data, "image": image}
+    origin |= {"pixel_row": row, "pixel_column": column, "input_tile": tile, "output_block": block}
     for read, (path, bits) in enumerate(zip(decks, case.bits, strict=True)):
         expected = expected_currents(design, case.weights, bits)
-        origin: dict[str, str | int] = {"network": network, "layer": layer, "data": data, "image": image}
-        origin |= {"pixel_row": row, "pixel_column": column, "input_tile": tile, "output_block": block}
-        origin |= {"read": read, "mitigation": mitigation}
-        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=origin)
-        write_atomically(path, deck)
+        own = {**origin, "read": read, "mitigation": mitigation}
+        write_atomically(
+            path, tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=own)
+        )
     print_paths(out / "weights.npy", out / "inputs.npy", *decks, as_json=as_json)
     next_step(f"spicekit netlist run {decks[0]}")
 
@@ -198,203 +196,13 @@ def settle(
     from spicekit.evaluation.design import read_design
     from spicekit.report.cell_pictures import draw_settling
     from spicekit.report.sheets import settling_sheet
-    from spicekit.tables.settling import settling
+    from spicekit.tables.settling import Pattern, settling
 
     tile_spec = read_design(spec).tile
-    reads = {"worst": settling(tile_spec, "worst"), "typical": settling(tile_spec, "typical")}
+    with stages() as told:
+        reads = {
+            one: settling(tile_spec, one) for one in each(told, "transient of a column", get_args(Pattern))
+        }
     if picture is not None:
         draw_settling(reads, picture)
     print_tables([settling_sheet(tile_spec, reads)], [picture] if picture else [], as_json=as_json)
-
-
-@netlist.command()
-def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None, as_json: Json = False) -> None:
-    """Rule check by ngspice's own reading, without running it; exit status 1 for an error or a refused line."""
-    from collections import Counter
-
-    from spicekit.decks.check import check as find
-    from spicekit.decks.source import read_deck
-
-    findings = find(read_deck(deck, libraries=library or []), compiled=osdi or [])
-    counts = Counter(found.severity for found in findings)
-    if as_json:
-        print_json({"findings": [asdict(found) for found in findings]})
-    else:
-        for found in findings:
-            print(f"{found.file or deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
-        refused = f", {counts['refused']} lines that 'netlist run' refuses" if counts["refused"] else ""
-        print(f"{deck}: {counts['error']} errors, {counts['warning']} warnings{refused}")
-    raise typer.Exit(1 if counts["error"] or counts["refused"] else 0)
-
-
-@netlist.command()
-def run(
-    deck: DeckFile,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", file_okay=False, help="Folder for the files that it writes."),
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that it may take.")] = 600.0,
-    vectors: Annotated[
-        str | None,
-        typer.Option(help="Instead of its own: walking (each row, all but one, all, none), or a .npy file."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="With --vectors: stored bits, .npy; hold currents against the exact engine."),
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Print all that ngspice says.")] = False,
-    osdi: Compiled = None,
-    library: Libraries = None,
-    as_json: Json = False,
-) -> None:
-    """Run a deck of a circuit and harmless commands; exit status 1 if it, a measurement or ngspice says it failed."""
-    from spicekit.decks.run import judge, run_deck
-    from spicekit.decks.source import read_deck
-    from spicekit.errors import BadInput
-    from spicekit.files import write_atomically
-
-    source = read_deck(deck, libraries=library or [])
-    if vectors is not None:
-        _run_vectors(source, vectors, weights, out, timeout, osdi or [], as_json)
-        return
-    if weights is not None:
-        raise BadInput(
-            "netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits."
-        )
-    result = run_deck(source, timeout=timeout, compiled=osdi or [])
-    outcome = judge(source, result)
-    for line in () if as_json else [result.output.strip()] if verbose else outcome.printed:
-        print(line)
-    for name, text in result.files.items():
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / name, text)
-        if not as_json and (out is not None or verbose):
-            print(out / name if out is not None else f"---- {name}\n{text.rstrip()}")
-    if as_json:
-        print_json({"status": result.status, "files": list(result.files), **asdict(outcome)})
-    else:
-        print(*outcome.lines, sep="\n")
-    raise typer.Exit(1 if outcome.failed else 0)
-
-
-def _run_vectors(
-    deck: "Deck",
-    vectors: str,
-    weights: Path | None,
-    out: Path | None,
-    timeout: float,
-    compiled: list[Path],
-    as_json: bool,
-) -> None:
-    import numpy as np
-
-    from spicekit.circuits.header import read_header
-    from spicekit.decks.run import run_vectors, walking
-    from spicekit.engines.tile import compare_reads
-    from spicekit.files import read_array, write_array
-
-    spec = read_header(deck.comments).spec
-    applied = walking(spec.rows) if vectors == "walking" else np.atleast_2d(read_array(Path(vectors)))
-    current = run_vectors(deck, applied, timeout=timeout, compiled=compiled)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, array in (("vectors.npy", applied), ("currents.npy", current)):
-            write_array(out / name, array)
-    found = compare_reads(spec, read_array(weights), applied, current) if weights is not None else None
-    if as_json:
-        print_json({"current": current.tolist(), **({} if found is None else asdict(found))})
-    else:
-        print(f"{len(current)} vectors, {spec.columns} columns: {current.min():.6g} to {current.max():.6g} A")
-    if found is not None and not as_json:
-        print(
-            f"worst: vector {found.vector}, column {found.column}, off by {found.error:.3g} A, of {found.limit:.3g} A "
-            f"allowed\n{'FAIL' if found.off else 'PASS'}: {found.off} of {current.size} currents are off"
-        )
-    raise typer.Exit(1 if found is not None and found.off else 0)
-
-
-@netlist.command()
-def diff(first: DeckFile, second: DeckFile, as_json: Json = False) -> None:
-    """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
-    from spicekit.decks.diff import diff as compare
-    from spicekit.decks.source import read_deck
-
-    differences = compare(read_deck(first), read_deck(second))
-    print_differences(differences, first="absent", second="absent", as_json=as_json)
-
-
-@netlist.command()
-def verify(
-    deck: DeckFile,
-    spec: Spec,
-    weights: Weights,
-    inputs: Inputs,
-    vector: Vector = 0,
-    read: Read = None,
-    expect: Annotated[
-        str, typer.Option(help="Engine whose currents the deck is to expect: exact, fast.")
-    ] = "exact",
-    tolerance: Annotated[
-        float | None,
-        typer.Option(min=0, help="A, largest that the deck may allow; default: 1e-4 of the largest."),
-    ] = None,
-    osdi: Compiled = None,
-    as_json: Json = False,
-) -> None:
-    """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
-    from spicekit.circuits.header import read_header
-    from spicekit.circuits.wiring import one_read
-    from spicekit.decks.dialects import dialect_of
-    from spicekit.decks.source import read_deck, read_text
-    from spicekit.decks.verify import verify as compare
-    from spicekit.decks.verify import verify_translated
-    from spicekit.engines.tile import expected_currents
-    from spicekit.evaluation.design import read_design
-    from spicekit.files import read_array
-
-    tile_spec = read_design(spec).tile
-    stored, text = read_array(weights), read_text(deck)
-    bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
-    dialect, comments = dialect_of(text)
-    expected = None
-    if "expected" in read_header(comments).facts:
-        expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
-    if dialect == "ngspice":
-        differences = compare(
-            read_deck(deck), tile_spec, stored, bits, expected=expected, compiled=osdi or []
-        )
-    else:
-        differences = verify_translated(text, tile_spec, stored, bits, expected=expected)
-    if not differences and not as_json:
-        print(f"{deck}: is the {tile_spec.rows} x {tile_spec.columns} tile that the spec and the bits mean")
-    print_differences(differences, first="not in the deck", second="not meant", as_json=as_json)
-
-
-def print_differences(differences: Sequence["Difference"], *, first: str, second: str, as_json: bool) -> None:
-    """The first differences, a line each, and how many there are; ends with exit status 1 if there are any."""
-    if as_json:
-        print_json({"differences": [asdict(found) for found in differences]})
-    else:
-        for found in differences[:40]:
-            print(f"{found.where}: {found.first or first}  ->  {found.second or second}")
-        more = f"... and {len(differences) - 40} more\n" if len(differences) > 40 else ""
-        print(f"{more}{len(differences)} differences")
-    raise typer.Exit(1 if differences else 0)
-
-
-@netlist.command()
-def show(deck: DeckFile, as_json: Json = False) -> None:
-    """Sum a deck up: devices, wires, bias, expected currents."""
-    from pydantic import TypeAdapter
-
-    from spicekit.decks.source import read_deck
-    from spicekit.decks.summary import Summary, summarise
-    from spicekit.report.sheets import deck_sheets
-
-    summary = summarise(read_deck(deck))
-    if as_json:
-        print_json(TypeAdapter(Summary).dump_python(summary, mode="json"))
-    else:
-        print_sheets(deck_sheets(summary))

@@ -1,4 +1,4 @@
-"""`spicekit network`: look into a network before it is evaluated."""
+"""`spicekit train` trains a network; `spicekit network` looks into one."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,127 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_json, print_sheets, verbs
+from spicekit.cli.display import Data, Folder, Json, next_step, print_json, print_sheets, say, stages, verbs
+
+
+def train(
+    network: Annotated[str, typer.Option(help="vgg-small or resnet18")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Run folder: checkpoint, card, log, curve and state.")
+    ],
+    data: Data = "digits",
+    folder: Folder = None,
+    images: Annotated[
+        int | None, typer.Option(min=2, help="Train on the first so many; default: all.")
+    ] = None,
+    hold_out: Annotated[
+        int | None,
+        typer.Option(min=1, help="Judge by the last so many training images, not by the test images."),
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
+    begin: Annotated[
+        Path | None, typer.Option(help="Checkpoint, or another run's state, whose weights to begin with.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
+    width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="1, or 4 for a bit-sliced network to compare with.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
+    growing_epochs: Annotated[int | None, typer.Option(help="Epochs at first with smaller images.")] = None,
+    warmup_epochs: Annotated[
+        float | None, typer.Option(help="Epochs at first in which the rate rises to its peak.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; default: all.")] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            help="Design, TOML: learn on its tiles; then 3 epochs, a rate of 5e-4 and no warm-up by default."
+        ),
+    ] = None,
+    mitigation: Annotated[
+        str, typer.Option(help="On these tiles, as of evaluate: none, both, order ...")
+    ] = "none",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a binary network, or resume a run: repeat its command with --resume."""
+    import torch
+
+    from spicekit.evaluation.convert import calibration_images, check_mitigations, convert
+    from spicekit.evaluation.design import read_design
+    from spicekit.networks import training
+    from spicekit.networks.data import fetch_dataset, load_dataset
+    from spicekit.networks.models import Network
+    from spicekit.networks.recipe import recipe_for
+
+    if precision is None and threads is None:
+        say(f"fastest here: {training.fastest_options()}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    options = {
+        "begin": str(begin) if begin else None,
+        "epochs": epochs,
+        "width": width,
+        "bits": bits,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "growing_epochs": growing_epochs,
+        "warmup_epochs": warmup_epochs,
+        "precision": precision,
+        "seed": seed,
+    }
+    given: dict[str, object] = {name: value for name, value in options.items() if value is not None}
+    design = None if spec is None else read_design(spec)
+    if design is not None:
+        record = {"design": design.model_dump(mode="json"), "mitigation": mitigation}
+        given = {"epochs": 3, "learning_rate": 5e-4, "warmup_epochs": 0.0, "tiles": record, **given}
+    recipe = recipe_for(network, data, changes=given)
+    if download:
+        fetch_dataset(data, folder)
+    train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
+    if hold_out is not None:
+        kept = len(train_set) - hold_out
+        train_set, test_set = train_set.first(kept), train_set.part(slice(max(kept, 0), None))
+    train_set = train_set.first(images or len(train_set))
+
+    def place(fresh: Network) -> Network:
+        assert design is not None
+        few = train_set.first(min(calibration_images(design), len(train_set)))
+        tiled = convert(fresh, design, mitigation=check_mitigations([mitigation])[0], calibration=few)
+        assert isinstance(tiled, Network)  # convert copies
+        return tiled
+
+    saved = f"the state of the last whole epoch is in {out}, repeat the command with --resume to go on"
+    with stages(network, kept=saved) as report:
+
+        def show(now: training.Progress) -> None:
+            held_out = "" if now.test_accuracy is None else f", held out {now.test_accuracy:.1%}"
+            text = f", epoch {now.epoch}/{recipe.epochs}: loss {now.loss:.3f}, {now.accuracy:.1%}{held_out}"
+            report("training", now.step, now.steps, note=text)
+
+        card = training.train(
+            recipe,
+            out,
+            train_set=train_set,
+            test_set=test_set,
+            resume=resume,
+            device=device,
+            place=None if design is None else place,
+            report=show,
+        )
+    checkpoint = out / training.CHECKPOINT
+    if as_json:
+        print_json({"checkpoint": str(checkpoint), **card.model_dump(mode="json")})
+    else:
+        where = "" if spec is None else f", on the tiles of {spec}"
+        print(f"{checkpoint}: {card.accuracy:.2%} of {card.test_images:,} held-out images{where}")
+    next_step(f"spicekit evaluate --network {checkpoint} --data {data} --spec tile.toml")
+
 
 network = verbs("What of a network goes on tiles.")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, next_step, print_paths
+from spicekit.cli.display import Json, each, next_step, print_paths, stages
 
 
 def report(
@@ -41,8 +41,9 @@ def report(
         out: html(page, made_by=made_by),
         out.with_suffix(".csv"): csv_text(page.rows),
     }
-    if png:
-        files |= {out.with_name(f"{out.stem}-{chart.name}.png"): chart.png() for chart in page.charts}
+    charts = {out.with_name(f"{out.stem}-{chart.name}.png"): chart for chart in page.charts if png}
+    with stages() as told:
+        files |= {path: charts[path].png() for path in each(told, "pictures", charts)}
     for path, content in files.items():
         write_atomically(path, content)
     print_paths(*files, as_json=as_json)

@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 from spicekit.circuits.header import read_header
 from spicekit.decks.diff import Difference, spelled
 from spicekit.decks.source import Deck, Statement, bare_words, parse_deck
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 
 Dialect = Literal["ngspice", "xyce", "spectre", "vacask"]
 
@@ -24,7 +24,7 @@ REMARKS: dict[Dialect, str] = {"ngspice": "*", "xyce": "*", "spectre": "//", "va
 def check_dialect(name: str) -> Dialect:
     """A name from outside as a dialect; `BadInput` if it is none."""
     if name not in get_args(Dialect):
-        raise BadInput(f"dialect '{name}' is not one of {', '.join(get_args(Dialect))}.")
+        raise no_such("dialect", name, get_args(Dialect))
     return cast(Dialect, name)
 
 

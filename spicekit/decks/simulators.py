@@ -11,7 +11,7 @@ import numpy as np
 
 from spicekit.decks.dialects import vacask_circuit
 from spicekit.decks.source import Deck, parse_deck
-from spicekit.errors import BadInput, SpiceFailed
+from spicekit.errors import BadInput, SpiceFailed, no_such
 from spicekit.spice.job import Failure, Job, Outcome, Run, Simulator, Step
 from spicekit.spice.simulator import available_cores, ngspice, simulate_all
 from spicekit.spice.vacask import run_vacask, vacask
@@ -22,7 +22,7 @@ SimulatorName = Literal["ngspice", "vacask"]
 def check_simulator(name: str) -> SimulatorName:
     """A name from outside as a simulator; `BadInput` if it is none."""
     if name not in get_args(SimulatorName):
-        raise BadInput(f"simulator '{name}' is not one of {', '.join(get_args(SimulatorName))}.")
+        raise no_such("simulator", name, get_args(SimulatorName))
     return cast(SimulatorName, name)
 
 

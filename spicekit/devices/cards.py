@@ -18,7 +18,7 @@ import numpy as np
 from spicekit.devices.corners import Process
 from spicekit.devices.levels import require_known, require_runnable
 from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.files import open_file
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
@@ -147,10 +147,7 @@ def device_folder(device: str) -> Path:
         return shipped_folder("device_models") / device
     path = Path(device)
     if not path.exists():
-        raise BadInput(
-            f"device {device!r}: is neither a shipped device ({', '.join(shipped_devices())}) nor a path "
-            "to a card or to a folder of cards."
-        )
+        raise no_such("device", device, shipped_devices(), also="the path of a card or of a folder of cards")
     return path
 
 

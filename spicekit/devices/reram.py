@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.resources import shipped_folder
 
 
@@ -71,7 +71,7 @@ def load_reram(name: str) -> ReramPreset:
     """
     presets = {path.stem: path for path in (shipped_folder("device_models") / "reram").glob("*.toml")}
     if name not in presets:
-        raise BadInput(f"load_reram({name!r}): no such preset; shipped presets: {sorted(presets)}.")
+        raise no_such("ReRAM preset", name, sorted(presets))
     path = presets[name]
     sheet = parse(_Sheet, read_toml(path), source=str(path))
     element, states, switching, spread = sheet.element, sheet.states, sheet.switching, sheet.spread

@@ -7,12 +7,18 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.spice.simulator import Job, Step, Waves, simulate
+from spicekit.results import Report, silent
+from spicekit.spice.simulator import Job, Session, Step, Waves
 from spicekit.tables.settling import line_capacitance
 
 
 def solve(
-    spec: TileSpec, weights: NDArray[np.uint8], bits: NDArray[np.uint8], *, timeout: float = 600.0
+    spec: TileSpec,
+    weights: NDArray[np.uint8],
+    bits: NDArray[np.uint8],
+    *,
+    timeout: float = 600.0,
+    report: Report = silent,
 ) -> NDArray[np.float64]:
     """Column currents of a tile from ngspice.
 
@@ -23,7 +29,9 @@ def solve(
     bits : (b, r) uint8 array
         Levels of the word lines (word-line drive) or of the rows (bit-line drive).
     timeout : float
-        Seconds for the whole batch.
+        Seconds for a tenth of the vectors.
+    report : Report
+        Told of each tenth.
 
     Returns
     -------
@@ -34,10 +42,15 @@ def solve(
     SpiceFailed
         If ngspice refuses the deck, does not converge, crashes or exceeds the time limit.
     """
-    if not len(bits):
-        return np.empty((0, spec.columns))
-    waves = simulate(tile_job(spec, weights, bits), timeout=timeout)
-    return np.array([sensed(wave, spec) for wave in waves])
+    current, share = np.empty((len(bits), spec.columns)), -(-len(bits) // 10)
+    with Session() as session:
+        for start in range(0, len(bits), max(share, 1)):
+            report("reads in ngspice", start, len(bits))
+            job = tile_job(spec, weights, bits[start : start + share])
+            current[start : start + share] = [
+                sensed(wave, spec) for wave in session.run(job, timeout=timeout)
+            ]
+    return current
 
 
 def tile_job(spec: TileSpec, weights: NDArray[np.uint8], bits: NDArray[np.uint8]) -> Job:

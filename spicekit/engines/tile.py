@@ -24,7 +24,8 @@ from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.fast import mesh as fast_mesh
 from spicekit.engines.fast import mismatch, model
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
+from spicekit.results import Report, silent
 from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
 
@@ -93,8 +94,11 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     return np.asarray(read_currents(tile, bits, engine=engine).sum(axis=1))
 
 
-def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
-    """(b, groups, c) A: what `column_currents` adds up, for each read; same parameters and errors."""
+def read_currents(tile: Tile, bits: Bits, *, engine: EngineName, report: Report = silent) -> Array:
+    """(b, groups, c) A: what `column_currents` adds up, for each read; same parameters and errors.
+
+    `report` is told how far ngspice is, which alone of the engines is slow.
+    """
     spec, engine = tile.spec, check_engine(engine)
     check_bits("inputs", bits, (len(bits) if bits.ndim else 0, spec.rows))
     if engine == "fast" and spec.drive == "wordline":
@@ -113,7 +117,7 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
     if engine == "ideal":
         current = _ideal(tile, reads)
     elif engine == "spice":
-        current = spice.solve(spec, tile.held, reads)
+        current = spice.solve(spec, tile.held, reads, report=report)
     elif spec.drive == "wordline":
         current = ladder.solve(Ladder(spec, tile.table, tile.held, tile.factor), reads).current
     elif engine == "fast":
@@ -125,10 +129,9 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
 
 def check_engine(name: str) -> EngineName:
     """The name as an engine's, or `BadInput`."""
-    for known in get_args(EngineName):
-        if name == known:
-            return cast(EngineName, known)
-    raise BadInput(f"engine {name!r}: pass one of {', '.join(get_args(EngineName))}.")
+    if name not in get_args(EngineName):
+        raise no_such("engine", name, get_args(EngineName))
+    return cast(EngineName, name)
 
 
 def one_read_each(spec: TileSpec, bits: Bits) -> Bits:

@@ -18,6 +18,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
 from spicekit.files import write_arrays
 from spicekit.provenance import provenance
+from spicekit.results import Report, silent
 from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
 
@@ -84,7 +85,9 @@ class Tile(Cells):
             )
         return found
 
-    def currents(self, bits: ArrayLike, *, engine: EngineName = "exact") -> "DataArray":
+    def currents(
+        self, bits: ArrayLike, *, engine: EngineName = "exact", report: Report = silent
+    ) -> "DataArray":
         """Currents into the sense points, of each read.
 
         Parameters
@@ -93,6 +96,8 @@ class Tile(Cells):
             Activations: bool, any integers, or lists.
         engine : {"spice", "exact", "fast", "ideal"}
             As in `engines.tile.column_currents`.
+        report : Report
+            Told how far ngspice is.
 
         Returns
         -------
@@ -102,7 +107,7 @@ class Tile(Cells):
         from xarray import DataArray
 
         name = check_engine(engine)
-        current = read_currents(self, self.vectors(bits), engine=name)
+        current = read_currents(self, self.vectors(bits), engine=name, report=report)
         dims = ("vector", "read", "column")
         coords = {dim: np.arange(size) for dim, size in zip(dims, current.shape, strict=True)}
         return DataArray(current, coords, dims, name="current", attrs=self._attributes("A", engine=name))
@@ -153,13 +158,19 @@ class Tile(Cells):
         return Dataset({**parts, "current": whole}, attrs=self._attributes(engine="exact"))
 
     def write(
-        self, path: Path | str, bits: ArrayLike, *, engine: EngineName = "exact", maps: bool = True
+        self,
+        path: Path | str,
+        bits: ArrayLike,
+        *,
+        engine: EngineName = "exact",
+        maps: bool = True,
+        report: Report = silent,
     ) -> "DataArray":
         """Keep currents in a file (.npz), as `spicekit tile` does, for `spicekit report` and `spicekit.load`.
 
         Parameters
         ----------
-        bits, engine : as in `currents`
+        bits, engine, report : as in `currents`
             Whose result is returned, too.
         maps : bool
             Also voltages and currents of every cell for the first vector, and what takes the current away: of word-line
@@ -173,7 +184,7 @@ class Tile(Cells):
         >>> bool((sk.load("currents.npz").current == current.sum("read")).all())
         True
         """
-        vectors, reads = self.vectors(bits), self.currents(bits, engine=engine)
+        vectors, reads = self.vectors(bits), self.currents(bits, engine=engine, report=report)
         current = reads.values.sum(axis=1)
         inside: dict[str, NDArray[Any]] = {}
         if maps and len(vectors) and self.spec.drive == "wordline" and not self.spec.discharge:

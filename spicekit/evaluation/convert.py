@@ -20,7 +20,7 @@ from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.words import Applied, Tally
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
@@ -122,7 +122,9 @@ def convert(
 def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
     """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
     known = get_args(Mitigation)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+    if unknown := [name for name in names if name not in known]:
+        raise no_such("mitigation", unknown[0], known)
+    if not names or len(set(names)) < len(names):
         raise BadInput(f"mitigations {list(names)}: pass some of {list(known)}, each once.")
     return [name for name in known if name in names]
 
@@ -169,7 +171,7 @@ def tile_network(
     names = list(binary_layers(network))
     cells = cells_read(design, table)
     if only is not None and only not in names:
-        raise BadInput(f"[ablation] layer = {only!r}: the network's binary layers are {', '.join(names)}.")
+        raise no_such("[ablation] layer", only, names)
     if mapping.recalibrate > (len(calibration) if calibration else 0):
         raise BadInput(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration) if calibration else 0} images are "

@@ -36,19 +36,18 @@ class Finding:
     required: bool = True
 
 
-def examine() -> list[Finding]:
-    """Findings on a namesake, ngspice, PySpice, torch, a GPU, the folder of compiled code, and the default tables."""
+def examine() -> Iterator[Finding]:
+    """Findings, as they come: a namesake, ngspice, PySpice, torch, a GPU, compiled code, the default tables."""
+    yield from _namesake()
+    yield _ngspice()
     simulation = _simulation()
-    return [
-        *_namesake(),
-        _ngspice(),
-        simulation,
-        *(_models() if simulation.cure is None else ()),
-        _second_simulator(),
-        *_torch(),
-        _compiled(),
-        *(_table(cell) for cell in DEFAULT_CELLS),
-    ]
+    yield simulation
+    if simulation.cure is None:
+        yield from _models()
+    yield _second_simulator()
+    yield from _torch()
+    yield _compiled()
+    yield from map(_table, DEFAULT_CELLS)
 
 
 def _namesake() -> Iterator[Finding]:

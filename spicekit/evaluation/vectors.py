@@ -10,7 +10,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.tile import one_read_each
 from spicekit.engines.words import Applied, layout_of, unpack
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.mapping.binsparx import BinSparX
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def network_case(
 
     layers = _laid_out(network, spec, binsparx)
     if layer not in layers:
-        raise BadInput(f"layer {layer!r}: the network's binary layers are {', '.join(layers)}.")
+        raise no_such("binary layer", layer, layers)
     found: list[Case] = []
 
     def probe(packed: "PackedLayer", applied: Applied) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spicekit.config import parse
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.files import open_file, parse_json, write_atomically
 from spicekit.networks.card import Card, card_text
 from spicekit.networks.data import check_name
@@ -68,11 +68,17 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
     if path.suffix != ".safetensors":
         check_name(data)
         path = checkpoint_path(str(name_or_path), data)
+        if not path.is_file():
+            shipped = sorted(
+                file.stem.removesuffix(f"-{data}") for file in FOLDER.glob(f"*-{data}.safetensors")
+            )
+            also = "a checkpoint file (.safetensors)"
+            if not shipped:
+                raise BadInput(f"{name_or_path}: no network that ships was trained on {data}; pass {also}.")
+            raise no_such(f"network trained on {data}:", str(name_or_path), shipped, also=also)
     if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in FOLDER.glob("*.safetensors")))
         raise BadInput(
-            f"load_network({str(name_or_path)!r}, data={data!r}): no such checkpoint; shipped are {shipped}, "
-            f"or pass the path of a .safetensors file."
+            f"{path}: there is no such checkpoint; pass the path of a .safetensors file, or a name."
         )
     tensors, header = read_tensors(path)
     if header.get("format") != FORMAT:

@@ -1,6 +1,5 @@
 """Data sets as one frozen record: the embedded digits, CIFAR, files of one's own, and what Python has."""
 
-import difflib
 import functools
 import hashlib
 import importlib.util
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 from spicekit.networks import cifar, own_data
 from spicekit.networks.own_data import Split
 
@@ -132,9 +131,9 @@ def require_apart(test: Dataset, calibration: Dataset | None) -> None:
 def check_name(name: str) -> None:
     """`BadInput` if there is no data set of this name, and no file or folder either."""
     if name not in DATA_NAMES and not Path(name).exists():
-        near = difflib.get_close_matches(name, DATA_NAMES, n=1)
-        others = f"choose from {', '.join(DATA_NAMES)}, or name an .npz file or a folder of idx files or class folders."
-        raise BadInput(f"{name!r}: no such data set; {f'did you mean {near[0]}?' if near else others}")
+        raise no_such(
+            "data set", name, DATA_NAMES, also="an .npz file or a folder of idx files or class folders"
+        )
 
 
 def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> Dataset:

@@ -1,5 +1,6 @@
 """What lies in stores, and whether it is intact and up to date; tables that were made elsewhere come in here."""
 
+import difflib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -187,8 +188,12 @@ def locate(name: str, folders: Sequence[Path]) -> Path:
             )
         if found:
             return found[0]
+    known = [path.stem for folder in folders for path in folder.glob("*.h5")]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     raise MissingTable(
-        f"there is no table {name!r} in {' or '.join(map(str, folders))}; see: spicekit tables list"
+        f"there is no table {name!r} in {' or '.join(map(str, folders))}; "
+        + (f"the nearest is {near[0]}; " if near else "")
+        + "see: spicekit tables list"
     )
 
 

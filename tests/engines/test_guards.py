@@ -35,7 +35,7 @@ def formula() -> IVTable:
 
 @pytest.mark.parametrize("name", ["IDEAL", "Fast", "nonsense", "", None])
 def test_an_engine_that_does_not_exist_is_refused(formula, name):
-    with pytest.raises(BadInput, match="pass one of spice, exact, fast, ideal"):
+    with pytest.raises(BadInput, match="is not one of spice, exact, fast, ideal"):
         column_currents(Tile(SPEC, formula, WEIGHTS), BITS, engine=name)
 
 

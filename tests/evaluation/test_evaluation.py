@@ -236,7 +236,7 @@ def test_each_ablation_takes_a_part_of_the_error_away(network, digits, sram_tabl
 
     assert 0 < error(layer="conv6") < error()
     assert error(linear_cells=True) != error()
-    with pytest.raises(BadInput, match=r"layer = 'conv9': the network's binary layers are conv2, "):
+    with pytest.raises(BadInput, match=r"layer 'conv9' is not one of conv2, "):
         error(layer="conv9")
 
 

@@ -63,7 +63,7 @@ def test_binsparx_exports_what_it_stores_and_applies(network, image):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layer": "conv9"}, "binary layers are conv2"),
+        ({"layer": "conv9"}, "binary layer 'conv9' is not one of conv2"),
         ({"tile": 3}, r"tile 3 is outside 0\.\.2"),
         ({"block": 1}, r"columns block 1 is outside 0\.\.0"),
         ({"position": (32, 0)}, r"pixel row 32 is outside 0\.\.31"),

@@ -138,7 +138,7 @@ def test_a_file_cut_short_is_refused(saved, length):
 
 
 def test_a_missing_network_names_those_that_ship(tmp_path):
-    with pytest.raises(BadInput, match=r"shipped are .*vgg-small-digits"):
+    with pytest.raises(BadInput, match=r"trained on digits: 'alexnet' is not one of .*vgg-small"):
         load_network("alexnet")
     with pytest.raises(BadInput, match="no such checkpoint"):
         load_network(tmp_path / "none.safetensors")

@@ -1,0 +1,110 @@
+"""Verbs to begin with: `spicekit doctor`, `init`, `demo`."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spicekit.cli.display import Json, console, evaluations_table, next_step, print_json, print_paths, stages
+
+
+def doctor(as_json: Json = False) -> None:
+    """What is installed and works here; each problem with its cure."""
+    from rich.markup import escape
+
+    from spicekit.evaluation.doctor import examine
+
+    screen, findings = console(), []
+    for finding in examine():
+        findings.append(finding)
+        if as_json:
+            continue
+        colour, mark = (
+            ("green", "ok") if finding.cure is None else ("red" if finding.required else "yellow", "no")
+        )
+        screen.print(f"[{colour}]{mark}[/]  {escape(finding.what)}", soft_wrap=True)
+        if finding.cure:
+            screen.print(f"    -> {escape(finding.cure)}", soft_wrap=True)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    if any(finding.cure for finding in findings if finding.required):
+        raise typer.Exit(1)
+    next_step("spicekit demo")
+
+
+STARTERS = Path(__file__).with_name("starters")
+
+
+class Starter(StrEnum):
+    """What there is a starter for."""
+
+    TILE = "tile"
+    STUDY = "study"
+    NETWORK = "network"
+    CELL = "cell"
+
+
+FILES = {
+    Starter.TILE: "tile.toml",
+    Starter.STUDY: "study.toml",
+    Starter.NETWORK: "network.py",
+    Starter.CELL: "cell",
+}
+NEXT = {
+    Starter.TILE: "spicekit evaluate --network vgg-small --spec {path} --images 100 --out result.json",
+    Starter.STUDY: "spicekit sweep {path} --out results",
+    Starter.NETWORK: "python {path}",
+    Starter.CELL: "spicekit calibrate --spec {path}/tile.toml",
+}
+
+
+def init(
+    what: Annotated[Starter, typer.Argument(help="A design, a study, a network or a cell of your own.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write, for a cell the folder; default: its usual name."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write commented files to start from."""
+    from spicekit.errors import BadInput
+    from spicekit.files import write_atomically
+
+    source, path = STARTERS / FILES[what], out or Path(FILES[what])
+    if path.exists() and not (source.is_dir() and path.is_dir() and not any(path.iterdir())):
+        raise BadInput(f"init {what}: {path} exists; pass another name with --out.")
+    files = {path / one.name: one for one in sorted(source.iterdir())} if source.is_dir() else {path: source}
+    if source.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+    for written, starter in files.items():
+        write_atomically(written, starter.read_bytes())
+    print_paths(*files, as_json=as_json)
+    next_step(NEXT[what].format(path=path))
+
+
+def demo(
+    out: Annotated[
+        Path,
+        typer.Option(file_okay=False, help="Folder for the tables, the results (JSON) and the page."),
+    ] = Path("spicekit-demo"),
+    as_json: Json = False,
+) -> None:
+    """Calibrate the 8T-SRAM cell in ngspice, then run both networks at two design points."""
+    from spicekit.evaluation.demo import run_demo
+    from spicekit.files import write_atomically
+    from spicekit.report.evaluation import demo_page
+    from spicekit.report.page import html
+
+    out.mkdir(parents=True, exist_ok=True)
+    with stages("demo", kept=f"{out / 'tables'} has the I-V table: repeat the command") as report:
+        result = run_demo(out / "tables", report=report)
+    result.save(out / "demo.json")
+    write_atomically(out / "demo.html", html(demo_page(result), made_by=f"Made of {out / 'demo.json'}."))
+    if as_json:
+        print(result.to_json())
+    else:
+        evaluations_table(result.by_name())
+        print(out / "demo.json", out / "demo.html", sep="\n")
+    next_step(f"open {out / 'demo.html'} in a browser")
