@@ -38,7 +38,7 @@ def no_such(kind: str, name: str, known: Iterable[str], *, also: str = "") -> Ba
     import difflib
 
     known = list(known)
-    near = difflib.get_close_matches(name.lower(), known, n=1)
+    near = difflib.get_close_matches(str(name).lower(), known, n=1)
     other = f", nor {also}" if also else ""
     return BadInput(
         f"{kind} {name!r} is not one of {', '.join(known)}{other}{f'; did you mean {near[0]}?' if near else '.'}"

@@ -136,7 +136,7 @@ def evaluate(
 
 def _show(result: "Evaluation", *, network: str, name: str) -> None:
     """Print what was found."""
-    from spicekit.report.energy import energy_sheets
+    from spicekit.report.sheets import energy_sheets
 
     evaluations_table({(network, name): result})
     if result.costs is not None:

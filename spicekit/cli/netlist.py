@@ -54,7 +54,7 @@ def cell(
         print_paths(*([out] if out else []), as_json=as_json)
         next_step(f"spicekit netlist run {out}")
     else:
-        from spicekit.report.cell_pictures import draw_cell
+        from spicekit.report.cell import draw_cell
         from spicekit.report.sheets import cell_sheets
         from spicekit.tables.cell_figures import characterise_cell
 
@@ -194,7 +194,7 @@ def settle(
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
     from spicekit.evaluation.design import read_design
-    from spicekit.report.cell_pictures import draw_settling
+    from spicekit.report.cell import draw_settling
     from spicekit.report.sheets import settling_sheet
     from spicekit.tables.settling import Pattern, settling
 

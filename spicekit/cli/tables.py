@@ -241,8 +241,8 @@ def plot(
     """Draw a table."""
     from spicekit.errors import BadInput
     from spicekit.files import write_atomically
+    from spicekit.report.cell import iv_charts
     from spicekit.report.charts import png_of
-    from spicekit.report.iv_table import iv_charts
     from spicekit.tables.inventory import locate, stores
     from spicekit.tables.store import read_sweep
 

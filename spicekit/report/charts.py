@@ -133,6 +133,30 @@ ZOOM: Spec = {"name": "zoom", "select": "interval", "bind": "scales"}
 """Drag to move, wheel to enlarge, double-click for all."""
 
 
+def curves(
+    x: Spec,
+    y: Spec,
+    *,
+    by: Spec,
+    tooltip: list[Spec],
+    dash: Spec | None = None,
+    zoom: bool = True,
+    point: Spec | bool = False,
+) -> Spec:
+    """A line for each value of the channel `by`, and of `dash`; the legend singles out."""
+    parameter, opacity = switched(by["field"])
+    encoding = {"x": x, "y": y, "color": by, "opacity": opacity, "tooltip": tooltip}
+    return {
+        "mark": {"type": "line", "point": point},
+        "params": [parameter, ZOOM] if zoom else [parameter],
+        "encoding": encoding if dash is None else {**encoding, "strokeDash": dash},
+    }
+
+
+LOG: Spec = {"scale": {"type": "log"}, "axis": {"format": ".0e", "tickCount": 6}}
+"""Of a channel: decades."""
+
+
 def grouped_bars(
     rows: Rows,
     *,

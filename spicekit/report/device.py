@@ -9,7 +9,7 @@ import pydantic
 
 from spicekit.devices.cards import Speed
 from spicekit.devices.check import FIGURES, Comparison, CurveCheck, Family
-from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
+from spicekit.report.charts import LOG, Chart, Spec, axis, category, curves, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Table
 from spicekit.results import Record
 
@@ -82,38 +82,22 @@ def family_charts(families: Sequence[Family]) -> list[Chart]:
             if ampere > 0 or one.v_gate is not None
         ]
         form = {"current": ".4~g"}
-        parameter, opacity = switched("corner")
-        transfer: Spec = {
-            "mark": "line",
-            "params": [parameter],
-            "encoding": {
-                "x": axis("v", "gate voltage, V"),
-                "y": axis(
-                    "current",
-                    "drain current, uA",
-                    scale={"type": "log"},
-                    axis={"format": ".0e", "tickCount": 6},
-                ),
-                "color": category("corner", "corner", order=_SPEEDS),
-                "strokeDash": category("temperature", "temperature"),
-                "opacity": opacity,
-                "tooltip": tips(
-                    {"corner": "corner", "temperature": "temperature", "v": "gate, V", "current": "uA"}, form
-                ),
-            },
-        }
-        parameter, opacity = switched("gate")
-        output: Spec = {
-            "mark": "line",
-            "params": [parameter, ZOOM],
-            "encoding": {
-                "x": axis("v", "drain voltage, V"),
-                "y": axis("current", "drain current, uA"),
-                "color": category("gate", "gate"),
-                "opacity": opacity,
-                "tooltip": tips({"gate": "gate", "v": "drain, V", "current": "uA"}, form),
-            },
-        }
+        transfer = curves(
+            axis("v", "gate voltage, V"),
+            axis("current", "drain current, uA", **LOG),
+            by=category("corner", "corner", order=_SPEEDS),
+            dash=category("temperature", "temperature"),
+            tooltip=tips(
+                {"corner": "corner", "temperature": "temperature", "v": "gate, V", "current": "uA"}, form
+            ),
+            zoom=False,
+        )
+        output = curves(
+            axis("v", "drain voltage, V"),
+            axis("current", "drain current, uA"),
+            by=category("gate", "gate"),
+            tooltip=tips({"gate": "gate", "v": "drain, V", "current": "uA"}, form),
+        )
         name = plain_name(device).replace(" ", "-")
         note = "One fin, magnitudes, drain at Vdd 0.70 V, by corner and temperature."
         charts.append(
@@ -209,6 +193,7 @@ def _chart(judged: Sequence[Comparison]) -> Chart:
         }
         for row in judged
     ]
+    parameter, opacity = switched("device")
     spec: Spec = {
         "layer": [
             {
@@ -217,16 +202,14 @@ def _chart(judged: Sequence[Comparison]) -> Chart:
                 "encoding": {"x": axis("limit", "deviation, % of the limit")},
             },
             {
-                "params": [
-                    {"name": "picked", "select": {"type": "point", "fields": ["device"]}, "bind": "legend"}
-                ],
+                "params": [parameter],
                 "mark": {"type": "point", "filled": True, "size": 80},
                 "encoding": {
                     "y": category("figure", None, order=list(FIGURES)),
                     "yOffset": category("device", None),
                     "x": axis("share", "deviation, % of the limit"),
                     "color": category("device", None),
-                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                    "opacity": opacity,
                     "tooltip": tips(
                         {
                             "device": "device",

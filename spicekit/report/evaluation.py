@@ -8,7 +8,6 @@ from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import Evaluation, ReadStatistics
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import Chart, axis, grouped_bars, tips
-from spicekit.report.energy import energy_sheets
 from spicekit.report.evaluation_charts import (
     NF,
     answer_charts,
@@ -18,6 +17,7 @@ from spicekit.report.evaluation_charts import (
     restored_strip,
 )
 from spicekit.report.page import Column, Number, Page, Part, Sketch, Table, flat, sketch_of, table_of
+from spicekit.report.sheets import energy_sheets
 from spicekit.results import accuracy_interval
 
 CI = "Whiskers: 95 % confidence interval from the number of images."

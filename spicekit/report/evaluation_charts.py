@@ -7,7 +7,7 @@ from itertools import islice
 from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
-from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
+from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, switched, tips
 from spicekit.report.page import Strip, Thumb
 
 NF = "NF, the non-ideality factor: the share of the ideal read current that wires, drivers and devices take away."
@@ -170,9 +170,10 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
             if value
         ]
         parts = list(dict.fromkeys(row["part"] for row in rows))
+        parameter, opacity = switched("part")
         spec: Spec = {
             "mark": "bar",
-            "params": [{"name": "picked", "select": {"type": "point", "fields": ["part"]}, "bind": "legend"}],
+            "params": [parameter],
             "encoding": {
                 "y": category("on tiles", None),
                 "x": axis(
@@ -180,7 +181,7 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
                 ),
                 "color": category("part", None, order=parts),
                 "order": {"field": "place"},
-                "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                "opacity": opacity,
                 "tooltip": tips(
                     {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}, {"value": ".4~g"}
                 ),

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.signoff import BINS, FLOOR, EngineError, SignOff
-from spicekit.report.charts import Chart, Spec, axis, category, tips
+from spicekit.report.charts import Chart, Spec, axis, category, switched, tips
 from spicekit.report.page import Column, Number, Page, Table
 
 ERRORS = {"rms": "rms", "p99": "99 % stay below", "worst": "worst"}
@@ -100,7 +100,7 @@ def _chart(result: SignOff, engine: str) -> Chart:
             ]
     rows += [{"error": ERRORS[key], "limit": limit} for key, limit in bounds.items()]
     x = _decades(max([*bounds.values(), *(one.worst for one in result.errors if one.engine == engine)]))
-    parameter = {"name": "picked", "select": {"type": "point", "fields": ["error"]}, "bind": "legend"}
+    parameter, opacity = switched("error")
     color = category("error", None, order=list(ERRORS.values()))
     layers: Spec = {
         "layer": [
@@ -122,7 +122,7 @@ def _chart(result: SignOff, engine: str) -> Chart:
                     "x": axis("value", "error, LSB", **x),
                     "color": color,
                     "shape": category("error", None, order=list(ERRORS.values())),
-                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.08},
+                    "opacity": opacity,
                     "tooltip": tips(
                         {
                             "vectors": "vectors",
@@ -157,14 +157,12 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
     limit = _bounds(result.design, engine)["worst"]
     x = _decades(max([limit, *(float(str(row["high"])) for row in rows)]))
     rows.append({"limit": limit})
-    kind = category("vectors", None)
+    kind, (parameter, opacity) = category("vectors", None), switched("vectors")
     spec: Spec = {
         "layer": [
             {
                 "transform": [{"filter": "isValid(datum.low)"}],
-                "params": [
-                    {"name": "picked", "select": {"type": "point", "fields": ["vectors"]}, "bind": "legend"}
-                ],
+                "params": [parameter],
                 "mark": {"type": "rect", "fillOpacity": 0.3, "strokeWidth": 1.5},
                 "encoding": {
                     "x": axis("low", "error, LSB", **x),
@@ -173,7 +171,7 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
                     "y2": {"datum": 0},
                     "color": kind,
                     "stroke": {**kind, "legend": None},
-                    "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.05},
+                    "opacity": opacity,
                     "tooltip": tips(
                         {
                             "vectors": "vectors",

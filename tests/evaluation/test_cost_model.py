@@ -16,7 +16,7 @@ from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.models import build
-from spicekit.report.energy import energy_sheets
+from spicekit.report.sheets import energy_sheets
 
 CIRCUIT = ReadCircuit(settling=24e-12, word_line_charge=6e-15)
 MITIGATIONS = ("none", "static", "dynamic", "both")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.report.cell import table_page
 from spicekit.report.charts import Chart, axis, category, grouped_bars, tips
-from spicekit.report.iv_table import table_page
 from spicekit.report.page import Column, Number, Page, Strip, Table, Thumb, html, sketch_of
 from spicekit.resources import shipped_folder
 from spicekit.tables.store import read_sweep
