@@ -87,8 +87,7 @@ class Result(Record):
 
     def noting(self, **facts: Any) -> Self:
         """A copy whose provenance has some facts more."""
-        copied = self.model_copy(update={"provenance": {**self.provenance, **facts}})
-        return copied
+        return self.model_copy(update={"provenance": {**self.provenance, **facts}})
 
     @abstractmethod
     def rows(self) -> list[JsonDict]:
@@ -113,8 +112,9 @@ class Result(Record):
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         units, rows = self.units(), self.rows()
-        heads = [f"{name}, {units[name]}" if name in units else name for name in (rows[0] if rows else ())]
-        lines = ("".join(f"<td>{_shown(value)}</td>" for value in row.values()) for row in rows)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        heads = [f"{name}, {units[name]}" if name in units else name for name in names]
+        lines = ("".join(f"<td>{_shown(row.get(name, ''))}</td>" for name in names) for row in rows)
         return (
             f"<table><caption>{html.escape(str(self))}</caption>"
             f"<thead><tr>{''.join(f'<th>{html.escape(head)}</th>' for head in heads)}</tr></thead>"

@@ -41,7 +41,7 @@ class CellCurrents:
     def zeros(self, asserted: NDArray[np.integer] | Array) -> Array:
         """Current in A of a column that stores zeros only, for numbers of asserted rows of any shape.
 
-        The converter's reference column: what it carries, by design, is no signal.
+        The converter subtracts it: what it carries, by design, is no signal.
         """
         idle = self.spec.rows - asserted
         return np.asarray(asserted * self.state[0, 1] + idle * self.state[0, 0])

@@ -1,7 +1,7 @@
-"""The converter (ADC) behind a column: currents to codes, with three ways to place its thresholds.
+"""The converter (ADC) behind a column: currents to codes, with four ways to place its thresholds.
 
-The converter subtracts the current of a reference column that stores zeros only, so that leakage of
-asserted cells, known by design, does not count as signal (docs/decisions/converter.md).
+The converter subtracts the current of a column that stores zeros only, so that leakage of asserted cells, known by
+design, does not count as signal (docs/decisions/converter.md).
 
 Every column of every tile has a converter of its own. Where they are not ideal, each has an offset and a bow that it
 keeps, and every conversion has noise; all are on the converter's scale, on which thresholds are 1 apart.
@@ -140,7 +140,7 @@ def thresholds_for_codes(
     Raises
     ------
     BadInput
-        If the reads show fewer than three partial sums.
+        If the reads show fewer than three partial sums, or no current that rises with them.
     """
     from scipy.optimize import brute
     from scipy.special import ndtr
@@ -151,7 +151,6 @@ def thresholds_for_codes(
     current, count, weight = (
         np.concatenate([getattr(layer, name) for layer in layers]) for name in ("current", "count", "weight")
     )
-    _require_levels(count)
 
     def error(line: Array) -> float:
         gain, offset = line * lsb
@@ -168,17 +167,25 @@ def thresholds_for_codes(
         return float(total)
 
     # The error has more than one valley: a grid around the line by least squares finds the right one.
-    gain, offset = np.polyfit(count, current / lsb, 1, w=np.sqrt(weight))
+    gain, offset = _line_through(count, current / lsb, weight)
     around = slice(0.8 * gain, 1.2 * gain, 0.02 * gain), slice(offset - 0.6, offset + 0.6, 0.05)
     gain, offset = brute(error, around)
     return Thresholds((offset + gain * middles) * lsb, step)
 
 
-def _require_levels(count: NDArray[np.integer]) -> None:
+def _line_through(count: NDArray[np.integer], current: Array, weight: Array) -> tuple[float, float]:
+    """Gain and offset of the line by least squares through calibration reads; `BadInput` if no converter can use it."""
     if len(levels := np.unique(count)) < 3:
         raise BadInput(
             f"calibration reads show partial sums {levels}; a fit needs 3 at least: use more images."
         )
+    gain, offset = np.polyfit(count, current, 1, w=np.sqrt(weight))
+    if not gain > 0:
+        raise BadInput(
+            "calibration reads carry no more current where more cells are ON, so that no threshold tells them apart: "
+            "use lighter wires, fewer rows in a read, or reference = 'unit'."
+        )
+    return float(gain), float(offset)
 
 
 def set_thresholds(
@@ -209,17 +216,15 @@ def set_thresholds(
     Raises
     ------
     BadInput
-        If the calibration reads do not show enough different partial sums to fit.
+        If a fit is asked for and the reads show fewer than three partial sums, or no current that rises with them.
     """
     step = converter.step(rows)
-    middles = (
-        np.arange(2 ** converter.resolution(rows) - 1) + 0.5
-    ) * step  # partial sums at which the code changes
+    # partial sums at which the code changes
+    middles = (np.arange(2 ** converter.resolution(rows) - 1) + 0.5) * step
     if converter.reference == "unit":
         return Thresholds(middles * lsb, step)
-    _require_levels(count)
+    gain, offset = _line_through(count, current, weight)
     if converter.reference == "linear":
-        gain, offset = np.polyfit(count, current, 1, w=np.sqrt(weight))
         return Thresholds(offset + gain * middles, step)
     levels = np.unique(count)
     means = np.bincount(count, weight * current)[levels] / np.bincount(count, weight)[levels]

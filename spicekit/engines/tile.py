@@ -46,11 +46,8 @@ class Tile:
     """Of its cells; by default they are all alike, and hold what is written."""
 
     def __post_init__(self) -> None:
-        spec = self.spec
-        table_for(spec, self.table)
-        check_bits("weights", self.weights, (spec.rows, spec.columns))
-        if spec.v_read > self.table.voltage[-1]:
-            raise BadInput(f"v_read = {spec.v_read} V is outside the table, 0 to {self.table.voltage[-1]} V.")
+        table_for(self.spec, self.table)
+        check_bits("weights", self.weights, (self.spec.rows, self.spec.columns))
 
     @cached_property
     def held(self) -> Bits:

@@ -199,8 +199,18 @@ def write_rows(rows: Sequence[JsonDict], path: Path, *, origin: Mapping[str, obj
 def _table(rows: Sequence[JsonDict]) -> "pyarrow.Table":
     import pyarrow
 
+    rows = complete(rows)
+    return pyarrow.table({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
+
+
+def complete(rows: Sequence[JsonDict]) -> tuple[JsonDict, ...]:
+    """Rows that all have every column, None where one had no value.
+
+    >>> complete([{"a": 1}, {"b": 2}])
+    ({'a': 1, 'b': None}, {'a': None, 'b': 2})
+    """
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    return pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
+    return tuple({name: row.get(name) for name in columns} for row in rows)
 
 
 def _as_bytes(table: "pyarrow.Table") -> bytes:

@@ -31,6 +31,7 @@ from spicekit.study.results import (
     Log,
     PointsWriter,
     StudyResult,
+    complete,
 )
 from spicekit.tables.calibrate import Progress, calibrate
 from spicekit.tables.characterise import Characterisation, made_by
@@ -174,7 +175,7 @@ def sweep(
                         finished(place)
                     report(Progress(done - len(faults), kept, len(faults), len(jobs)))
     result = StudyResult(
-        points=tuple(row for row in rows if row is not None),
+        points=complete([row for row in rows if row is not None]),
         made=len(wanted) - len(faults),
         kept=kept,
         failed=len(faults),
@@ -213,7 +214,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     plan = []
     for point in study.points:
         run, table = point.run, tables[_characterisation(point).name]
-        # from ngspice, here: workers need none, and as daemons may not start any
+        # from ngspice, here: workers need none
         cell = cell_sensitivity(point.design.tile, table) if point.design.variation.mismatch else None
         chosen = shares(run.data, run.folder, run.images, run.seed, study.images_per_job)
         plan.append(

@@ -88,7 +88,8 @@ def table_for(spec: TileSpec, table: IVTable | None, *, store: Path | None = Non
     Raises
     ------
     BadInput
-        If the table is of another cell, device, corner or word-line voltage; names both sides.
+        If the table is of another cell, device, corner or word-line voltage, or does not reach `v_read`; names both
+        sides.
     MissingTable, BadTable
         As `find_table` does.
     """
@@ -114,6 +115,11 @@ def table_for(spec: TileSpec, table: IVTable | None, *, store: Path | None = Non
         raise BadInput(
             f"the I-V table is of {_said(held, differing)}, the tile of {_said(wanted, differing)}; "
             f"take the table that find_table(spec) finds."
+        )
+    if table.voltage[0] > 0 or table.voltage[-1] < spec.v_read:
+        raise BadInput(
+            f"the I-V table is of {table.voltage[0]:g} to {table.voltage[-1]:g} V, the tile's cells see 0 V to "
+            f"v_read = {spec.v_read:g} V; take a table that covers it."
         )
     return table
 

@@ -119,6 +119,23 @@ def test_a_line_for_codes_has_the_least_error_of_dot_products_among_lines():
     assert found < 0.8 * error(squares.current)
 
 
+@pytest.mark.parametrize("reference", ["linear", "per_level", "linear_codes"])
+def test_currents_that_fall_where_more_cells_are_on_are_refused(reference):
+    """As of wires so heavy that a column's zeros take what its ones would: thresholds fell, and every code was 15."""
+    count, weight = np.arange(9), np.ones(9)
+    current = LSB * (9.0 - count)
+    sought = Converter(bits=4, reference=reference)
+
+    def fit():
+        if reference == "linear_codes":
+            layer = LayerReads(current, np.zeros(9), count, weight, 9)
+            return thresholds_for_codes(sought, [layer], rows=15, lsb=LSB)
+        return set_thresholds(sought, rows=15, lsb=LSB, current=current, count=count, weight=weight)
+
+    with pytest.raises(BadInput, match="no more current where more cells are ON"):
+        fit()
+
+
 def test_reads_that_are_all_alike_fit_no_line():
     alike = layer_reads(0.0, counts=[4], weights=[1], reads=3)
     with pytest.raises(BadInput, match=r"partial sums \[4\]; a fit needs 3"):

@@ -6,7 +6,7 @@ import pytest
 from spicekit.errors import BadInput
 from spicekit.report.study import nf_chart, pareto_front, sensitivity_chart
 from spicekit.report.study_table import describe, main_effects
-from spicekit.study.results import LOG_FILE, Log, PointsWriter, read_rows, write_rows
+from spicekit.study.results import LOG_FILE, Log, PointsWriter, StudyResult, read_rows, write_rows
 
 
 def test_what_was_added_is_there_again(tmp_path):
@@ -60,6 +60,13 @@ def test_rows_survive_the_disk_with_what_is_missing(tmp_path):
         {"name": "a", "accuracy": 0.5, "bits": None},
         {"name": "b", "accuracy": None, "bits": 4},
     ]
+
+
+def test_a_notebook_shows_each_value_below_its_name():
+    """Of points that differ in their columns, as those of two kinds of tile do."""
+    shown = StudyResult(points=({"a": 1, "b": 2, "c": 3}, {"a": 4, "c": 5}))._repr_html_()
+    assert "<td>1</td><td>2</td><td>3</td>" in shown
+    assert "<td>4</td><td></td><td>5</td>" in shown
 
 
 def row(accuracy: float, energy: float, **fields) -> dict:

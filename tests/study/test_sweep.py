@@ -342,6 +342,7 @@ def test_a_point_that_fails_is_a_row_with_its_reason_and_is_tried_again(study, a
     assert good["fault"] == ""
     assert failed["fault"].startswith("BadInput: ")
     assert failed["accuracy"] is None
+    assert summary.rows() == [good, failed]
     assert len(jobs_done(tmp_path)) == 2  # those that failed are not among what is kept
 
 
@@ -384,7 +385,7 @@ def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
 
 
 def test_workers_of_a_local_cluster_evaluate_dies_with_mismatch(network, tmp_path):
-    """They are daemons, and could not start ngspice: what it finds about the cell comes with the job."""
+    """Workers need no ngspice: what it finds about the cell comes with the job."""
     path = tmp_path / "study.toml"
     die = "variation = {mismatch = 1.0, stuck_at_0 = 0.01}\n"
     path.write_text(STUDY.format(network=network).split("[[grid]]")[0].replace("[base]", "[base]\n" + die))

@@ -162,7 +162,7 @@ def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
         bits, weights, start.tangent, start.voltage, spec.v_read, resistances
     )
     last = len(table.voltage) - 2
-    i, j = (np.clip(v / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
+    i, j = (np.clip((v - table.voltage[0]) / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
     bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2
     bound += spec.rows * (start.leak + residual_limit(table))
     inside = (lowest >= table.voltage[0]) & (highest <= table.voltage[-1]) & np.isfinite(current)
@@ -200,7 +200,8 @@ def _curvature(table: IVTable, v_read: float) -> Array:
     rising = sliding_window_view(np.diff(asserted, axis=1), (3, 4), (1, 2)).min(axis=(3, 4)) >= 0
     falling = sliding_window_view(np.diff(asserted, axis=2), (4, 3), (1, 2)).max(axis=(3, 4)) <= 0
     second = np.where(rising & falling, np.max(per_interval, axis=0) / table.step**2, np.inf)
-    used = int(v_read / table.step) + 1  # intervals of b, the one that begins at `v_read` included
+    # intervals of b, the one that begins at `v_read` included
+    used = int((v_read - table.voltage[0]) / table.step) + 1
     from_b_on = np.maximum.accumulate(second[:, :used][:, ::-1], axis=1)[:, ::-1]
     largest[:, :used] = np.maximum.accumulate(from_b_on, axis=2)
     return largest
