@@ -12,7 +12,7 @@ from spicekit.decks.source import parse_deck
 from spicekit.decks.verify import verify
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.converter import Converter
-from spicekit.engines.exact import discharge
+from spicekit.engines.exact import ladder, supply
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.exact.maps import read_maps
@@ -78,7 +78,7 @@ def test_in_no_time_a_line_is_as_good_as_held(sram_table):
 
 
 def test_a_current_that_is_not_resolved_is_no_number(sram_table, monkeypatch):
-    monkeypatch.setattr(discharge, "LEVELS", (2, 3))
+    monkeypatch.setattr(supply, "LEVELS", (2, 3))
     weights, bits = bits_of()
     with pytest.raises(NotConverged, match="still moves by"):
         solve(ladder_of(spec_of(time=2e-10), sram_table, weights), bits)
@@ -99,6 +99,16 @@ def test_the_fast_engine_follows(sram_table):
     applied = Applied(pack(bits, layout)[:, None, None], np.zeros((20, 1, 1), np.uint8), ones, (20, 1))
     exact = ExactCodes(spec, sram_table, thresholds).sums(stored, applied)
     assert (model.codes(thresholds).sums(stored, applied) == exact).mean() > 0.95
+
+
+def test_a_surrogate_is_made_anew_where_the_line_has_another_capacitance(sram_table, monkeypatch):
+    """As after a change of a card's capacitances, which no I-V table shows."""
+    found = []
+    for capacitance in (1e-13, 2e-13):
+        for module in (ladder, supply):
+            monkeypatch.setattr(module, "line_capacitance", lambda spec, value=capacitance: value)
+        found.append(read_model(spec_of(), sram_table).quiet[0, -1])
+    assert found[1] > 1.01 * found[0]  # the line falls less
 
 
 def test_its_deck_is_verified_and_runs(tmp_path):

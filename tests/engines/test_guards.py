@@ -12,6 +12,7 @@ from spicekit.engines.converter import Converter, Thresholds
 from spicekit.engines.exact import ladder, mesh
 from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
 from spicekit.engines.exact.ladder import Ladder, larger
+from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.fast import wire_sums
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.tile import Tile, column_currents, read_currents
@@ -93,6 +94,17 @@ def test_nor_does_it_in_a_mesh(formula, row):
     scale[row, 1] = np.nan
     with pytest.raises(NotConverged, match="Kirchhoff residual nan A"):
         mesh.solve(tile, BITS)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("column", range(2))
+def test_nor_does_it_in_a_map(formula, column):
+    """Whichever column it is in: Python's `max` drops what is no number behind one that is."""
+    scale = np.ones((4, 2))
+    columns = Ladder(SPEC, formula, WEIGHTS, scale)
+    scale[1, column] = np.nan
+    with pytest.raises(NotConverged, match="off by nan A"):
+        read_maps(columns, BITS[0])
 
 
 def test_one_step_that_is_no_number_is_bounded_by_nothing(formula):

@@ -9,7 +9,7 @@ from spicekit.decks.source import parse_deck
 from spicekit.decks.verify import verify
 from spicekit.engines.cell_currents import Variation, lsb
 from spicekit.engines.converter import Converter, convert
-from spicekit.engines.exact import rails
+from spicekit.engines.exact import supply
 from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
 from spicekit.engines.exact.maps import losses, read_maps
@@ -116,7 +116,7 @@ def test_a_rail_knows_nothing_of_other_rails_and_other_vectors(sram_table):
 
 
 def test_a_rail_that_is_not_solved_gives_no_number(sram_table, monkeypatch):
-    monkeypatch.setattr(rails, "MAX_ITERATIONS", 2)
+    monkeypatch.setattr(supply, "MAX_ITERATIONS", 2)
     weights, bits = bits_of()
     with pytest.raises(NotConverged, match="rail 0 for vector 0: its columns miss what it carries"):
         solve(ladder_of(spec_of(supply=50.0), sram_table, weights), bits)

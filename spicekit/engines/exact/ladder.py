@@ -1,6 +1,6 @@
 """EXACT engine for word-line drive: each column is a two-rail ladder, solved by Newton's method.
 
-With word lines driven, columns share no node but their rails, whose voltages `rails` finds: the cells of one column
+With word lines driven, columns share no node but their rails, whose voltages `supply` finds: the cells of one column
 sit between its bit line and its source line. A cell linearised at its present voltages is i = c + p b + q s
 (p >= 0 >= q). What hangs below row k is then an affine two-port: one sweep from the last row to the first composes
 these two-ports, a second sweep back recovers every voltage. No division by a resistance occurs, so an ideal wire is
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
-from spicekit.engines.exact.discharge import mean_currents
-from spicekit.engines.exact.rails import balance
+from spicekit.engines.exact.supply import balance, mean_currents
 from spicekit.errors import BadInput, NotConverged
+from spicekit.provenance import JsonDict
+from spicekit.tables.settling import line_capacitance
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -67,6 +68,12 @@ def check_cells(name: str, weights: Bits, scale: Array, shape: tuple[int, ...]) 
 def ladder_of(spec: TileSpec, table: IVTable, weights: Bits) -> Ladder:
     """The columns that store `weights` (r, c), without mismatch."""
     return Ladder(spec, table, weights, np.ones(weights.shape))
+
+
+def decides(spec: TileSpec, table: IVTable) -> tuple[JsonDict, str, float | None]:
+    """What a column's currents follow from, JSON-ready, for keys of caches: a capacitance is in no I-V table."""
+    capacitance = line_capacitance(spec) if spec.discharge else None
+    return spec.model_dump(mode="json", exclude={"columns"}), table.sha256, capacitance
 
 
 @dataclass(frozen=True, eq=False)

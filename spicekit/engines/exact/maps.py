@@ -13,7 +13,7 @@ from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact import mesh
 from spicekit.engines.exact.ladder import MAX_ITERATIONS, Ladder, residual_limit, solve
 from spicekit.engines.exact.mesh import Mesh
-from spicekit.engines.exact.rails import carried, ends
+from spicekit.engines.exact.supply import carried, ends
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable, interpolate, linear
 
@@ -110,7 +110,7 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
         for j in range(shape[1])
     ]
     current = np.array([column for column, _ in solved]).T
-    worst, limit = max(miss for _, miss in solved), residual_limit(tile.table)
+    worst, limit = np.max([miss for _, miss in solved]), residual_limit(tile.table)
     if not worst <= limit:
         raise NotConverged(
             f"maps: a cell's current is off by {worst:.3g} A after {MAX_ITERATIONS} steps, tolerance {limit:.3g} A."

@@ -26,7 +26,7 @@ from spicekit.engines.cell_currents import (
     factors,
     require_wordline,
 )
-from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
+from spicekit.engines.exact.ladder import Ladder, decides, ladder_of, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import MISMATCH_UNIT
 from spicekit.errors import BadInput
@@ -68,10 +68,8 @@ def passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed:
     require_wordline(spec)
     if spec.wires.railed:
         raise BadInput("the fast engine knows no mismatch behind shared rails; use the exact engine.")
-    decides = spec.model_dump(mode="json", exclude={"columns"})
-    spread = standard_deviations(spec)
     found = fitted(
-        key_of(__name__, decides, variation.mismatch, spread, table.sha256),
+        key_of(__name__, *decides(spec, table), variation.mismatch, standard_deviations(spec)),
         lambda: _fit(spec, table, variation),
         limit=RMS_LIMIT,
         what=f"the fast engine's first-order mismatch ({variation.mismatch:g} times the card's)",

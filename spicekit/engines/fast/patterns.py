@@ -18,7 +18,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, line_of
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import decides, ladder_of, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
 from spicekit.engines.fast.kernels import count_patterns, pattern_currents, sum_pattern_codes
 from spicekit.engines.words import Applied, Stored, Tally
@@ -150,7 +150,7 @@ def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
         If the error found is above `RMS_LIMIT`; names it.
     """
     found = fitted(
-        key_of(__name__, spec.model_dump(mode="json", exclude={"columns"}), table.sha256),
+        key_of(__name__, *decides(spec, table)),
         lambda: _build(spec, table),
         limit=RMS_LIMIT,
         what="the fast engine",

@@ -23,7 +23,7 @@ from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents
 from spicekit.engines.converter import Thresholds
 from spicekit.engines.exact.ladder import ladder_of, solve
-from spicekit.engines.exact.rails import carried, rail_of
+from spicekit.engines.exact.supply import carried, rail_of
 from spicekit.engines.fast.kernels import ones_of
 from spicekit.engines.fast.patterns import RMS_LIMIT, PatternReads
 from spicekit.engines.fast.wire_sums import WireSumReads, fit_patterns

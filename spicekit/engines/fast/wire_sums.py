@@ -35,7 +35,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, line_of
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import decides, ladder_of, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK, RMS_LIMIT
 from spicekit.engines.fast.wire_sum_code import TERMS
@@ -173,7 +173,7 @@ def wire_sum_reads(spec: TileSpec, table: IVTable) -> WireSumReads:
         If the error found is above `RMS_LIMIT`; names it.
     """
     found = fitted(
-        key_of(__name__, spec.model_dump(mode="json", exclude={"columns"}), table.sha256),
+        key_of(__name__, *decides(spec, table)),
         lambda: _fit(spec, table),
         limit=RMS_LIMIT,
         what="the fast engine",
