@@ -141,7 +141,7 @@ class _Compared:
         sums = np.zeros((len(applied.words), stored.words.shape[-1]), np.float32)
         for group, tiles in enumerate(stored.tiles):
             for tile in range(tiles):
-                exact = self.exact.signed_codes(stored, applied, group=group, tile=tile)
+                exact = self.exact.signed_codes(stored, applied, group=group, tile=tile).astype(np.float32)
                 fast = self.fast.sums(*one_read(stored, applied, group=group, tile=tile))
                 self.codes += exact.size
                 self.differ += int((exact != fast).sum())
@@ -188,7 +188,7 @@ def software_and_ideal(
         If a logit on ideal tiles, with or without a mitigation, differs from the software's in a single bit; names the
         first layer whose products do.
     """
-    software = predict_logits(network, dataset, report=partial(report, "software"))
+    software = predict_logits(network, dataset, side_by_side=True, report=partial(report, "software"))
     ideal = _ideal_logits(
         network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
     )
@@ -215,7 +215,7 @@ def _ideal_logits(
 ) -> Tensor:
     """The logits on ideal tiles; `NotExact` if they are not those of the software."""
     ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
-    logits = predict_logits(ideal, dataset, report=report)
+    logits = predict_logits(ideal, dataset, side_by_side=True, report=report)
     if wrong := int((logits != software).any(dim=1).sum()):
         raise NotExact(
             f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "

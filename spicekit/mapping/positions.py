@@ -16,12 +16,11 @@ All weights equal is BinSparX's own rule. For stored columns the same holds with
 
 import itertools
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.words import Layout
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX, to_invert
@@ -220,18 +219,31 @@ def byte_scores(weights: NDArray[np.float32], layout: Layout) -> NDArray[np.floa
     return scores
 
 
-@compiled(parallel=True)
-def invert_by_score(  # type: ignore[no-untyped-def]
-    words, asserted, mask, used, scores
-):
+def invert_by_score(
+    words: NDArray[np.uint64],
+    asserted: NDArray[np.int32],
+    mask: NDArray[np.uint64],
+    used: NDArray[np.int64],
+    scores: NDArray[np.float32],
+) -> NDArray[np.uint8]:
     """Invert, in place, the sub-vectors whose ones weigh more than half; returns which, (p, groups, tiles) uint8.
 
     `words` (p, groups, tiles, q) and `asserted` (p, groups, tiles) as in `Applied`, `mask` (groups, tiles, q) the rows
     in use, `used` (groups, tiles) their number, `scores` (groups, tiles, q, 8, 256) from `byte_scores`.
     """
+    inverted = np.zeros(asserted.shape, np.uint8)
+    shared = words, asserted, mask, used, scores, inverted
+    run_tasks(lambda task: _invert_by_score(task, *shared), -(-len(words) // _VECTORS))
+    return inverted
+
+
+_VECTORS = 1024  # that a thread takes at a time
+
+
+@compiled(nogil=True)
+def _invert_by_score(task, words, asserted, mask, used, scores, inverted):  # type: ignore[no-untyped-def]
     pixels, groups, tiles, length = words.shape
-    inverted = np.zeros((pixels, groups, tiles), np.uint8)
-    for p in numba.prange(pixels):
+    for p in range(task * _VECTORS, min((task + 1) * _VECTORS, pixels)):
         for group in range(groups):
             for tile in range(tiles):
                 score = np.float32(0)
@@ -244,4 +256,3 @@ def invert_by_score(  # type: ignore[no-untyped-def]
                     asserted[p, group, tile] = used[group, tile] - asserted[p, group, tile]
                     for q in range(length):
                         words[p, group, tile, q] ^= mask[group, tile, q]
-    return inverted

@@ -21,13 +21,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Thresholds, convert
 from spicekit.engines.exact.ladder import LANES, ladder_of, linearise, residual_limit, solve, solve_reads, up
@@ -63,7 +62,7 @@ class ExactCodes:
                 sums += self.signed_codes(stored, applied, group=group, tile=tile)
         return sums
 
-    def signed_codes(self, stored: Stored, applied: Applied, *, group: int, tile: int) -> NDArray[np.int64]:
+    def signed_codes(self, stored: Stored, applied: Applied, *, group: int, tile: int) -> NDArray[np.int32]:
         """(p, c_out) codes of one read of one tile; negative where only weights, or only inputs, are inverted."""
         layout, m = layout_of(self.spec.rows_active), self.spec.rows_active
         words, place = np.unique(applied.words[:, group, tile], axis=0, return_inverse=True)
@@ -74,9 +73,9 @@ class ExactCodes:
         weights = cells.transpose(0, 2, 1).reshape(self.spec.rows, -1)
         codes = self._codes(weights, bits, group)[place.ravel()]
         flipped = stored.inverted[group, tile] ^ applied.inverted[:, group, tile, None].astype(bool)
-        return np.where(flipped, -codes, codes)
+        return np.negative(codes, out=codes, where=flipped)
 
-    def _codes(self, weights: NDArray[np.uint8], bits: NDArray[np.uint8], group: int) -> NDArray[np.int64]:
+    def _codes(self, weights: NDArray[np.uint8], bits: NDArray[np.uint8], group: int) -> NDArray[np.int32]:
         """(b, c) codes; columns are solved to the last digit where one step leaves more than one code possible."""
         outputs, railed = weights.shape[1], self.spec.wires.railed
         slow = self.spec.sense_end == "near" or railed or self.spec.discharge
@@ -85,11 +84,12 @@ class ExactCodes:
         columns = ladder_of(self.spec, self.table, weights)
         zeros = cell_currents_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
         if slow:
-            return convert(self.thresholds, solve(columns, bits).current[:, :outputs] - zeros[:, None])
+            exact = solve(columns, bits).current[:, :outputs]
+            return convert(self.thresholds, exact - zeros[:, None]).astype(np.int32)
         current, bound = first_step(start_of(self.spec, self.table, group), weights, bits)
-        signal = current - zeros[:, None]
-        codes = convert(self.thresholds, signal - bound)
-        open_ = (codes != convert(self.thresholds, signal + bound)) | ~np.isfinite(bound)
+        codes, open_ = np.empty(current.shape, np.int32), np.empty(current.shape, np.bool_)
+        shared = self.thresholds.current, zeros, current, bound, codes, open_
+        run_tasks(lambda task: _decide(task, *shared), -(-len(bits) // _VECTORS))
         vector, column = np.nonzero(open_)
         exact = solve_reads(columns, bits, vector, column).current
         codes[vector, column] = convert(self.thresholds, exact - zeros[vector])
@@ -156,17 +156,39 @@ def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
     current, bound : (b, c) float64 arrays, A
         The exact engine's current is within the bound, its own tolerance included; infinite where nothing is known.
     """
-    spec, table, wires = start.spec, start.table, start.spec.wires
-    resistances = wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")
-    current, moved, lowest, highest = _step(
-        bits, weights, start.tangent, start.voltage, spec.v_read, resistances
+    spec, table, found = start.spec, start.table, one_step(start, weights, bits)
+    axis = float(table.voltage[0]), float(table.voltage[-1]), table.step
+    missed = spec.rows * (start.leak + residual_limit(table))
+    bound = np.empty(found.shape[1:])
+    run_tasks(
+        lambda task: _bound(task, found, start.curvature, axis, missed, bound), -(-len(bits) // _VECTORS)
     )
-    last = len(table.voltage) - 2
-    i, j = (np.clip((v - table.voltage[0]) / table.step, 0, last).astype(np.intp) for v in (lowest, highest))
-    bound = (start.curvature[:, i, j] * moved).sum(axis=0) / 2
-    bound += spec.rows * (start.leak + residual_limit(table))
-    inside = (lowest >= table.voltage[0]) & (highest <= table.voltage[-1]) & np.isfinite(current)
-    return current, np.where(inside, bound, np.inf)
+    return found[0], bound
+
+
+def one_step(start: Start, weights: Bits, bits: Bits) -> Array:
+    """(5, b, c), of `first_step`'s parameters: what the step finds, and how far it went.
+
+    The current, A; (|db| + |ds|)^2 added over the asserted cells that are OFF, and that are ON, V^2; the lowest b and
+    the highest s, V, before or after the step.
+    """
+    spec, wires = start.spec, start.spec.wires
+    resistances = wires.r_driver, wires.r_sink, wires.segment("r_bl"), wires.segment("r_sl")
+    found = np.empty((5, len(bits), weights.shape[1]))
+    shared = bits, weights, start.tangent, start.voltage, spec.v_read, resistances, found
+
+    def task(number: int) -> None:
+        room = (
+            np.empty(spec.rows, np.int64),
+            np.empty((spec.rows, LANES), np.int64),
+            np.empty(LANES, np.int64),
+        )
+        _step(
+            number, *shared, *room, np.empty((spec.rows, 9 * LANES)), np.empty(6 * LANES), np.empty(3 * LANES)
+        )
+
+    run_tasks(task, -(-len(bits) // _VECTORS))
+    return found
 
 
 def _mean_voltages(spec: TileSpec, table: IVTable, group: int) -> tuple[Array, Array]:
@@ -208,71 +230,99 @@ def _curvature(table: IVTable, v_read: float) -> Array:
 
 
 _kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
+_VECTORS = 32  # that a thread takes at a time
 
 
-@_parallel_kernel
-def _step(bits, weights, tangent, voltage, v_read, wires):  # type: ignore[no-untyped-def]
-    """The two sweeps of `ladder`, for columns side by side.
+@_kernel
+def _step(  # type: ignore[no-untyped-def]
+    task, bits, weights, tangent, voltage, v_read, wires, found, asserted, stored, n, lines, now, began
+):
+    """`one_step` of some vectors: the two sweeps of `ladder`, for columns side by side.
 
-    Returns
-    -------
-    current : (b, c) float64 array, A
-    moved : (2, b, c) float64 array, V^2
-        (|db| + |ds|)^2 added over the asserted cells, by stored bit.
-    lowest, highest : (b, c) float64 arrays, V
-        Of b and of s, before or after the step.
+    The last six are its room: asserted rows (r,), their stored bits (r, LANES), ON cells (LANES,), nine numbers for
+    each row (r, 9 LANES), and two arrays that go along the column.
     """
-    batch, rows = bits.shape
-    columns = weights.shape[1]
+    rows, columns = weights.shape
     r_driver, r_sink, r_bl, r_sl = wires
-    blocks = (columns + LANES - 1) // LANES
-    current = np.empty((batch, columns))
-    moved = np.empty((2, batch, columns))
-    lowest = np.empty((batch, columns))
-    highest = np.empty((batch, columns))
-    for task in numba.prange(batch * blocks):
-        vector, start = task // blocks, task % blocks * LANES
-        width = min(LANES, columns - start)
-        asserted = np.flatnonzero(bits[vector])
-        stored = np.zeros((len(asserted), LANES), np.int64)
-        n = np.zeros(LANES, np.int64)
-        for place, row in enumerate(asserted):
+    for vector in range(task * _VECTORS, min((task + 1) * _VECTORS, len(bits))):
+        few = 0
+        for row in range(rows):
+            if bits[vector, row]:
+                asserted[few] = row
+                few += 1
+        for start in range(0, columns, LANES):
+            width = min(LANES, columns - start)
+            n[:] = 0
+            stored[:few] = 0
+            for place in range(few):
+                for k in range(width):
+                    stored[place, k] = weights[asserted[place], start + k]
+                    n[k] += stored[place, k]
+            now[:] = 0.0  # f, g, h, f2, g2, h2
+            now[5 * LANES :] = r_sink
+            for place in range(few - 1, -1, -1):
+                row = asserted[place]
+                for k in range(LANES):  # c, p, q; behind them come f, g, h, f2, g2, h2
+                    for part in range(3):
+                        lines[place, part * LANES + k] = tangent[row, n[k], stored[place, k], part]
+                segments = (asserted[place + 1] if place + 1 < few else rows - 1) - row
+                up(lines, place, now, segments * r_bl, segments * r_sl)
+            now[:] = 0.0  # b, K, lowest b, highest s, way^2 of all cells, of ON cells
+            for k in range(LANES):
+                now[k] = now[2 * LANES + k] = v_read
+            for place in range(few):
+                row = asserted[place]
+                for k in range(LANES):  # b and s before the step, and the stored bit
+                    began[k], began[LANES + k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
+                    began[2 * LANES + k] = stored[place, k]
+                resistance = r_bl * (row - asserted[place - 1]) if place else r_driver + r_bl * row
+                _down(lines[place], now, began, resistance)
             for k in range(width):
-                stored[place, k] = weights[row, start + k]
-                n[k] += stored[place, k]
-        # For each asserted row nine numbers, each for all lanes: c, p, q, f, g, h, f2, g2, h2.
-        lines = np.empty((len(asserted), 9 * LANES))
-        now = np.zeros(6 * LANES)  # f, g, h, f2, g2, h2
-        now[5 * LANES :] = r_sink
-        for place in range(len(asserted) - 1, -1, -1):
-            row = asserted[place]
-            for k in range(LANES):
-                cell = tangent[row, n[k], stored[place, k]]
-                lines[place, k], lines[place, LANES + k], lines[place, 2 * LANES + k] = (
-                    cell[0],
-                    cell[1],
-                    cell[2],
-                )
-            segments = (asserted[place + 1] if place + 1 < len(asserted) else rows - 1) - row
-            up(lines, place, now, segments * r_bl, segments * r_sl)
-        now[:] = 0.0  # b, K, lowest b, highest s, way^2 of all cells, of ON cells
-        for k in range(LANES):
-            now[k] = now[2 * LANES + k] = v_read
-        began = np.empty(3 * LANES)  # b and s before the step, and the stored bit
-        for place, row in enumerate(asserted):
-            for k in range(LANES):
-                began[k], began[LANES + k] = voltage[row, n[k], 0], voltage[row, n[k], 1]
-                began[2 * LANES + k] = stored[place, k]
-            resistance = r_bl * (row - asserted[place - 1]) if place else r_driver + r_bl * row
-            _down(lines[place], now, began, resistance)
-        for k in range(width):
-            current[vector, start + k] = now[LANES + k]
-            lowest[vector, start + k] = now[2 * LANES + k]
-            highest[vector, start + k] = now[3 * LANES + k]
-            moved[0, vector, start + k] = now[4 * LANES + k] - now[5 * LANES + k]
-            moved[1, vector, start + k] = now[5 * LANES + k]
-    return current, moved, lowest, highest
+                found[0, vector, start + k] = now[LANES + k]
+                found[1, vector, start + k] = now[4 * LANES + k] - now[5 * LANES + k]
+                found[2, vector, start + k] = now[5 * LANES + k]
+                found[3, vector, start + k] = now[2 * LANES + k]
+                found[4, vector, start + k] = now[3 * LANES + k]
+
+
+@_kernel
+def _bound(task, found, curvature, axis, missed, bound):  # type: ignore[no-untyped-def]
+    """Set bounds (b, c), A, of some vectors' `one_step`.
+
+    `axis` is the table's first and last voltage and its step; `missed` what rows that are not asserted may leak, and
+    the exact engine's tolerance.
+    """
+    first, end, step = axis
+    last = curvature.shape[1] - 1
+    for vector in range(task * _VECTORS, min((task + 1) * _VECTORS, len(bound))):
+        for column in range(bound.shape[1]):
+            lowest, highest = found[3, vector, column], found[4, vector, column]
+            if lowest >= first and highest <= end and np.isfinite(found[0, vector, column]):
+                i = min(max(np.int64((lowest - first) / step), 0), last)
+                j = min(max(np.int64((highest - first) / step), 0), last)
+                curved = curvature[0, i, j] * found[1, vector, column]
+                curved += curvature[1, i, j] * found[2, vector, column]
+                bound[vector, column] = curved / 2 + missed
+            else:
+                bound[vector, column] = np.inf
+
+
+@_kernel
+def _decide(task, thresholds, zeros, current, bound, codes, open_):  # type: ignore[no-untyped-def]
+    """Set codes (b, c) of some vectors, as `converter.convert` has them, and where another lies within the bound."""
+    highest, most = len(thresholds), 1
+    while 2 * most <= highest:
+        most *= 2
+    for vector in range(task * _VECTORS, min((task + 1) * _VECTORS, len(current))):
+        for column in range(current.shape[1]):
+            signal, off = current[vector, column] - zeros[vector], bound[vector, column]
+            code, step = 0, most
+            while step:
+                if code + step <= highest and thresholds[code + step - 1] <= signal - off:
+                    code += step
+                step //= 2
+            another = code < highest and thresholds[code] <= signal + off
+            codes[vector, column], open_[vector, column] = code, another or not np.isfinite(off)
 
 
 @_kernel

@@ -24,12 +24,11 @@ take 2 or 3 steps for light wires and about 20 for 256 x 256 cells at 50 ohm a s
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.exact.ladder import (
     Solution,
     check_cells,
@@ -92,7 +91,8 @@ def solve(mesh: Mesh, bits: Bits) -> Solution:
     if bits.ndim != 2 or bits.shape[1] != spec.rows:
         raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
     current, residual = np.empty((2, len(bits), spec.columns))
-    _solve(_outward(spec, bits, axis=1), *_problem(mesh), current, residual)
+    shared = _outward(spec, bits, axis=1), *_problem(mesh), current, residual
+    run_tasks(lambda vector: _solve(vector, *shared), len(bits))
     _check(mesh, residual)
     return Solution(current, residual)
 
@@ -121,7 +121,8 @@ def linear_response(spec: TileSpec, current: Array, p: Array, q: Array) -> Array
         Entry (i, j): into the sense point of column j, with row i driven.
     """
     response = np.empty(current.shape)
-    _respond(*(_outward(spec, array) for array in (current, p, q)), *_lines(spec), response)
+    shared = *(_outward(spec, array) for array in (current, p, q)), *_lines(spec), response
+    run_tasks(lambda driven: _respond(driven, *shared), spec.rows)
     return _outward(spec, response)
 
 
@@ -155,31 +156,23 @@ def _lines(spec: TileSpec) -> tuple[tuple[float, float], tuple[float, float]]:
     return (wires.r_driver, wires.segment("r_row")), (wires.r_sink, wires.segment("r_col"))
 
 
-_kernel: Any = compiled(error_model="numpy", fastmath={"contract", "nsz"})
-_sum_kernel: Any = compiled(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"contract", "nsz"})
-
-
-@_parallel_kernel
-def _solve(bits, v_read, states, scale, conductance, axis, row, column, limit, current, residual):  # type: ignore[no-untyped-def]
-    for vector in numba.prange(len(bits)):
-        i, miss = _cells(bits[vector], v_read, states, scale, conductance, axis, row, column, limit)
-        _total(i, current[vector])
-        _largest(miss, residual[vector])
-
-
-@_parallel_kernel
-def _respond(alone, p, q, row, column, response):  # type: ignore[no-untyped-def]
-    for driven in numba.prange(len(alone)):
-        _respond_to(driven, alone, p, q, row, column, response[driven])
+_kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
+_sum_kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz", "reassoc"})
 
 
 @_kernel
-def _respond_to(driven, alone, p, q, row, column, response):  # type: ignore[no-untyped-def]
+def _solve(vector, bits, v_read, states, scale, conductance, axis, row, column, limit, current, residual):  # type: ignore[no-untyped-def]
+    i, miss = _cells(bits[vector], v_read, states, scale, conductance, axis, row, column, limit)
+    _total(i, current[vector])
+    _largest(miss, residual[vector])
+
+
+@_kernel
+def _respond(driven, alone, p, q, row, column, response):  # type: ignore[no-untyped-def]
     source = np.zeros(p.shape)
     source[driven] = alone[driven]
     drive = source + p * _along_rows(source, np.ones(p.shape), row)
-    _total(_step(drive, p, q, row, column), response)
+    _total(_step(drive, p, q, row, column), response[driven])
 
 
 @_kernel

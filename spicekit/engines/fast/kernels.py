@@ -36,7 +36,6 @@ CODE_ENTRIES = 1 << 16
 """Entries of a table over currents in fixed point."""
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", nogil=True)
 
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 
@@ -57,8 +56,16 @@ def ones_of(context, word):  # type: ignore[no-untyped-def]
     return word(word), lambda context, builder, signature, arguments: builder.ctpop(arguments[0])
 
 
-@_parallel_kernel
-def sum_pattern_codes(table, cells, tiles, words, inverted, asserted, m, by_ones):  # type: ignore[no-untyped-def]
+def sum_pattern_codes(
+    table: NDArray[np.signedinteger],
+    cells: NDArray[np.uint32],
+    tiles: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    inverted: NDArray[np.uint8],
+    asserted: NDArray[np.int32],
+    m: int,
+    by_ones: bool,
+) -> NDArray[np.float32]:
     """Signed codes of all reads of each dot product, added; reads of up to 16 rows.
 
     Parameters
@@ -81,26 +88,32 @@ def sum_pattern_codes(table, cells, tiles, words, inverted, asserted, m, by_ones
     -------
     (p, c_out) float32 array
     """
-    pixels = words.shape[0]
-    groups, columns, most = cells.shape
-    sums = np.zeros((pixels, columns), np.float32)
-    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
-        applied = np.empty(most, np.uint32)
-        choice = np.empty(most, np.uint32)
-        for group in range(groups):
-            codes = table[group]
-            for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
-                for tile in range(tiles[group]):
-                    applied[tile] = words[pixel, group, tile] | np.uint32(1 << m)
-                    row = asserted[pixel, group, tile] if by_ones else 0
-                    choice[tile] = np.uint32((row << (m + 1)) | (np.int64(inverted[pixel, group, tile]) << m))
-                for column in range(columns):
-                    cell = cells[group, column]
-                    total = np.int32(0)
-                    for tile in range(tiles[group]):
-                        total += codes[(cell[tile] & applied[tile]) ^ choice[tile]]
-                    sums[pixel, column] += total
+    sums = np.zeros((len(words), cells.shape[1]), np.float32)
+    shared = table, cells, tiles, words, inverted, asserted, m, by_ones, sums
+    run_tasks(
+        lambda block: _sum_pattern_codes(block, *shared, *np.empty((2, cells.shape[2]), np.uint32)),
+        -(-len(words) // _PIXELS),
+    )
     return sums
+
+
+@_kernel
+def _sum_pattern_codes(  # type: ignore[no-untyped-def]
+    block, table, cells, tiles, words, inverted, asserted, m, by_ones, sums, applied, choice
+):
+    """`sum_pattern_codes` of some vectors; the last two are its room, (tiles,)."""
+    for group in range(len(cells)):
+        codes = table[group]
+        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, len(words))):
+            for tile in range(tiles[group]):
+                applied[tile] = words[pixel, group, tile] | np.uint32(1 << m)
+                row = asserted[pixel, group, tile] if by_ones else 0
+                choice[tile] = np.uint32((row << (m + 1)) | (np.int64(inverted[pixel, group, tile]) << m))
+            for column in range(cells.shape[1]):
+                total = np.int32(0)
+                for tile in range(tiles[group]):
+                    total += codes[(cells[group, column, tile] & applied[tile]) ^ choice[tile]]
+                sums[pixel, column] += total
 
 
 def count_patterns(
@@ -161,8 +174,44 @@ def pattern_currents(quiet, leak, stored, words, asserted):  # type: ignore[no-u
     return current
 
 
-@_parallel_kernel
-def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
+def sum_pattern_codes_of_die(
+    quiet: NDArray[np.int32],
+    leak: NDArray[np.int32],
+    zero_column: NDArray[np.int32],
+    ones_in: NDArray[np.uint8],
+    stored: NDArray[np.uint64],
+    *given: Any,
+) -> NDArray[np.float32]:
+    """Signed codes of all reads of each dot product, added; reads of up to 16 rows, cells and converters not alike.
+
+    Parameters
+    ----------
+    quiet, leak : (groups, 2^m) int32 arrays
+        Current of each pattern, and what another asserted cell adds, in 1 / LEAK_UNIT LSB.
+    zero_column : (m + 1,) int32 array
+        The column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows.
+    ones_in : (2^m,) uint8 array
+        ON cells of each pattern.
+    stored : (groups, tiles, 1, c_out) uint64 array
+    given
+        The others as in `die.sum_codes_of_die`, without `size`; returns what it does.
+    """
+    sign, tiles, words, *others = given
+    columns = stored.shape[3]
+    sums = np.zeros((len(words), columns), np.float32)
+    shared = quiet, leak, zero_column, ones_in, stored, sign, tiles, words, *others, sums
+
+    def task(block: int) -> None:
+        room = np.empty((2, columns), np.int32), np.empty(columns, np.float32), np.empty(columns, np.int32)
+        _sum_pattern_codes_of_die(block, *shared, *room)
+
+    run_tasks(task, -(-len(words) // _PIXELS))
+    return sums
+
+
+@_kernel
+def _sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
+    block,
     quiet,
     leak,
     zero_column,
@@ -176,54 +225,35 @@ def sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
     cells,
     converters,
     images,
+    sums,
+    room,
+    position,
+    total,
 ):
-    """Signed codes of all reads of each dot product, added; reads of up to 16 rows, cells and converters not alike.
-
-    Parameters
-    ----------
-    quiet, leak : (groups, 2^m) int32 arrays
-        Current of each pattern, and what another asserted cell adds, in 1 / LEAK_UNIT LSB.
-    zero_column : (m + 1,) int32 array
-        The column of zeros, in 1 / LEAK_UNIT LSB, by number of asserted rows.
-    ones_in : (2^m,) uint8 array
-        ON cells of each pattern.
-
-    The others as in `wire_sum_die_kernels.sum_codes_of_die`; returns what it does.
-    """
-    pixels = words.shape[0]
+    """`sum_pattern_codes_of_die` of some vectors; the last three are its room."""
     groups, most, _, columns = stored.shape
     per_image, first = images
-    sums = np.zeros((pixels, columns), np.float32)
-    for block in numba.prange((pixels + _PIXELS - 1) // _PIXELS):
-        current = np.empty(columns, np.int32)
-        on = np.empty(columns, np.int32)
-        position = np.empty(columns, np.float32)
-        total = np.empty(columns, np.int32)
-        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, pixels)):
-            total[:] = 0
-            image, place = first + pixel // per_image, pixel % per_image
-            for group in range(groups):
-                for tile in range(tiles[group]):
-                    word = words[pixel, group, tile, 0]
-                    ones = asserted[pixel, group, tile]
-                    for column in range(columns):
-                        pattern = stored[group, tile, 0, column] & word
-                        on[column] = ones_in[pattern]
-                        fine = (
-                            quiet[group, pattern]
-                            + (ones - on[column]) * leak[group, pattern]
-                            - zero_column[ones]
-                        )
-                        current[column] = HEADROOM * UNIT + ((fine + _HALF) >> _SLOPE_SHIFT)
-                    add_mismatch(cells, group, tile, words[pixel, group, tile], on, position, current)
-                    read = (place * groups + group) * most + tile
-                    place_on_scale(converters, tile, image, read, current, position)
-                    add_positions(
-                        position, converters, sign[group, tile], inverted[pixel, group, tile], total
+    current, on = room[0], room[1]
+    for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, len(words))):
+        total[:] = 0
+        image, place = first + pixel // per_image, pixel % per_image
+        for group in range(groups):
+            for tile in range(tiles[group]):
+                word = words[pixel, group, tile, 0]
+                ones = asserted[pixel, group, tile]
+                for column in range(columns):
+                    pattern = stored[group, tile, 0, column] & word
+                    on[column] = ones_in[pattern]
+                    fine = (
+                        quiet[group, pattern] + (ones - on[column]) * leak[group, pattern] - zero_column[ones]
                     )
-            for column in range(columns):
-                sums[pixel, column] = total[column]
-    return sums
+                    current[column] = HEADROOM * UNIT + ((fine + _HALF) >> _SLOPE_SHIFT)
+                add_mismatch(cells, group, tile, words[pixel, group, tile], on, position, current)
+                read = (place * groups + group) * most + tile
+                place_on_scale(converters, tile, image, read, current, position)
+                add_positions(position, converters, sign[group, tile], inverted[pixel, group, tile], total)
+        for column in range(columns):
+            sums[pixel, column] = total[column]
 
 
 @_kernel

@@ -18,12 +18,11 @@ fit has not seen. A spec with too large an error is refused.
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled
+from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.mesh import cell_currents, linear_response, linearise, mesh_of, solve
@@ -89,7 +88,10 @@ def prepare(spec: TileSpec, table: IVTable, weights: Bits) -> Surrogate:
 
 def read(surrogate: Surrogate, bits: Bits) -> Array:
     """(b, c) column currents in A for activation bits (b, r); bit for bit the same in any batch."""
-    return np.asarray(_read(bits, surrogate.matrix, surrogate.factors, surrogate.unit))
+    current = np.zeros((len(bits), surrogate.matrix.shape[1]))
+    shared = bits, surrogate.matrix, surrogate.factors, surrogate.unit, current
+    run_tasks(lambda vector: _read(vector, *shared), len(bits))
+    return current
 
 
 def correction(spec: TileSpec, table: IVTable) -> Correction:
@@ -171,27 +173,25 @@ def _sample_weights(spec: TileSpec, *, clustered: bool, rng: np.random.Generator
     return (rng.random((spec.rows, spec.columns)) < rng.random()).astype(np.uint8)
 
 
-_parallel_kernel: Any = compiled(parallel=True, error_model="numpy", fastmath={"contract", "nsz"})
+_kernel: Any = compiled(error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
 
 
-@_parallel_kernel
-def _read(bits, matrix, factors, unit):  # type: ignore[no-untyped-def]
-    batch, (rows, columns) = len(bits), matrix.shape
-    current = np.zeros((batch, columns))
-    for vector in numba.prange(batch):
-        total = current[vector]
-        for row in range(rows):
-            for j in range(columns):
-                total[j] += bits[vector, row] * matrix[row, j]
-        t = 0.0
+@_kernel
+def _read(vector, bits, matrix, factors, unit, current):  # type: ignore[no-untyped-def]
+    """Set the currents (c,) of one of the vectors `bits` (b, r)."""
+    rows, columns = matrix.shape
+    total = current[vector]
+    for row in range(rows):
         for j in range(columns):
-            t += total[j]
-        t /= columns * unit
-        for j in range(columns):
-            s = total[j] / unit
-            total[j] *= (
-                factors[0, j]
-                + s * (factors[1, j] + s * factors[3, j] + t * factors[4, j])
-                + t * (factors[2, j] + t * factors[5, j])
-            )
-    return current
+            total[j] += bits[vector, row] * matrix[row, j]
+    t = 0.0
+    for j in range(columns):
+        t += total[j]
+    t /= columns * unit
+    for j in range(columns):
+        s = total[j] / unit
+        total[j] *= (
+            factors[0, j]
+            + s * (factors[1, j] + s * factors[3, j] + t * factors[4, j])
+            + t * (factors[2, j] + t * factors[5, j])
+        )
