@@ -1,12 +1,17 @@
 """Running a network over a data set."""
 
-from collections.abc import Callable, Sequence
+import copy
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import numba
 import torch
 from torch import Tensor, nn
 
 from spicekit.errors import BadInput
-from spicekit.networks.data import Dataset
+from spicekit.networks.data import Dataset, network_inputs
 
 
 @torch.inference_mode()
@@ -15,11 +20,14 @@ def predict_logits(
     dataset: Dataset,
     *,
     batch: int = 64,
+    side_by_side: bool = False,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """Logits (n, classes) float32 of every image, in evaluation mode, on the processor of the network.
 
     `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives none.
+    With `side_by_side` each thread runs batches of its own from end to end, on a copy of the network: for networks that
+    do not care which batch comes first.
     """
     like = like_of(network)
     was_training, tf32 = network.training, torch.backends.cudnn.allow_tf32
@@ -29,9 +37,18 @@ def predict_logits(
             torch.backends.cudnn.allow_tf32 = False
         logits: list[Tensor] = []
         report(0, len(dataset))
-        for inputs in dataset.batches(batch):
-            logits.append(logits_of(network(inputs.to(like)), dataset.classes).float().cpu())
-            report(min(len(logits) * batch, len(dataset)), len(dataset))
+
+        @torch.inference_mode()
+        def run(network: nn.Module, start: int) -> Tensor:
+            inputs = network_inputs(dataset.part(slice(start, start + batch)))
+            return logits_of(network(inputs.to(like)), dataset.classes).float().cpu()
+
+        starts = range(0, len(dataset), batch)
+        threads = 1 if like.is_cuda or not side_by_side else min(torch.get_num_threads(), len(starts))
+        with _threads(network, threads) as each:
+            for found in each(run, starts):
+                logits.append(found)
+                report(min(len(logits) * batch, len(dataset)), len(dataset))
     except RuntimeError as error:
         shape = tuple(next(dataset.batches(1)).shape[1:])
         raise BadInput(
@@ -42,6 +59,30 @@ def predict_logits(
         if like.is_cuda:
             torch.backends.cudnn.allow_tf32 = tf32
     return torch.cat(logits)
+
+
+@contextmanager
+def _threads(network: nn.Module, count: int) -> Iterator[Callable[..., Iterator[Tensor]]]:
+    """A `map` on so many threads, each with a network of its own, on which torch and compiled loops do not spread out.
+
+    Threads that share each layer wait for one another at each, and OpenMP's spin while others compute.
+    """
+    if count == 1:
+        yield lambda run, starts: (run(network, start) for start in starts)
+        return
+    own, copies = threading.local(), [network, *(copy.deepcopy(network) for _ in range(count - 1))]
+    before = torch.get_num_threads()
+
+    def begin() -> None:
+        own.network = copies.pop()
+        torch.set_num_threads(1)
+        numba.set_num_threads(1)
+
+    try:
+        with ThreadPoolExecutor(count, initializer=begin) as pool:
+            yield lambda run, starts: pool.map(lambda start: run(own.network, start), starts)
+    finally:
+        torch.set_num_threads(before)  # of threads that begin later: this one's own is still what it was
 
 
 def like_of(network: nn.Module) -> Tensor:

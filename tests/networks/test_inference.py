@@ -1,9 +1,13 @@
 """What is made of a network's logits."""
 
+import threading
+
+import numba
 import torch
+from torch import nn
 
 from spicekit.networks.data import load_dataset
-from spicekit.networks.inference import accuracy, count_right
+from spicekit.networks.inference import accuracy, count_right, predict_logits
 
 
 def test_accuracy_is_the_very_fraction_of_the_images_read_rightly():
@@ -15,3 +19,41 @@ def test_accuracy_is_the_very_fraction_of_the_images_read_rightly():
     logits[1:] = -logits[1:]
     assert count_right(logits, labels) == 1
     assert accuracy(logits, digits) == 1 / 3
+
+
+class Remembering(nn.Module):
+    """Keeps what it was given while it computes, as no network should that several threads share."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.threads = set()
+
+    def forward(self, values):
+        self.threads.add((threading.get_ident(), torch.get_num_threads(), numba.get_num_threads()))
+        self.given = values.flatten(1)[:, :64]
+        for _ in range(20):
+            torch.relu(values)  # others' turn
+        return self.linear(self.given)
+
+
+def test_batches_side_by_side_are_run_by_threads_with_a_network_each():
+    network, digits = Remembering().eval(), load_dataset("digits", "test").first(50)
+    own = torch.get_num_threads(), numba.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        one_by_one = predict_logits(network, digits, batch=4)
+        network.threads.clear()
+        assert torch.equal(predict_logits(network, digits, batch=4, side_by_side=True), one_by_one)
+        assert len(network.threads) == 1  # the others' are copies
+        assert {(own, compiled) for _, own, compiled in network.threads} == {(1, 1)}
+        assert threading.get_ident() not in {thread for thread, *_ in network.threads}
+        assert torch.get_num_threads() == 3
+        assert numba.get_num_threads() == own[1]
+        found = []
+        begun = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        begun.start()
+        begun.join()
+        assert found == [3]  # of a thread that begins later
+    finally:
+        torch.set_num_threads(own[0])
