@@ -111,7 +111,7 @@ def import_(
     )
     if as_json:
         found = {
-            name: {"model": c.model, "polarity": c.polarity, "left_out": c.dropped}
+            name: {"model": c.model, "polarity": c.polarity, "left_out": list(c.dropped)}
             for name, c in cards.items()
         }
         print_json({"device": str(target), "cards": found})
@@ -119,7 +119,8 @@ def import_(
     for name, card in cards.items():
         print(f"{name}: {card.model} ({card.polarity})")
         if card.dropped:
-            print(f"  left out, as BSIM4 in ngspice has no such parameters: {', '.join(card.dropped)}")
+            names = ", ".join(name + meant for name, meant in card.dropped.items())
+            print(f"  left out, as BSIM4 in ngspice has no such parameters: {names}")
     print(f"{target}: name it in a spec, [device] {next(iter(cards.values())).polarity} = ...")
 
 

@@ -28,7 +28,12 @@ def check(deck: Deck, *, compiled: Collection[Path] = ()) -> tuple[Finding, ...]
         return tuple(sorted(set(findings)))
     circuit = expand(deck, compiled=compiled)
     ours = [*rules.references(deck, circuit)]
-    findings += [*ours, *rules.suffixes(deck), *rules.analyses(deck, circuit)]
+    findings += [
+        *ours,
+        *rules.suffixes(deck, circuit),
+        *rules.temperatures(deck),
+        *rules.analyses(deck, circuit),
+    ]
     findings += [found for found in circuit.findings if not _follows(found, ours, circuit.findings)]
     if circuit.devices:  # without, what is joined to what is not known
         findings += [*rules.values(deck, circuit), *rules.absent(deck, circuit), *lone_nodes(circuit)]
@@ -44,7 +49,8 @@ def _follows(found: Finding, ours: Collection[Finding], all_found: Collection[Fi
     """Whether ngspice says it because of what is named already: it stops at the first subcircuit that is missing."""
     if found.rule == "undefined-subcircuit":
         return any(other.rule == found.rule for other in ours)
-    missing = [other for other in (*ours, *all_found) if other.rule.startswith("undefined-")]
+    named = ("undefined-", "unknown-parameter")
+    missing = [other for other in (*ours, *all_found) if other.rule.startswith(named)]
     return found.rule == "ngspice" and any(
         (other.file, other.line) == (found.file, found.line)
         or (other.rule == "undefined-model" and "valid modelname" in found.message)

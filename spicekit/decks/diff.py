@@ -108,12 +108,14 @@ def compare_commands(first: Iterable[Statement], second: Iterable[Statement]) ->
 def spelled(text: str) -> str:
     """A statement or command in lower case, with one space between words and numbers in one spelling.
 
-    >>> spelled("PULSE(0 1 0.1u)") == spelled("pulse ( 0, 1, 100n )")
-    True
+    >>> spelled("PULSE ( 0, 1, 100n )")
+    'pulse(0 1 1e-07)'
     """
     quoted = _QUOTED.split(text)  # what stands between quotes, at odd places, is printed as it is
     return "".join(
-        part if place % 2 else " ".join(map(_plain, _WORDS.findall(part.lower())))
+        part
+        if place % 2
+        else _BRACKET.sub(lambda match: match[0].strip(), " ".join(map(_plain, _WORDS.findall(part.lower()))))
         for place, part in enumerate(quoted)
     )
 
@@ -129,7 +131,8 @@ _DRAWN = re.compile(r"\b(?:agauss|aunif|gauss|limit|unif)\s*\(", re.IGNORECASE)
 _VALUES = {"r": "r", "c": "c", "l": "l"}
 _EQUALS = re.compile(r"\s*=\s*")
 _QUOTED = re.compile(r'("[^"]*")')
-_WORDS = re.compile(r"[^\s(),=<>]+|[=<>]+")
+_WORDS = re.compile(r"[^\s(),=<>]+|[=<>]+|[()]")
+_BRACKET = re.compile(r"(?<=\w) \( ?|\( | \)")
 
 
 def _plain(word: str) -> str:
@@ -152,7 +155,9 @@ def _parts(kind: str, words: Iterable[str]) -> Iterator[tuple[str, str]]:
         else:
             bare.append(word)
     text = spelled(" ".join(bare))
-    if kind in ("v", "i") and text and number(text.split()[0]) is not None:
-        text = f"dc {text}"
+    if kind in ("v", "i"):
+        text = " ".join(re.sub("[()]", " ", text).split())  # ngspice takes a waveform with and without them
+        if text and number(text.split()[0]) is not None:
+            text = f"dc {text}"
     if text:
         yield _VALUES.get(kind, "") if number(text) is not None else "", text

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from spicekit.decks.expansion import Circuit, Device, model_names
 from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
 
-SANE_LENGTH = (1e-9, 0.1)
+SANE_SIZES = {"l": (1e-9, 1e-3), "w": (1e-9, 0.1)}
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
+HOTTEST = 250.0
+"""Degrees Celsius, above which a temperature was meant in kelvin. Assumed: silicon carbide is simulated that hot."""
 
 
 def title(deck: Deck) -> Iterator[Finding]:
@@ -21,25 +23,40 @@ def title(deck: Deck) -> Iterator[Finding]:
         yield finding(at, "warning", "title", "line 1 is the title: ngspice ignores it")
 
 
-def suffixes(deck: Deck) -> Iterator[Finding]:
-    """Numbers whose suffix SPICE takes for something else than people do, or ignores."""
-    models = {s.text.lower().split()[1] for s in deck.statements if s.word == ".model" and " " in s.text}
+def suffixes(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
+    """Numbers that SPICE takes for something else than people do: by their suffix, a comma, or a scale of degrees."""
+    names = {s.text.lower().split()[1] for s in deck.statements if s.word == ".model" and " " in s.text}
+    names |= {node.rpartition(".")[2] for node in circuit.uses if node[0].isdigit() or "." in node}
     for statement in deck.statements:
         text = statement.text
         if text.startswith(".") and statement.word not in (".model", ".param", ".tran", ".ac", ".dc", ".ic"):
             continue
         for digits, suffix in _SUFFIXED.findall(text.partition(" ")[2]):
-            if suspicion := _suspicion(suffix):
+            if (suspicion := _suspicion(suffix)) and f"{digits}{suffix}".lower() not in names:
                 yield finding(statement, "warning", "suffix", f"{digits}{suffix} {suspicion}")
         for written in _INFIXED.findall(text.partition(" ")[2]):
-            if written.lower() in models:
-                continue
-            message = f"{written}: SPICE reads the digits up to the letter alone"
-            yield finding(statement, "warning", "suffix", message)
+            if written.lower() not in names:
+                message = f"{written}: SPICE reads the digits up to the letter alone"
+                yield finding(statement, "warning", "suffix", message)
+        for written in filter(_COMMA.fullmatch, text.split()[3:] if text[0].lower() in "rclvi" else ()):
+            yield finding(
+                statement, "warning", "value", f"{written} is two numbers; write 1.5 for one and a half"
+            )
         if not text.isascii():
             letters = " ".join(sorted({letter for letter in text if not letter.isascii()}))
             message = f"{letters} is no ASCII letter; ngspice ignores it behind a number"
             yield finding(statement, "warning", "suffix", message)
+
+
+def temperatures(deck: Deck) -> Iterator[Finding]:
+    """Temperatures that nobody means in degrees Celsius."""
+    for statement in deck.statements:
+        text = statement.text.lower()
+        given = text.split()[1:] if statement.word == ".temp" else _TEMPERATURE.findall(text)
+        for celsius in filter(None, map(number, given)):
+            if celsius > HOTTEST:
+                message = f"{celsius:g} degrees Celsius: SPICE counts no kelvin"
+                yield finding(statement, "warning", "value", message)
 
 
 def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
@@ -59,7 +76,8 @@ def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             if words and words[-1] not in known:
                 missing.setdefault(words[-1], []).append(statement)
             for name in sorted(names - known.get(words[-1], names) - {"m"}) if words else ():
-                message = f"{words[-1]} has no parameter {name}; ngspice ignores it"
+                does = "ignores it" if known[words[-1]] else "refuses the deck"
+                message = f"{words[-1]} has no parameter {name}; ngspice {does}"
                 yield finding(statement, "error", "unknown-parameter", message)
     if any(found.rule == "undefined-subcircuit" for found in circuit.findings):
         for name, statements in missing.items():
@@ -84,6 +102,9 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             )
         if word in (".ac", ".dc") and (wrong := _empty_sweep(word, statement.text.lower().split()[1:])):
             yield finding(statement, "error", "analysis", wrong)
+        step, stop = [*map(number, statement.text.split()[1:3]), None, None][:2]
+        if word == ".tran" and step and stop and step > stop:
+            yield finding(statement, "warning", "analysis", "its step is longer than all of it")
         if word in (".meas", ".measure") and kind in _MEASURABLE - words:
             yield finding(statement, "error", "analysis", f"there is no {kind} to measure")
         if word in (".print", ".plot") and kind not in words:
@@ -100,7 +121,7 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
 
 
 def _empty_sweep(word: str, words: list[str]) -> str:
-    """What ngspice refuses of a sweep, or would step through for ever; empty if nothing."""
+    """What ngspice refuses of a sweep, steps through for ever or finds no point in; empty if nothing."""
     if word == ".ac":
         count, first, last = [*map(number, words[1:4]), None, None, None][:3]
         if first is not None and first <= 0:
@@ -108,11 +129,13 @@ def _empty_sweep(word: str, words: list[str]) -> str:
         base = {"dec": 10, "oct": 2}.get(words[0]) if words else None
         if base and count and first and last and first < last and count * math.log(last / first, base) < 1:
             return "less than one step: the sweep never ends"
-        return ""
+        return "its last frequency lies below its first: no point" if first and last and last < first else ""
     for sweep in (words[at : at + 4] for at in range(0, len(words), 4)):
         first, last, step = [*map(number, sweep[1:]), *[0.0] * 3][:3]
         if first != last and step == 0:
             return f"the step of {sweep[0]} is missing or zero: the sweep never ends"
+        if first is not None and last is not None and step is not None and (last - first) * step < 0:
+            return f"the step of {sweep[0]} leads away from its end: no point"
     return ""
 
 
@@ -133,9 +156,9 @@ def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
                 cure = "; merge its nodes" if device.kind == "r" and value == 0 else ""
                 message = f"{device.name}: {name} = {text} is not positive{cure}"
                 yield finding(device.at, "warning", "value", message)
-            elif (
-                device.kind in "mn" and name in "lw" and not SANE_LENGTH[0] <= value * scale <= SANE_LENGTH[1]
-            ):
+                continue
+            low, high = SANE_SIZES.get(name, (0, math.inf)) if device.kind in "mn" else (0, math.inf)
+            if not low <= value * scale <= high:
                 message = f"{device.name}: {name} = {text} is {value * scale:g} m, which no transistor has"
                 yield finding(device.at, "warning", "value", message)
 
@@ -249,6 +272,8 @@ _POSITIVE = {
 _QUANTITIES = {"r": "resistance", "c": "capacitance", "l": "inductance"}
 _SUFFIXED = re.compile(r"(?<![\w.#])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))([a-zA-Z]+)(?![\w.:#])")
 _INFIXED = re.compile(r"(?<![\w.#])\d+[kKmMuUnNpPfF]\d+(?![\w.:#])")
+_TEMPERATURE = re.compile(r"\b(?:temp|tnom)\s*=\s*(\S+)")
+_COMMA = re.compile(r"\d+,\d+[a-z]*", re.IGNORECASE)
 _UNITS = frozenset({"ohm", "ohms", "v", "h", "s", "hz", "c"})
 _SCALES = frozenset("tgkmunpf")
 

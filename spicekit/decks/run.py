@@ -4,7 +4,7 @@ Since the text that runs is written from the statements that were vetted, nothin
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.header import read_header
 from spicekit.circuits.render import CURRENTS_FILE, WAVES_FILE
+from spicekit.decks.complaints import Lines
 from spicekit.decks.source import Deck
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput, SpiceFailed
@@ -135,7 +136,7 @@ def judge(deck: Deck, run: BatchRun) -> Outcome:
     for line in said:
         if match := _UNMEASURED.search(line):
             measured[match[1] or match[2]] = None
-    errors = tuple(dict.fromkeys(line.strip() for line in said if _ERROR.match(line)))
+    errors = tuple(dict.fromkeys(_errors(deck, said)))
     idle = any(line.startswith("Note: No ") for line in said)
     ended = run.status != 0 and not (idle and deck.commands)
     failed = ended or bool(errors) or None in measured.values()
@@ -163,6 +164,21 @@ def judge(deck: Deck, run: BatchRun) -> Outcome:
     elif not verdict and not tile:
         verdict.append("ran without an error")
     return Outcome(failed, measured, errors, tuple(printed), (*lines, *verdict))
+
+
+def _errors(deck: Deck, said: list[str]) -> Iterator[str]:
+    """What ngspice says went wrong, each in one line, with the deck's own numbers of lines."""
+    lines = Lines(list(deck.statements))
+    named = False
+    for place, line in enumerate(said):
+        if match := _PLACED.match(line):
+            rest = [text.strip() for text in said[place + 1 : place + 3]]
+            text, what = (rest if match[1] else ["", *rest])[:2]
+            at = lines.at(int(match[1] or match[2]), text)
+            yield f"{at.file or 'line'} {at.line}: {what}: {at.text}"
+            named = True
+        elif _ERROR.match(line) and not (named and _FATAL.match(line)):
+            yield line.strip()
 
 
 def _tile_lines(deck: Deck, run: BatchRun, said: list[str]) -> list[str]:
@@ -217,6 +233,9 @@ _ERROR = re.compile(
     r".*simulation\(s\) aborted",
     re.IGNORECASE,
 )
+# ngspice stops, having said why.
+_FATAL = re.compile(r"ERROR: fatal error in ngspice|Error: incomplete or empty netlist")
+_PLACED = re.compile(r"Error on line (\d+) or its substitute:$|Netlist line no\. (\d+):$")
 # What speaks of the program, not of the circuit.
 _CHATTER = re.compile(
     r"(?:Total|DRAM|Maximum ngspice|Current ngspice|Shared ngspice|Text \(code\)|Stack =|Library pages|No\. of Data|"

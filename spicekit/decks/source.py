@@ -285,7 +285,7 @@ class _Reader:
                 inside = section is None
             elif not inside:
                 continue
-            elif word in (".include", ".inc", ".lib") and not (count == 1 and not name):
+            elif (word.startswith(".inc") or word == ".lib") and not (count == 1 and not name):
                 yield from self._included(line, arguments, path)
             else:
                 yield line

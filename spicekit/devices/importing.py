@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spicekit.devices.cards import model_text
-from spicekit.devices.levels import BSIM4_LEVELS, bsim4_parameters
+from spicekit.devices.levels import BSIM4_LEVELS, bsim4_parameters, near
 from spicekit.devices.sheet import Geometry, Polarity
 from spicekit.errors import BadInput
 from spicekit.files import read_file, write_atomically
@@ -60,7 +60,9 @@ def value(text: str, known: Mapping[str, float]) -> float:
     BadInput
         If it is no arithmetic, names what is not known, or has no finite value.
     """
-    body = text.strip().strip("'\"{}").strip()
+    body = text.strip(" ,").strip("'\"{}").strip()
+    if match := _VERSION.fullmatch(body):
+        body = match[1]
     plain = _NUMBER.sub(lambda match: repr(float(match[1]) * _SUFFIXES.get(match[2] or "", 1.0)), body)
     try:
         if len(plain) > _LONGEST:
@@ -103,7 +105,9 @@ def _value(node: ast.expr, known: Mapping[str, float]) -> float:
 
 _LARGEST = 32 << 20  # bytes; foundries' files have a few million
 _CORNERS = ("tt", "ff", "ss")
-_PAIR = re.compile(r"(\w+)\s*=\s*('[^']*'|\"[^\"]*\"|\{[^}]*\}|[^\s=,()]+(?:\([^()]*\))?)")
+# A value reaches to the next name with one: nothing of `0.3 + dvt` is lost.
+_PAIR = re.compile(r"\b(\w+) ?= ?('[^']*'|\"[^\"]*\"|\{[^}]*\}|.+?)(?=[ ,] ?\w+ ?=(?!=)|$)")
+_VERSION = re.compile(r"(\d+\.\d+)(?:\.\d+)+")  # ngspice tells models apart by the first two of 4.8.2
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,8 @@ class Imported:
     model: str
     polarity: Polarity
     text: str
-    dropped: tuple[str, ...]
-    """Parameters that ngspice's model does not have."""
+    dropped: Mapping[str, str]
+    """Parameters that ngspice's model does not have, each with what it may have been meant for."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,10 @@ def read_models(text: str, *, source: str) -> ModelFile:
                     f"{source}, line {number}: expected '.model NAME TYPE ...', got '{statement[:60]}'."
                 )
             name, kind, body = match.groups()
+            body = body.strip(" ,")
+            body = body[1:-1] if body.startswith("(") and body.endswith(")") else body
+            if kind in ("nmos", "pmos") and (rest := _PAIR.sub("", body).strip(" ,")):
+                raise BadInput(f"{source}, line {number}: expected 'parameter = value', got '{rest[:60]}'.")
             inner = tuple(pair for each in subcircuits for pair in each)
             found.append(Model(name, kind, section, tuple(_PAIR.findall(body)), inner))
     if not found:
@@ -233,13 +241,13 @@ def import_card(
         and model.kind in ("nmos", "pmos")
     ]
     outer = [*file.parameters[""], *(file.parameters.get(section, ()) if section else ())]
-    chosen = [(model, _values(model, outer, geometry, file.source)) for model in fitting]
-    chosen = [
-        (model, values) for model, values in chosen if "." not in model.name or _in_bin(values, geometry)
-    ]
+    found = [(model, _values(model, outer, geometry, file.source)) for model in fitting]
+    chosen = [each for each in found if "." not in each[0].name or _in_bin(each[1], geometry)]
     if len(chosen) != 1:
+        bins = {model: _range(values) for model, values in found if "." in model.name}
         held = sorted(
-            {f"{m.name} ({m.kind}{', section ' + m.section if m.section else ''})" for m in file.models}
+            f"{m.name} ({m.kind}{m.section and ', section ' + m.section}{bins.get(m, '')})"
+            for m in file.models
         )
         fit = f"{len(chosen) or 'no'} models fit"
         raise BadInput(
@@ -249,14 +257,14 @@ def import_card(
             f"{' and more' if len(held) > 12 else ''}. Pass --model, --polarity, --section, --width and --length."
         )
     ((model, values),) = chosen
-    kind, dropped = model.kind, tuple[str, ...]()
+    kind, dropped = model.kind, dict[str, str]()
     if compiled:
         old = values.get("version", 107) < 110
         values = {key: each for key, each in values.items() if key not in ("level", "version", "l")}
         values |= {"devtype": float(kind == "nmos")} if old else {"type": 1.0 if kind == "nmos" else -1.0}
     elif int(values.get("level", 1)) in BSIM4_LEVELS:
         known = bsim4_parameters()
-        dropped = tuple(key for key in values if key not in known)
+        dropped = {key: near(key, known - values.keys()) for key in values if key not in known}
         values = {key: each for key, each in values.items() if key in known}
     title = re.sub(r"\W", "_", model.name)
     pairs = [(key, f"{each:.10g}") for key, each in values.items()]
@@ -355,6 +363,14 @@ def _values(
             )
             raise BadInput(f"{source}, model {model.name}, {key}: {error}{because}") from error
     return found
+
+
+def _range(values: Mapping[str, float]) -> str:
+    """Of a bin, for people."""
+    return "".join(
+        f", {axis} {values.get(f'{axis}min', 0.0):g} to {values.get(f'{axis}max', math.inf):g} m"
+        for axis in "wl"
+    )
 
 
 def _in_bin(values: Mapping[str, float], geometry: Geometry) -> bool:

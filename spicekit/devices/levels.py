@@ -4,7 +4,7 @@ are silently replaced by level 1."""
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 
@@ -65,12 +65,21 @@ def require_known(parameters: Mapping[str, str], *, source: str) -> None:
         return
     known = bsim4_parameters()
     if unknown := [name for name in parameters if name not in known]:
-        near = get_close_matches(unknown[0], known, 1)
         raise BadInput(
-            f"{source}: BSIM4 in ngspice has no model parameter {', '.join(map(repr, unknown))}"
-            + (f" (did you mean '{near[0]}'?)" if near else "")
-            + "; correct or drop it: ngspice would leave it out without a word."
+            f"{source}: BSIM4 in ngspice has no model parameter "
+            f"{', '.join(repr(name) + near(name, known) for name in unknown)}; correct or drop it: ngspice would leave "
+            "it out without a word."
         )
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """What an unknown name may have been meant for; empty if nothing is like it.
+
+    >>> near("vth00", ["vth0", "toxe"])
+    " (did you mean 'vth0'?)"
+    """
+    found = get_close_matches(name, known, 1, cutoff=0.75)
+    return f" (did you mean '{found[0]}'?)" if found else ""
 
 
 @functools.cache

@@ -62,6 +62,29 @@ def test_what_is_said_twice_is_a_difference() -> None:
     assert [difference.where for difference in diff(once, twice)] == ["r1 r"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("b1 a 0 i=v(a)*(1 + v(a))*2", "b1 a 0 i=v(a)*1 + v(a)*2"),
+        (
+            "r1 a 0 1\n.control\nlet x = (v(a) + 1) * 2\n.endc",
+            "r1 a 0 1\n.control\nlet x = v(a) + 1 * 2\n.endc",
+        ),
+    ],
+)
+def test_brackets_of_an_expression_count(one: str, other: str) -> None:
+    first, second = (parse_deck(f"title\nv1 a 0 1\n{text}\n.op\n.end\n") for text in (one, other))
+    assert len(diff(first, second)) == 1
+
+
+def test_brackets_of_a_waveform_do_not_count() -> None:
+    first, second = (
+        parse_deck(f"title\nv1 a 0 {wave}\nr1 a 0 1k\n.tran 1n 9n\n.end\n")
+        for wave in ("pulse(0 1 0 1n)", "pulse 0 1 0 1n")
+    )
+    assert diff(first, second) == ()
+
+
 def test_a_model_that_a_condition_leaves_out_is_none() -> None:
     branch = "title\n.param k=1\n.if (k==1)\n.model n nmos vto=0.3\n.else\n.model n nmos vto=0.9\n.endif\n"
     circuit = "m1 d g 0 0 n l=1u w=1u\nvd d 0 1\nvg g 0 1\n.op\n.end\n"

@@ -71,6 +71,7 @@ GOOD = {
     "dot lines known by how they begin": (
         "t\nV1 vdd 0 1\nR1 vdd 0 {f(2)}\n.optx temp=85\n.funcx f(x) {x*k}\n.parametric k=3\n.globals vdd\n.op"
     ),
+    "nodes that look like numbers": "t\nV1 3p3 0 3\nV2 1p8 0 1\nR1 3p3 2b 1k\nR2 2b 1p8 1k\n.op",
     "DOS lines, tabs, a long line": "t\r\nV1\ta\t0\t1\r\nR1 a 0 {"
     + "1+" * 900
     + "1}\r\n+ tc1=0\r\n.op\r\n.end\r\n",
@@ -209,6 +210,18 @@ BAD = {
         "error",
         "never ends",
     ),
+    "step that leads away": ("t\nV1 a 0 1\nR1 a 0 1\n.dc v1 1 0 0.1\n.print dc v(a)", 4, "error", "away"),
+    "frequencies that fall": ("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 9 1\n.print ac v(a)", 4, "error", "below"),
+    "step for the end": ("t\nV1 a 0 1\nR1 a 0 1\n.tran 9n 1n\n.print tran v(a)", 4, "warning", "longer"),
+    "comma for the point": ("t\nV1 a 0 1\nR1 a 0 1,5k\n.op", 3, "warning", "two numbers"),
+    "kelvin": ("t\nV1 a 0 1\nR1 a 0 1k\n.temp 298.15\n.op", 4, "warning", "kelvin"),
+    "kelvin in an option": ("t\n.options tnom = 300\nV1 a 0 1\nR1 a 0 1k\n.op", 2, "warning", "kelvin"),
+    "length without its unit": (
+        "t\nV1 a 0 1\nM1 a a 0 0 n l=0.05 w=0.09\n.model n nmos level=54 version=4.8\n.op",
+        3,
+        "warning",
+        "l = 0.05",
+    ),
     "frequency of zero": ("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 0 9\n.print ac v(a)", 4, "error", "frequency"),
     "supply between ground and ground": ("t\nVg gnd 0 1\nR1 a 0 1\nV1 a 0 1\n.op", 2, "error", "shorted"),
     "function that is not there": ("t\nV1 a 0 1\nB1 b 0 v=if(v(a),1,2)\nR1 b 0 1\n.op", 3, "error", "if"),
@@ -253,7 +266,7 @@ def test_ngspice_refuses_or_ignores_what_is_an_error(name: str) -> None:
     run = run_batch(parse_deck(BAD[name][0]).text(), timeout=60)
     said = run.output.lower()
     assert run.status or any(
-        word in said for word in ("error", "failed", "ignored", "could not", "undefined")
+        word in said for word in ("error", "failed", "ignored", "could not", "undefined", "not available")
     )
 
 
@@ -297,6 +310,22 @@ def test_letters_of_remarks_do_not_matter(tmp_path: Path, remark: bytes) -> None
     path = tmp_path / "deck.cir"
     path.write_bytes(b"r\xe9sistance\nV1 a 0 1\nR1 a 0 1k\n" + remark + b"\n.op\n")
     assert check(read_deck(path)) == ()
+
+
+@pytest.mark.parametrize("word", [".include", ".inc", ".INCL"])
+def test_a_file_is_included_by_every_word_that_ngspice_takes(tmp_path: Path, word: str) -> None:
+    (tmp_path / "load.inc").write_text("R1 a 0 1k\n", encoding="utf-8")
+    (tmp_path / "deck.cir").write_text(f"t\nV1 a 0 1\n{word} 'load.inc'\n.op\n", encoding="utf-8")
+    deck = read_deck(tmp_path / "deck.cir")
+    assert check(deck) == ()
+    assert [s.text for s in deck.statements] == ["V1 a 0 1", "R1 a 0 1k", ".op"]
+
+
+def test_a_parameter_that_a_subcircuit_has_not_is_named_once() -> None:
+    deck = parse_deck("t\nV1 a 0 1\n.subckt c p\nR1 p 0 1k\n.ends\nX1 a c r=2\n.op\n")
+    (found,) = check(deck)
+    assert (found.line, found.rule) == (6, "unknown-parameter")
+    assert "refuses" in found.message
 
 
 def test_files_beside_the_deck_are_read_and_named(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def test_commands_that_do_not_end_by_quit_have_not_failed() -> None:
         ((".tran 1n 2n",), "FAIL: it asks for no output, so ngspice ran nothing"),
         ((".control", "dc v9 0 1 1", ".endc"), 'named "v9" is not in the circuit'),
         (("L1 a 0 1u", "V2 a 0 1", ".op"), "Transient op failed"),
+        (("* remark", "R2 b", "+ 0 1k", "R1 a 0 2k", ".op"), "line 8: device already exists"),
+        (("* remark", "R2 b 0 {zz}", ".op"), "line 6: Undefined parameter [zz]"),
     ],
 )
 def test_what_went_wrong_stands_last(lines: tuple[str, ...], end: str) -> None:

@@ -50,6 +50,7 @@ def file(tmp_path: Path, text: str) -> Path:
         ("max(x, 4) + 1k", 1004.0),
         ("3^2", 9.0),
         ("4.5", 4.5),
+        ("4.8.2", 4.8),
     ],
 )
 def test_values_are_numbers_with_suffixes_and_arithmetic(text: str, expected: float) -> None:
@@ -79,7 +80,7 @@ def test_what_is_no_arithmetic_has_no_value(text: str) -> None:
 def test_sections_give_a_folder_with_three_corners(tmp_path: Path) -> None:
     target, cards = import_device(file(tmp_path, KIT), tmp_path / "mine", FIN, polarity="nmos")
     assert set(cards) == {"tt.sp", "ff.sp", "ss.sp"}
-    assert cards["tt.sp"].dropped == ("nobody",)
+    assert cards["tt.sp"].dropped == {"nobody": ""}
     for speed, vth0 in (("tt", "0.5"), ("ff", "0.3"), ("ss", "0.7")):
         card = load_card(str(target), speed)  # type: ignore[arg-type]
         assert f"vth0={vth0} u0=0.02 " in card.text
@@ -92,7 +93,9 @@ def test_a_bin_is_chosen_by_size_and_another_channel_by_name(tmp_path: Path) -> 
         "vth0=0.9" in import_card(models, Geometry(width=44e-9, length=60e-9), section="tt", name="nch").text
     )
     assert import_card(models, FIN, section="tt", name="PCH").polarity == "pmos"
-    with pytest.raises(BadInput, match=r"no models fit.*nch\.0 \(nmos\)"):
+    with pytest.raises(
+        BadInput, match=r"no models fit.*nch\.0 \(nmos, w 1e-09 to 1e-06 m, l 1e-08 to 5e-08 m\)"
+    ):
         import_card(models, Geometry(width=2e-6, length=22e-9), section="tt", name="nch")
     with pytest.raises(BadInput, match=r"2 models fit.*--polarity"):
         import_card(models, FIN, section="tt")
@@ -104,6 +107,22 @@ def test_a_value_that_needs_what_is_not_there_says_so() -> None:
     models = read_models(".model n nmos level=54 vth0='base+x'\n", source="kit")
     with pytest.raises(BadInput, match=r"model n, vth0: .*'base' is not known"):
         import_card(models, FIN)
+
+
+def test_a_sum_without_quotes_counts_whole() -> None:
+    models = read_models(".param d=0.05\n.model n nmos (level=54, vth0 = 0.3 + d, u0=1 )\n", source="kit")
+    assert "vth0=0.35 u0=1" in import_card(models, FIN).text
+
+
+def test_what_is_no_parameter_is_refused_not_passed_over() -> None:
+    with pytest.raises(BadInput, match=r"line 1: expected 'parameter = value', got 'oops'"):
+        read_models(".model n nmos oops level=54 vth0=0.3\n", source="kit")
+
+
+def test_a_misspelt_parameter_is_left_out_with_what_was_meant() -> None:
+    models = read_models(".model n nmos level=54 toxe=1n vth00=0.3 toxee=2n\n", source="kit")
+    assert import_card(models, FIN).dropped["vth00"] == " (did you mean 'vth0'?)"
+    assert "'toxe'" not in import_card(models, FIN).dropped["toxee"]  # the card has it
 
 
 @pytest.mark.parametrize("line", [".control", ".if (x==1)"])
