@@ -31,7 +31,7 @@ class ReadStatistics(Record):
     """Mean number of ON cells of a read."""
     current: Ampere
     """Mean current of a read."""
-    ideal_current: Ampere
+    ideal_current: Ampere = pydantic.Field(gt=0)
     """Mean of what it would be with all terminals held at `v_read` and 0 V."""
     energy: Joule
     """That the bit lines deliver for one image: V_read * I * t over its reads."""
@@ -87,6 +87,13 @@ class Restored(Record):
     """What the first run takes it for."""
     png: str
     """The image, PNG in base64."""
+
+    @pydantic.field_validator("png")
+    @classmethod
+    def _is_a_picture(cls, text: str) -> str:
+        if not base64.b64decode(text, validate=True).startswith(b"\x89PNG"):
+            raise ValueError("expected a PNG in base64")
+        return text
 
 
 _MOST = 12

@@ -89,7 +89,7 @@ _HISTOGRAMS = {
 def _histograms(result: Evaluation, of: str) -> Iterator[Chart]:
     """Of column reads: what they count, and by how much converters miscount."""
     for name, (title, x, note) in _HISTOGRAMS.items():
-        counts = {label(run.mitigation): getattr(run, name) for run in result.runs if getattr(run, name)}
+        counts = {label(run.mitigation): getattr(run, name) for run in result.runs if any(getattr(run, name))}
         start = {kind: -(len(reads) // 2) if name == "code_errors" else 0 for kind, reads in counts.items()}
         seen = [
             start[kind] + place for kind, reads in counts.items() for place, one in enumerate(reads) if one

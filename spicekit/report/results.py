@@ -1,6 +1,7 @@
 """Result files as pages: what kind one is, found by its content."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def read_page(path: Path) -> tuple[Page, str]:
     """
     path, content = _content(path)
     read = next((read for start, read in _BY_START.items() if content.startswith(start)), _from_json)
-    return read(path), f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}"
+    return _drawable(read(path), source=str(path)), f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}"
 
 
 def compare(paths: Sequence[Path]) -> tuple[Page, str]:
@@ -60,7 +61,17 @@ def compare(paths: Sequence[Path]) -> tuple[Page, str]:
                 f"I-V tables."
             )
         found[name] = parse(Evaluation, record, source=str(path))
-    return comparison_page(found), source
+    return _drawable(comparison_page(found), source=source), source
+
+
+def _drawable(page: Page, *, source: str) -> Page:
+    """The page, if every number that its charts show is one."""
+    for chart in page.charts:
+        if any(
+            isinstance(cell, float) and not math.isfinite(cell) for row in chart.rows for cell in row.values()
+        ):
+            raise BadInput(f"{source}: has a value too large for the chart '{chart.title}'; it is damaged.")
+    return page
 
 
 _HDF5 = b"\x89HDF"

@@ -148,7 +148,7 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
     rows: list[dict[str, object]] = [
         {"vectors": one.kind, "low": low, "high": high, "share": 100 * count / one.reads, "reads": count}
         for one in result.errors
-        if one.engine == engine
+        if one.engine == engine and one.reads
         for (low, high), count in zip(pairwise(BINS), one.histogram, strict=False)
         if count
     ]

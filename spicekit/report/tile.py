@@ -129,34 +129,30 @@ def tile_page(path: Path) -> Page:
 
 
 def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
+    """The arrays, each finite and of the shape that the tile gives it, and what made them."""
     arrays: dict[str, Array] = read_arrays(path)
-    try:
-        origin = parse_json(str(arrays.pop("provenance")), source=f"{path}, provenance")
-        current, partial_sum, lsb = (
-            np.asarray(arrays[name], np.float64) for name in ("current", "partial_sum", "lsb")
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: expected the currents of a tile, got another archive ({error}).") from error
-    if current.ndim != 2 or partial_sum.shape != current.shape or lsb.shape or not current.size:
-        raise BadInput(
-            f"{path}: expected current and partial_sum shaped (vectors, columns) and one lsb, got "
-            f"{current.shape}, {partial_sum.shape} and {lsb.shape}."
-        )
-    inside = [arrays[name] for name in ("v_bl", "v_sl", "cell_current", "cell_ideal") if name in arrays]
-    sound = (
-        len(inside) in (0, 4)
-        and len({one.shape for one in inside}) <= 1
-        and all(one.ndim == 2 and one.dtype == np.float64 and np.isfinite(one).all() for one in inside)
-        and arrays.get("ideal_sum", current).shape == current.shape
-        and ("lost" in arrays) == ("lost_to" in arrays)
-        and arrays.get("lost", np.zeros(1)).shape == arrays.get("lost_to", np.zeros(1)).shape
-    )
-    if lost := np.flatnonzero(~np.isfinite(current).all(axis=0)).tolist():
-        raise BadInput(
-            f"{path}: holds no finite current in columns {', '.join(map(str, lost))}; run it again."
-        )
-    if not sound:
-        raise BadInput(f"{path}: its arrays do not fit each other; run spicekit tile again.")
+    origin = parse_json(str(arrays.pop("provenance", "")), source=f"{path}, provenance")
+    tile = parse(TileSpec, parse(TileOrigin, origin, source=str(path)).spec, source=str(path))
+    sums = max(1, len(np.atleast_1d(arrays.get("current", 0)))), tile.columns
+    shapes: dict[str, tuple[int, ...]] = {"current": sums, "partial_sum": sums, "lsb": ()}
+    for together, shape in (
+        (("ideal_sum",), sums),
+        (("lost", "lost_to"), np.shape(arrays.get("lost", ()))[:1]),
+        (("v_bl", "v_sl", "cell_current", "cell_ideal"), (tile.rows, tile.columns)),
+    ):
+        if any(name in arrays for name in together):
+            shapes |= dict.fromkeys(together, shape)
+    for name, shape in shapes.items():
+        found, kinds = arrays.get(name), "U" if name == "lost_to" else "fiu"
+        if found is None or found.shape != shape or found.dtype.kind not in kinds:
+            got = "none" if found is None else f"{found.dtype} shaped {found.shape}"
+            raise BadInput(
+                f"{path}: expected {name} of a tile, shaped {shape}, got {got}; run spicekit tile again."
+            )
+        if kinds != "U" and not np.isfinite(found).all():
+            raise BadInput(f"{path}: {name} is not finite everywhere; run spicekit tile again.")
+    if not arrays["lsb"] > 0:
+        raise BadInput(f"{path}: lsb is {arrays['lsb']:g} A, expected more than 0; run spicekit tile again.")
     return arrays, origin
 
 

@@ -39,7 +39,7 @@ FIGURES = {
 }
 FAULT = "SpiceFailed: no"
 DESIGN = Design(tile=TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))).model_dump(mode="json")
-SPEC = TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2)).model_dump(mode="json")
+SPEC = TileSpec(columns=2, wires=Wires(r_bl=3.2, r_sl=3.2)).model_dump(mode="json")
 
 
 def made(result: Path, out: Path) -> None:
@@ -156,6 +156,15 @@ def evaluation() -> JsonDict:
         "runs": runs,
         "assumptions": ["a read takes 1 ns"],
         "provenance": {"spicekit": "0.1.0", "network": "vgg-small", "table_origin": {"ngspice": "39"}},
+    }
+
+
+def with_run(**changes: object) -> JsonDict:
+    """An evaluation whose first run is damaged."""
+    first, *others = evaluation()["runs"]
+    return {
+        **evaluation(),
+        "runs": [{**first, **changes, "layers": {"conv2": {**FIGURES, **changes}}}, *others],
     }
 
 
@@ -498,6 +507,9 @@ def test_the_vendored_scripts_are_those_that_were_reviewed():
         json.dumps({**evaluation(), "costs": {**costs(), "response": {"x": {"first_run": {}, "runs": {}}}}}),
         json.dumps({**sign_off(), "errors": [{"kind": "x"}]}),
         json.dumps({**evaluation(), "provenance": {"x": "\ud800"}}),
+        json.dumps(with_run(ideal_current=0.0)),
+        json.dumps(with_run(energy=1e308)),
+        json.dumps({**evaluation(), "restored": [{"image": 0, "label": "a", "before": "b", "png": "x"}]}),
         json.dumps({"curves": [], "figures": [{**COMPARISON, "figure": "colour"}]}),
     ],
 )
@@ -536,7 +548,28 @@ def test_a_torn_file_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "other", [{"current": np.zeros(3)}, {"lsb": np.zeros(2)}, {"provenance": "{"}, {"provenance": "{}"}]
+    "other",
+    [
+        {"current": np.zeros(3)},
+        {"current": np.full((2, 2), np.inf)},
+        {"current": np.zeros((2, 2), complex)},
+        {"current": np.zeros((0, 2)), "partial_sum": np.zeros((0, 2))},
+        {"current": np.zeros((2, 3)), "partial_sum": np.zeros((2, 3))},
+        {"partial_sum": np.array([[1, np.nan], [0, 0]])},
+        {"lsb": np.zeros(2)},
+        {"lsb": 0.0},
+        {"lsb": np.nan},
+        {"ideal_sum": np.full((2, 2), "x")},
+        {"ideal_sum": np.full((2, 2), np.nan)},
+        {"lost": np.array([np.nan]), "lost_to": np.array(["wires"])},
+        {"lost": np.array([1.0]), "lost_to": np.array([1])},
+        {"lost": np.zeros((2, 2)), "lost_to": np.full((2, 2), "a")},
+        {"lost": np.array([1.0])},
+        {"v_bl": np.zeros((64, 2))},
+        dict.fromkeys(("v_bl", "v_sl", "cell_current", "cell_ideal"), np.zeros((0, 0))),
+        {"provenance": "{"},
+        {"provenance": "{}"},
+    ],
 )
 def test_an_archive_that_holds_no_currents_is_refused(tmp_path, other):
     with pytest.raises(BadInput, match="some-result"):
