@@ -196,8 +196,17 @@ def _load(path: Path, stamps: tuple[tuple[str, int], ...]) -> Cell:
     own = {"element", "gap"} if sheet.reram else set()
     known = {"fins", "vdd", "bit", *sheet.parameters, *own}
     for netlist, text in zip(netlists, texts, strict=True):
+        inside = False
         for number, line in enumerate(text.splitlines(), start=1):
-            _check_line(line.strip(), known, f"{source}: {netlist.file}, line {number}")
+            where, word = f"{source}: {netlist.file}, line {number}", line.strip().partition(" ")[0].lower()
+            _check_line(line.strip(), known, where)
+            if not inside and word not in ("", ".subckt") and word[0] != "*":
+                raise BadInput(
+                    f"{where}: '{line.strip()[:60]}' stands outside of a subcircuit; put it inside one."
+                )
+            inside = word != ".ends" and (inside or word == ".subckt")
+        if inside:
+            raise BadInput(f"{source}: {netlist.file} ends inside a subcircuit; close it with .ends.")
         for bit in "01":
             name = netlist.subcircuit.replace("{bit}", bit)
             either = f"{re.escape(name)}|{re.escape(netlist.subcircuit)}"

@@ -323,8 +323,8 @@ _IMPORT = "spicekit devices import {} --out FOLDER"
 # ABETA / sqrt(area), both independent; those of one transistor are smaller by sqrt(2).
 # V m. Assumed: no figure for this node was found; see docs/decisions/corners-and-mismatch.md.
 AVT = 1.3e-9
-# m. Calculated: measured in the same paper are 30 mV um and 2.3 % um for n-channel transistors; assumed that both
-# shrink alike, so that the ratio holds.
+# m. Assumed: no figure of a fin's current factor was found in public text. The ratio to AVT is that of the n-channel
+# transistors measured in the same paper, 2.3 % um to 30 mV um, as if both had shrunk alike since.
 ABETA = AVT * 0.023 / 0.030
 
 

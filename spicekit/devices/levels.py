@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 
 from spicekit.errors import BadInput, SpiceFailed
+from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import Job, Step, simulate
 
 BSIM4_LEVELS = frozenset({14, 54})  # both names of BSIM4 in ngspice, in every version since 2004
@@ -49,7 +50,14 @@ def supported_levels() -> frozenset[int]:
 def require_runnable(text: str, *, source: str) -> None:
     """Raise `BadInput`, with the cure, if this ngspice cannot run the card's level."""
     level = card_level(text)
-    if level in BSIM4_LEVELS or level in supported_levels():
+    if level in BSIM4_LEVELS:
+        return
+    if level in supported_levels():
+        if ignored := _ignored(text):
+            raise BadInput(
+                f"{source}: ngspice leaves {', '.join(ignored)} out: MOS level {level} (1 where a card gives "
+                "none) has no such parameters; write the level that the card is of (BSIM4: 14), or drop them."
+            )
         return
     name = f"level {level}" + (f" ({_NAMES[level]})" if level in _NAMES else "")
     raise BadInput(
@@ -87,6 +95,14 @@ def bsim4_parameters() -> frozenset[str]:
     """Names that can be set on a BSIM4 model, as ngspice itself lists them, and `level`."""
     record = json.loads(files("spicekit.devices").joinpath("parameters.json").read_text())
     return frozenset([*record["bsim4"], "level"])
+
+
+@functools.cache
+def _ignored(text: str) -> tuple[str, ...]:
+    """Parameters of a card that ngspice leaves out."""
+    deck = f"* a card\n{text}m1 a a 0 0 {text.split()[1]}\nv1 a 0 0\n.op\n.end\n"
+    run = run_batch(deck, timeout=60)
+    return tuple(dict.fromkeys(re.findall(r"unrecognized parameter \((\w+)\) - ignored", run.output)))
 
 
 _PROBE = """* ask for a level that does not exist

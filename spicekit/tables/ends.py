@@ -23,7 +23,7 @@ from spicekit.config import Config, parse
 from spicekit.devices.cards import Card, load_card
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.files import read_json, write_atomically
-from spicekit.provenance import JsonDict, provenance
+from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.spice.simulator import Job, Step, ngspice, simulate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.spread import all_runs, read_current
@@ -106,6 +106,8 @@ class EndCurves(Config):
     """(k,) A, of one fin."""
     cell: float = Field(gt=0)
     """A, of one ON cell between ideal terminals."""
+    made_from: str = ""
+    """Hash of the cards and the cell's deck."""
     provenance: JsonDict = Field(default={})
 
     @model_validator(mode="after")
@@ -221,6 +223,7 @@ def ends(spec: TileSpec, devices: Devices | None = None) -> EndCurves:
         driver=tuple((driver - driver[0]).tolist()),
         sense=tuple((sense - sense[0]).tolist()),
         cell=read_current(spec, 1),
+        made_from=_made_from(spec, devices),
         provenance=provenance({**ngspice().facts(), "deck": deck}),
     )
 
@@ -307,6 +310,11 @@ def _conditions(spec: TileSpec, devices: Devices) -> JsonDict:
     return {**Characterisation(spec).conditions, "v_read": spec.v_read, "ends": devices.model_dump()}
 
 
+def _made_from(spec: TileSpec, devices: Devices) -> str:
+    both = subcircuits(spec, devices, driver_fins=1, sense_fins=1)
+    return content_hash([both, Characterisation(spec).deck_hash])
+
+
 def write_ends(path: Path, curves: EndCurves) -> None:
     """Keep curves in a file, beside those of other conditions; those of the same conditions are replaced."""
     there = read_ends(path) if path.is_file() else []
@@ -328,11 +336,15 @@ def read_ends(path: Path) -> list[EndCurves]:
 
 
 def find_ends(path: Path, spec: TileSpec, devices: Devices) -> EndCurves:
-    """The curves of a file that were made under a tile's conditions; `BadInput` if there are none."""
+    """The curves of a file that were made under a tile's conditions; `BadInput` if there are none of today's cards."""
     wanted = _conditions(spec, devices)
     there = read_ends(path)
     for curves in there:
         if curves.conditions == wanted:
+            if curves.made_from != _made_from(spec, devices):
+                raise BadInput(
+                    f"{path}: is stale: a card or template has changed since; make the curves anew with: {_MAKE}"
+                )
             return curves
     raise BadInput(f"{path}: has no curves of these conditions, {json.dumps(wanted)}; add them with: {_MAKE}")
 

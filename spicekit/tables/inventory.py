@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulate_all_with
@@ -17,8 +18,16 @@ from spicekit.files import read_arrays, read_file, read_json, write_atomically
 from spicekit.provenance import content_hash, provenance
 from spicekit.resources import shipped_folder
 from spicekit.spice.job import Failure, Job, Step
+from spicekit.spice.simulator import FALLBACKS
 from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep, made_by
-from spicekit.tables.store import check_current, checked_table, read_sweep, user_store, write_sweep
+from spicekit.tables.store import (
+    check_current,
+    checked_table,
+    impossible,
+    read_sweep,
+    user_store,
+    write_sweep,
+)
 from spicekit.tables.table import IVTable
 
 MANIFEST = "manifest.json"
@@ -59,29 +68,41 @@ def inventory(store: Path) -> list[Entry]:
     return [_entry(path) for path in sorted(store.glob("*.h5"))]
 
 
-def simulated_faults(entries: Sequence[Entry]) -> list[str]:
+def simulated_faults(entries: Sequence[Entry], *, rng: np.random.Generator | None = None) -> list[str]:
     """Which tables are not given again: a few points of each are simulated anew, by what made it, from today's cards.
 
-    A file that only claims to be a sweep of ours is found out. Imported tables claim nothing, and are left out.
+    Some are the same every time, others drawn by `rng`, anew if there is none: a file that only claims to be a sweep of
+    ours is found out. Imported tables claim nothing, and are left out.
     """
     whole = [(entry.path, entry.sweep) for entry in entries if entry.sweep and not entry.fault]
     swept = [(path, sweep) for path, sweep in whole if "imported" not in sweep.origin]
-    faults: list[str] = []
+    faults = [
+        f"{path}: says neither which simulator made it nor that it was imported"
+        for path, sweep in swept
+        if sweep.origin.keys().isdisjoint(get_args(SimulatorName))
+    ]
+    drawn = (rng or np.random.default_rng()).integers((1, 0, 0), (2, POINTS, POINTS // 2), (_DRAWN, 3))
+    spots = np.concatenate([_SPOTS, drawn])
     for simulator in get_args(SimulatorName):
         ours = [(path, sweep) for path, sweep in swept if simulator in sweep.origin]
         requests = [Characterisation.of(sweep.origin["conditions"]) for _, sweep in ours]
         jobs = [
-            Job(deck, tuple(_points(request)), keep=("vsl#branch",))
+            Job(deck, tuple(_points(request, spots)), keep=("vsl#branch",), fallbacks=FALLBACKS)
             for request in requests
             for deck in request.decks
         ]
         found: dict[int, str] = {}
         for index, outcome in simulate_all_with(simulator, jobs) if jobs else ():
             path, sweep = ours[index // 2]
-            if isinstance(outcome, Failure):
-                found[index // 2] = f"{path}: cannot be simulated again ({outcome.reason})"
+            trouble = (
+                outcome.reason
+                if isinstance(outcome, Failure)
+                else next((run.trouble for run in outcome.runs if run.trouble), "")
+            )
+            if isinstance(outcome, Failure) or trouble:
+                found[index // 2] = f"{path}: cannot be simulated again ({trouble})"
                 continue
-            here = sweep.current[index % 2][tuple(np.transpose(_SPOTS))]
+            here = sweep.current[index % 2][tuple(spots.T)]
             again = np.array([run.waves["vsl#branch"][0] for run in outcome.runs])
             if not (abs(again - here) <= _AGREES * abs(sweep.current[1, 1]).max()).all():
                 found[index // 2] = (
@@ -92,14 +113,15 @@ def simulated_faults(entries: Sequence[Entry]) -> list[str]:
 
 
 # Applied bit and both indices on the voltage axis, of the points that are simulated again; and by how much of the
-# largest ON current they may differ, which another version of ngspice stays far below.
+# largest ON current they may differ, which another version of ngspice stays far below. So many more
+# are drawn, of asserted cells and where their currents are not small.
 _SPOTS = ((1, 28, 0), (1, 56, 0), (1, 40, 13), (1, 5, 30), (0, 28, 0), (0, 56, 3))
-_AGREES = 1e-4
+_AGREES, _DRAWN = 1e-4, 12
 
 
-def _points(request: Characterisation) -> Iterator[Step]:
+def _points(request: Characterisation, spots: NDArray[np.integer]) -> Iterator[Step]:
     step = V_MAX / (POINTS - 1)
-    for number, (a, bl, sl) in enumerate(_SPOTS):
+    for number, (a, bl, sl) in enumerate(spots.tolist()):
         volts = (f"vwl dc {request.spec.v_wl * a!r}", f"vbl dc {bl * step!r}", f"vsl dc {sl * step!r}")
         yield Step("op", (*(request.sample.alters if number == 0 else ()), *volts))
 
@@ -216,6 +238,8 @@ def _entry(path: Path) -> Entry:
 
 
 _LARGEST = 256 << 20  # bytes
+HIGHEST_VOLTAGE = 2.0
+"""V, of a table that was made elsewhere: no read goes beyond 0.7 V; more is another unit. Assumed."""
 
 
 def import_table(path: Path, spec: TileSpec, store: Path, *, source: str) -> Path:
@@ -258,10 +282,22 @@ def import_table(path: Path, spec: TileSpec, store: Path, *, source: str) -> Pat
         raise BadInput(
             f"{path}: needs finite currents from 0 V to the read voltage, {spec.v_read:g} V, at least."
         )
+    if voltage[-1] > HIGHEST_VOLTAGE:
+        raise BadInput(
+            f"{path}: voltage ends at {voltage[-1]:g}; expected at most {HIGHEST_VOLTAGE:g} V; divide mV by 1000."
+        )
     try:
-        IVTable(voltage, current, {"imported": source})
+        table = IVTable(voltage, current, {"imported": source})
+        if fault := impossible(table):
+            raise BadTable(f"{fault}; pass current in A, indexed by stored bit, applied bit, v_bl, v_sl.")
     except BadTable as error:
         raise BadInput(f"{path}: {error}") from error
+    on, off = (float(np.interp(spec.v_read, voltage, current[w, 1, :, 0])) for w in (1, 0))
+    if on <= off:
+        raise BadInput(
+            f"{path}: at {spec.v_read:g} V and 0 V an asserted cell that stores 1 carries {on:.3g} A, one with 0 "
+            f"{off:.3g} A; the former must be the larger: current is indexed by stored bit, then applied bit."
+        )
     request = Characterisation(spec)
     origin = provenance(
         {

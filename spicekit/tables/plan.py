@@ -7,8 +7,10 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from spicekit.circuits.cells import shipped_cells
 from spicekit.circuits.spec import Device
 from spicekit.config import Config, parse, read_toml
+from spicekit.devices.cards import shipped_devices
 from spicekit.devices.corners import Corner, Process
 from spicekit.tables.characterise import Characterisation
 
@@ -27,9 +29,9 @@ class Grid(Config):
     """Conditions of which every combination gets a table."""
 
     cell: Values[str] = DEFAULT_CELLS
-    """Folders in `cells/`, or paths of cells' sheets."""
+    """Folders in `cells/`, or paths of cells' sheets, in a file from its folder."""
     nmos: Values[str] = (_DEVICE.nmos,)
-    """Flavours: folders in `device_models/`, or paths of cards."""
+    """Flavours: folders in `device_models/`, or paths of cards, likewise."""
     fins: Values[int] = (_DEVICE.fins,)
     reram: Values[str] = (_DEVICE.reram,)
     """Presets; an 8T cell has none, and gets one table for all of them."""
@@ -100,4 +102,15 @@ def read_plan(path: Path) -> list[Characterisation]:
     BadInput
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
-    return parse(Plan, read_toml(path), source=str(path)).characterisations()
+    tables = read_toml(path)
+    grids = tables.get("grid")
+    for grid in filter(lambda each: isinstance(each, dict), grids if isinstance(grids, list) else []):
+        for key, shipped in (("cell", shipped_cells()), ("nmos", shipped_devices())):
+            if isinstance(names := grid.get(key), list):
+                grid[key] = [
+                    str((path.parent / name).resolve())
+                    if isinstance(name, str) and name not in shipped
+                    else name
+                    for name in names
+                ]
+    return parse(Plan, tables, source=str(path)).characterisations()

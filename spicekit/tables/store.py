@@ -24,7 +24,7 @@ from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotCon
 from spicekit.files import read_file, write_atomically, writing
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.resources import shipped_folder
-from spicekit.tables.characterise import Characterisation, Sweep
+from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep
 from spicekit.tables.plan import default_plan
 from spicekit.tables.table import IVTable
 
@@ -169,6 +169,8 @@ def check_current(sweep: Sweep, path: Path) -> None:
         )
     if "imported" in sweep.origin:
         return
+    if sweep.voltage.shape != (POINTS,) or not np.allclose(sweep.voltage, np.linspace(0.0, V_MAX, POINTS)):
+        raise BadTable(f"{path}: its voltages are not those of a sweep of ours; {_repair(path)}")
     if sweep.origin.get("deck_sha256") != request.deck_hash:
         raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
     if request.hash_of(sweep.decks) != sweep.origin.get("deck_sha256"):
@@ -181,14 +183,21 @@ def checked_table(sweep: Sweep, path: Path) -> IVTable:
         table = sweep.table()
     except NotConverged as error:
         raise BadTable(f"{path}: {error}") from error
+    if fault := impossible(table):
+        raise BadTable(f"{path}: {fault}; {_repair(path)}")
+    return table
+
+
+def impossible(table: IVTable) -> str:
+    """Why no cell can carry these currents; empty if one can."""
     largest = np.abs(table.current).max()
     power = table.current * np.subtract.outer(table.voltage, table.voltage)
-    if largest > _MOST_CURRENT or power.min() < -_LEAST_POWER * largest * table.voltage[-1]:
-        raise BadTable(
-            f"{path}: has impossible currents: up to {largest:.3g} A, and cells that give "
-            f"{max(0.0, -power.min()):.3g} W to the wires where they can only take some; {_repair(path)}"
-        )
-    return table
+    if largest <= _MOST_CURRENT and power.min() >= -_LEAST_POWER * largest * table.voltage[-1]:
+        return ""
+    return (
+        f"has impossible currents: up to {largest:.3g} A, and cells that give {max(0.0, -power.min()):.3g} W to the "
+        "wires where they can only take some"
+    )
 
 
 _MOST_CURRENT = 10e-3  # A, assumed: two hundred times what a cell here carries

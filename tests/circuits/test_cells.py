@@ -112,6 +112,20 @@ def test_a_subcircuit_may_hold_plain_elements_only(line: str, fault: str, tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (PAIR + "Rx bl sl 1e6\n", "line 6: 'Rx bl sl 1e6' stands outside"),
+        (PAIR + ".nodeset v(bl)=1\n", "stands outside"),
+        (PAIR.replace(".ends pair\n", ""), "ends inside a subcircuit"),
+    ],
+)
+def test_nothing_of_a_cell_stands_outside_of_its_subcircuits(text: str, fault: str, tmp_path: Path) -> None:
+    """A deck of one cell would take it, and a tile's with other nodes."""
+    with pytest.raises(BadInput, match=fault):
+        load_cell(str(own(tmp_path, text=text)))
+
+
+@pytest.mark.parametrize(
     ("change", "fault"),
     [
         (('q = "state"', 'q = "state"\nr = "state"'), "holds one bit of two states"),

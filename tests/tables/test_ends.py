@@ -1,6 +1,7 @@
 """Drivers and sense ends as circuits: what widths give, against ngspice and against designs' resistances."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.corners import Corner
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, design, read_design
+from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import Job, Step, simulate
 from spicekit.study.plan import read_study
 from spicekit.tables.ends import (
@@ -150,6 +152,18 @@ def test_files_hold_curves_of_several_conditions(folder: Path, curves: EndCurves
     assert len(read_ends(folder / "ends.json")) == 2
     _, slower = find_ends(folder / "ends.json", hot, Devices()).resistances(0, **FINS)
     assert slower > 1.05 * curves.resistances(0, **FINS)[1]
+
+
+def test_curves_of_a_card_that_has_changed_are_refused(tmp_path: Path) -> None:
+    for name in ("nmos-lvt", "pmos-lvt"):
+        shutil.copytree(shipped_folder("device_models") / name, tmp_path / name)
+    devices = Devices(nmos=str(tmp_path / "nmos-lvt"), pmos=str(tmp_path / "pmos-lvt"))
+    write_ends(tmp_path / "ends.json", ends(SPEC, devices))
+    assert find_ends(tmp_path / "ends.json", SPEC, devices).cell > 0
+    card = tmp_path / "nmos-lvt" / "tt.sp"
+    card.write_text(card.read_text().replace("tnom=25", "tnom=27", 1))
+    with pytest.raises(BadInput, match=r"stale.*devices ends"):
+        find_ends(tmp_path / "ends.json", SPEC, devices)
 
 
 def test_bit_line_drive_has_no_such_ends() -> None:

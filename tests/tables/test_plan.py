@@ -1,10 +1,14 @@
 """Plans: grids from TOML, and what comes by default."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from spicekit.errors import BadInput
+from spicekit.evaluation.design import read_design
+from spicekit.resources import shipped_folder
+from spicekit.tables.characterise import Characterisation
 from spicekit.tables.plan import default_plan, read_plan
 
 
@@ -54,6 +58,20 @@ def test_each_seed_is_a_cell(tmp_path):
     assert [(r.spec.corner.process, r.seed) for r in requests] == [
         (p, k) for p in ("ff", "ss") for k in range(3)
     ]
+
+
+def test_paths_count_from_the_plans_folder_as_those_of_a_spec_do(tmp_path, monkeypatch):
+    shutil.copytree(shipped_folder("cells") / "8t-sram", tmp_path / "mine")
+    shutil.copytree(shipped_folder("device_models") / "nmos-lvt", tmp_path / "card")
+    (tmp_path / "tile.toml").write_text(
+        '[wires]\nr_bl = 1.0\nr_sl = 1.0\n[cell]\nfile = "mine/cell.toml"\n[device]\nnmos = "card"\n'
+    )
+    monkeypatch.chdir("/")
+    (request,) = plan(
+        tmp_path,
+        '[[grid]]\ncell = ["mine/cell.toml"]\nnmos = ["card"]\nprocess = ["tt"]\ntemperature = [298.15]\n',
+    )
+    assert request.name == Characterisation(read_design(tmp_path / "tile.toml").tile).name
 
 
 @pytest.mark.parametrize(
