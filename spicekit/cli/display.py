@@ -240,7 +240,9 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers:
     screen, table = console(), Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, name in enumerate(head):
         right = numbers and place > 0
-        table.add_column(escape(name), overflow="fold", no_wrap=numbers, justify="right" if right else "left")
+        table.add_column(
+            escape(name), overflow="fold", no_wrap=numbers or not place, justify="right" if right else "left"
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     wide = screen.options.update(width=10_000)  # or no table would measure wider than the screen

@@ -70,7 +70,7 @@ def energy(
     design : Design
         A read lasts as long as the transient and the converter take, whatever `read.time`.
     mitigations : sequence of Mitigation
-        The first is what the others are compared with.
+        In the order of docs/mitigations.md; the first is what the others are compared with.
     table : IVTable, optional
         Of the design's cell and corner; by default the one that the stores have.
     circuit : ReadCircuit, optional

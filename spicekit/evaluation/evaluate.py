@@ -80,7 +80,7 @@ def evaluate(
     calibration : as `dataset`, optional
         As in `convert`.
     mitigations : sequence of Mitigation
-        Runs on the real tiles; the first is what the others are compared with.
+        Runs on the real tiles, in the order of docs/mitigations.md; the first is what the others are compared with.
     known : (float, float), optional
         Accuracy in software and on ideal tiles, where they are known from another design point of the same rows.
     counts : ReadCounts, optional
@@ -156,7 +156,7 @@ def evaluate(
         run = run_on_tiles(tiled, dataset, counts=counts, report=report)
         first = runs[0] if runs else run
         changes = {
-            "partial_sum_reduction": 1 - run.partial_sum / first.partial_sum,
+            "partial_sum_reduction": 1 - run.partial_sum / first.partial_sum if first.partial_sum else 0.0,
             "energy_change": run.energy / first.energy - 1,
         }
         runs.append(run.model_copy(update=changes))

@@ -55,7 +55,7 @@ class TileRun(ReadStatistics):
     accuracy: Share
     """Images that are classified rightly."""
     partial_sum_reduction: Fraction = 0.0
-    """Against the first run."""
+    """Against the first run; 0 if no cell is ON there."""
     energy_change: Fraction = 0.0
     """Of the bit lines, against the first run."""
     layers: dict[str, ReadStatistics]

@@ -238,6 +238,8 @@ def sign_off(
             else (network, images.first(min(HARVEST_IMAGES, len(images))))
         )
         cases = cases_for(spec, vectors, rng=np.random.default_rng(seed), harvest=harvest)
+    if not cases:
+        raise BadInput("sign_off: there are no cases; pass one at least.")
     found: dict[str, list[Array]] = {}
     for name in ENGINES:
         report(f"{name} engine")

@@ -4,7 +4,6 @@ A network on tiles is a network like any other: it is printed, pickled, moved an
 threads too, and others of the same weights may stand beside it.
 """
 
-import copy
 import functools
 import math
 import threading
@@ -25,6 +24,7 @@ from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling, map_layer
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, layer_on_die, pack_layer
 from spicekit.mapping.torch_backend import products_on
+from spicekit.networks.adopt import own_copy
 from spicekit.networks.layers import BinaryConv, BinaryConv2d, BinaryLinear, MultiBitConv2d, binary_layers
 from spicekit.tables.table import IVTable
 
@@ -74,41 +74,41 @@ class TiledConv(BinaryConv):
 
     Its weights are those of the layer that it replaces. Cells are written anew when they change: by an optimiser, or
     by `load_state_dict`. In training mode the gradient is that of the ideal product: straight through the tiles.
-
-    Parameters
-    ----------
-    layer : BinaryConv
-        Copied.
-    name : str
-        Decides which cells and converters of the die are this layer's, and stands in errors.
-    tiles : Tiles
     """
 
-    def __init__(self, layer: BinaryConv, *, name: str, tiles: Tiles) -> None:
-        nn.Module.__init__(self)
-        vars(self).update(copy.deepcopy(vars(layer)))  # sizes, weights, mode
-        self.name = name
-        self.tiles = tiles
-        self.images_seen = 0
-        """Place of the next image: converters' noise is another for each."""
-        self._lay()
+    name: str
+    """Decides which cells and converters of the die are this layer's, and stands in errors."""
+    tiles: Tiles
+    images_seen: int
+    """Place of the next image: converters' noise is another for each."""
+    written: Tensor
+    """The weights that the cells hold."""
+
+    @classmethod
+    def of(cls, layer: BinaryConv, *, name: str, tiles: Tiles) -> None:
+        """Make a layer one on tiles, the same object: a network may hold it by two names, in a list, or compiled."""
+        layer.__class__ = cls
+        assert isinstance(layer, cls)
+        layer.name, layer.tiles, layer.images_seen = name, tiles, 0
+        layer.register_buffer("written", None, persistent=False)
+        layer._lay()
 
     @property
     def designed(self) -> PackedLayer:
         """What was written."""
         return self._current()[0]
 
-    def forward(self, values: Tensor) -> Tensor:
+    def dots(self, values: Tensor) -> Tensor:
         """Dot products (n, c_out, *sides), of the type of the real inputs (n, c_in, *sides), as tiles give them."""
         if not values.numel():
-            return super().forward(values)
+            return super().dots(values)
         tiles: Callable[[Tensor], Tensor] = self._from_tiles
         if torch.compiler.is_compiling():  # torch's compiler cannot read what tiles do, and goes around it
             tiles = torch.compiler.disable(tiles)  # type: ignore[no-untyped-call]
         from_tiles = tiles(values)
         if not (self.training and torch.is_grad_enabled()):
             return from_tiles
-        ideal = super().forward(values)
+        ideal = super().dots(values)
         return ideal + (from_tiles - ideal).detach()
 
     @torch.no_grad()
@@ -118,7 +118,7 @@ class TiledConv(BinaryConv):
             self.images_seen += len(values)
         planes = self.input_planes(values)
         # each plane has noise of its own
-        dots = [self._dots(plane, first + place * _PLANE) for place, plane in enumerate(planes)]
+        dots = [self._of_plane(plane, first + place * _PLANE) for place, plane in enumerate(planes)]
         return self.combine(dots, planes).to(values.dtype)
 
     def extra_repr(self) -> str:
@@ -131,7 +131,7 @@ class TiledConv(BinaryConv):
             f"{spec.cell}, {spec.rows_active} rows a read, BinSparX {' and '.join(flips) or 'off'}"
         )
 
-    def _dots(self, plane: Tensor, first: int) -> Tensor:
+    def _of_plane(self, plane: Tensor, first: int) -> Tensor:
         """(n, bits c_out, *sides) of bits (n, c_in, *sides), of which `first` is the first image's place."""
         cells = self._current()[1]
         if plane.device.type == "cpu" and not isinstance(self.tiles.codes, DeviceCodes):
@@ -159,25 +159,19 @@ class TiledConv(BinaryConv):
 
     def _current(self) -> tuple[PackedLayer, PackedLayer]:
         """The layer as designed and as the die holds it, of the weights that it has now."""
-        laid = self._laid
-        if laid[0] is not self.weight or laid[1] != _version(self.weight):
-            laid = self._lay()
-        return laid[2:]
+        if not torch.equal(self.weight, self.written):  # whoever changed them, through `.data` too
+            self._lay()
+        return self._laid
 
-    def _lay(self) -> tuple[nn.Parameter, int, PackedLayer, PackedLayer]:
-        version = _version(self.weight)
+    def _lay(self) -> None:
         designed = self.tiles.lay(self.name, self)
         self._products: dict[torch.device, Any] = {}
         """Of each device that the layer has run on, besides the processor."""
-        self._laid = self.weight, version, designed, self.tiles.write(designed)
-        return self._laid
+        self._laid = designed, self.tiles.write(designed)
+        self.written = self.weight.detach().clone()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_laid": self._current(), "_products": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._laid = self.weight, _version(self.weight), *state["_laid"]
 
 
 class TiledConv2d(TiledConv, BinaryConv2d):
@@ -199,8 +193,6 @@ class TiledLinear(BinaryLinear, TiledConv):
     >>> tiled(torch.ones(2, 16)).shape
     torch.Size([2, 4])
     """
-
-    __init__ = TiledConv.__init__
 
 
 class TiledMultiBitConv2d(TiledConv, MultiBitConv2d):
@@ -231,7 +223,7 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
     BadInput
         For a kind of layer that no tiles are known for, or one whose `forward` was replaced.
     """
-    copied = copy.deepcopy(network).eval()
+    copied = own_copy(network)
     for name, layer in binary_layers(copied).items():
         kind = type(layer) if isinstance(layer, TiledConv) else TILED.get(type(layer))
         if kind is None:
@@ -244,9 +236,7 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
                 f"on_tiles: layer {name!r} has a `forward` set on the object, which would go on computing in software; "
                 f"delete it, or take off the wrapper that set it."
             )
-        tiled = kind(layer, name=name, tiles=(others or {}).get(name, tiles))
-        # The same object becomes the tiled one: a network may hold it by two names, in a list, or compiled.
-        layer.__class__, layer.__dict__ = kind, vars(tiled)
+        kind.of(layer, name=name, tiles=(others or {}).get(name, tiles))
     return copied
 
 
@@ -266,11 +256,6 @@ def _images_at_a_time(packed: PackedLayer, shape: tuple[int, ...]) -> int:
     # word, flip and count of each sub-vector, and four float32 that the correction makes of them
     bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
     return max(1, int(CHUNK_BYTES // (bytes_per_pixel * math.prod(packed.layer.geometry.output(shape)))))
-
-
-def _version(weight: Tensor) -> int:
-    """Changes with every change in place, but for tensors made for inference, which cannot be changed outside it."""
-    return 0 if weight.is_inference() else weight._version
 
 
 @functools.lru_cache(maxsize=4)  # layers share the tables of their codes

@@ -4,21 +4,30 @@ What a layer's own `forward` does around its product (signs, scales, biases, pad
 product alone is computed from bits, by a `BinaryConv` that tiles can take the place of.
 """
 
+import contextlib
 import copy
 import functools
-import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from types import FunctionType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from spicekit.errors import BadInput
-from spicekit.networks.as_written import AsWritten, Bits, binary_weights, child_name, compute, tolerance
+from spicekit.networks.as_written import (
+    AsWritten,
+    Bits,
+    binary_weights,
+    compute,
+    levels,
+    look_at,
+    tolerance,
+    watching,
+)
 from spicekit.networks.layers import BinaryConv, BinaryLinear, binary_layers
-from spicekit.networks.products import Product, watching
+from spicekit.networks.products import Product
 
 
 @dataclass(frozen=True)
@@ -108,65 +117,51 @@ def adopt_and_survey(
             f"adopt: the example is a {type(example).__name__}; pass a batch as the network takes it, of a Dataset "
             f"next(images.batches(16))."
         )
-    adopted = _own_copy(network)
+    adopted = own_copy(unwrapped(network))
+    for name, module in reversed(list(adopted.named_modules())):  # inner wrappers first
+        if (inner := unwrapped(module)) is not module:
+            adopted.set_submodule(name, inner)
     check_finite(adopted)
     like = next((tensor for tensor in adopted.state_dict().values() if tensor.is_floating_point()), example)
     example = example.to(like.device, like.dtype) if example.is_floating_point() else example.to(like.device)
     names = "auto" if binary == "auto" else [name.removeprefix("module.") for name in binary]
     if names != "auto" and (unknown := set(names) - {name for name, _ in adopted.named_modules()}):
         raise BadInput(f"adopt: the network has no layer {', '.join(map(repr, sorted(unknown)))}.")
-    native: dict[str, tuple[int, ...]] = {}
-    watched = _watch(adopted, example, native)
-    by_module: dict[str, list[_Watched]] = {}
-    for each in watched:
-        by_module.setdefault(each.module, []).append(each)
-    if names != "auto" and (idle := [name for name in names if name not in by_module]):
-        raise BadInput(f"adopt: layer {idle[0]} computed no product on the example; name one that does.")
-    found = [
-        Found(name, layer.geometry.text(layer.out_channels), layer, native.get(name, ()), "")
-        for name, layer in binary_layers(adopted).items()
-    ]
-    for module, products in by_module.items():
-        wanted = names == "auto" or module in names
-        taken = {each.ordinal: each for each in products if not each.digital and wanted}
-        written = adopted.get_submodule(module)
-        inner = [
-            name
-            for name, theirs in by_module.items()
-            if name != module
-            and name.startswith(f"{module}." if module else "")
-            and any(each.ordinal >= 0 for each in theirs)
-        ]
-        if taken and inner:
-            clash = f"it also runs {inner[0]}, which multiplies too; make its own product a module"
-            products = [replace(each, digital=each.digital or clash) for each in products]
-            taken = {}
-        if (
-            names != "auto"
-            and module in names
-            and (refused := [each for each in products if each.digital and each.ordinal >= 0])
-        ):
-            raise BadInput(f"adopt: layer {module} is not binary: {refused[0].digital}.")
-        if taken:
-            around = AsWritten(
-                module, written, {place: each.bits for place, each in taken.items() if each.bits}
-            )
+    hooks = {name: look_at(module, name) for name, module in adopted.named_modules()}
+    sides: dict[str, tuple[int, ...]] = {}
+    watched = _watch(adopted, example, sides)
+    own = binary_layers(adopted)
+    if names != "auto":
+        for name in names:
+            products = [each for each in watched if each.module == name]
+            if not products:
+                raise BadInput(f"adopt: layer {name} computed no product on the example; name one that does.")
+            if refused := [each for each in products if each.digital and each.ordinal >= 0]:
+                raise BadInput(f"adopt: layer {name} is not binary: {refused[0].digital}.")
+        watched = [each if each.module in names else each.left("it was not asked for") for each in watched]
+    for name, hook in hooks.items():
+        products = [each for each in watched if each.module == name]
+        if names == "auto" or name in names:
+            hook.digital = frozenset(each.ordinal for each in products if each.bits is None)
+        if taken := {each.ordinal: each.bits for each in products if each.bits is not None}:
+            written = adopted.get_submodule(name)
+            around = AsWritten(name, written, taken)
             for alias, each in list(adopted.named_modules(remove_duplicate=False)):
                 if each is written and alias:
                     adopted.set_submodule(alias, around)
-            adopted = adopted if module else around
-        for each in products:
-            digital = each.digital or ("" if wanted else "it was not asked for")
-            bits = None if digital else each.bits
-            name = module if bits is None else ".".join(filter(None, (module, child_name(each.ordinal))))
-            layer, groups = (bits.layers[0], len(bits.layers)) if bits else (None, 1)
-            found.append(Found(name, each.shape, layer, each.sides, digital, groups))
+            adopted = adopted if name else around
+    places = {id(layer): name for name, layer in binary_layers(adopted).items()}
+    found = [
+        Found(places[id(layer)], layer.geometry.text(layer.out_channels), layer, sides.get(name, ()), "")
+        for name, layer in own.items()
+    ]
+    found += [each.found(places) for each in watched]
     survey = Survey(tuple(found))
     report(str(survey))
     if all(each.layer is None for each in found):
         raise BadInput(f"adopt: no layer of the network is binary:\n{survey}")
-    adopted.eval()
-    _check_in_place(adopted, example)
+    with torch.no_grad():
+        adopted.eval()(example)  # refuses a layer that is called around the `AsWritten` in its place
     return adopted, survey
 
 
@@ -219,13 +214,27 @@ class _Watched:
     sides: tuple[int, ...]
     bits: Bits | None
     digital: str
+    """Why it stays digital; "" of one that has bits."""
+
+    def left(self, reason: str) -> "_Watched":
+        """The same, digital."""
+        return replace(self, bits=None, digital=self.digital or reason)
+
+    def found(self, places: Mapping[int, str]) -> Found:
+        """For people; `places` has names of layers by their identity."""
+        if self.bits is None:
+            return Found(self.module, self.shape, None, self.sides, self.digital)
+        layers = self.bits.layers
+        name = places[id(layers[0])]
+        name = name if len(layers) == 1 else name.rpartition(".")[0]
+        return Found(name, self.shape, layers[0], self.sides, "", len(layers))
 
 
 @torch.no_grad()
-def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...]]) -> list[_Watched]:
+def _watch(network: nn.Module, example: Tensor, sides: dict[str, tuple[int, ...]]) -> list[_Watched]:
     """Every product of a pass; a second pass, on other images, shows what depends on these.
 
-    `native` gets the sides of what each layer of the project's own sees.
+    `sides` gets those of what each layer of the project's own sees.
     """
     seen: dict[tuple[str, int], _Watched] = {}
     weights: dict[tuple[str, int], Tensor] = {}
@@ -237,17 +246,13 @@ def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...
         if old.bits is None or new.bits is None:
             seen[key] = new if old.bits else old
         elif not torch.equal(weights.setdefault(key, product.weight.clone()), product.weight):
-            seen[key] = replace(old, digital="its weights change from call to call", bits=None)
+            seen[key] = old.left("its weights change from call to call")
         elif not old.bits.alike(new.bits):
-            seen[key] = replace(
-                old,
-                digital="its geometry, or the two values of its inputs, change from call to call",
-                bits=None,
-            )
+            seen[key] = old.left("its geometry, or the two values of its inputs, change from call to call")
 
     def run(images: Tensor) -> None:
         try:
-            with watching(network, look, native=BinaryConv):
+            with watching(look):
                 network(images)
         except (RuntimeError, TypeError, IndexError) as error:
             raise BadInput(
@@ -255,7 +260,7 @@ def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...
             ) from error
 
     def note(name: str, layer: BinaryConv, arguments: tuple[Tensor, ...]) -> None:
-        native[name] = tuple(arguments[0].shape[2:]) if layer.geometry.kernel else ()
+        sides[name] = tuple(arguments[0].shape[2:]) if layer.geometry.kernel else ()
 
     handles = [
         layer.register_forward_pre_hook(functools.partial(note, name))
@@ -275,26 +280,6 @@ def _watch(network: nn.Module, example: Tensor, native: dict[str, tuple[int, ...
     return list(seen.values())
 
 
-@torch.no_grad()
-def _check_in_place(adopted: nn.Module, example: Tensor) -> None:
-    """`BadInput` for a layer that the network also calls around the `AsWritten` in its place, from a list say."""
-    balance: Counter[str] = Counter()
-    handles = [
-        module.register_forward_pre_hook(lambda *_, name=name, step=step: balance.update({name: step}))
-        for name, around in adopted.named_modules()
-        if isinstance(around, AsWritten)
-        for module, step in ((around, 1), (around.written, -1))
-    ]
-    adopted(example)
-    for handle in handles:
-        handle.remove()
-    if astray := [name for name, calls in balance.items() if calls]:
-        raise BadInput(
-            f"adopt: the network calls layer {astray[0]} by a reference that PyTorch does not know, such as a plain "
-            f"list, and would compute it in software; hold it in an nn.ModuleList, or call it by its attribute."
-        )
-
-
 def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watched:
     if product.unheld:
         advice = "a layer with constant weights can be written with linear, conv or matmul"
@@ -308,14 +293,12 @@ def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watc
     def stays(reason: str) -> _Watched:
         return _Watched(name, ordinal, shape, sides, None, reason)
 
-    levels = _levels(product)
-    if isinstance(levels, str):
-        return stays(levels)
-    level, from_zero, frame = levels
-    try:
-        _, signs = binary_weights(product.weight, name)
-    except BadInput as error:
-        return stays(str(error))
+    seen, weights = levels(product), binary_weights(product.weight, name)
+    if isinstance(seen, str):
+        return stays(seen)
+    if isinstance(weights, str):
+        return stays(weights)
+    (level, from_zero, frame), (_, signs) = seen, weights
     geometry = product.geometry
     pads = tuple((p + f, q + g) for (p, q), (f, g) in zip(geometry.padding, frame, strict=True))
     geometry = replace(geometry, padding=pads)
@@ -341,57 +324,46 @@ def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watc
     return _Watched(name, ordinal, shape, sides, bits, "")
 
 
-def _levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]] | str:
-    """a, whether the inputs are 0 and a (else -a and +a), and the frame of zeros around them; or what they are."""
-    inputs = product.inputs
-    nothing = ((0, 0),) * product.axes
-    if not inputs.is_floating_point() or not inputs.numel():
-        return f"its inputs are {inputs.dtype}"
-    level = float(inputs.abs().max())
-    zero = inputs.abs() <= tolerance(inputs.dtype) * level
-    full = (inputs.abs() - level).abs() <= tolerance(inputs.dtype) * level
-    if level == 0 or not math.isfinite(level) or not (zero | full).all():
-        low, high = float(inputs.min()), float(inputs.max())
-        if (
-            ((inputs - low).abs() <= tolerance(inputs.dtype) * level)
-            .logical_or((inputs - high).abs() <= tolerance(inputs.dtype) * level)
-            .all()
-        ):
-            pair = f"{low:.3g} and {high:.3g}"
-            return f"its inputs are {pair}, neither -a and +a nor 0 and a: multiply signs, and add the rest"
-        return f"its inputs are not of two values: they go from {low:.3g} to {high:.3g}"
-    if not zero.any():
-        return level, False, nothing
-    if not (inputs < -level / 2).any():
-        return level, True, nothing
-    if product.axes:
-        inside = ~zero.flatten(0, 1).all(dim=0)
-        frame = []
-        for axis in range(product.axes):
-            along = torch.nonzero(inside.movedim(axis, 0).reshape(inside.shape[axis], -1).any(1)).flatten()
-            frame.append((int(along[0]), len(inside.movedim(axis, 0)) - 1 - int(along[-1])))
-        box = zero
-        for axis, (before, after) in enumerate(frame):
-            box = box.narrow(2 + axis, before, box.shape[2 + axis] - before - after)
-        if not box.any():
-            return level, False, tuple(frame)
-    return f"{int(zero.sum()):,} of its {zero.numel():,} inputs are 0, neither -{level:g} nor +{level:g}"
+def own_copy(network: nn.Module) -> nn.Module:
+    """A copy of a network in evaluation mode.
 
-
-def _own_copy(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, out of the wrappers that spread or compile a network."""
-    network = unwrapped(network)
-    for name, module in network.named_modules():
+    `BadInput` for what a copy cannot follow: a function that holds a layer goes on with the one that was copied, and a
+    tensor that is computed from others belongs to them.
+    """
+    modules = dict(network.named_modules())
+    known = {id(module) for module in modules.values()}
+    for name, module in modules.items():
+        where = f"layer {name}" if name else "the network"
         if isinstance(module, torch.jit.ScriptModule):
             raise BadInput(
-                f"adopt: {name or 'the network'} is a traced or scripted module, which hides its layers; pass the "
-                f"module that it was made from, or export that to ONNX and read the file."
+                f"{where} is a traced or scripted module, which hides its layers; pass the module that it was made "
+                f"from, or export that to ONNX and read the file."
             )
-    try:
-        copied = copy.deepcopy(network).eval()
-    except RuntimeError as error:
-        raise BadInput(f"adopt: the network cannot be copied ({error}).") from error
-    for name, module in reversed(list(copied.named_modules())):  # inner wrappers first
-        if (inner := unwrapped(module)) is not module:
-            copied.set_submodule(name, inner)
-    return copied
+        if unwrapped(module) is not module:  # torch knows how to copy its own
+            continue
+        for key, value in vars(module).items():
+            for each in value.values() if isinstance(value, dict) else [value]:
+                if isinstance(each, Tensor) and not each.is_leaf:
+                    raise BadInput(
+                        f"{where} holds {key!r}, a tensor that is computed from others, as torch's old weight_norm "
+                        f"and spectral_norm leave it: take it off (torch.nn.utils.remove_weight_norm), or use "
+                        f"torch.nn.utils.parametrizations."
+                    )
+                if isinstance(each, FunctionType) and known & {id(held) for held in _held(each)}:
+                    raise BadInput(
+                        f"{where} holds {key!r}, a function that keeps a layer of its own and would go on with the "
+                        f"original in every copy; make it a method."
+                    )
+    return copy.deepcopy(network).eval()
+
+
+def _held(function: FunctionType) -> Iterator[Any]:
+    """What a function keeps from where it was made; of bound methods whose they are."""
+    cells = []
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not filled yet
+            cells.append(cell.cell_contents)
+    for value in (*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        yield from (
+            getattr(each, "__self__", each) for each in (value if isinstance(value, list) else [value])
+        )

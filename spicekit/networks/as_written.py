@@ -1,12 +1,21 @@
-"""A layer of any class whose product comes from bits: all else that its `forward` does stays."""
+"""A module of any class at work: its products are seen, and those that are binary come from bits.
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+All else that its `forward` does stays. What an adopted network computes is held to what its example showed: a binary
+product that comes up later is refused, because software would compute it and nobody would know.
+"""
+
+import contextlib
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode
 
 from spicekit.errors import BadInput
 from spicekit.networks.layers import BinaryConv
@@ -43,7 +52,7 @@ class Bits:
 
 
 class AsWritten(nn.Module):
-    """A module as its authors wrote it, but for some of its products: they come from bits.
+    """A module as its authors wrote it, but for some of its own products: they come from bits.
 
     Its forward pass runs the module's own. In training mode the gradient is that of the product as written, whatever
     computes the bits' part: straight through.
@@ -63,35 +72,170 @@ class AsWritten(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if name == "written" or name.startswith(
-                "__"
-            ):  # while it is being unpickled; how to copy is no layer's own
+            # while it is being unpickled there is none; and how to copy is no layer's own
+            if name == "written" or name.startswith("__"):
                 raise
             return getattr(self.written, name)
 
     def forward(self, *arguments: Any, **options: Any) -> Any:
         """What the module gives, its products from bits."""
-        counter = itertools.count()
-
-        def handler(
-            func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Tensor:
-            if product.unheld or (place := next(counter)) not in self.bits:
-                return func(*args, **kwargs)
-            layers = self.get_submodule(child_name(place))
-            own = layers if isinstance(layers, nn.ModuleList) else [layers]
-            bits = replace(
-                self.bits[place], layers=tuple(each for each in own if isinstance(each, BinaryConv))
-            )
-            with torch.no_grad():
-                from_bits = compute(bits, product, self.name)
-            if not (self.training and torch.is_grad_enabled()):
-                return from_bits
-            ideal = func(*args, **kwargs)
-            return ideal + (from_bits - ideal).detach()
-
-        with Products(handler):
+        _begin(self, AtWork(self.name))
+        try:
             return self.written(*arguments, **options)
+        finally:
+            _end(self)
+
+    def product(self, place: int, product: Product, as_written: Callable[[], Tensor]) -> Tensor:
+        """The module's own product of that place, from bits."""
+        layers = self.get_submodule(child_name(place))
+        own = layers if isinstance(layers, nn.ModuleList) else [layers]
+        bits = replace(self.bits[place], layers=tuple(each for each in own if isinstance(each, BinaryConv)))
+        with torch.no_grad():
+            from_bits = compute(bits, product, self.name)
+        if not (self.training and torch.is_grad_enabled()):
+            return from_bits
+        ideal = as_written()
+        return ideal + (from_bits - ideal).detach()
+
+
+# -- modules at work ------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class AtWork:
+    """Forward pre-hook of every module of an adopted network: its products are looked at while it is at work."""
+
+    name: str
+    digital: frozenset[int] | None = None
+    """Its own products that the example showed and that stay digital, by their places in a call; None for any."""
+
+    def __call__(self, module: nn.Module, _arguments: Any) -> None:
+        _begin(module, self)
+
+
+@dataclass(eq=False)
+class _Running:
+    """One call of a module."""
+
+    module: nn.Module
+    hook: AtWork
+    caller: FrameType | None = None
+    """Of the outermost module."""
+    places: list[int] = field(default_factory=lambda: [0, -1])
+    """Of its next own product: up from 0, and down from -1 of those that are unheld."""
+
+    def place(self, product: Product) -> int:
+        which = int(bool(product.unheld))
+        self.places[which] += 1 - 2 * which
+        return self.places[which] - 1 + 2 * which
+
+
+Look = Callable[[str, int, Product, Tensor], None]
+"""Gets the name of the module at work, which of its own products this is, the product, and its output."""
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.running: list[_Running] = []
+        self.entered = False
+        self.look: Look | None = None
+
+
+_THREAD = _Thread()
+
+
+def look_at(module: nn.Module, name: str) -> AtWork:
+    """Have the products of a module looked at, whatever else it computes; its name stands in errors."""
+    hook = next((each for each in module._forward_pre_hooks.values() if isinstance(each, AtWork)), None)
+    if hook is None:
+        hook = AtWork(name)
+        module.register_forward_pre_hook(hook, prepend=True)
+        module.register_forward_hook(_end, always_call=True)
+    hook.name, hook.digital = name, None
+    return hook
+
+
+@contextlib.contextmanager
+def watching(look: Look) -> Iterator[None]:
+    """Inside this context a function sees each product of the modules that are looked at, but for binary layers'."""
+    _THREAD.look = look
+    try:
+        yield
+    finally:
+        _THREAD.look = None
+
+
+def _begin(module: nn.Module, hook: AtWork) -> None:
+    running = _THREAD.running
+    if not running or _asking(running) is None:
+        running[:] = [_Running(module, hook, sys._getframe(2))]
+        if not _THREAD.entered:
+            _MODE.__enter__()  # type: ignore[no-untyped-call]
+            _THREAD.entered = True
+    else:
+        running.append(_Running(module, hook))
+
+
+def _end(module: nn.Module, *_result: Any) -> None:
+    running = _THREAD.running
+    if running and running[-1].module is module:
+        running.pop()
+        if not running and _get_current_function_mode() is _MODE:  # type: ignore[no-untyped-call]
+            _MODE.__exit__(None, None, None)
+            _THREAD.entered = False
+
+
+def _asking(running: list[_Running]) -> nn.Module | None:
+    """The module that runs the code which asks: the innermost one, or another one whose hooks run by now.
+
+    None if the outermost one is not at work any more: an interruption by the user ends it without a word.
+    """
+    at: FrameType | None = sys._getframe()
+    found: nn.Module | None = None
+    while at is not None and at is not running[0].caller:
+        if found is None and at.f_code is nn.Module._call_impl.__code__:
+            found = at.f_locals["self"]
+        at = at.f_back
+    return None if at is None else found or running[0].module
+
+
+def _handle(
+    func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    running = _THREAD.running
+    now = running[-1] if running else None
+    if now is None or isinstance(now.module, BinaryConv) or _asking(running) is not now.module:
+        return func(*args, **kwargs)
+    place, around = now.place(product), running[-2].module if len(running) > 1 else None
+    if isinstance(around, AsWritten) and around.written is now.module and place in around.bits:
+        return around.product(place, product, lambda: func(*args, **kwargs))
+    output = func(*args, **kwargs)
+    if _THREAD.look is not None:
+        _THREAD.look(now.hook.name, place, product, output)
+    elif now.hook.digital is not None and place not in now.hook.digital and not now.module.training:
+        _require_digital(product, now.hook.name)
+    return output
+
+
+_MODE = Products(_handle)
+
+
+def _require_digital(product: Product, name: str) -> None:
+    """`BadInput` for a product that tiles might have computed."""
+    where = f"layer {name}" if name else "the network"
+    if product.unheld:
+        what = f"multiplies by {product.unheld}"
+    elif isinstance(binary_weights(product.weight, name), str) or isinstance(levels(product), str):
+        return
+    else:
+        what = f"computes a binary product ({product.geometry.text(len(product.weight), product.groups)})"
+    raise BadInput(
+        f"{where} {what}, which the example of adopt() did not show there, and which software would compute: give an "
+        f"example that shows it, and call layers by references that PyTorch knows (attributes, an nn.ModuleList)."
+    )
+
+
+# -- one product ----------------------------------------------------------------------------------------------------
 
 
 def compute(bits: Bits, product: Product, name: str) -> Tensor:
@@ -116,7 +260,10 @@ def compute(bits: Bits, product: Product, name: str) -> Tensor:
             f"layer {name} gets inputs other than {lowest:g} and {bits.level:g} that the example had; where a sign is "
             f"taken, sign(0) must be +1."
         )
-    scale, signs = binary_weights(product.weight, name)
+    weights = binary_weights(product.weight, name)
+    if isinstance(weights, str):
+        raise BadInput(f"layer {name}: {weights}, as they were on the example.")
+    scale, signs = weights
     for layer, own in zip(bits.layers, signs.chunk(len(bits.layers)), strict=True):
         if not torch.equal(layer.weight, own):
             with torch.no_grad():
@@ -138,17 +285,54 @@ def compute(bits: Bits, product: Product, name: str) -> Tensor:
     return wide.to(bits.dtype)
 
 
-def binary_weights(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Scale (c_out,) and signs (c_out, ..) of weights that are -s or +s; `BadInput` says how many are not."""
+def binary_weights(weight: Tensor, name: str) -> tuple[Tensor, Tensor] | str:
+    """Scale (c_out,) and signs (c_out, ..) of weights that are -s or +s; or how many are not."""
     flat = weight.detach().flatten(1)
     scale = flat.abs().amax(1)
     odd = ~(flat.abs() >= (1 - tolerance(weight.dtype)) * scale[:, None]) | (scale == 0)[:, None]
     if odd.any():
-        raise BadInput(
+        return (
             f"{int(odd.sum()):,} of {flat.numel():,} weights of {name or 'the network'} are neither -s nor +s of their "
             f"output channel"
         )
     return scale, torch.where(weight.detach() > 0, 1.0, -1.0)
+
+
+def levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]] | str:
+    """a, whether the inputs are 0 and a (else -a and +a), and the frame of zeros around them; or what they are."""
+    inputs = product.inputs
+    nothing = ((0, 0),) * product.axes
+    if not inputs.is_floating_point() or not inputs.numel():
+        return f"its inputs are {inputs.dtype}"
+    level = float(inputs.abs().max())
+    zero = inputs.abs() <= tolerance(inputs.dtype) * level
+    full = (inputs.abs() - level).abs() <= tolerance(inputs.dtype) * level
+    if level == 0 or not math.isfinite(level) or not (zero | full).all():
+        low, high = float(inputs.min()), float(inputs.max())
+        if (
+            ((inputs - low).abs() <= tolerance(inputs.dtype) * level)
+            .logical_or((inputs - high).abs() <= tolerance(inputs.dtype) * level)
+            .all()
+        ):
+            pair = f"{low:.3g} and {high:.3g}"
+            return f"its inputs are {pair}, neither -a and +a nor 0 and a: multiply signs, and add the rest"
+        return f"its inputs are not of two values: they go from {low:.3g} to {high:.3g}"
+    if not zero.any():
+        return level, False, nothing
+    if not (inputs < -level / 2).any():
+        return level, True, nothing
+    if product.axes:
+        inside = ~zero.flatten(0, 1).all(dim=0)
+        frame = []
+        for axis in range(product.axes):
+            along = torch.nonzero(inside.movedim(axis, 0).reshape(inside.shape[axis], -1).any(1)).flatten()
+            frame.append((int(along[0]), len(inside.movedim(axis, 0)) - 1 - int(along[-1])))
+        box = zero
+        for axis, (before, after) in enumerate(frame):
+            box = box.narrow(2 + axis, before, box.shape[2 + axis] - before - after)
+        if not box.any():
+            return level, False, tuple(frame)
+    return f"{int(zero.sum()):,} of its {zero.numel():,} inputs are 0, neither -{level:g} nor +{level:g}"
 
 
 def tolerance(dtype: torch.dtype) -> float:

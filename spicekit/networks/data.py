@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,8 +78,10 @@ class Dataset:
                 f"{what}: {len(self.mean)} means and {len(self.deviation)} deviations for {channels} channels; "
                 f"pass one of each for every channel."
             )
-        if not all(value > 0 for value in self.deviation):
-            raise BadInput(f"{what}: deviations are {self.deviation}; pass positive ones.")
+        if not all(0 < value < math.inf for value in self.deviation) or not np.isfinite(self.mean).all():
+            raise BadInput(
+                f"{what}: means are {self.mean}, deviations {self.deviation}; pass finite ones, and these positive."
+            )
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels.astype(np.uint8 if len(self.classes) <= 256 else np.int64))
 
@@ -87,9 +90,10 @@ class Dataset:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """SHA-256 of the pixels followed by the labels."""
+        """SHA-256 of the pixels followed by the labels, and by mean and deviation where they are stated."""
         digest = hashlib.sha256(self.images.tobytes())
         digest.update(self.labels.tobytes())
+        digest.update(repr((self.mean, self.deviation)).encode() if self.mean else b"")
         return digest.hexdigest()
 
     @functools.cached_property
@@ -124,7 +128,7 @@ def require_apart(test: Dataset, calibration: Dataset | None) -> None:
     if shared:
         raise BadInput(
             f"{len(shared)} of the {len(test)} images to be classified are among the {len(calibration or ())} of the "
-            f"calibration too; pass others, for instance those of the train split."
+            f"calibration too; pass others, for instance those of the train split, and no image twice."
         )
 
 
@@ -211,6 +215,7 @@ def as_dataset(data: Data, *, classes: int | Sequence[str] | None = None, split:
     if images.dtype.kind == "f":
         images = np.asarray(images, np.float32)
     elif images.dtype == np.uint8:
+        own_data.require_bytes(images, "as_dataset: images")
         images = own_data.channels_last(images, "images", "as_dataset")
     return Dataset("own", split, images, labels, names, "given in Python")
 

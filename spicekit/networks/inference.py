@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spicekit.errors import BadInput
 from spicekit.networks.data import Dataset, network_inputs
+from spicekit.networks.models import Network
 
 
 @torch.inference_mode()
@@ -25,7 +26,8 @@ def predict_logits(
 ) -> Tensor:
     """Logits (n, classes) float32 of every image, in evaluation mode, on the processor of the network.
 
-    `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives none.
+    `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives no
+    logits, or NaN, of which a class would be made all the same.
     With `side_by_side` each thread runs batches of its own from end to end, on a copy of the network: for networks that
     do not care which batch comes first.
     """
@@ -41,6 +43,11 @@ def predict_logits(
         @torch.inference_mode()
         def run(network: nn.Module, start: int) -> Tensor:
             inputs = network_inputs(dataset.part(slice(start, start + batch)))
+            if isinstance(network, Network) and not (inputs.min() >= 0 and inputs.max() <= 1):
+                raise BadInput(
+                    f"{dataset.name}'s images go from {inputs.min():.3g} to {inputs.max():.3g} as the network gets "
+                    f"them; this one takes 0 to 1 and normalises by itself: leave out mean and std, and scale floats."
+                )
             return logits_of(network(inputs.to(like)), dataset.classes).float().cpu()
 
         starts = range(0, len(dataset), batch)
@@ -58,7 +65,12 @@ def predict_logits(
         network.train(was_training)
         if like.is_cuda:
             torch.backends.cudnn.allow_tf32 = tf32
-    return torch.cat(logits)
+    whole = torch.cat(logits)
+    if spoilt := int(whole.isnan().any(dim=1).sum()):
+        raise BadInput(
+            f"the network's logits are NaN for {spoilt} of {len(whole)} images; find what overflows or divides by 0."
+        )
+    return whole
 
 
 @contextmanager

@@ -28,6 +28,9 @@ from spicekit.files import open_file, read_arrays, read_file
 _CALIBRATION_SHARE = 10
 _MOST_PACKED = 50  # bytes that one of a compressed file may stand for; digits, mostly black, reach 8
 _LARGEST_PICTURE = 64 << 20  # bytes; networks on tiles take some kB
+_LARGEST_SET = 16 << 30  # bytes of all pixels; ImageNet's 50,000 to validate with have 7.5 GB at 224 x 224
+# Floats that use less than a hundredth of their stated range were not scaled to it: 0 to 1 of 0 to 255.
+_LEAST_CONTRAST = 100
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 _SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _IDX = re.compile(r"(?P<part>.+)-images[-.]idx3-ubyte(?P<gz>\.gz)?")
@@ -117,7 +120,7 @@ def channels_last(images: NDArray[Any], where: str, source: str, layout: str | N
         if layout not in ("nhwc", "nchw"):
             raise BadInput(
                 f"{source}: {where} shaped {images.shape} may be n-h-w-c or n-c-h-w; say which with "
-                f"an array layout, 'nhwc' or 'nchw', in the .npz file."
+                f"an array layout, 'nhwc' or 'nchw', in the .npz file, or make a Dataset of n-h-w-c in Python."
             )
         return np.moveaxis(images, 1, -1) if layout == "nchw" else images
     if images.ndim != 2:
@@ -132,7 +135,6 @@ def channels_last(images: NDArray[Any], where: str, source: str, layout: str | N
 
 def _read_npz(path: Path, split: Split) -> Read:
     arrays = read_arrays(path, unpacked=_MOST_PACKED * path.stat().st_size)
-    own: NDArray[np.intp] | None = None
     for pair in (*_NPZ_PAIRS, ("images", "labels")):
         images_name, labels_name = (name.format(split=split) for name in pair)
         if images_name in arrays and labels_name in arrays:
@@ -157,7 +159,7 @@ def _read_npz(path: Path, split: Split) -> Read:
         int(arrays[other].max()) + 1
         for pair in (*_NPZ_PAIRS, ("images", "labels"))
         for other in (pair[1].format(split=each) for each in ("train", "test"))
-        if other in arrays and arrays[other].size
+        if other in arrays and arrays[other].size and arrays[other].dtype.kind in "ui"
     )
     classes = tuple(map(str, names.ravel())) if names is not None else tuple(map(str, range(known)))
     if images_name == "images":
@@ -173,10 +175,11 @@ def _read_npz(path: Path, split: Split) -> Read:
 def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: Path) -> NDArray[Any]:
     """uint8 as they are; floats to 0..1, channels first, as a network takes them."""
     if images.dtype == np.uint8:
+        require_bytes(images, f"{path}: {name}")
         return images
     if images.dtype.kind != "f":
         raise BadInput(f"{path}: {name} is {images.dtype}; pass uint8, or floats beside an array range.")
-    if limits is None or limits.shape != (2,) or not limits[0] < limits[1]:
+    if limits is None or limits.shape != (2,) or limits.dtype.kind not in "uif" or not limits[0] < limits[1]:
         raise BadInput(
             f"{path}: {name} holds floats; add an array range with the two values that stand for black and white, "
             f"for example range=[0, 1]."
@@ -186,8 +189,21 @@ def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: 
         raise BadInput(
             f"{path}: {name} goes from {images.min()} to {images.max()}, outside its range {low} to {high}."
         )
+    if images.max() - images.min() < (high - low) / _LEAST_CONTRAST:
+        raise BadInput(
+            f"{path}: {name} goes from {images.min()} to {images.max()}, nearly nothing of its range {low} to {high}; "
+            f"give the two values that stand for black and white in these very floats."
+        )
     scaled = ((images.astype(np.float64) - low) / (high - low)).astype(np.float32)
     return np.ascontiguousarray(np.moveaxis(scaled, -1, 1))
+
+
+def require_bytes(images: NDArray[np.uint8], what: str) -> None:
+    """`BadInput` for uint8 images that hold 0 and 1 alone: a network would get 0 and 0.004."""
+    if images.size and images.max() == 1:
+        raise BadInput(
+            f"{what} are uint8 and hold 0 and 1 alone, where white is 255; multiply them by 255, or pass floats."
+        )
 
 
 def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
@@ -255,27 +271,30 @@ def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
 
 
 def _read_class_folders(folder: Path, split: Split) -> Read:
-    inner = next((folder / name for name in _SPLITS[split] if (folder / name).is_dir()), None)
-    split_apart = any((folder / name).is_dir() for names in _SPLITS.values() for name in names)
-    if split_apart and inner is None:
+    roots = {
+        one: next((folder / name for name in names if (folder / name).is_dir()), None)
+        for one, names in _SPLITS.items()
+    }
+    split_apart = any(roots.values())
+    root = roots[split] if split_apart else folder
+    if root is None:
         raise BadInput(
             f"{folder}: has no folder {' or '.join(_SPLITS[split])}; add one with the {split} images."
         )
-    root = inner or folder
-    classes = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if len(classes) < 2:
-        raise BadInput(
-            f"{root}: holds {len(classes)} class folders; two at least are needed, each with images."
-        )
+    classes = _class_names(root)
+    for other in filter(None, roots.values()):
+        if odd := set(classes) ^ set(_class_names(other)):
+            raise BadInput(
+                f"{folder}: {root.name} and {other.name} differ in class {min(odd)!r}; a class's label is its place "
+                f"among the folders, so both need the same ones."
+            )
     files, labels = [], []
     for label, name in enumerate(classes):
-        inside = sorted(
-            file for file in (root / name).iterdir() if file.is_file() and not file.name.startswith(".")
-        )
+        inside = sorted(file for file in (root / name).iterdir() if not file.name.startswith("."))
         if not inside:
             raise BadInput(f"{root / name}: holds no images.")
+        if nested := next(filter(Path.is_dir, inside), None):
+            raise BadInput(f"{nested}: is a folder within a class; put its images into {root / name} itself.")
         files += inside
         labels += [label] * len(inside)
     places = np.arange(len(labels)) if split_apart else _share(np.array(labels), split)
@@ -284,7 +303,13 @@ def _read_class_folders(folder: Path, split: Split) -> Read:
     first = _decode(files[places[0]])
     mode = "L" if first.mode in ("1", "L") else "RGB"
     height, width = prepare.resize or (first.height, first.width)
-    images = np.empty((len(places), height, width, 1 if mode == "L" else 3), np.uint8)
+    shape = (len(places), height, width, 1 if mode == "L" else 3)
+    if math.prod(shape) > _LARGEST_SET:
+        raise BadInput(
+            f"{root}: {len(places):,} images of {height} x {width} pixels take {math.prod(shape):,} bytes, more than "
+            f"{_LARGEST_SET:,}; say in {said} how small the network takes them: resize = [height, width]."
+        )
+    images = np.empty(shape, np.uint8)
     for image, place in zip(images, places, strict=True):
         picture = _decode(files[place])
         if mode == "L" and picture.mode == "RGB":
@@ -313,15 +338,29 @@ def _read_class_folders(folder: Path, split: Split) -> Read:
     )
 
 
+def _class_names(root: Path) -> list[str]:
+    names = sorted(
+        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    if len(names) < 2:
+        raise BadInput(
+            f"{root}: holds {len(names)} class folders; two at least are needed, each with images."
+        )
+    if all(map(str.isdecimal, names)) and names != sorted(names, key=int):
+        raise BadInput(
+            f"{root}: its classes are numbers, and sorted by name they are {', '.join(names[:4])} ...: which label "
+            f"each has is not plain; give all names as many digits (00, 01, ...)."
+        )
+    return names
+
+
 def _decode(path: Path) -> Image.Image:
     try:
         data = io.BytesIO(read_file(path, largest=_LARGEST_PICTURE))
         # a decoder that warns has met damage
         with warnings.catch_warnings(action="error"), Image.open(data, formats=_FORMATS) as picture:
-            if picture.mode not in ("1", "L", "P", "RGB"):
-                raise BadInput(
-                    f"{path}: is a {picture.mode} image; pass grey or RGB ones of 8 bits, without alpha."
-                )
+            if odd := _oddity(picture):
+                raise BadInput(f"{path}: {odd}.")
             return picture.convert("RGB") if picture.mode == "P" else picture.copy()
     except (
         UnidentifiedImageError,
@@ -331,6 +370,24 @@ def _decode(path: Path) -> Image.Image:
         Image.DecompressionBombError,
         Warning,
     ) as error:
+        if isinstance(error, BadInput):
+            raise
         raise BadInput(
             f"{path}: is no image that can be read ({error}); formats are {', '.join(_FORMATS)}."
         ) from error
+
+
+def _oddity(picture: Image.Image) -> str:
+    """What a decoder would change or pass over in silence."""
+    if picture.mode not in ("1", "L", "P", "RGB") or "transparency" in picture.info:
+        return f"is a {picture.mode} image; pass grey or RGB ones of 8 bits, without alpha or transparency"
+    if any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
+        return "has 16 bits a channel; save it with 8"
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        return "is turned by its EXIF orientation, which networks do not see; save it upright"
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        return f"holds {frames} images; save the one that is meant"
+    return ""
+
+
+_ORIENTATION = 0x0112  # of EXIF

@@ -4,13 +4,12 @@ A network's binary layers take their signs in ways of their own: inside `forward
 quantiser, times means. What they all come to is a call of torch with an input and a weight; a mode of torch sees that.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -57,59 +56,17 @@ class Products(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         foreign = next((kind for kind in types if not issubclass(kind, Tensor)), None)
-        if (
-            foreign is not None
-        ):  # a quantiser's own kind of tensor (brevitas), which calls again with plain ones
+        if foreign is not None:  # a quantiser's own kind of tensor (brevitas): calls again with plain ones
             with self:
                 return foreign.__torch_function__(func, types, args, kwargs or {})
-        read = _READERS.get(func)
-        product = read(*args, **(kwargs or {})) if read is not None else None
-        if product is None:
-            return func(*args, **(kwargs or {}))
-        return self._handler(func, product, args, kwargs or {})
-
-
-@contextlib.contextmanager
-def watching(
-    network: nn.Module, handler: Callable[[str, int, Product, Tensor], None], *, native: type[nn.Module]
-) -> Iterator[None]:
-    """Inside this context the handler sees each product that a network computes, and the output.
-
-    It gets the dotted name of the innermost module at work and how many products this has computed before in the same
-    call; those that are unheld count for themselves, down from -1. Products within `native` modules are left out.
-    """
-    running: list[tuple[str, list[int], bool]] = []
-    handles = []
-    for name, module in network.named_modules():
-
-        def enter(module: nn.Module, _arguments: Any, *, name: str = name) -> None:
-            running.append((name, [0, -1], isinstance(module, native)))
-
-        def leave(_module: nn.Module, _arguments: Any, _output: Any) -> None:
-            running.pop()
-
-        handles += [
-            module.register_forward_pre_hook(enter),
-            module.register_forward_hook(leave, always_call=True),
-        ]
-
-    def look(
-        func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Tensor:
-        output = func(*args, **kwargs)
-        name, count, inside_native = running[-1]
-        if not any(native for _, _, native in running) and not inside_native:
-            which = int(bool(product.unheld))
-            handler(name, count[which], product, output)
-            count[which] += -1 if which else 1
-        return output
-
-    try:
-        with Products(look):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+        kwargs = kwargs or {}
+        if func in _READERS:
+            try:
+                product = _READERS[func](*args, **kwargs)
+            except TypeError:  # called by other names of arguments
+                product = None
+            return self._handler(func, product or _unheld(func, *args, **kwargs), args, kwargs)
+        return func(*args, **kwargs)
 
 
 # -- how torch is called ------------------------------------------------------------------------------------------
@@ -181,31 +138,27 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Produc
     return Product(input, weight, bias, Geometry(weight.shape[-1]), 1) if weight.ndim == 2 else None
 
 
-def _matmul(input: Tensor, other: Tensor, **_options: Any) -> Product | None:
+def _matmul(input: Tensor, other: Tensor) -> Product | None:
     """Inputs times weights (c_in, c_out), or weights (c_out, c_in) times the columns of inputs (n, c_in, length)."""
-    if not isinstance(other, Tensor) or min(input.ndim, other.ndim) < 2:
+    if not isinstance(other, Tensor) or input.ndim < 2:
         return None
     if other.ndim == 2:
         return _linear(input, other.t())
-    if (input.ndim, other.ndim) == (2, 3):
-        return _convolution(1)(other, input[..., None])
-    return _unheld("matmul")(input)
+    return _convolution(1)(other, input[..., None]) if (input.ndim, other.ndim) == (2, 3) else None
 
 
 def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Product | None:
     return _linear(mat1, mat2.t(), input) if (beta, alpha) == (1, 1) else None
 
 
-def _unheld(name: str) -> Callable[..., Product]:
-    """Without weights (c_out, c_in) that stay the same, or called in a way that does not show them."""
+def _never(*_arguments: Any, **_options: Any) -> None:
+    """Of operators without weights (c_out, c_in) that stay the same, or called in a way that does not show them."""
 
-    def read(*arguments: Any, **options: Any) -> Product:
-        given = next(
-            (each for each in (*arguments, *options.values()) if isinstance(each, Tensor)), torch.empty(0)
-        )
-        return Product(given, given, None, Geometry(1), 1, name)
 
-    return read
+def _unheld(func: Callable[..., Any], *arguments: Any, **options: Any) -> Product:
+    tensors = (each for each in (*arguments, *options.values()) if isinstance(each, Tensor))
+    given = next(tensors, torch.empty(0))
+    return Product(given, given, None, Geometry(1), 1, func.__name__)
 
 
 _READERS: dict[Callable[..., Any], Callable[..., Product | None]] = {
@@ -216,27 +169,29 @@ _READERS: dict[Callable[..., Any], Callable[..., Product | None]] = {
     torch.conv_transpose2d: _transposed(2),
     torch.conv_transpose3d: _transposed(3),
     functional.linear: _linear,
-    torch.matmul: _matmul,
-    torch.mm: _matmul,
-    torch.addmm: _addmm,
-    Tensor.matmul: _matmul,
-    Tensor.mm: _matmul,
-    Tensor.__matmul__: _matmul,
-    **{
-        func: _unheld(func.__name__)
-        for func in (
-            torch.bmm,
-            Tensor.bmm,
-            torch.baddbmm,
-            torch.einsum,
-            torch.tensordot,
-            torch.bilinear,
-            torch.lstm,
-            torch.gru,
-            torch.rnn_tanh,
-            torch.rnn_relu,
+    **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.linalg.matmul), _matmul),
+    **dict.fromkeys((torch.mm, Tensor.mm), _matmul),
+    **dict.fromkeys((torch.addmm, Tensor.addmm), _addmm),
+    **dict.fromkeys(
+        (
+            *(
+                torch.mv,
+                Tensor.mv,
+                torch.addmv,
+                Tensor.addmv,
+                torch.dot,
+                Tensor.dot,
+                torch.inner,
+                Tensor.inner,
+            ),
+            *(torch.bmm, Tensor.bmm, torch.baddbmm, Tensor.baddbmm, torch.addbmm, Tensor.addbmm),
+            *(torch.einsum, torch.tensordot, torch.bilinear, torch.chain_matmul, torch.linalg.multi_dot),
+            *(torch.linalg.vecdot, torch.convolution, torch.conv_tbc),
+            *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu),
+            *(torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell),
             functional.multi_head_attention_forward,
             functional.scaled_dot_product_attention,
-        )
-    },
+        ),
+        _never,
+    ),
 }

@@ -1,6 +1,7 @@
 """A network on tiles is a module like any other."""
 
 import copy
+import functools
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -103,8 +104,7 @@ def test_cells_are_written_anew_when_weights_change(tiled, images):
         changed.conv4.weight.neg_()
     after = logits(changed, images)
     assert not torch.equal(after, before)
-    with torch.no_grad():
-        changed.conv4.weight.neg_()
+    changed.conv4.weight.data.neg_()  # as training loops of binary networks do
     assert torch.equal(logits(changed, images), before)
 
 
@@ -233,8 +233,37 @@ def test_a_wrapped_layer_is_on_tiles(kind):
 
 def test_a_layer_in_a_plain_list_is_on_tiles_or_refused():
     assert calls_on_tiles(Listed(layer_of("native"), layer_of("native"))) == [1, 1]
-    with pytest.raises(BadInput, match="layer first by a reference that PyTorch does not know"):
+    with pytest.raises(
+        BadInput, match=r"layer first computes a binary product .*references that PyTorch knows"
+    ):
         calls_on_tiles(Listed(layer_of("adopted"), layer_of("adopted")))
+
+
+def test_a_stored_method_of_a_layer_goes_to_its_tiles():
+    class Stored(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = layer_of("native")
+            self.stored, self.listed = self.conv.forward, [functools.partial(self.conv.forward)]
+
+        def forward(self, x):
+            return self.listed[0](self.stored(x))
+
+    assert calls_on_tiles(Stored()) == [2]
+
+
+def test_layers_that_share_their_weights_go_on_sharing_them():
+    network = nn.Sequential(layer_of("native"), nn.ReLU(), layer_of("native"))
+    network[2].weight = network[0].weight
+    tiled = on_tiles(network, Tiles(DESIGN.tile, IdealCodes()))
+    for copied in (tiled, copy.deepcopy(tiled), pickle.loads(pickle.dumps(tiled))):
+        assert copied[0].weight is copied[2].weight
+        assert copied[0].weight is not network[0].weight
+        with torch.no_grad():
+            copied[0].weight.neg_()
+        images = torch.randn(2, 4, 5, 5)
+        network.load_state_dict(copied.state_dict())
+        assert torch.equal(logits(copied, images), logits(network, images))
 
 
 def test_a_forward_set_on_a_layer_is_refused():

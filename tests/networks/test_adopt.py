@@ -398,3 +398,146 @@ class Unfolded(nn.Module):
 def test_zeros_among_the_inputs_of_a_matrix_product_are_named():
     with pytest.raises(BadInput, match=r"inputs are 0, neither -1 nor \+1"):
         adopt(Unfolded(), IMAGES)
+
+
+class Later(nn.Module):
+    """Multiplies signs in a further way, once it is told to."""
+
+    def __init__(self, kind, *, first):
+        super().__init__()
+        self.weight = nn.Parameter(signs_of(torch.randn(8, 8)))
+        self.layer, self.kind, self.first, self.told = SignedLinear(), kind, first, False
+
+    def forward(self, x):
+        x = self.layer(x) if self.first == "child" else x
+        if self.first == "own":
+            x = functional.linear(signs_of(x), self.weight)
+        return MORE[self.kind](self, signs_of(x)) if self.told else x
+
+
+class SignedLinear(nn.Linear):
+    def __init__(self):
+        super().__init__(8, 8, bias=False)
+        self.weight.data = signs_of(self.weight.data)
+
+    def forward(self, x):
+        return functional.linear(signs_of(x), self.weight)
+
+
+MORE = {
+    "linear": lambda self, signs: functional.linear(signs, self.weight),
+    "matmul": lambda self, signs: signs @ self.weight.T,
+    "conv2d": lambda self, signs: functional.conv2d(signs[..., None, None], self.weight[..., None, None]),
+    "einsum": lambda self, signs: torch.einsum("ni,oi->no", signs, self.weight),
+    "vectors": lambda self, signs: torch.stack([torch.mv(self.weight, each) for each in signs]),
+    "one image": lambda self, signs: functional.conv1d(signs[0, :, None], self.weight[..., None])[None],
+}
+
+
+@pytest.mark.parametrize("first", ["own", "child"])
+@pytest.mark.parametrize("kind", MORE)
+def test_a_binary_product_that_the_example_did_not_show_is_refused_when_it_comes(kind, first):
+    network = nn.Sequential(Later(kind, first=first), nn.Linear(8, 2)).eval()
+    images = torch.randn(4, 8)
+    for found in (adopt(network, images), on_tiles(adopt(network, images), IDEAL)):
+        torch.testing.assert_close(found(images), network(images))
+        later = found[0].written if first == "own" else found[0]
+        later.told = True
+        with pytest.raises(BadInput, match=r"layer 0 .*which the example of adopt\(\) did not show"):
+            found(images)
+        later.told = False
+        torch.testing.assert_close(found(images), network(images))
+
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.real = SignedLinear(), SignedLinear(), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.one(x) if len(x) < 5 else self.two(x) if len(x) < 9 else self.real(self.one(x))
+
+
+def test_a_layer_that_the_example_did_not_reach_is_refused_when_it_is_reached():
+    network = Branches().eval()
+    adopted = pickle.loads(pickle.dumps(on_tiles(adopt(network, torch.randn(4, 8)), IDEAL)))
+    with pytest.raises(BadInput, match="layer two computes a binary product"):
+        adopted(torch.randn(5, 8))
+    images = torch.randn(9, 8)
+    assert torch.equal(adopted(images), network(images)), "what is not binary stays digital"
+    only = adopt(network, torch.randn(4, 8), binary=["one"])
+    images = torch.randn(5, 8)
+    assert torch.equal(only(images), network(images)), "what was not asked for does too"
+
+
+def test_products_of_a_module_and_of_its_children_lie_on_tiles_together():
+    class Whole(nn.Module):
+        """Its own binary convolution is no module of its own."""
+
+        def __init__(self):
+            super().__init__()
+            self.stem, self.block = nn.Conv2d(3, 6, 3), nn.Sequential(Sign(), own()[2])
+            self.weight = nn.Parameter(torch.randn(4, 8, 3, 3))
+
+        def forward(self, x):
+            return functional.conv2d(signs_of(self.block(self.stem(x))), signs_of(self.weight)).mean((2, 3))
+
+    network = Whole().eval()
+    adopted, survey = adopt_and_survey(network, IMAGES)
+    names = [each.name for each in survey.found if each.layer]
+    assert sorted(names) == sorted(binary_layers(adopted)) == ["binary", "written.block.1.binary"]
+    unseen = torch.randn(3, 3, 9, 9)
+    assert torch.equal(on_tiles(adopted, IDEAL)(unseen), network(unseen))
+    assert torch.equal(adopt(adopted, IMAGES)(unseen), network(unseen)), "and once more"
+
+
+def test_a_layer_whose_forward_is_called_by_name_lies_on_tiles():
+    class ByName(nn.Sequential):
+        def forward(self, x):
+            return self[1].forward(self[0](x))
+
+    network, unseen = ByName(SignedLinear(), SignedLinear()).eval(), torch.randn(3, 8)
+    tiled = on_tiles(adopt(network, torch.randn(4, 8)), IDEAL)
+    assert len(tiled_layers(tiled)) == 2
+    assert torch.equal(tiled(unseen), network(unseen))
+    nested = on_tiles(adopt(adopt(network, unseen), unseen), IDEAL)
+    assert torch.equal(nested(unseen), network(unseen))
+
+
+def test_a_pass_that_the_user_interrupts_leaves_nothing_behind():
+    class Interrupted(Sign):
+        def forward(self, x):
+            if len(x) == 1:
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    network = own()
+    network[1] = Interrupted()
+    adopted = adopt(network, IMAGES)
+    with pytest.raises(KeyboardInterrupt):
+        adopted(IMAGES[:1])
+    signs = signs_of(torch.randn(2, 6, 4, 4))
+    assert functional.conv2d(signs, network[2].weight).shape == (2, 8, 2, 2), "no layer is at work any more"
+    assert torch.equal(adopted(IMAGES), network(IMAGES))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+def test_an_old_weight_norm_is_named_with_its_cure():
+    network = own()
+    torch.nn.utils.weight_norm(network[0])
+    with pytest.raises(
+        BadInput, match=r"layer 0 holds 'weight'.*remove_weight_norm\), or use .*parametrizations"
+    ):
+        adopt(network, IMAGES)
+    torch.nn.utils.remove_weight_norm(network[0])
+    assert torch.equal(adopt(network, IMAGES)(IMAGES), network(IMAGES))
+
+
+def test_a_function_that_keeps_a_layer_is_refused():
+    """Copied with its module it would go on with the layer of the original."""
+    for keep in (lambda layer: lambda x: layer(x), lambda layer: lambda x, layer=layer: layer(x)):
+        network = nn.Sequential(own())
+        network.shortcut = keep(network[0][2])
+        for copying, other in ((adopt, IMAGES), (on_tiles, IDEAL)):
+            with pytest.raises(BadInput, match="the network holds 'shortcut', a function that keeps a layer"):
+                copying(network, other)

@@ -1,5 +1,7 @@
 """The embedded digits, and what every data set has in common."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -85,7 +87,8 @@ def test_stated_mean_and_deviation_are_applied_channel_by_channel():
         ({"images": np.zeros((2, 4, 4, 1))}, "float64 shaped"),
         ({"images": np.zeros((2, 4, 4), np.uint8)}, "uint8 images are shaped"),
         ({"mean": (0.5,)}, "1 means and 0 deviations"),
-        ({"mean": (0.5,), "deviation": (0.0,)}, "pass positive ones"),
+        ({"mean": (0.5,), "deviation": (0.0,)}, "pass finite ones, and these positive"),
+        ({"mean": (np.nan,), "deviation": (1.0,)}, "pass finite ones"),
     ],
 )
 def test_images_and_labels_that_do_not_fit_are_refused(change, message):
@@ -115,3 +118,11 @@ def test_a_part_of_a_data_set_is_its_beginning():
 def test_a_wrong_request_says_what_would_be_right(name, split, folder, message):
     with pytest.raises(BadInput, match=message):
         load_dataset(name, split, folder=folder)
+
+
+def test_a_hash_knows_how_images_are_normalised():
+    """Else what was counted of one way would be taken for the other."""
+    plain = Dataset("mine", "test", np.zeros((1, 2, 2, 3), np.uint8), np.array([0]), ("a",), "me")
+    means = [(), (0.5,) * 3, (0.4,) * 3]
+    hashes = {replace(plain, mean=mean, deviation=(1.0,) * len(mean)).sha256 for mean in means}
+    assert len(hashes) == 3

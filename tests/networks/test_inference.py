@@ -1,13 +1,18 @@
 """What is made of a network's logits."""
 
 import threading
+from dataclasses import replace
 
 import numba
+import pytest
 import torch
 from torch import nn
 
-from spicekit.networks.data import load_dataset
+from spicekit.errors import BadInput
+from spicekit.networks.card import Architecture
+from spicekit.networks.data import as_dataset, load_dataset, network_inputs
 from spicekit.networks.inference import accuracy, count_right, predict_logits
+from spicekit.networks.models import build
 
 
 def test_accuracy_is_the_very_fraction_of_the_images_read_rightly():
@@ -57,3 +62,22 @@ def test_batches_side_by_side_are_run_by_threads_with_a_network_each():
         assert found == [3]  # of a thread that begins later
     finally:
         torch.set_num_threads(own[0])
+
+
+def test_logits_that_are_no_numbers_are_refused_for_a_class_would_be_made_of_them():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    network[1].weight.data[:, 5] = torch.nan
+    with pytest.raises(BadInput, match="NaN for 3 of 3 images"):
+        predict_logits(network, load_dataset("digits", "test").first(3))
+
+
+def test_a_network_that_normalises_by_itself_refuses_images_that_were_normalised_before():
+    network = build(Architecture(name="vgg-small", width=1 / 16)).eval()
+    digits = load_dataset("digits", "test").first(2)
+    pixels = network_inputs(digits)
+    scaled = as_dataset((pixels.numpy(), digits.labels), classes=10)
+    assert torch.equal(predict_logits(network, scaled), predict_logits(network, digits))
+    for images in (replace(digits, mean=(0.5,) * 3, deviation=(0.25,) * 3),
+                   as_dataset((255 * pixels, digits.labels), classes=10)):  # fmt: skip
+        with pytest.raises(BadInput, match="takes 0 to 1 and normalises by itself"):
+            predict_logits(network, images)

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.errors import BadInput
+from spicekit.networks.layers import binary_layers
+from spicekit.networks.reader import load_network
 
 DESIGN = '[tile]\nrows_active = 16\n[wires]\nlayer = "M2"\npitch_nm = 108\n'
 
@@ -58,6 +60,15 @@ def test_inspect_says_what_goes_on_tiles_and_what_it_takes(net):
     assert (tiled["additions"], tiled["constants"]) == (7 * 8, 5 * 8)
     assert head["layer"] == "head"
     assert "not of two values" in head["digital"]
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_names_of_layers_stay_whole_in_a_narrow_terminal(columns):
+    done = CliRunner().invoke(app, ["network", "inspect", "resnet18"], env={"COLUMNS": str(columns)})
+    assert done.exit_code == 0, done.output
+    names = binary_layers(load_network("resnet18"))
+    assert len(names) == 16
+    assert set(names) <= set(done.stdout.split())
 
 
 def test_an_onnx_network_is_evaluated_on_images_of_ones_own(net):

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -62,6 +63,13 @@ def test_keras_names_and_grey_images_without_a_channel_axis_are_known(tmp_path):
         ),
         ({"images": IMAGES[:4], "labels": LABELS[:4]}, "leaves none to classify"),
         ({"images": np.array([object()]), "labels": LABELS}, "is not a plain .npy array"),
+        ({"images": IMAGES // 128, "labels": LABELS}, "hold 0 and 1 alone, where white is 255"),
+        ({"images": IMAGES / 255, "labels": LABELS, "range": [0, 255]}, "nearly nothing of its range"),
+        ({"images": IMAGES / 255, "labels": LABELS, "range": ["0", "1"]}, "add an array range"),
+        ({"images": np.full((40, 6, 5, 3), np.nan), "labels": LABELS, "range": [0, 1]}, "outside its range"),
+        ({"images": IMAGES, "labels": LABELS, "mean": [np.nan] * 3, "std": [1] * 3}, "pass finite ones"),
+        ({"test_images": IMAGES, "test_labels": LABELS - 1}, "the first is -1"),
+        ({"images": IMAGES, "labels": LABELS.astype(str)}, "an integer for each is needed"),
     ],
 )
 def test_an_npz_that_does_not_fit_says_what_is_wrong(tmp_path, arrays, message):
@@ -194,6 +202,89 @@ def test_colour_among_grey_images_is_refused_and_grey_among_colour_kept(tmp_path
     assert (last == last[..., :1]).all()
 
 
+def picture(path, pixels=(6, 5), **options):
+    Image.fromarray(RNG.integers(0, 256, (*pixels, 3), np.uint8)).save(path, **options)
+
+
+def clear(path):
+    image = Image.fromarray(RNG.integers(0, 4, (6, 5), np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(path, transparency=1)
+
+
+def turned(path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(path, exif=exif)
+
+
+def deep(path):
+    """A PNG of 16 bits a channel, which Pillow would read as 8."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 5, 6, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + RNG.bytes(5 * 3 * 2) for _ in range(6))
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+def moving(path):
+    frames = [Image.new("RGB", (5, 6), colour) for colour in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+def cut(path):
+    picture(path, (60, 50))
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "message"),
+    [
+        (clear, "odd.png", "without alpha or transparency"),
+        (turned, "odd.jpg", "is turned by its EXIF orientation"),
+        (deep, "odd.png", "has 16 bits a channel"),
+        (lambda path: Image.new("I;16", (5, 6)).save(path), "odd.png", "is a I;16 image"),
+        (lambda path: Image.new("CMYK", (5, 6)).save(path), "odd.jpg", "is a CMYK image"),
+        (moving, "odd.tif", "holds 2 images"),
+        (cut, "odd.png", "is no image that can be read"),
+        (cut, "odd.jpg", "is no image that can be read"),
+        (lambda path: path.mkdir(), "odd", "is a folder within a class"),
+        (lambda path: path.symlink_to("/dev/zero"), "odd.png", "no regular file"),
+        (lambda path: path.symlink_to("nowhere.png"), "odd.png", "cannot be read"),
+    ],
+)
+def test_a_picture_that_would_be_read_otherwise_than_it_looks_is_refused(tmp_path, make, name, message):
+    save(tmp_path, [f"{label}/{i}.png" for label in "ab" for i in "123"])
+    make(tmp_path / "b" / name)
+    with pytest.raises(BadInput, match=message):
+        load_dataset(str(tmp_path), "test")
+
+
+def test_splits_with_other_classes_are_refused_since_labels_are_places(tmp_path):
+    save(tmp_path, [f"train/{name}/1.png" for name in ("ant", "bee", "cat")])
+    save(tmp_path, [f"test/{name}/1.png" for name in ("ant", "cat")])
+    with pytest.raises(BadInput, match="test and train differ in class 'bee'"):
+        load_dataset(str(tmp_path), "test")
+
+
+def test_numbers_that_sort_otherwise_by_name_are_no_plain_labels(tmp_path):
+    save(tmp_path / "few", [f"{label}/{i}.png" for label in range(3) for i in "123"])
+    assert load_dataset(str(tmp_path / "few"), "test").classes == ("0", "1", "2")
+    save(tmp_path / "many", [f"{label}/{i}.png" for label in range(11) for i in "123"])
+    with pytest.raises(BadInput, match="sorted by name they are 0, 1, 10, 2"):
+        load_dataset(str(tmp_path / "many"), "test")
+
+
+def test_a_set_that_no_memory_holds_is_refused_before_it_is_read(tmp_path):
+    save(tmp_path, [f"{label}/{i}.png" for label in "ab" for i in range(300)], shape=(1, 1))
+    (tmp_path / "data.toml").write_text("resize = [4096, 4096]\n")
+    with pytest.raises(BadInput, match=r"more than 17,179,869,184; say in .* how small"):
+        load_dataset(str(tmp_path), "test")
+
+
 TENSORS = torch.from_numpy(IMAGES).permute(0, 3, 1, 2), torch.from_numpy(LABELS)
 
 
@@ -230,6 +321,7 @@ def test_floats_from_python_are_what_the_network_takes():
         ([1, 2, 3], "got a int where"),
         ([(IMAGES, LABELS), (IMAGES[:, :2], LABELS)], "images differ in shape"),
         ((IMAGES.astype(np.int64), LABELS), "int64 shaped"),
+        ((IMAGES // 128, LABELS), "hold 0 and 1 alone"),
     ],
 )
 def test_what_is_no_data_set_is_refused(given, message):
