@@ -169,10 +169,10 @@ def check_current(sweep: Sweep, path: Path) -> None:
         )
     if "imported" in sweep.origin:
         return
-    if sweep.voltage.shape != (POINTS,) or not np.allclose(sweep.voltage, np.linspace(0.0, V_MAX, POINTS)):
-        raise BadTable(f"{path}: its voltages are not those of a sweep of ours; {_repair(path)}")
     if sweep.origin.get("deck_sha256") != request.deck_hash:
         raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
+    if sweep.voltage.shape != (POINTS,) or not np.allclose(sweep.voltage, np.linspace(0.0, V_MAX, POINTS)):
+        raise BadTable(f"{path}: its voltages are not those of a sweep of ours; {_repair(path)}")
     if request.hash_of(sweep.decks) != sweep.origin.get("deck_sha256"):
         raise BadTable(f"{path}: its decks are not those that it says it was made from; {_repair(path)}")
 
