@@ -78,14 +78,17 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
         """
         parts = []
         for name, values in self.tables().items():
-            lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines = [f"{key} = {_toml_value(value)}" for key, value in values.items()]
             parts.append("\n".join(([f"[{name}]"] if name else []) + lines))
         return "\n".join(parts) + "\n"
 
     @classmethod
     def from_toml(cls, text: str, *, source: str = "TOML") -> Self:
         """The record that TOML text holds; `BadInput` if it does not fit."""
-        return cls.from_tables(_parse_toml(_text(text, source).encode(), source), source=source)
+        content = _text(text, source).encode(
+            errors="surrogatepass"
+        )  # what is no UTF-8 is refused as in a file
+        return cls.from_tables(_parse_toml(content, source), source=source)
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -159,6 +162,11 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key.rpartition(".")[2], list(known), n=1)
     advice = f": did you mean '{near[0]}'?" if near else "; remove it or check its spelling"
     return f"unknown key '{key}'{advice}"
+
+
+def _toml_value(value: Any) -> str:
+    """Of JSON's, which escapes some characters by pairs of surrogates; TOML knows none, and no delete as it is."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _text(text: Any, source: str) -> str:

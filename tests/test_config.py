@@ -51,6 +51,20 @@ def test_a_date_is_no_value():
         parse(Mixed, {"name": datetime.date(2020, 1, 1)}, source="file")
 
 
+@pytest.mark.parametrize(
+    "name", ["mine/\N{GRINNING FACE}.toml", 'a "quoted" \\ name', "tab\tand\x7f", "\u00e9"]
+)
+def test_any_text_comes_back_from_toml(name):
+    made = Mixed(name=name)
+    assert Mixed.from_toml(made.to_toml()) == made
+
+
+@pytest.mark.parametrize("read", [Mixed.from_toml, Mixed.from_json])
+def test_text_that_no_file_can_hold_is_refused(read):
+    with pytest.raises(BadInput, match=r"is not valid TOML|Invalid JSON"):
+        read('name = "\ud800"' if read == Mixed.from_toml else '{"name": "\ud800"}')
+
+
 def test_a_design_comes_back_from_json():
     design = Design(tile=TileSpec(wires=Wires(layer="M2", pitch_nm=108)), converter=Converter(full_scale=16))
     assert parse(Design, design.model_dump(mode="json"), source="record") == design
