@@ -125,38 +125,36 @@ def start(cluster: Cluster) -> Iterator[Any]:
     """
     import dask
 
-    dask.config.set({f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker", "nanny")})
-    if cluster.kind == "local":
-        from distributed import LocalCluster
-
-        # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job
-        # takes twice the time (docs/studies.md).
-        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
-        with _interrupts_held():
-            local = LocalCluster(
-                protocol="tls://",
-                security=_throw_away_keys(),
-                host="127.0.0.1",
-                n_workers=cluster.workers,
-                threads_per_worker=1,
-                processes=True,
-                scheduler_kwargs=_NO_PAGES,
-                silence_logs=logging.ERROR,
-                preload=[_PRELOAD],
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_SETTINGS))
+        if cluster.kind == "local":
+            yield stack.enter_context(_local(cluster))
+        else:
+            folder = cluster.options.get("shared_temp_directory", ".")
+            keys = stack.enter_context(
+                TemporaryDirectory(prefix=".spicekit-keys-", dir=folder, ignore_cleanup_errors=True)
             )
-            local.adapt(minimum=len(local.worker_spec), maximum=len(local.worker_spec))
-        with local:
-            yield local
-    else:
-        with (
-            TemporaryDirectory(
-                prefix=".spicekit-keys-",
-                dir=cluster.options.get("shared_temp_directory", "."),
-                ignore_cleanup_errors=True,
-            ) as keys,
-            _batch(cluster, _throw_away_keys(Path(keys).absolute())) as batch,
-        ):
-            yield batch
+            yield stack.enter_context(_batch(cluster, _throw_away_keys(Path(keys).absolute())))
+
+
+def _local(cluster: Cluster) -> Any:
+    """Dask's object for workers on this machine."""
+    from distributed import LocalCluster
+
+    with _interrupts_held():
+        local = LocalCluster(
+            protocol="tls://",
+            security=_throw_away_keys(),
+            host="127.0.0.1",
+            n_workers=cluster.workers,
+            threads_per_worker=1,
+            processes=True,
+            scheduler_kwargs=_NO_PAGES,
+            silence_logs=logging.ERROR,
+            preload=[_PRELOAD],
+        )
+        local.adapt(minimum=len(local.worker_spec), maximum=len(local.worker_spec))
+    return local
 
 
 def _batch(cluster: Cluster, security: Any) -> Any:
@@ -225,3 +223,10 @@ def _interrupts_held() -> Iterator[None]:
 _PRELOAD = "spicekit.study.jobs"
 # Dask's web pages ask nobody who they are: other users need not see a study's logs and call stacks.
 _NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+_SETTINGS: dict[str, Any] = {
+    **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker", "nanny")},
+    # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job takes
+    # twice the time (docs/studies.md).
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
+"""Of Dask, while a cluster of ours runs."""

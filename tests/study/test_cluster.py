@@ -1,6 +1,7 @@
 """Batch systems, stood in for by commands that run the job scripts on this machine."""
 
 import asyncio
+import copy
 import os
 import signal
 import time
@@ -137,3 +138,10 @@ def test_local_workers_keep_the_memory_that_they_free():
     with connected(Cluster(workers=1)) as client:
         (threshold,) = client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()
     assert threshold == os.getenv("MALLOC_TRIM_THRESHOLD_")
+
+
+def test_dasks_settings_are_the_users_own_again():
+    before = copy.deepcopy(dask.config.config)
+    with start(Cluster(workers=1)):
+        assert dask.config.get("distributed.scheduler.http.routes") == []
+    assert dask.config.config == before
