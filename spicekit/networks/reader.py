@@ -46,7 +46,8 @@ def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[
     if path.suffix in _PICKLES:
         raise BadInput(
             f"{path}: is a pickle, which may run any code when it is read; load it in Python yourself and pass the "
-            f"module to adopt(), or export it: torch.onnx.export(network.eval(), images, 'net.onnx')."
+            f"module to adopt(), or export it: torch.onnx.export(network.eval(), (images,), 'net.onnx', "
+            f"external_data=False)."
         )
     if path.suffix in _KERAS:
         raise BadInput(

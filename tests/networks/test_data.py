@@ -109,7 +109,7 @@ def test_a_part_of_a_data_set_is_its_beginning():
 @pytest.mark.parametrize(
     ("name", "split", "folder", "message"),
     [
-        ("mnist", "test", None, "choose from digits, cifar10, cifar100, or name an .npz"),
+        ("mnist", "test", None, "an .npz file or a folder of idx files"),
         ("digits", "validation", None, "'train' or 'test'"),
         ("digits", "test", "somewhere", "leave it out"),
         ("cifar10", "test", None, "name the folder"),

@@ -6,6 +6,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from torch import nn
+from torch.nn import functional
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
@@ -301,3 +303,48 @@ def test_a_study_and_load_network_take_the_file(tmp_path):
         assert torch.equal(found(images), wanted)
         assert torch.equal(sk.load_network(path)(images), wanted)
     assert checkpoint("vgg-small-quarter", "digits").suffix == ".safetensors"
+
+
+class OneBit(nn.Conv2d):
+    def forward(self, x):
+        signs, scale = torch.where(x >= 0, 1.0, -1.0), self.weight.abs().mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(signs, scale * self.weight.sign(), None, self.stride, self.padding)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8)
+        self.conv, self.act = OneBit(8, 8, 3, padding=1), nn.PReLU(8)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, images):
+        x = self.norm(self.stem(images))
+        x = self.act(x + self.conv(x))
+        x = torch.cat([x.mean((2, 3)), functional.adaptive_avg_pool2d(x, 1).flatten(1)], 1)
+        return self.head(x.flatten(1)).clamp(-3, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("exporter", ["dynamo", "trace"])
+def test_what_torch_exports_is_read(tmp_path, exporter):
+    if exporter == "dynamo":
+        pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    network, images = Residual().eval(), torch.randn(2, 3, 8, 8)
+    options = (
+        {"dynamo": True, "external_data": False, "dynamic_shapes": ({0: torch.export.Dim("n")},)}
+        if exporter == "dynamo"
+        else {"dynamo": False, "dynamic_axes": {"images": {0: "n"}}, "input_names": ["images"]}
+    )
+    torch.onnx.export(network, (images,), tmp_path / "net.onnx", **options)
+    read, survey = read_and_survey(tmp_path / "net.onnx")
+    assert [each.digital == "" for each in survey.found] == [False, True, False]
+    unseen = torch.randn(5, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(read(unseen), network(unseen))
+    if exporter == "dynamo":
+        torch.onnx.export(network, (images,), tmp_path / "two.onnx", dynamo=True)
+        with pytest.raises(BadInput, match=r"tensors in other files.*external_data=False"):
+            read_and_survey(tmp_path / "two.onnx")
