@@ -5,10 +5,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 from spicekit import Evaluation, NetworkCosts, SignOff
-from spicekit.evaluation.demo import Demo, PlacedEvaluation
 from spicekit.evaluation.energy import LayerEvents
 from spicekit.evaluation.network_costs import Change, Constant, CostedRun, Figures, Response
-from spicekit.evaluation.records import Fidelity, ReadStatistics, Restored, SpiceEvidence, TileRun
+from spicekit.evaluation.records import (
+    Demo,
+    Fidelity,
+    PlacedEvaluation,
+    ReadStatistics,
+    Restored,
+    SpiceEvidence,
+    TileRun,
+)
 from spicekit.evaluation.signoff import EngineError
 from spicekit.results import Record, Result, units_of
 from spicekit.study.results import StudyResult

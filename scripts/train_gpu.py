@@ -29,12 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spicekit import BinaryConv2d, Dataset, load_dataset
-from spicekit.networks.card import Architecture, Card, NetworkName
 from spicekit.networks.checkpoints import save_checkpoint
 from spicekit.networks.data import network_inputs
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.models import Network, build
+from spicekit.networks.models import Architecture, Card, Network, NetworkName, build
 from spicekit.provenance import JsonDict, provenance
 
 BATCH = 256

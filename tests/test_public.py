@@ -17,10 +17,8 @@ import xarray
 import spicekit as sk
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.exact.ladder import residual_limit
-from spicekit.evaluation.demo import Demo, PlacedEvaluation
-from spicekit.evaluation.records import TileRun
-from spicekit.networks.card import Architecture
-from spicekit.networks.models import build
+from spicekit.evaluation.records import Demo, PlacedEvaluation, TileRun
+from spicekit.networks.models import Architecture, build
 from spicekit.results import Record, units_of
 
 ROOT = Path(__file__).parents[1]
@@ -230,7 +228,7 @@ def test_the_page_of_result_files_is_that_of_the_models():
 
 
 def test_every_field_of_a_result_says_what_it_means():
-    import spicekit.evaluation.demo
+    import spicekit.evaluation.records
     import spicekit.study.results  # noqa: F401
 
     def below(kind):

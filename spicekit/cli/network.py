@@ -62,7 +62,7 @@ def train(
     from spicekit.networks import training
     from spicekit.networks.data import fetch_dataset, load_dataset
     from spicekit.networks.models import Network
-    from spicekit.networks.recipe import recipe_for
+    from spicekit.networks.runs import recipe_for
 
     if precision is None and threads is None:
         say(f"fastest here: {training.fastest_options()}")

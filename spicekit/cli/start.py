@@ -92,7 +92,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Calibrate the 8T-SRAM cell in ngspice, then run both networks at two design points."""
-    from spicekit.evaluation.demo import run_demo
+    from spicekit.evaluation.evaluate import run_demo
     from spicekit.files import write_atomically
     from spicekit.report.evaluation import demo_page
     from spicekit.report.page import html

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.mismatch import RMS_LIMIT
 from spicekit.engines.fast.model import ReadModel, read_model
 from spicekit.errors import BadInput
@@ -36,16 +37,25 @@ from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.evidence import check_solvable, sign_off_status, spice_evidence
 from spicekit.evaluation.fidelity import check_comparable, code_errors, software_and_ideal
 from spicekit.evaluation.fidelity import fidelity as compare
-from spicekit.evaluation.records import Evaluation, ReadStatistics, TileRun, restored
+from spicekit.evaluation.records import (
+    Demo,
+    Evaluation,
+    PlacedEvaluation,
+    ReadStatistics,
+    TileRun,
+    restored,
+)
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.adopt import check_binary, unwrapped
-from spicekit.networks.data import Data, Dataset, as_dataset, require_apart
+from spicekit.networks.checkpoints import load_network
+from spicekit.networks.data import Data, Dataset, as_dataset, load_dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
 from spicekit.provenance import provenance
-from spicekit.results import Report, silent
+from spicekit.results import Report, prefixed, silent
+from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
-from spicekit.tables.store import table_for
+from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
 
 
@@ -323,3 +333,41 @@ def _assumptions(design: Design) -> tuple[str, ...]:
         *([_VOLTAGES] if design.tile.discharge else []),
         *([railed] if design.tile.wires.railed else []),
     )
+
+
+DEMO_NETWORKS = ("vgg-small", "resnet18")
+# 16 rows in a read. Mild: straps three times as wide as a minimum M6 wire (11.9 ohm/um), 0.43 ohm for an 8T cell of
+# 108 nm (2 CPP), and 10 ohm at both ends (assumed). Heavy: a minimum M2 wire, 3.2 ohm, and 100 ohm (assumed).
+DEMO_POINTS = {
+    "mild": Design(tile=TileSpec(rows_active=16, wires=Wires(r_bl=0.43, r_sl=0.43, r_driver=10, r_sink=10))),
+    "heavy": Design(
+        tile=TileSpec(rows_active=16, wires=Wires(layer="M2", pitch_nm=108, r_driver=100, r_sink=100))
+    ),
+}
+
+
+def run_demo(store: Path, *, report: Report = silent) -> Demo:
+    """Both networks at both design points, with I-V tables swept afresh into `store`."""
+    specs = [point.tile for point in DEMO_POINTS.values()]
+    report("8T-SRAM cell: I-V sweeps in ngspice")
+    calibrate([Characterisation(specs[0])], store, force=True)
+    table = find_table(specs[0], store=store)
+    test, train = load_dataset("digits", "test"), load_dataset("digits", "train")
+    results = []
+    for name in DEMO_NETWORKS:
+        network = load_network(name, data="digits")
+        known = software_and_ideal(network, test, specs[0], report=prefixed(report, name))
+        for point, design in DEMO_POINTS.items():
+            result = evaluate(
+                network,
+                test,
+                design,
+                table,
+                calibration=train,
+                known=known,
+                store=store,
+                report=prefixed(report, f"{name}, {point}"),
+            )
+            fields = {name: getattr(result, name) for name in Evaluation.model_fields}
+            results.append(PlacedEvaluation(**fields, network=name, point=point))
+    return Demo(evaluations=tuple(results), provenance=provenance())

@@ -281,3 +281,57 @@ class Evaluation(Result):
     def __str__(self) -> str:
         runs = ", ".join(f"{run.accuracy:.1%} {MITIGATION_LABELS[run.mitigation]}" for run in self.runs)
         return f"Evaluation of {self.images:,} images: {self.software:.1%} software, {runs}"
+
+
+class PlacedEvaluation(Evaluation):
+    """One of a demo's."""
+
+    network: str
+    """By name."""
+    point: str
+    """Of the design space."""
+
+
+class Demo(Result):
+    """What `spicekit demo` finds."""
+
+    kind: Literal["demo"] = "demo"
+    """Which kind of result this is."""
+    evaluations: tuple[PlacedEvaluation, ...] = Field(min_length=1)
+    """Of each network at each design point."""
+
+    def by_name(self) -> dict[tuple[str, str], Evaluation]:
+        """The evaluations by network and design point."""
+        return {(one.network, one.point): one for one in self.evaluations}
+
+    def rows(self) -> list[JsonDict]:
+        """One for each run of each evaluation."""
+        return [
+            {"network": one.network, "point": one.point, **row}
+            for one in self.evaluations
+            for row in one.rows()
+        ]
+
+    def units(self) -> dict[str, str]:
+        """Units of the columns."""
+        return self.evaluations[0].units()
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Accuracy in software and of each run on tiles, for each network at each design point."""
+        axes = new_axes(axes)
+        bars = [
+            {"software": one.software, **{run.mitigation: run.accuracy for run in one.runs}}
+            for one in self.evaluations
+        ]
+        kinds = list(dict.fromkeys(kind for bar in bars for kind in bar))
+        width = 0.8 / len(kinds)
+        for place, kind in enumerate(kinds):
+            at = [group + width * (place - (len(kinds) - 1) / 2) for group in range(len(bars))]
+            axes.bar(at, [100 * bar.get(kind, float("nan")) for bar in bars], width, label=kind)
+        axes.set_xticks(range(len(bars)), [f"{one.network}\n{one.point}" for one in self.evaluations])
+        axes.set(ylabel="accuracy / %", ylim=(0, 105))
+        axes.legend(frameon=False, fontsize=8)
+        return axes
+
+    def __str__(self) -> str:
+        return f"Demo: {len(self.evaluations)} evaluations"

@@ -18,10 +18,9 @@ from torch import Tensor
 from spicekit.config import parse
 from spicekit.errors import BadInput, no_such
 from spicekit.files import open_file, parse_json, write_atomically
-from spicekit.networks.card import Card, card_text
 from spicekit.networks.data import check_name
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.models import Network, build
+from spicekit.networks.models import Card, Network, build
 
 FOLDER = Path(__file__).resolve().parent / "checkpoints"
 FORMAT = "spicekit-network-2"
@@ -171,3 +170,34 @@ def content_digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
         digest.update(f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy().tobytes())
     return digest.hexdigest()
+
+
+def card_text(card: Card, *, sha256: str) -> str:
+    """The card as Markdown for people; `sha256` is that of the checkpoint file."""
+    kind = card.architecture
+    rows: dict[str, object] = {
+        "network": f"{kind.name}, width {kind.width:g}, {kind.bits}-bit",
+        "inputs and outputs": f"{kind.channels} x 32 x 32 pixels, {kind.classes} classes",
+        "data": f"{card.data}: {card.train_images:,} images to train, {card.test_images:,} to test",
+        "source of the data": card.source,
+        "accuracy (test images)": f"{card.accuracy:.2%}",
+        **{f"recipe: {key}": value for key, value in card.recipe.items()},
+        **card.made_by,
+        "train split SHA-256": card.train_sha256,
+        "test split SHA-256": card.test_sha256,
+        "checkpoint SHA-256": sha256,
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return (
+        f"# {kind.name} on {card.data}\n\n"
+        f"All convolutions but the first have {_PRECISION[kind.bits]}; the first, the\n"
+        "batch norms and the classifier are float32. Inputs are pixels from 0 to 1; the network normalises\n"
+        "them itself.\n\n"
+        f"| | |\n|---|---|\n{table}\n"
+    )
+
+
+_PRECISION = {
+    1: "binary weights and inputs, and pad with -1",
+    4: "weights from -8 to 7, inputs from 0 to 15, and pad with 0",
+}

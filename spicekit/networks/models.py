@@ -5,13 +5,56 @@ caller can get that wrong. Names of layers appear in reports and checkpoints: th
 """
 
 from functools import partial
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spicekit.networks.card import Architecture, Card
+from spicekit.config import Config
 from spicekit.networks.layers import BinaryConv2d, MultiBitConv2d
+from spicekit.provenance import JsonDict
+
+NetworkName = Literal["vgg-small", "resnet18"]
+
+
+class Architecture(Config):
+    """Which network, and its sizes: all that is needed to build it."""
+
+    name: NetworkName
+    classes: int = Field(default=10, ge=2, le=1000)
+    channels: Literal[1, 3] = 3
+    """Colour channels of the input."""
+    width: float = Field(default=1.0, gt=0, le=4)
+    """Factor on the number of channels of every layer."""
+    bits: Literal[1, 4] = 1
+    """Of weights and inputs of the layers that run on tiles; 4 is there for comparison."""
+
+    def scaled(self, channels: int) -> int:
+        """Channels of the first layer, which has `channels` of them at width 1; the others have multiples."""
+        return max(1, round(channels * self.width))
+
+
+class Card(Config):
+    """What a checkpoint holds and where it comes from."""
+
+    architecture: Architecture
+    data: str
+    """Name of the data set."""
+    source: str
+    """Whose data it is."""
+    classes: tuple[str, ...]
+    train_images: int = Field(ge=1)
+    train_sha256: str
+    test_images: int = Field(ge=1)
+    test_sha256: str
+    accuracy: float = Field(ge=0, le=1)
+    """Fraction of the test images classified rightly; on the recipe's tiles where it names some."""
+    recipe: JsonDict
+    """How it was trained, seed and epochs included."""
+    made_by: JsonDict
+    """Versions, command and time."""
 
 
 class Network(nn.Module):

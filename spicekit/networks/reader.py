@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spicekit.errors import BadInput
 from spicekit.networks import checkpoints
-from spicekit.networks.adopt import Survey, adopt_and_survey
+from spicekit.networks.adopt import Survey, adopt, adopt_and_survey
 from spicekit.networks.models import Network
 from spicekit.networks.onnx_file import OnnxNetwork, read_onnx
 
@@ -37,11 +37,19 @@ def load_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module
     >>> load_network("vgg-small-quarter").conv3.out_channels
     64
     """
-    return read_and_survey(name_or_path, data=data)[0]
+    network, example = _read(name_or_path, data)
+    return adopt(network, example) if isinstance(network, OnnxNetwork) else network
 
 
 def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[nn.Module, Survey]:
     """As `load_network`, with the table of what goes on tiles and what stays digital, and why."""
+    network, example = _read(name_or_path, data)
+    adopted, survey = adopt_and_survey(network, example)
+    return (adopted if isinstance(network, OnnxNetwork) else network), survey
+
+
+def _read(name_or_path: str | Path, data: str) -> tuple[Network | OnnxNetwork, Tensor]:
+    """A network as it lies in its file, and random images of the kind that it takes."""
     path = Path(name_or_path)
     if path.suffix in _PICKLES:
         raise BadInput(
@@ -53,22 +61,19 @@ def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[
         raise BadInput(
             f"{path}: is Keras' or TensorFlow's; export it: python -m tf2onnx.convert --output net.onnx ..."
         )
-    network: Network | OnnxNetwork
     if path.suffix == ".onnx":
         if not path.is_file():
             raise BadInput(f"{path}: there is no such file; pass the path of an .onnx file.")
         network = read_onnx(path)
-        sides = network.shape
-        if None in sides[1:]:
+        batch, *sides = network.shape
+        if None in sides:
             raise BadInput(
                 f"{path}: does not say how large its inputs are; export it for images of one size."
             )
-        shape = tuple(side for side in sides[1:] if side is not None)
-        return adopt_and_survey(network, _random(sides[0] or _IMAGES, shape))
-    network = checkpoints.load_network(name_or_path, data=data)
-    _, survey = adopt_and_survey(network, _random(1, (network.architecture.channels, 32, 32)))
-    return network, survey
+        return network, _random(batch or _IMAGES, *filter(None, sides))
+    shipped = checkpoints.load_network(name_or_path, data=data)
+    return shipped, _random(1, shipped.architecture.channels, 32, 32)
 
 
-def _random(batch: int, shape: tuple[int, ...]) -> Tensor:
-    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
+def _random(*shape: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))

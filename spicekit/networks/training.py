@@ -18,17 +18,18 @@ from torch.nn import functional
 
 from spicekit.errors import BadInput, MissingTool
 from spicekit.files import take_folder
-from spicekit.networks.card import Architecture, Card
 from spicekit.networks.checkpoints import fill, load_network, save_checkpoint
 from spicekit.networks.cifar import Images
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import accuracy, count_right, predict_logits
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.models import Network, build
-from spicekit.networks.recipe import Recipe, image_side, learning_rate
+from spicekit.networks.models import Architecture, Card, Network, build
 from spicekit.networks.runs import (
+    Recipe,
     State,
+    image_side,
     is_state,
+    learning_rate,
     load_state,
     network_tensors,
     read_state,

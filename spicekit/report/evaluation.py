@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spicekit.evaluation.demo import Demo
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.records import Evaluation, ReadStatistics
+from spicekit.evaluation.records import Demo, Evaluation, ReadStatistics
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import Chart, axis, grouped_bars, tips
 from spicekit.report.evaluation_charts import (

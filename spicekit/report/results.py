@@ -8,8 +8,7 @@ from typing import Any
 
 from spicekit.config import parse
 from spicekit.errors import BadInput
-from spicekit.evaluation.demo import Demo
-from spicekit.evaluation.records import Evaluation
+from spicekit.evaluation.records import Demo, Evaluation
 from spicekit.evaluation.signoff import SignOff
 from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict

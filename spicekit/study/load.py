@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spicekit.errors import BadInput
-from spicekit.evaluation.demo import Demo
 from spicekit.evaluation.network_costs import NetworkCosts
-from spicekit.evaluation.records import Evaluation
+from spicekit.evaluation.records import Demo, Evaluation
 from spicekit.evaluation.signoff import SignOff
 from spicekit.files import parse_json, read_arrays, read_json
 from spicekit.results import Result

@@ -18,10 +18,9 @@ from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, pack_layer
 from spicekit.mapping.torch_backend import products_on
-from spicekit.networks.card import Architecture, NetworkName
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, NetworkName, build
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]

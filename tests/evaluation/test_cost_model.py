@@ -13,9 +13,8 @@ from spicekit.evaluation.evaluate import evaluate
 from spicekit.evaluation.network_costs import UNDEFINED, NetworkCosts, network_costs
 from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 from spicekit.report.sheets import energy_sheets
 
 CIRCUIT = ReadCircuit(settling=24e-12, word_line_charge=6e-15)

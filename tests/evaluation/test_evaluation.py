@@ -20,10 +20,9 @@ from spicekit.evaluation.design import Design, read_design
 from spicekit.evaluation.evaluate import evaluate, run_on_tiles
 from spicekit.evaluation.fidelity import CODE_IMAGES, NotExact, code_errors, software_and_ideal
 from spicekit.evaluation.tiled import Tiles, start_at, tiled_layers
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 from spicekit.tables.table import interpolate, linear
 
 TRAIN = load_dataset("digits", "train").first(16)

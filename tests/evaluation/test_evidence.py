@@ -14,10 +14,9 @@ from spicekit.evaluation.design import Design
 from spicekit.evaluation.evidence import confidence, spice_evidence
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 
 
 @pytest.fixture(scope="module")

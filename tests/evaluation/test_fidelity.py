@@ -13,10 +13,9 @@ from spicekit.evaluation.design import Design
 from spicekit.evaluation.fidelity import fidelity
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import MITIGATIONS
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import predict_logits
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,9 @@ from spicekit.evaluation.convert import convert, lay_out, tallies
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.networks.adopt import adopt
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.layers import BinaryConv2d, signs_of
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 
 DESIGN = Design(tile=TileSpec(rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2)))
 FLAWED = {"offset": 0.3, "inl": 0.2, "seed": 1}

@@ -11,7 +11,7 @@ from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import accuracy, predict_logits
-from spicekit.networks.recipe import recipe_for
+from spicekit.networks.runs import recipe_for
 from spicekit.networks.training import CHECKPOINT, train
 
 HEAVY = Design.from_tables(

@@ -8,9 +8,8 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput
 from spicekit.evaluation.vectors import network_case
 from spicekit.mapping.binsparx import BinSparX
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import load_dataset, network_inputs
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 
 SPEC = TileSpec(rows_active=16, wires=Wires(r_bl=1, r_sl=1))
 LAST_TILE = {"layer": "conv2", "tile": 2, "block": 0, "position": (3, 4)}

@@ -120,7 +120,7 @@ def state() -> list[bytes]:
     from safetensors.torch import save
 
     from spicekit.networks.checkpoints import sealed
-    from spicekit.networks.recipe import Recipe
+    from spicekit.networks.runs import Recipe
 
     recipe = Recipe(network="vgg-small", data="digits", epochs=1, batch=8, shift=0, flip=False)
     tensors = {"network.a": torch.ones(3), "optimizer.0.step": torch.ones(1)}

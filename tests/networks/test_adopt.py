@@ -13,9 +13,8 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.networks.adopt import adopt, adopt_and_survey, check_binary
-from spicekit.networks.card import Architecture
 from spicekit.networks.layers import BinaryConv2d, binary_layers, signs_of
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SPEC = TileSpec(rows=32, rows_active=16, wires=Wires(r_bl=1, r_sl=1))

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 
 from spicekit.errors import BadInput
-from spicekit.networks.card import Architecture, Card, NetworkName
 from spicekit.networks.checkpoints import (
     FOLDER,
     checkpoint_path,
@@ -23,7 +22,7 @@ from spicekit.networks.checkpoints import (
 from spicekit.networks.data import load_dataset
 from spicekit.networks.inference import accuracy, predict_logits
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, Card, NetworkName, build
 
 
 def card_of(network):

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from spicekit.errors import BadInput
-from spicekit.networks.card import Architecture
 from spicekit.networks.data import as_dataset, load_dataset, network_inputs
 from spicekit.networks.inference import accuracy, count_right, predict_logits
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 
 
 def test_accuracy_is_the_very_fraction_of_the_images_read_rightly():

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from spicekit.networks.card import Architecture, NetworkName
 from spicekit.networks.layers import BinaryConv2d, binary_layers
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, NetworkName, build
 
 
 def test_vgg_small_has_five_binary_convolutions_and_one_classifier():

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from spicekit.errors import BadInput, MissingTool
 from spicekit.networks.checkpoints import load_network, sealed
 from spicekit.networks.data import load_dataset
-from spicekit.networks.recipe import recipe_for
+from spicekit.networks.runs import recipe_for
 from spicekit.networks.training import CHECKPOINT, STATE, augment, fastest_options, train
 
 TRAIN, TEST = load_dataset("digits", "train").first(256), load_dataset("digits", "test").first(100)

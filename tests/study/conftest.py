@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from spicekit.networks.card import Architecture, Card
 from spicekit.networks.checkpoints import save_checkpoint
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, Card, build
 
 
 @pytest.fixture(scope="session")

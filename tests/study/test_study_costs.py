@@ -9,8 +9,7 @@ import pytest
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.energy import ReadCircuit
-from spicekit.networks.card import Architecture
-from spicekit.networks.models import build
+from spicekit.networks.models import Architecture, build
 from spicekit.study.plan import Point, Run
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "scripts")]
