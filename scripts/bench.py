@@ -48,9 +48,8 @@ from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.inference import predict_logits
 from spicekit.provenance import provenance
 from spicekit.spice.simulator import Failure, available_cores, simulate_all
-from spicekit.tables.characterise import Characterisation, characterise
+from spicekit.tables.characterise import DEFAULT_CELLS, Characterisation, characterise
 from spicekit.tables.inventory import inventory
-from spicekit.tables.plan import DEFAULT_CELLS
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable
 

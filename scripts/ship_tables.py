@@ -4,8 +4,8 @@ import sys
 
 from spicekit import calibrate
 from spicekit.resources import shipped_folder
+from spicekit.tables.characterise import default_plan
 from spicekit.tables.inventory import write_manifest
-from spicekit.tables.plan import default_plan
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 from spicekit.circuits.spec import Device as Device
 from spicekit.circuits.spec import TileSpec as TileSpec
 from spicekit.circuits.spec import Wires as Wires
-from spicekit.devices.corners import Corner as Corner
+from spicekit.devices.cards import Corner as Corner
 from spicekit.engines.cell_currents import Variation as Variation
 from spicekit.engines.converter import Converter as Converter
 from spicekit.errors import BadInput as BadInput

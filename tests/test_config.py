@@ -7,7 +7,7 @@ from spicekit.config import Config, parse
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, read_design
-from spicekit.tables.plan import Plan, read_plan
+from spicekit.tables.characterise import Plan, read_plan
 
 WIRES = {"r_bl": 3.2, "r_sl": 3.2}
 

@@ -73,7 +73,7 @@ OPENED_ELSEWHERE = {
     "cli/start.py": "starters that ship",
     "config.py": "a line number, of a file that `read_file` has read",
     "devices/cards.py": "a compiled model, which its user trusts with all else",
-    "devices/levels.py": "parameters that ship",
+    "devices/bsim4.py": "parameters that ship",
     "engines/cache.py": "the user's own cache",
     "provenance.py": "the package's own code",
     "report/page.py": "the page's own files",

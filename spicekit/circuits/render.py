@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 import spicekit
 from spicekit.circuits.cells import load_cell
-from spicekit.circuits.header import header_lines
-from spicekit.circuits.spec import TileSpec
+from spicekit.circuits.spec import TileSpec, header_lines
 from spicekit.circuits.wiring import line_load, loads, wiring
 from spicekit.devices.cards import Card, load_card, load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name

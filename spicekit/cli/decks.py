@@ -114,7 +114,7 @@ def _run_vectors(
 ) -> None:
     import numpy as np
 
-    from spicekit.circuits.header import read_header
+    from spicekit.circuits.spec import read_header
     from spicekit.decks.run import run_vectors, walking
     from spicekit.engines.tile import compare_reads
     from spicekit.files import read_array, write_array
@@ -170,7 +170,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
-    from spicekit.circuits.header import read_header
+    from spicekit.circuits.spec import read_header
     from spicekit.circuits.wiring import one_read
     from spicekit.decks.dialects import dialect_of
     from spicekit.decks.source import read_deck, read_text
@@ -217,8 +217,8 @@ def show(deck: DeckFile, as_json: Json = False) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
     from pydantic import TypeAdapter
 
+    from spicekit.decks.diff import Summary, summarise
     from spicekit.decks.source import read_deck
-    from spicekit.decks.summary import Summary, summarise
     from spicekit.report.sheets import deck_sheets
 
     summary = summarise(read_deck(deck))

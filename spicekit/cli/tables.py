@@ -42,8 +42,7 @@ def calibrate(
     from spicekit.decks.simulators import check_simulator
     from spicekit.errors import BadInput, SpiceFailed
     from spicekit.tables.calibrate import calibrate as run
-    from spicekit.tables.characterise import Characterisation
-    from spicekit.tables.plan import default_plan, read_plan
+    from spicekit.tables.characterise import Characterisation, default_plan, read_plan
     from spicekit.tables.store import user_store
 
     if spec and plan:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, cast, get_args
 
-from spicekit.circuits.header import read_header
+from spicekit.circuits.spec import read_header
 from spicekit.decks.diff import Difference, spelled
 from spicekit.decks.source import Deck, Statement, bare_words, parse_deck
 from spicekit.errors import BadInput, no_such

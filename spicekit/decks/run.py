@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.circuits.header import read_header
 from spicekit.circuits.render import CURRENTS_FILE, WAVES_FILE
+from spicekit.circuits.spec import read_header
 from spicekit.decks.complaints import Lines
 from spicekit.decks.source import Deck
 from spicekit.decks.vetting import vet

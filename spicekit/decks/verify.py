@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from spicekit.circuits.header import Header, header_lines, read_header
 from spicekit.circuits.render import Bits, Expected, Outputs, Transient, check_detail, tile_deck
-from spicekit.circuits.spec import TileSpec
+from spicekit.circuits.spec import Header, TileSpec, header_lines, read_header
 from spicekit.decks.dialects import compare_statements, dialect_of, translate
 from spicekit.decks.diff import Difference, compare, compare_commands, facts
 from spicekit.decks.expansion import expand

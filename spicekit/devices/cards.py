@@ -8,23 +8,39 @@ through `spicekit.devices.importing`. Native code is loaded only if the sheet na
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
+from pydantic import Field
 
-from spicekit.devices.corners import Process
-from spicekit.devices.levels import require_known, require_runnable
+from spicekit.config import Config
+from spicekit.devices.bsim4 import model_text, require_known, require_runnable
 from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
 from spicekit.errors import BadInput, no_such
 from spicekit.files import open_file
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder
 
+Process = Literal["tt", "ff", "ss", "fs", "sf"]
 Speed = Literal["tt", "ff", "ss"]
 """Corner of a single transistor; the crossed corners of a pair follow from it."""
+
+
+class Corner(Config):
+    """A process corner with its supply and temperature.
+
+    >>> Corner(process="ff", temperature=398.15).vdd
+    0.7
+    """
+
+    process: Process = "tt"
+    """NMOS letter first: `fs` is fast NMOS, slow PMOS."""
+    vdd: float = Field(default=0.70, gt=0, le=1.2)
+    """V; 0.7 V is the nominal supply of the 7 nm targets (ASAP7, Clark et al. 2016)."""
+    temperature: float = Field(default=298.15, ge=233.15, le=398.15)
+    """K; the cards are valid from -40 to 125 degrees Celsius."""
 
 
 @dataclass(frozen=True)
@@ -198,13 +214,6 @@ def card_from_text(
     )
 
 
-def model_text(model: str, kind: str, parameters: Sequence[tuple[str, str]]) -> str:
-    """A `.model` statement, six parameters a line."""
-    pairs = [f"{name}={value}" for name, value in parameters]
-    lines = [" ".join(pairs[start : start + 6]) for start in range(0, len(pairs), 6)]
-    return "\n+ ".join([f".model {model} {kind} (", *lines]) + ")\n"
-
-
 def _polarity(kind: str, sheet: Sheet, device: str, compiled: CompiledModel | None) -> Polarity:
     """Channel type of a model of type `kind`; `BadInput` where sheet and card do not go together."""
     if kind in ("nmos", "pmos"):
@@ -316,30 +325,3 @@ def _parse_model(statement: str, source: str) -> tuple[str, str, list[tuple[str,
 
 
 _IMPORT = "spicekit devices import {} --out FOLDER"
-
-
-# Pelgrom's law (Pelgrom, Duinmaijer and Welbers, IEEE JSSC 24 (1989) 1433): the threshold difference of two equal
-# transistors of one die is normal with standard deviation AVT / sqrt(area), that of their current factors relative with
-# ABETA / sqrt(area), both independent; those of one transistor are smaller by sqrt(2).
-# V m. Assumed: no figure for this node was found; see docs/decisions/corners-and-mismatch.md.
-AVT = 1.3e-9
-# m. Assumed: no figure of a fin's current factor was found in public text. The ratio to AVT is that of the n-channel
-# transistors measured in the same paper, 2.3 % um to 30 mV um, as if both had shrunk alike since.
-ABETA = AVT * 0.023 / 0.030
-
-
-def sigma_vt(card: Card, fins: int) -> float:
-    """Standard deviation of the threshold of one transistor of `fins` fins, V.
-
-    The gated area is fins x effective width x length.
-    """
-    return AVT / _root_of_twice_the_area(card, fins)
-
-
-def sigma_beta(card: Card, fins: int) -> float:
-    """Standard deviation of the current factor of one transistor of `fins` fins, relative."""
-    return ABETA / _root_of_twice_the_area(card, fins)
-
-
-def _root_of_twice_the_area(card: Card, fins: int) -> float:
-    return float(np.sqrt(2 * fins * card.width * card.length))

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from spicekit.devices.cards import Card, Speed, device_folder, load_card, load_sheet, polarities
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Card, Corner, Speed, device_folder, load_card, load_sheet, polarities
 from spicekit.devices.curves import Errors, errors, read_curves, surfaces
 from spicekit.devices.measure import Figures, families, gate_capacitances, measure
 from spicekit.devices.sheet import Sheet

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.devices.cards import Card, Speed
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Card, Corner, Speed
 from spicekit.devices.measure import V_LINEAR, bench
 from spicekit.devices.sheet import Limits
 from spicekit.errors import BadInput

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spicekit.devices.cards import model_text
-from spicekit.devices.levels import BSIM4_LEVELS, bsim4_parameters, near
+from spicekit.devices.bsim4 import BSIM4_LEVELS, bsim4_parameters, model_text, near
 from spicekit.devices.sheet import Geometry, Polarity
 from spicekit.errors import BadInput
 from spicekit.files import read_file, write_atomically

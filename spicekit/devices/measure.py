@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.devices.cards import Card, load_lines
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Card, Corner, load_lines
 from spicekit.spice.simulator import Job, Step, Waves, simulate
 from spicekit.units import to_celsius
 

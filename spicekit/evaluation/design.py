@@ -15,7 +15,7 @@ from spicekit.circuits.spec import (
     rooted,
 )
 from spicekit.config import Config, parse, read_toml, unknown_key
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput

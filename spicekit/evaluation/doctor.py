@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
-from spicekit.devices.levels import supported_levels
+from spicekit.devices.bsim4 import supported_levels
 from spicekit.errors import DISTRIBUTION, SpicekitError
 from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import (
@@ -21,8 +21,7 @@ from spicekit.spice.simulator import (
     worker_cage,
 )
 from spicekit.spice.vacask import VACASK_HINT, run_vacask, vacask
-from spicekit.tables.characterise import made_by
-from spicekit.tables.plan import DEFAULT_CELLS
+from spicekit.tables.characterise import DEFAULT_CELLS, made_by
 from spicekit.tables.store import find_table
 
 

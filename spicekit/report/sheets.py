@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.decks.summary import Group, Summary
+from spicekit.decks.diff import Group, Summary
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.results import accuracy_interval
 from spicekit.tables.cell_figures import CellFigures, CoreMargins, ElementMargins, ReadPoint

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from spicekit.circuits.render import Transient, cell_deck, core_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.cards import device_folder
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner, device_folder
 from spicekit.devices.reram import load_reram
 from spicekit.spice.simulator import Job, Step, simulate
 

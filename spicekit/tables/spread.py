@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.devices.cards import Card, load_card, sigma_beta, sigma_vt
+from spicekit.devices.cards import Card, load_card
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import Failure, Job, Run, Step, simulate, simulate_all
@@ -41,6 +41,33 @@ def mismatched(spec: TileSpec) -> tuple[Mismatched, ...]:
         )
         for name in cell.sheet.mismatch
     )
+
+
+# Pelgrom's law (Pelgrom, Duinmaijer and Welbers, IEEE JSSC 24 (1989) 1433): the threshold difference of two equal
+# transistors of one die is normal with standard deviation AVT / sqrt(area), that of their current factors relative with
+# ABETA / sqrt(area), both independent; those of one transistor are smaller by sqrt(2).
+# V m. Assumed: no figure for this node was found; see docs/decisions/corners-and-mismatch.md.
+AVT = 1.3e-9
+# m. Assumed: no figure of a fin's current factor was found in public text. The ratio to AVT is that of the n-channel
+# transistors measured in the same paper, 2.3 % um to 30 mV um, as if both had shrunk alike since.
+ABETA = AVT * 0.023 / 0.030
+
+
+def sigma_vt(card: Card, fins: int) -> float:
+    """Standard deviation of the threshold of one transistor of `fins` fins, V.
+
+    The gated area is fins x effective width x length.
+    """
+    return AVT / _root_of_twice_the_area(card, fins)
+
+
+def sigma_beta(card: Card, fins: int) -> float:
+    """Standard deviation of the current factor of one transistor of `fins` fins, relative."""
+    return ABETA / _root_of_twice_the_area(card, fins)
+
+
+def _root_of_twice_the_area(card: Card, fins: int) -> float:
+    return float(np.sqrt(2 * fins * card.width * card.length))
 
 
 def sigmas(devices: Sequence[Mismatched]) -> Array:

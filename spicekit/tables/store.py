@@ -24,8 +24,7 @@ from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotCon
 from spicekit.files import read_file, write_atomically, writing
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.resources import shipped_folder
-from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep
-from spicekit.tables.plan import default_plan
+from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep, default_plan
 from spicekit.tables.table import IVTable
 
 SCHEMA = 2

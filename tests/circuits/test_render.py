@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spicekit.circuits.header import read_header
 from spicekit.circuits.render import Expected, cell_deck, tile_deck
-from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.circuits.spec import TileSpec, Wires, read_header
 from spicekit.decks.check import check
 from spicekit.decks.source import parse_deck
 from spicekit.errors import BadInput

@@ -7,10 +7,9 @@ import pytest
 
 from spicekit.circuits.render import Detail, Expected, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.decks.diff import diff
+from spicekit.decks.diff import diff, summarise
 from spicekit.decks.run import column_currents, judge, run_deck
 from spicekit.decks.source import Deck, parse_deck
-from spicekit.decks.summary import summarise
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.batch import run_batch
 from spicekit.spice.simulator import Job, Step, simulate

@@ -9,7 +9,7 @@ import pytest
 from spicekit.circuits.render import cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.simulators import check_simulator, simulate_all_with, simulator_at_hand, vacask_job
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.errors import BadInput, MissingTool
 from spicekit.evaluation.design import Design

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spicekit.devices.cards import card_from_text, load_card, load_sheet, shipped_devices
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner, card_from_text, load_card, load_sheet, shipped_devices
 from spicekit.devices.measure import measure
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import read_design

@@ -5,9 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from spicekit.devices.cards import Card, device_folder, load_card, load_sheet, shipped_devices
+from spicekit.devices.cards import Card, Corner, device_folder, load_card, load_sheet, shipped_devices
 from spicekit.devices.check import Comparison, check_curves, check_devices
-from spicekit.devices.corners import Corner
 from spicekit.devices.curves import errors, read_curves, surfaces
 from spicekit.devices.measure import Figures, measure, transfer_curve
 from spicekit.devices.sheet import Limits

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spicekit.devices.levels import card_level, require_runnable, supported_levels
+from spicekit.devices.bsim4 import card_level, require_runnable, supported_levels
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import supports_osdi
 

@@ -16,8 +16,7 @@ from spicekit.circuits.spec import Device, TileSpec, Wires
 from spicekit.decks.check import check
 from spicekit.decks.run import column_currents, run_deck
 from spicekit.decks.source import parse_deck
-from spicekit.devices.cards import load_card, load_lines
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner, load_card, load_lines
 from spicekit.devices.measure import gate_capacitances, output_curve, transfer_curve
 from spicekit.engines import spice
 from spicekit.errors import BadInput, MissingTool

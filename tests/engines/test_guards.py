@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.engines.cache import fitted
 from spicekit.engines.converter import Converter, Thresholds
 from spicekit.engines.exact import ladder, mesh

@@ -45,9 +45,9 @@ from spicekit.resources import shipped_folder
 from spicekit.study.cluster import read_cluster
 from spicekit.study.plan import read_study
 from spicekit.study.results import LOG_FILE, Log
+from spicekit.tables.characterise import read_plan
 from spicekit.tables.ends import read_ends
 from spicekit.tables.inventory import import_table, inventory, manifest_faults
-from spicekit.tables.plan import read_plan
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"

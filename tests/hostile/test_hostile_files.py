@@ -40,8 +40,8 @@ from spicekit.resources import shipped_folder
 from spicekit.study.plan import read_study
 from spicekit.study.results import read_rows
 from spicekit.study.sweep import sweep
+from spicekit.tables.characterise import read_plan
 from spicekit.tables.inventory import inventory
-from spicekit.tables.plan import read_plan
 from spicekit.tables.store import read_sweep
 
 MUCH = 200e6  # bytes

@@ -15,7 +15,7 @@ import pytest
 from spicekit.circuits import cells
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices import cards
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.errors import BadInput, BadTable, MissingTable
 from spicekit.spice.job import Simulator
 from spicekit.tables.calibrate import CalibrationSummary, calibrate

@@ -7,7 +7,7 @@ import pytest
 
 from spicekit.circuits import render
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Simulator, Step, simulate
 from spicekit.tables.calibrate import calibrate

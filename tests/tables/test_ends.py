@@ -9,7 +9,7 @@ import pytest
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, design, read_design
 from spicekit.resources import shipped_folder

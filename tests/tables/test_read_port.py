@@ -3,7 +3,7 @@
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.engines.cell_currents import lsb
 from spicekit.tables.store import find_table
 

@@ -11,7 +11,7 @@ import pytest
 import xarray
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.corners import Corner
+from spicekit.devices.cards import Corner
 from spicekit.errors import BadTable, MissingTable
 from spicekit.provenance import content_hash
 from spicekit.resources import shipped_folder

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from spicekit.devices.cards import ABETA, AVT, load_card, sigma_beta, sigma_vt
+from spicekit.devices.cards import load_card
 from spicekit.spice.simulator import Job, Step, simulate
+from spicekit.tables.spread import ABETA, AVT, sigma_beta, sigma_vt
 
 CARD = load_card("nmos-sram", "tt")
 
