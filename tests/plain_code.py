@@ -46,12 +46,17 @@ def _join(pieces, filled, found, ones, read):
     ones[read] = np.bitwise_count(found[read])
 
 
-def _invert(found, ones, mask, rows, dynamic, read, k, turned):
+def _invert(found, ones, mask, rows, dynamic, read, k, turned, left):
     own = slice(k * mask.shape[1], (k + 1) * mask.shape[1])
     count = ones[own].astype(np.int64).sum(axis=0)
     turn = dynamic & (2 * count > rows)
     found[own] ^= np.where(turn, mask[read][:, None], np.uint64(0))
-    turned[:, k] = -turn.astype(np.int32), np.where(turn, rows - count, count)
+    turned[k], left[k] = turn, np.where(turn, rows - count, count)
+
+
+def transpose_block(source, start, stride, target, place, step):
+    side = np.arange(8 if source.itemsize == 8 else 16)
+    target[place + side[:, None] * step + side] = source[start + side * stride + side[:, None]]
 
 
 def _fill_field(factors, bits, table, first):
@@ -155,6 +160,7 @@ PLAIN = {
     for module, functions in {
         "engines.fast.kernels": (ones_of,),
         "engines.fast.ideal": (count_ones,),
+        "engines.fast.lanes": (transpose_block,),
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
         "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
         "mapping.inputs": (_gather, _invert, _join),

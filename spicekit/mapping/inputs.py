@@ -17,14 +17,12 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks
-from spicekit.engines.fast.lanes import INT8, INT32, INT64, Lanes
+from spicekit.engines.fast.lanes import INT8, INT64, Lanes, transpose
 
 IMAGES = 64
 """Images side by side."""
 
 _UNITS = 128  # reads that a thread takes at a time
-_LINE = 8  # words that fill a line of a cache
-_PLACES = 32  # of an image, laid out before the next one's: a few lines of a cache, read and written
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 
@@ -39,21 +37,28 @@ def side_by_side(bits: NDArray[np.uint8], source: NDArray[np.int64]) -> NDArray[
     (blocks, c, places, 64) uint8 array
     """
     together = np.zeros((-(-len(bits) // IMAGES), bits.shape[1], len(source), IMAGES), np.uint8)
-    tasks = together.shape[0] * together.shape[1]
-    run_tasks(lambda task: _lay_side_by_side(task, bits, source, together), tasks)
+    shared, pixels = (np.ascontiguousarray(bits).reshape(-1), bits.shape[:2], source, together), bits.shape[2]
+    run_tasks(
+        lambda task: _lay_side_by_side(task, *shared, np.empty((pixels, IMAGES), np.uint8)),
+        together.shape[0] * together.shape[1],
+    )
     return together
 
 
 @_kernel
-def _lay_side_by_side(task, bits, source, together):  # type: ignore[no-untyped-def]
-    batch, channels, _ = bits.shape
+def _lay_side_by_side(task, flat, shape, source, together, room):  # type: ignore[no-untyped-def]
+    """`side_by_side` of one channel of 64 images, of `flat` bits of a `shape` (n, c); `room` is (pixels, 64)."""
+    batch, channels = shape
+    pixels = len(room)
     block, channel = task // channels, task % channels
     first = block * IMAGES
-    for start in range(0, len(source), _PLACES):
-        for image in range(min(IMAGES, batch - first)):
-            for place in range(start, min(start + _PLACES, len(source))):
-                if source[place] >= 0:
-                    together[block, channel, place, image] = bits[first + image, channel, source[place]]
+    images = min(IMAGES, batch - first)
+    start = (first * channels + channel) * pixels
+    transpose(flat, start, channels * pixels, room.reshape(-1), 0, IMAGES, images, pixels)
+    for place in range(len(source)):
+        if source[place] >= 0:
+            for image in range(images):
+                together[block, channel, place, image] = room[source[place], image]
 
 
 def pack_inputs(
@@ -98,11 +103,12 @@ def pack_inputs(
     words = np.empty((batch, units, q), np.uint64)
     inverted, asserted = (np.empty((batch, units), kind) for kind in (np.uint8, np.int32))
     given = together.reshape(-1), together[0].size, batch, offsets.reshape(reads, -1), used.reshape(-1)
-    shared = *given, mask.reshape(-1, q), bases, dynamic, words, inverted, asserted
+    filled = tuple(array.reshape(-1) for array in (words, inverted, asserted))
+    shared = *given, mask.reshape(-1, q), bases, dynamic, *filled
 
     def task(number: int) -> None:
-        pieces, turned = np.zeros((8, IMAGES), np.uint8), np.empty((2, _UNITS, IMAGES), np.int32)
-        _pack(number, *shared, pieces, *np.empty((2, _UNITS * q, IMAGES), np.uint64), turned)
+        room = np.zeros((8, IMAGES), np.uint8), *np.empty((2, _UNITS * q, IMAGES), np.uint64)
+        _pack(number, *shared, *room, *(np.empty((_UNITS, IMAGES), kind) for kind in (np.uint8, np.int32)))
 
     run_tasks(task, len(together) * -(-units // _UNITS))
     shape = batch * len(bases), groups, tiles
@@ -127,10 +133,11 @@ def _pack(  # type: ignore[no-untyped-def]
     found,
     ones,
     turned,
+    left,
 ):
-    """`pack_inputs` of some reads of 64 images each; the last are its room."""
+    """`pack_inputs` of some reads of 64 images each; the last five are its room."""
     reads, q = mask.shape
-    rows, units = offsets.shape[1], words.shape[1]
+    rows, units = offsets.shape[1], len(bases) * reads
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
     chunks = (units + _UNITS - 1) // _UNITS
     block, first = task // chunks, task % chunks * _UNITS
@@ -144,18 +151,11 @@ def _pack(  # type: ignore[no-untyped-def]
                 count = max(min(limit[read] - start, 8), 0)
                 _gather(flat, base, offsets, read * rows + start, count, pieces, byte)
             _join(pieces, filled, found, ones, k * q + part)
-        _invert(found, ones, mask, limit[read], dynamic, read, k, turned)
-    # Images lie far apart in memory, often in the same sets of a cache: of each, whole lines are written.
-    images = min(IMAGES, batch - block * IMAGES)
-    for start in range(0, images, _LINE):
-        for unit in range(0, few, _LINE):
-            for image in range(start, min(start + _LINE, images)):
-                there = block * IMAGES + image
-                for k in range(unit, min(unit + _LINE, few)):
-                    for part in range(q):
-                        words[there, first + k, part] = found[k * q + part, image]
-                    inverted[there, first + k] = -turned[0, k, image]
-                    asserted[there, first + k] = turned[1, k, image]
+        _invert(found, ones, mask, limit[read], dynamic, read, k, turned, left)
+    images, there = min(IMAGES, batch - block * IMAGES), block * IMAGES * units + first
+    transpose(found.reshape(-1), 0, IMAGES, words, there * q, units * q, few * q, images)
+    transpose(turned.reshape(-1), 0, IMAGES, inverted, there, units, few, images)
+    transpose(left.reshape(-1), 0, IMAGES, asserted, there, units, few, images)
 
 
 @intrinsic
@@ -209,19 +209,19 @@ def _join(context, pieces, filled, found, ones, read):  # type: ignore[no-untype
 
 
 @intrinsic
-def _invert(context, found, ones, mask, rows, dynamic, read, k, turned):  # type: ignore[no-untyped-def]
+def _invert(context, found, ones, mask, rows, dynamic, read, k, turned, left):  # type: ignore[no-untyped-def]
     """Invert words `k` of 64 images where `dynamic` flips ask for it: bits that `mask` has at `read`.
 
-    Set `turned` to -1 where that is so, else 0, and to the ones left.
+    Set `turned` to 1 where that is so, else 0, and `left` to the ones left.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         def array(place: int) -> Any:
             return context.make_array(signature.args[place])(context, builder, arguments[place])
 
-        words, counts, masks, out = (array(place).data for place in (0, 1, 2, 7))
+        words, counts, masks, *outs = (array(place).data for place in (0, 1, 2, 7, 8))
         parts = builder.extract_value(array(2).shape, 1)
-        kind, narrow = ir.VectorType(INT64, IMAGES), ir.VectorType(INT32, IMAGES)
+        kind = ir.VectorType(INT64, IMAGES)
 
         def line(data: Any, part: Any) -> Any:
             read = builder.add(builder.mul(arguments[6], parts), part)
@@ -242,11 +242,10 @@ def _invert(context, found, ones, mask, rows, dynamic, read, k, turned):  # type
             there = line(words, loop.index)
             (Lanes.load(builder, there, kind) ^ (bits & turn)).store(there)
         left = count + (turn & (limit - count - count))
-        for half, value in enumerate((turn, left)):
-            row = builder.mul(
-                builder.add(builder.mul(INT64(half), INT64(_UNITS)), arguments[6]), INT64(IMAGES)
-            )
-            Lanes(builder, builder.trunc(value.value, narrow)).store(builder.gep(out, [row]))
+        row = builder.mul(arguments[6], INT64(IMAGES))
+        for out, value in zip(outs, (builder.neg(turn.value), left.value), strict=True):
+            narrow = ir.VectorType(out.type.pointee, IMAGES)
+            Lanes(builder, builder.trunc(value, narrow)).store(builder.gep(out, [row]))
         return context.get_dummy_value()
 
-    return types.void(found, ones, mask, rows, dynamic, read, k, turned), generate
+    return types.void(found, ones, mask, rows, dynamic, read, k, turned, left), generate

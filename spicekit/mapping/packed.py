@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
+from spicekit.engines.fast.lanes import transpose
 from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored, layout_of, pack
@@ -23,6 +24,10 @@ from spicekit.mapping.positions import byte_scores, invert_by_score, row_weights
 from spicekit.networks.geometry import Gathering
 from spicekit.tables.table import IVTable
 
+NARROW_ROWS = 64
+"""Rows of a read up to which its counts are multiplied in 8 bits. Without instructions for it oneDNN adds 128 to one
+factor, at most 192 then, and two products with 64 in 16 signed bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class PackedLayer:
@@ -32,8 +37,9 @@ class PackedLayer:
     stored: Stored
     mask: NDArray[np.uint64]
     """(groups, tiles, q) ones in the rows in use."""
-    corrections: NDArray[np.float32]
-    """(2 * groups * tiles, c_out): f, then sum(u_w), that the activations' correction factors multiply."""
+    corrections: NDArray[Any]
+    """(2 * groups * tiles, c_out): f, then sum(u_w), that the activations' correction factors multiply; int8 where a
+    read has no more than `NARROW_ROWS`, else float32."""
     weight_ones: NDArray[np.float32]
     """(c_out,) sum(u_w) over all rows."""
     scores: NDArray[np.float32] | None
@@ -55,7 +61,9 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
             layer.name,
         ),
         pack((layer.rows >= 0).astype(np.uint8), layout),
-        np.stack([layer.inverted, layer.weight_ones]).reshape(-1, layer.outputs).astype(np.float32),
+        np.stack([layer.inverted, layer.weight_ones])
+        .reshape(-1, layer.outputs)
+        .astype(np.int8 if layer.spec.rows_active <= NARROW_ROWS else np.float32),
         layer.weight_ones.sum(axis=(0, 1)).astype(np.float32),
         None if weights is None else byte_scores(weights, layout),
     )
@@ -126,18 +134,24 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
     layer, step = packed.layer, np.float32(codes.step)
     used, corrected = layer.used, layer.binsparx.flips
     sums = codes.sums(packed.stored, applied)
-    factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected)
+    kind = packed.corrections.dtype
+    factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected, kind)
     if corrected:
         if step != 1:
             sums *= step
             step = np.float32(1)
         # in torch, on the threads that all else uses: numpy's own would wait for these, and they for them
         there, terms = torch.from_numpy(sums), torch.from_numpy(factors.reshape(len(sums), -1))
-        torch.addmm(there, terms, torch.from_numpy(packed.corrections), out=there)
+        product = (
+            torch._int_mm if kind == np.int8 else torch.mm
+        )  # of whole numbers: the same bits in any order
+        there += product(terms, torch.from_numpy(packed.corrections))
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
     shared = sums, 4 * step, column, -2 * ones, dots.reshape(len(dots), layer.outputs, -1)
-    run_tasks(lambda image: _lay_image_out(image, *shared), len(dots))
+    run_tasks(
+        lambda image: _lay_image_out(image, *shared, np.empty((layer.outputs, _LINE), np.float32)), len(dots)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -147,16 +161,20 @@ def input_offsets(layer: MappedLayer, gathering: Gathering) -> NDArray[np.int64]
 
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
-_AT_ONCE = 16384
+_AT_ONCE = 4096
 """Vectors whose sums are there at a time: little enough memory that the next ones get it again, untouched by the
 system. To be given new pages takes as long as all of a vector's additions."""
 _VECTORS = 4096  # that a thread takes at a time
-_LINE = 16  # numbers that fill a line of a cache
+_LINE = 64  # pixels laid out at a time
 
 
 def _correction_factors(
-    inverted: NDArray[np.uint8], asserted: NDArray[np.int32], used: NDArray[np.int64], wanted: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    inverted: NDArray[np.uint8],
+    asserted: NDArray[np.int32],
+    used: NDArray[np.int64],
+    wanted: bool,
+    kind: DTypeLike,
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """What the corrections of `binsparx` are multiplied with, from the outputs of `inputs.pack_inputs`.
 
     Parameters
@@ -166,16 +184,18 @@ def _correction_factors(
         Rows in use.
     wanted : bool
         Whether anything is to be corrected.
+    kind : dtype
+        Of the factors, int8 or float32.
 
     Returns
     -------
-    factors : (p, 2, groups * tiles) float32 array
+    factors : (p, 2, groups * tiles) array
         sum(u_a) - d n, which is +- the ones applied, minus where they are inverted; then d. Empty unless wanted.
     ones : (p,) float32 array
         sum(u_a), as it was before any inversion, over all reads.
     """
     pixels, reads = len(asserted), used.size
-    factors = np.empty((pixels if wanted else 0, 2, reads), np.float32)
+    factors = np.empty((pixels if wanted else 0, 2, reads), kind)
     ones = np.empty(pixels, np.float32)
     shared = inverted.reshape(-1, reads), asserted.reshape(-1, reads), used.reshape(-1), wanted, factors, ones
     run_tasks(lambda task: _set_factors(task, *shared), -(-pixels // _VECTORS))
@@ -196,17 +216,15 @@ def _set_factors(task, inverted, asserted, used, wanted, factors, ones):  # type
 
 
 @_kernel
-def _lay_image_out(image, sums, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+def _lay_image_out(image, sums, step, column, pixel, laid_out, room):  # type: ignore[no-untyped-def]
     """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
 
-    That of one image; `column` is (c_out,), `pixel` (p,), all float32.
+    That of one image; `column` is (c_out,), `pixel` (p,), `room` (c_out, 16), all float32.
     """
     _, columns, area = laid_out.shape
     for first in range(0, area, _LINE):
-        for start in range(
-            0, columns, _LINE
-        ):  # lines of `sums` are far apart: few at a time are in the cache
-            for k in range(start, min(start + _LINE, columns)):
-                for place in range(first, min(first + _LINE, area)):
-                    there = image * area + place
-                    laid_out[image, k, place] = step * sums[there, k] + column[k] + pixel[there]
+        few, there = min(_LINE, area - first), image * area + first
+        transpose(sums.reshape(-1), there * columns, columns, room.reshape(-1), 0, _LINE, few, columns)
+        for k in range(columns):
+            for place in range(few):
+                laid_out[image, k, first + place] = step * room[k, place] + column[k] + pixel[there + place]

@@ -7,6 +7,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.lanes import transpose
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import Applied, Stored, layout_of, pack
@@ -170,3 +171,15 @@ def test_a_surrogate_that_is_too_far_off_is_refused_with_its_error(sram_table):
         BadInput, match=r"off by 0\.\d+ LSB rms .* its limit is 0\.144\. Use the exact engine"
     ):
         read_model(spec.replace(sense_end="near"), sram_table)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32, np.uint64])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 40), (16, 16), (33, 70), (64, 8)])
+def test_a_transposed_part_of_an_array_is_numpys(kind, shape):
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 200, (shape[0] + 3, shape[1] + 5)).astype(kind)
+    out = np.full((shape[1] + 2, shape[0] + 4), 250, kind)
+    transpose(whole.reshape(-1), 2, whole.shape[1], out.reshape(-1), 1, out.shape[1], *shape)
+    expected = np.full_like(out, 250)
+    expected[: shape[1], 1 : 1 + shape[0]] = whole[: shape[0], 2 : 2 + shape[1]].T
+    assert (out == expected).all()

@@ -12,6 +12,7 @@ and how many reads count negatively is a product of bits again: those of the two
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,39 +45,64 @@ class IdealCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        most, q, columns = stored.words.shape[1:]
-        read = (np.arange(most) < stored.tiles[:, None])[..., None, None]
-        held = np.where(read, stored.words, np.uint64(0)).reshape(-1, columns)
-        bits = next(bits for bits in _KINDS if int(held.max(initial=0)) >> (bits - 1) <= 1)
-        turned = np.repeat(stored.inverted, q, axis=1).reshape(-1, columns)
-        flips = bool(turned.any() or applied.inverted.any())
-        cells = _columns(held, bits)
+        layer, q = _layer(stored), applied.words.shape[-1]
+        bits, columns = layer.bits, stored.words.shape[-1]
         words = applied.words.reshape(len(applied.words), -1)
+        inverted = applied.inverted.reshape(len(words), -1)
+        inverted = inverted if q == 1 else np.repeat(inverted, q, axis=1)  # by word, as all else
+        flips = layer.flips or bool(inverted.any())
         sums = np.empty((len(words), columns), np.float32)
-        flipped = None
-        if flips:  # by word, as all else
-            inverted = np.repeat(applied.inverted[..., None], q, axis=3).reshape(words.shape)
-            signs = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
-            flipped = signs, _columns(turned.astype(np.uint64), 1), turned.sum(axis=0)
 
         def task(number: int) -> None:
             part = slice(number * _TASK, (number + 1) * _TASK)
             given = _vectors(words[part].view(_KINDS[bits])[:, :: 64 // bits])
             room = np.empty((2, VECTORS, LANES), np.int64)
-            if flipped is None:
-                _count(given, cells, sums[part], room[0])
+            if not flips:
+                _count(given, layer.cells, sums[part], room[0])
             else:
                 turns = inverted[part]
                 each = (
                     _vectors(-turns.astype(_KINDS[bits])),
                     _vectors(np.packbits(turns, axis=1, bitorder="little")),
                 )
-                _count_signed(
-                    given, *each, turns.sum(axis=1, dtype=np.int64), cells, *flipped, bits, sums[part], *room
-                )
+                held = layer.cells, layer.signs, layer.turned, layer.turns
+                ones = turns.sum(axis=1, dtype=np.int64)
+                _count_signed(given, *each, ones, *held, bits, sums[part], *room)
 
         run_tasks(task, -(-len(words) // _TASK))
         return sums
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """What a layer stores, as `count_ones` takes it."""
+
+    bits: int
+    """Places of a word that a read takes."""
+    cells: Words
+    signs: Words
+    """Ones where a column is inverted."""
+    turned: Words
+    """The same, a bit for each word."""
+    turns: NDArray[np.int64]
+    """(c,) words in which a column is inverted."""
+
+    @property
+    def flips(self) -> bool:
+        return bool(self.turns.any())
+
+
+@lru_cache(maxsize=64)
+def _layer(stored: Stored) -> _Layer:
+    most, q, columns = stored.words.shape[1:]
+    read = (np.arange(most) < stored.tiles[:, None])[..., None, None]
+    held = np.where(read, stored.words, np.uint64(0)).reshape(-1, columns)
+    bits = next(bits for bits in _KINDS if int(held.max(initial=0)) >> (bits - 1) <= 1)
+    turned = np.repeat(stored.inverted, q, axis=1).reshape(-1, columns)
+    signs = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
+    return _Layer(
+        bits, _columns(held, bits), signs, _columns(turned.astype(np.uint64), 1), turned.sum(axis=0)
+    )
 
 
 def _vectors(parts: NDArray[Any]) -> Words:
