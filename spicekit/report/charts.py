@@ -157,6 +157,12 @@ LOG: Spec = {"scale": {"type": "log"}, "axis": {"format": ".0e", "tickCount": 6}
 """Of a channel: decades."""
 
 
+def series_scale(names: Sequence[str]) -> Spec:
+    """Colours of what a network runs on, `SERIES` and further ones."""
+    domain = [*SERIES, *(name for name in names if name not in SERIES)]
+    return {"domain": domain, "range": [*SERIES.values(), *COLOURS[: len(domain) - len(SERIES)]]}
+
+
 def grouped_bars(
     rows: Rows,
     *,
@@ -178,9 +184,7 @@ def grouped_bars(
         "xOffset": category(series, None, order=names),
         "opacity": opacity,
     }
-    scale = {"domain": [*SERIES, *(name for name in names if name not in SERIES)]}
-    scale["range"] = [*SERIES.values(), *COLOURS[: len(scale["domain"]) - len(SERIES)]]
-    color = category(series, None, scale=scale, legend={"values": names})
+    color = category(series, None, scale=series_scale(names), legend={"values": names})
     bars = {
         "mark": {"type": "bar"},
         "params": [parameter],

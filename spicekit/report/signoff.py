@@ -169,7 +169,7 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
                     "x2": {"field": "high"},
                     "y": axis("share", "column reads of a kind, %"),
                     "y2": {"datum": 0},
-                    "color": kind,
+                    "fill": kind,  # a color would lose its legend to the stroke
                     "stroke": {**kind, "legend": None},
                     "opacity": opacity,
                     "tooltip": tips(

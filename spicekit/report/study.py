@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, switched, tips
-from spicekit.report.page import Column, Number, Page, Part, Table, table_of
+from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, series_scale, switched, tips
+from spicekit.report.page import Column, Number, Page, Part, Table
 from spicekit.report.study_table import (
     MOST_TOLD,
+    NONE,
     accuracy_sheet,
     best,
     describe,
@@ -56,9 +56,6 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
             *_effects(done),
             _made_by(rows),
         ),
-        notes=tuple(
-            f"{names}: left out of the sensitivities: {why}" for names, why in left_out(done).items()
-        ),
         provenance={"the same in all points": constant},
         rows=rows,
     )
@@ -66,9 +63,9 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
 
 def _charts(done: Sequence[JsonDict]) -> Iterator[Chart]:
     yield pareto_chart(done)
-    beside = [sensitivity_chart(done)] if main_effects(done) else []
-    yield replace(nf_chart(done), height=max(chart.height for chart in [nf_chart(done), *beside]))
-    yield from beside
+    yield nf_chart(done)
+    if main_effects(done):
+        yield sensitivity_chart(done)
     if len(done) > 1:
         yield parallel_chart(done)
 
@@ -106,7 +103,12 @@ def nf_chart(done: Sequence[JsonDict]) -> Chart:
     x = axis("nf", "non-ideality factor, %", scale={"zero": False})
     note = "NF: the share of the ideal read current that wires, drivers and devices take away."
     return Chart(
-        "nf", "Accuracy over the non-ideality factor", note, _marks(done), {"layer": [_points_layer(x, done)]}
+        "nf",
+        "Accuracy over the non-ideality factor",
+        note,
+        _marks(done),
+        {"layer": [_points_layer(x, done)]},
+        wide=True,
     )
 
 
@@ -117,8 +119,11 @@ _ACCURACY = axis("accuracy", "accuracy, %", scale={"domain": [0, 102]})
 
 
 def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
-    parameter, opacity = switched("kind")
-    kinds = list(by_kind(done))
+    parameter, opacity = switched("on tiles")
+    kinds = list(dict.fromkeys(kind_of(done)))
+    runs = list(dict.fromkeys(row["on tiles"] for row in _marks(done)))
+    color = category("on tiles", None, order=runs, scale=series_scale(runs), legend={"values": runs})
+    split = {"shape": category("kind", None, order=kinds)} if len(kinds) > 1 else {}
     shown_fields = {plain_name(name): name for name in varying(done)}
     results = {"accuracy": "accuracy, %", "nf": "NF, %", "energy": "energy, nJ"}
     return {
@@ -128,8 +133,8 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
         "encoding": {
             "x": x,
             "y": _ACCURACY,
-            "color": category("kind", None, order=kinds),
-            "shape": category("kind", None, order=kinds),
+            "color": color,
+            **split,
             "opacity": opacity,
             "tooltip": tips({**shown_fields, **results}, dict.fromkeys(results, ".4~g")),
         },
@@ -138,16 +143,16 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
 
 def _marks(done: Sequence[JsonDict]) -> list[dict[str, Any]]:
     names = varying(done)
-    kinds = {id(row): kind for kind, found in by_kind(done).items() for row in found}
     return [
         {
             **{plain_name(name): _plain(row[name]) for name in names},
-            "kind": kinds[id(row)],
+            "kind": kind,
+            "on tiles": MITIGATION_LABELS.get(row[_FLIPS], row[_FLIPS]),
             "accuracy": 100 * row["accuracy"],
             "nf": 100 * row["nf"],
             "energy": 1e9 * row["energy"],
         }
-        for row in done
+        for row, kind in zip(done, kind_of(done), strict=True)
     ]
 
 
@@ -201,6 +206,7 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         rows,
         spec,
         height,
+        wide=True,
     )
 
 
@@ -328,9 +334,10 @@ def _accuracies(done: Sequence[JsonDict]) -> Iterator[Part]:
         own = [row for row in done if row["run.network"] == network]
         if len({row["run.mitigation"] for row in own}) > 1:
             sheet = accuracy_sheet(own, pooled="variation.seed")
-            table = table_of(sheet)
+            heads = (Column(MITIGATION_LABELS.get(name, name)) for name in sheet.head)
+            cells = tuple(tuple(None if cell == NONE else cell for cell in row) for row in sheet.rows)
             note = "By mitigation; of several dies mean +- standard deviation (number of dies)."
-            yield Table(f"Accuracy in %, {Path(network).stem}", table.columns, table.rows, note)
+            yield Table(f"Accuracy in %, {Path(network).stem}", tuple(heads), cells, note)
 
 
 def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
@@ -375,18 +382,11 @@ def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
     return front
 
 
-def by_kind(rows: Sequence[JsonDict]) -> dict[str, list[JsonDict]]:
-    """Rows by mitigation and, where they differ in it, network, cell and converter reference."""
+def kind_of(rows: Sequence[JsonDict]) -> list[str]:
+    """Of each row the network, cell and converter reference, as far as the rows differ in them; else nothing."""
     split = [name for name in _SPLIT if len({row[name] for row in rows}) > 1]
-    kinds: dict[str, list[JsonDict]] = {}
-    for row in rows:
-        what = [Path(str(row[name])).stem for name in split]
-        kinds.setdefault(", ".join([*what, _flips(row["run.mitigation"])]), []).append(row)
-    return kinds
+    return [", ".join(Path(str(row[name])).stem for name in split) for row in rows]
 
 
 _SPLIT = ("run.network", "tile.cell", "converter.reference")
-
-
-def _flips(mitigation: str) -> str:
-    return MITIGATION_LABELS.get(mitigation, mitigation)
+_FLIPS = "run.mitigation"

@@ -163,9 +163,13 @@ def _spread(values: Sequence[float]) -> str:
     return f"{mean(values):.1f} +- {stdev(values):.1f} ({len(values)})"
 
 
+NONE = "-"
+"""What stands for a value that is not set."""
+
+
 def shown(value: Any) -> str:
     """A value for people."""
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return NONE if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _markdown(sheet: Sheet) -> str:

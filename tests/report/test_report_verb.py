@@ -253,7 +253,7 @@ def test_a_study_has_its_points_in_charts_and_a_table(tmp_path):
     page = Page(tmp_path / "page.html")
     check_self_contained(page)
     pareto = page.charts()[0]
-    marks = {(row["energy"], row["accuracy"]) for row in pareto["rows"] if row["kind"]}
+    marks = {(row["energy"], row["accuracy"]) for row in pareto["rows"] if row["on tiles"]}
     assert marks == {(2000.0, 50.0), (1000.0, 90.0), (3000.0, 10.0)}
     front = [(row["energy"], row["accuracy"]) for row in pareto["rows"] if row["front"]]
     assert front == [(1000.0, 90.0)]  # which beats the others in both
@@ -267,12 +267,11 @@ def test_a_study_has_its_points_in_charts_and_a_table(tmp_path):
 def test_parameters_without_a_sensitivity_are_named_with_the_reason(tmp_path):
     made(study(tmp_path, [ROWS[0], point(64, "both", 0.9, **{"tile.cell": "1t1r"})]), tmp_path / "page.html")
     texts = " ".join(Page(tmp_path / "page.html").texts)
-    assert "left out of the sensitivities" not in texts  # they change together, and are one
-    made(
-        study(tmp_path, [ROWS[0], ROWS[1], point(64, "none", 0.9, **{"tile.cell": "1t1r"})]),
-        tmp_path / "page.html",
-    )
-    assert "tile.cell" in " ".join(Page(tmp_path / "page.html").texts)
+    assert "Left out" not in texts  # they change together, and are one
+    uneven = [point(16, "none", 0.5), point(32, "none", 0.4), point(32, "both", 0.9), point(64, "both", 0.8)]
+    made(study(tmp_path, uneven), tmp_path / "page.html")
+    reason = "Left out: tile.rows_active: the study has no setting of the others with every value of it."
+    assert reason in " ".join(Page(tmp_path / "page.html").texts)
 
 
 def test_a_study_whose_points_all_failed_says_why(tmp_path):

@@ -153,10 +153,10 @@ def test_accuracy_over_nf_has_a_mark_for_each_cell_and_mitigation():
         )
     ]
     drawn = nf_chart(rows).rows
-    assert [(one["kind"], one["nf"], one["accuracy"]) for one in drawn] == [
-        ("8t-sram, plain tiles", pytest.approx(11), pytest.approx(10)),
-        ("8t-sram, plain tiles", pytest.approx(4), pytest.approx(50)),
-        ("1t1r, BinSparX", pytest.approx(9), pytest.approx(70)),
+    assert [(one["kind"], one["on tiles"], one["nf"], one["accuracy"]) for one in drawn] == [
+        ("8t-sram", "plain tiles", pytest.approx(11), pytest.approx(10)),
+        ("8t-sram", "plain tiles", pytest.approx(4), pytest.approx(50)),
+        ("1t1r", "BinSparX", pytest.approx(9), pytest.approx(70)),
     ]
 
 
