@@ -26,6 +26,7 @@ from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.packed import PackedLayer, apply_inputs, mismatch_passed
 from spicekit.networks.adopt import check_binary, unwrapped
+from spicekit.networks.as_written import require_tiles
 from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
 from spicekit.networks.inference import like_of, predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
@@ -310,9 +311,10 @@ def watch(
     """Classify images in software; `probe` is called with each layer and what its word lines would carry.
 
     The network stays as it is: a copy of it is watched. Returns the sides of the images that each layer gets;
-    `BadInput` names one that gets none.
+    `BadInput` names one that gets none, and a binary product that no layer computes.
     """
     copied = deepcopy(network)
+    require_tiles(copied)
     seen = dict.fromkeys(layers, 0)
     sides: dict[str, tuple[int, ...]] = {}
 

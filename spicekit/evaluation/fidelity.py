@@ -41,6 +41,10 @@ def fidelity(tiled: TiledNetwork, dataset: Dataset) -> Fidelity:
     exact_codes = ExactCodes(tiled.design.tile, cells_read(tiled.design, tiled.table), tiled.thresholds)
     network, compared = tiled.with_codes(partial(_Compared, exact_codes))
     exact, fast = predict_logits(network, dataset), predict_logits(tiled.network, dataset)
+    if exact.min() == exact.max() or fast.min() == fast.max():
+        raise BadInput(
+            "fidelity: all logits are alike, and correlate with nothing; take more images or classes."
+        )
     return Fidelity(
         images=len(dataset),
         correlation=float(np.corrcoef(exact.ravel(), fast.ravel())[0, 1]),

@@ -8,7 +8,7 @@ import contextlib
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
@@ -106,8 +106,8 @@ class AtWork:
     """Forward pre-hook of every module of an adopted network: its products are looked at while it is at work."""
 
     name: str
-    digital: frozenset[int] | None = None
-    """Its own products that the example showed and that stay digital, by their places in a call; None for any."""
+    digital: Container[int] | None = None
+    """Its own products that are known to stay digital, by their places in a call; None for any."""
 
     def __call__(self, module: nn.Module, _arguments: Any) -> None:
         _begin(module, self)
@@ -153,6 +153,13 @@ def look_at(module: nn.Module, name: str) -> AtWork:
         module.register_forward_hook(_end, always_call=True)
     hook.name, hook.digital = name, None
     return hook
+
+
+def require_tiles(network: nn.Module) -> None:
+    """Have modules that no `adopt` has seen refuse binary products of their own: no binary layer computes these."""
+    for name, module in network.named_modules():
+        if not any(isinstance(hook, AtWork) for hook in module._forward_pre_hooks.values()):
+            look_at(module, name).digital = range(-sys.maxsize, 0)  # all that are unheld
 
 
 @contextlib.contextmanager
@@ -204,7 +211,7 @@ def _handle(
 ) -> Tensor:
     running = _THREAD.running
     now = running[-1] if running else None
-    if now is None or isinstance(now.module, BinaryConv) or _asking(running) is not now.module:
+    if now is None or _asking(running) is not now.module:
         return func(*args, **kwargs)
     place, around = now.place(product), running[-2].module if len(running) > 1 else None
     if isinstance(around, AsWritten) and around.written is now.module and place in around.bits:
@@ -230,7 +237,7 @@ def _require_digital(product: Product, name: str) -> None:
     else:
         what = f"computes a binary product ({product.geometry.text(len(product.weight), product.groups)})"
     raise BadInput(
-        f"{where} {what}, which the example of adopt() did not show there, and which software would compute: give an "
+        f"{where} {what} outside of its tiles, where software would compute it: give adopt() the network and an "
         f"example that shows it, and call layers by references that PyTorch knows (attributes, an nn.ModuleList)."
     )
 

@@ -106,8 +106,8 @@ def like_of(network: nn.Module) -> Tensor:
 def logits_of(output: object, classes: Sequence[str]) -> Tensor:
     """The logits (n, classes) in what a network returns: a tensor, or the first of a tuple or list.
 
-    `BadInput` if there are none. Outputs beyond classes that have names stand for nothing, and are left out. Where
-    classes are only numbered they are classes too: labels need not show all that a network tells apart.
+    `BadInput` if there are none, or more than classes that have names: labels would be places in another list. Where
+    classes are only numbered, labels need not show all that a network tells apart.
     """
     first = output[0] if isinstance(output, tuple | list) and output else output
     first = getattr(first, "logits", first)
@@ -116,7 +116,12 @@ def logits_of(output: object, classes: Sequence[str]) -> Tensor:
         raise BadInput(
             f"the network's output is {got}; it must be logits (n, {len(classes)}), or a tuple that begins with them."
         )
-    return first if numbered(classes) else first[:, : len(classes)]
+    if first.shape[1] > len(classes) and not numbered(classes):
+        raise BadInput(
+            f"the network tells {first.shape[1]} classes apart and the images have {len(classes)}, {classes[0]!r} to "
+            f"{classes[-1]!r}; name all of the network's, in its order, so that labels mean its outputs."
+        )
+    return first
 
 
 def numbered(classes: Sequence[str]) -> bool:

@@ -107,7 +107,8 @@ class BinaryConv(nn.Module):
         """(n, c_out, *sides) of any values (n, c, *sides) and weights (c_out, c, *kernel), `level` where none are."""
         g = self.geometry
         if not g.kernel:
-            return functional.linear(values, weight)
+            with torch._C.DisableTorchFunction():  # whoever looks for products knows these
+                return functional.linear(values, weight)
         if any(apart > 1 for apart in g.spread):
             sides = ((side - 1) * apart + 1 for side, apart in zip(values.shape[2:], g.spread, strict=True))
             wide = values.new_full((*values.shape[:2], *sides), level)
@@ -117,7 +118,8 @@ class BinaryConv(nn.Module):
         pads = [side for pair in reversed(g.padding) for side in pair]
         padded = functional.pad(values, pads, value=level) if any(pads) else values
         convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(g.kernel) - 1]
-        return convolve(padded, weight, stride=g.stride, dilation=g.dilation)
+        with torch._C.DisableTorchFunction():
+            return convolve(padded, weight, stride=g.stride, dilation=g.dilation)
 
     @torch.no_grad()
     def weight_bits(self) -> Tensor:

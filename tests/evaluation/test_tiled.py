@@ -281,3 +281,17 @@ def test_a_layer_that_images_never_reach_is_named(sram_table):
     layers = lay_out(network, DESIGN, mitigation="none")
     with pytest.raises(BadInput, match="layer '0' is not called"):
         tallies(network, images, layers, read_model(DESIGN.tile, sram_table))
+
+
+def test_a_binary_product_beside_the_projects_layers_is_not_counted_as_if_it_were_not_there(sram_table):
+    network = nn.Sequential(BinaryConv2d(3, 4), Written(4, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = load_dataset("digits", "test").first(2)
+    with pytest.raises(BadInput, match=r"layer 1 computes a binary product .*give adopt\(\) the network"):
+        tallies(
+            network, images, lay_out(network, DESIGN, mitigation="none"), read_model(DESIGN.tile, sram_table)
+        )
+    adopted = adopt(network, network_inputs(images))
+    layers = lay_out(adopted, DESIGN, mitigation="none")
+    assert list(tallies(adopted, images, layers, read_model(DESIGN.tile, sram_table))) == ["0", "1.binary"]
+    left = adopt(network, network_inputs(images), binary=[])
+    assert list(lay_out(left, DESIGN, mitigation="none")) == ["0"]

@@ -442,7 +442,7 @@ def test_a_binary_product_that_the_example_did_not_show_is_refused_when_it_comes
         torch.testing.assert_close(found(images), network(images))
         later = found[0].written if first == "own" else found[0]
         later.told = True
-        with pytest.raises(BadInput, match=r"layer 0 .*which the example of adopt\(\) did not show"):
+        with pytest.raises(BadInput, match=r"layer 0 .* outside of its tiles"):
             found(images)
         later.told = False
         torch.testing.assert_close(found(images), network(images))

@@ -80,3 +80,15 @@ def test_a_network_that_normalises_by_itself_refuses_images_that_were_normalised
                    as_dataset((255 * pixels, digits.labels), classes=10)):  # fmt: skip
         with pytest.raises(BadInput, match="takes 0 to 1 and normalises by itself"):
             predict_logits(network, images)
+
+
+def test_named_classes_are_all_that_the_network_tells_apart():
+    """Labels of ten folders are no places among a thousand outputs."""
+    network, digits = (
+        nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 12)),
+        load_dataset("digits", "test").first(3),
+    )
+    assert predict_logits(network, digits).shape == (3, 12)  # digits are numbers
+    named = replace(digits, classes=tuple("abcdefghij"))
+    with pytest.raises(BadInput, match="tells 12 classes apart and the images have 10, 'a' to 'j'"):
+        predict_logits(network, named)
