@@ -5,8 +5,12 @@ ON cells it has and what they add to its running numbers; of each half of a read
 added; and for each of these the least and the most that their squares add up to.
 """
 
+import collections
+import itertools
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from spicekit.engines.fast.wire_sum_code import NARROW_RANGE, NARROW_ROWS
 from spicekit.engines.fast.wire_sums import features, read_bytes
@@ -33,24 +37,30 @@ def halves(size: int, *, near: bool) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def extremes(size: int) -> dict[str, tuple[int, int]]:
-    """The least and the most of u, f and b over all patterns of a read of so many bytes."""
-    near, far = halves(size, near=True), halves(size, near=False)
-    level = 4 * (4 * size // 3)
+    """The least and the most of u, f and b over all patterns of a read of so many bytes.
 
-    def columns(found):
-        keys, squares = np.array(list(found)), np.array(list(found.values()))
-        return keys[:, 0], keys[:, 1], squares[:, 0], squares[:, 1]
+    With n1 and n2 ON cells in the halves, n = n1 + n2, what each half adds to
 
-    n1, a, s_least, s_most = (x[:, None] for x in columns(near))
-    n2, c, t_least, t_most = columns(far)
-    n, u = n1 + n2, a - c
-    f = 8 * n * a - 2 * n * u - level * n**2
-    b = 8 * n * c + 2 * n * u - level * n**2
-    return {
-        "u": (int(u.min()), int(u.max())),
-        "f": (int((f - s_most).min()), int((f - s_least).max())),
-        "b": (int((b - t_most).min()), int((b - t_least).max())),
-    }
+        u = a - c,  f = 8 n a - 2 n u - level n^2 - s,  b = 8 n c + 2 n u - level n^2 - t
+
+    is its own: a and s of the near half's running numbers, their sum and the sum of their squares, c and t of the far.
+    """
+
+    def by_count(near: bool) -> dict[int, NDArray[np.int64]]:
+        grouped = collections.defaultdict(list)
+        for (count, linear), (least, most) in halves(size, near=near).items():
+            grouped[count].append((linear, least, most))
+        return {count: np.array(rows).T for count, rows in grouped.items()}
+
+    found: dict[str, list[int]] = {"u": [], "f": [], "b": []}
+    for (n1, (a, *s)), (n2, (c, *t)) in itertools.product(by_count(True).items(), by_count(False).items()):
+        n = n1 + n2
+        level = 4 * (4 * size // 3) * n**2
+        for end, (ss, tt) in ((np.min, (s[1], t[1])), (np.max, (s[0], t[0]))):
+            found["u"].append(int(end(a) + end(-c)))
+            found["f"].append(int(end(6 * n * a - ss) + end(2 * n * c) - level))
+            found["b"].append(int(end(6 * n * c - tt) + end(2 * n * a) - level))
+    return {name: (min(values), max(values)) for name, values in found.items()}
 
 
 @pytest.mark.parametrize("rows", [32, 48, 64])
