@@ -188,7 +188,8 @@ class Tile(Cells):
         current = reads.values.sum(axis=1)
         inside: dict[str, NDArray[Any]] = {}
         if maps and len(vectors) and self.spec.drive == "wordline" and not self.spec.discharge:
-            lost = losses(Ladder(self.spec, self.table, self.held, self.factor), vectors[0])
+            columns = Ladder(self.spec, self.table, self.held, self.factor)
+            lost = losses(columns, one_read_each(self.spec, vectors[:1]))
             inside = {"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))}
             solved, row = self.solve(vectors[0]), np.arange(self.spec.rows)
             for name in (

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numba
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
@@ -15,7 +16,7 @@ from spicekit.engines.fast import mismatch
 from spicekit.engines.fast.die import DieCodes, codes_of_die
 from spicekit.engines.fast.mismatch import mismatch_steps, passed
 from spicekit.engines.fast.model import fit_thresholds, read_model
-from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
+from spicekit.engines.words import Applied, Tally
 from spicekit.errors import BadInput
 
 ROWS = (16, 64)
@@ -30,14 +31,9 @@ def reads_of(rows: int, *, images: int = 3, pixels: int = 20, columns: int = 40)
     count = images * pixels
     weights = (rng.random((columns, rows)) < rng.uniform(0.1, 0.9, (columns, 1))).astype(np.uint8)
     bits = (rng.random((count, rows)) < rng.uniform(0.1, 0.9, (count, 1))).astype(np.uint8)
-    layout = layout_of(rows)
-    inverted = rng.random((1, 1, columns)) < 0.5
-    words = np.ascontiguousarray(pack(weights, layout).T[None, None])
-    stored = Stored(words, inverted, np.array([1]), "conv")
-    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
+    stored = stored_of(weights, turned=rng.random((1, 1, columns)) < 0.5)
     flips = (rng.random((count, 1, 1)) < 0.5).astype(np.uint8)
-    applied = Applied(pack(bits, layout)[:, None, None], flips, asserted, (pixels // 4, 4))
-    return weights, bits, stored, applied
+    return weights, bits, stored, applied_of(bits, inverted=flips, shape=(pixels // 4, 4))
 
 
 def thresholds_of(model, converter):
@@ -148,15 +144,10 @@ def test_noise_is_normal_and_new_for_every_read(sram_table):
     model = read_model(spec_of(16), sram_table)
     converter = Converter(bits=8, full_scale=16, noise=6.0)
     codes = codes_of_die(model, fit_thresholds(model, converter, None), converter)
-    layout = layout_of(16)
-    ones = np.ones((1, 16), np.uint8)
-    stored = Stored(
-        np.repeat(pack(ones, layout), 50, axis=0).T[None, None], np.zeros((1, 1, 50), bool), np.array([1])
+    half = (np.arange(16) < 8).astype(np.uint8)
+    found = codes.sums(
+        stored_of(np.ones((50, 16), np.uint8)), applied_of(np.tile(half, (400, 1)), shape=(4, 5))
     )
-    half = (np.arange(16) < 8).astype(np.uint8)[None]
-    words = np.repeat(pack(half, layout)[:, None, None], 400, axis=0)
-    applied = Applied(words, np.zeros((400, 1, 1), np.uint8), np.full((400, 1, 1), 8, np.int32), (4, 5))
-    found = codes.sums(stored, applied)
     # codes are whole, a sixth of a standard deviation apart
     residual = (found - found.mean()) / np.hypot(6.0, 12**-0.5)
     assert residual.std() == pytest.approx(1, rel=0.03)
@@ -273,17 +264,15 @@ def die_of(spec, table, *, columns: int, tiles: int, mismatch: float = 2.0):
         held.transpose(1, 0, 2, 3), variation, cell_sensitivity(spec, table), place="conv"
     ).transpose(1, 0, 2, 3)
     found = passed(spec, table, variation)
-    layout = layout_of(m)
-    stored = Stored(
-        np.ascontiguousarray(pack(held.swapaxes(2, 3), layout).swapaxes(2, 3)),
-        rng.random((groups, tiles, columns)) < 0.5,
-        np.array([tiles - group % 2 for group in range(groups)]),  # the last tile may be filled in part
-        "conv",
-        np.ascontiguousarray(mismatch_steps(found, cell_currents_of(spec, table), held, factor)),
+    stored = stored_of(
+        held.swapaxes(2, 3),
+        turned=rng.random((groups, tiles, columns)) < 0.5,
+        tiles=[tiles - group % 2 for group in range(groups)],  # the last tile may be filled in part
+        mismatch=np.ascontiguousarray(mismatch_steps(found, cell_currents_of(spec, table), held, factor)),
     )
     bits = (rng.random((count, groups, tiles, m)) < 0.6).astype(np.uint8)
     flips = (rng.random((count, groups, tiles)) < 0.5).astype(np.uint8)
-    applied = Applied(pack(bits, layout), flips, bits.sum(axis=3, dtype=np.int32), (count, 1))
+    applied = applied_of(bits, inverted=flips)
     model = read_model(spec, table)
     thresholds = fit_thresholds(model, Converter(), None)
     return stored, applied, DieCodes(model, thresholds, Converter(), found)

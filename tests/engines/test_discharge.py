@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.render import Transient, tile_deck
 from spicekit.circuits.spec import Discharge, TileSpec, Wires
@@ -19,7 +20,6 @@ from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.spice import solve as spice
 from spicekit.engines.tile import Tile, read_currents
-from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput, NotConverged
 from spicekit.evaluation.design import Design, Read
 from spicekit.mapping.positions import shared_resistance
@@ -92,11 +92,7 @@ def test_the_fast_engine_follows(sram_table):
     assert np.abs(error).max() < 0.002 * lsb(spec, sram_table)
     model = read_model(spec, sram_table)
     thresholds = fit_thresholds(model, Converter(), None)
-    layout = layout_of(8)
-    words = np.ascontiguousarray(pack(weights.T, layout).T[None, None])
-    stored = Stored(words, np.zeros((1, 1, 3), bool), np.array([1]))
-    ones = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((20, 1, 1), np.uint8), ones, (20, 1))
+    stored, applied = stored_of(weights.T), applied_of(bits)
     exact = ExactCodes(spec, sram_table, thresholds).sums(stored, applied)
     assert (model.codes(thresholds).sums(stored, applied) == exact).mean() > 0.95
 

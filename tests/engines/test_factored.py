@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, Line, Thresholds, convert, line_of
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.patterns import PatternCodes, tabulated
-from spicekit.engines.words import Applied, Stored, layout_of, pack
+from spicekit.engines.words import Applied, Stored
 
 
 @pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
@@ -88,10 +89,6 @@ def test_thresholds_that_are_not_equally_spaced_are_looked_up(sram_table):
 
 def reads(rng: np.random.Generator) -> tuple[Stored, Applied]:
     """Two tiles of 64 rows and 70 columns, and 90 vectors, flips among both."""
-    layout = layout_of(16)
-    weights, bits = rng.integers(0, 2, (4, 2, 70, 16)), rng.integers(0, 2, (90, 4, 2, 16))
-    words = np.ascontiguousarray(pack(weights.astype(np.uint8), layout).swapaxes(2, 3))
-    stored = Stored(words, rng.random((4, 2, 70)) < 0.5, np.full(4, 2))
-    inverted = rng.integers(0, 2, (90, 4, 2), dtype=np.uint8)
-    asserted = bits.sum(axis=3).astype(np.int32)
-    return stored, Applied(pack(bits.astype(np.uint8), layout), inverted, asserted, (90, 1))
+    weights, bits = (rng.integers(0, 2, (*shape, 16), dtype=np.uint8) for shape in ((4, 2, 70), (90, 4, 2)))
+    turned, inverted = rng.random((4, 2, 70)) < 0.5, rng.integers(0, 2, (90, 4, 2), dtype=np.uint8)
+    return stored_of(weights, turned=turned), applied_of(bits, inverted=inverted)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of, lsb
@@ -10,7 +11,6 @@ from spicekit.engines.exact import codes
 from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
 from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
 from spicekit.engines.fast.wire_sums import sample_patterns
-from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.errors import BadInput
 
 
@@ -60,12 +60,9 @@ def test_codes_are_those_of_columns_solved_to_the_last_digit(tables, cell, rows_
     weights = rng.integers(0, 2, (spec.groups, 1, 30, rows_active), dtype=np.uint8)
     bits = rng.integers(0, 2, (40, spec.groups, 1, rows_active), dtype=np.uint8)
     bits[7] = bits[8] = bits[9]
-    layout = layout_of(rows_active)
-    words = np.ascontiguousarray(pack(weights, layout).transpose(0, 1, 3, 2))
     inverted = rng.random((spec.groups, 1, 30)) < 0.5
-    stored = Stored(words, inverted, np.ones(spec.groups, np.int64))
     given = rng.integers(0, 2, (40, spec.groups, 1), dtype=np.uint8)
-    applied = Applied(pack(bits, layout), given, bits.sum(axis=-1, dtype=np.int32), (40, 1))
+    stored, applied = stored_of(weights, turned=inverted), applied_of(bits, inverted=given)
     for thresholds in (fine, usual):
         codes = ExactCodes(spec, table, thresholds)
         for group in range(spec.groups):
@@ -92,15 +89,8 @@ def test_few_columns_are_solved_to_the_last_digit(sram_table, monkeypatch):
     monkeypatch.setattr(codes, "solve_reads", counted)
     thresholds = Thresholds((np.arange(64) + 0.5) * lsb(spec, sram_table), step=1.0)
     rng = np.random.default_rng(0)
-    layout = layout_of(64)
-    weights, bits = (
-        rng.integers(0, 2, (100, 64), dtype=np.uint8),
-        rng.integers(0, 2, (200, 64), dtype=np.uint8),
-    )
-    stored = Stored(pack(weights, layout).T[None, None], np.zeros((1, 1, 100), bool), np.array([1]))
-    ones = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((200, 1, 1), np.uint8), ones, (200, 1))
-    ExactCodes(spec, sram_table, thresholds).sums(stored, applied)
+    weights, bits = (rng.integers(0, 2, (count, 64), dtype=np.uint8) for count in (100, 200))
+    ExactCodes(spec, sram_table, thresholds).sums(stored_of(weights), applied_of(bits))
     assert 0 < sum(solved) < 0.02 * 200 * 100
 
 

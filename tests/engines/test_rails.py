@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
@@ -19,7 +20,7 @@ from spicekit.engines.fast.rails import RailReads
 from spicekit.engines.fast.torch_backend import codes_on
 from spicekit.engines.spice import solve as spice
 from spicekit.engines.tile import Tile, read_currents
-from spicekit.engines.words import Applied, Stored, layout_of, pack
+from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput, NotConverged
 from spicekit.evaluation.design import Design
 from spicekit.mapping.positions import shared_resistance
@@ -136,10 +137,10 @@ def test_inside_a_tile_the_voltages_are_those_of_the_deck(sram_table):
     ladder = ladder_of(spec, sram_table, weights)
     found = read_maps(ladder, bits[0])
     np.testing.assert_allclose(found.current.sum(axis=0), solve(ladder, bits[:1]).current[0], rtol=1e-5)
-    lost = losses(ladder, bits[0])
+    lost = losses(ladder, bits[:1])
     assert lost["rails"] > 0
     alone = spec.replace(wires=spec.wires.without_rails())
-    rest = losses(ladder_of(alone, sram_table, weights), bits[0])
+    rest = losses(ladder_of(alone, sram_table, weights), bits[:1])
     assert "rails" not in rest
     assert {name: lost[name] for name in ("driver", "wires", "sink")} == {
         name: rest[name] for name in ("driver", "wires", "sink")
@@ -170,14 +171,9 @@ def railed(sram_table: IVTable) -> RailReads:
 
 def words_of(weights: np.ndarray, bits: np.ndarray) -> tuple[Stored, Applied]:
     """One tile row with one group, every third column and every second vector inverted."""
-    layout = layout_of(len(weights))
     turned = np.arange(weights.shape[1]) % 3 == 0
-    stored = Stored(
-        np.ascontiguousarray(pack(weights.T, layout).T[None, None]), turned[None, None], np.array([1])
-    )
     inverted = (np.arange(len(bits)) % 2).astype(np.uint8)[:, None, None]
-    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    return stored, Applied(pack(bits, layout)[:, None, None], inverted, asserted, (len(bits), 1))
+    return stored_of(weights.T, turned=turned), applied_of(bits, inverted=inverted)
 
 
 @pytest.mark.parametrize(("rows", "rms"), [(8, 2e-3), (24, 2e-2)])

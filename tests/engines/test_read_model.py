@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
@@ -10,7 +11,7 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.lanes import transpose
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.wire_sums import sample_patterns
-from spicekit.engines.words import Applied, Stored, layout_of, pack
+from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
 
 
@@ -25,12 +26,7 @@ def reads_of(rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Store
     rng = np.random.default_rng(seed)
     weights = (rng.random((40, rows)) < rng.uniform(0.1, 0.9, (40, 1))).astype(np.uint8)
     bits = (rng.random((60, rows)) < rng.uniform(0.1, 0.9, (60, 1))).astype(np.uint8)
-    layout = layout_of(rows)
-    words = np.ascontiguousarray(pack(weights, layout).T[None, None])
-    stored = Stored(words, np.zeros((1, 1, 40), bool), np.array([1]))
-    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((60, 1, 1), np.uint8), asserted, (60, 1))
-    return weights, bits, stored, applied
+    return weights, bits, stored_of(weights), applied_of(bits)
 
 
 @pytest.mark.parametrize("cell", ["8t-sram", "1t1r"])
@@ -62,18 +58,13 @@ def test_ideal_codes_count(rows):
 @pytest.mark.parametrize("flips", ["none", "static", "dynamic", "both"])
 def test_ideal_codes_of_reads_that_share_a_word_are_the_signed_sums_of_each(rows, flips):
     """Some groups are not read in the last tiles; what these hold and are given then counts for nothing."""
-    rng, layout, (groups, tiles, columns, pixels) = (
-        np.random.default_rng(rows),
-        layout_of(rows),
-        (3, 5, 37, 300),
-    )
+    rng, (groups, tiles, columns, pixels) = np.random.default_rng(rows), (3, 5, 37, 300)
     weights = rng.integers(0, 2, (groups, tiles, columns, rows), dtype=np.uint8)
     bits = rng.integers(0, 2, (pixels, groups, tiles, rows), dtype=np.uint8)
     turned = rng.random((groups, tiles, columns)) < 0.5 * (flips in ("static", "both"))
     inverted = (rng.random((pixels, groups, tiles)) < 0.5 * (flips in ("dynamic", "both"))).astype(np.uint8)
     read = np.array([5, 4, 0])
-    stored = Stored(np.ascontiguousarray(pack(weights, layout).swapaxes(2, 3)), turned, read)
-    applied = Applied(pack(bits, layout), inverted, bits.sum(axis=3, dtype=np.int32), (pixels, 1))
+    stored, applied = stored_of(weights, turned=turned, tiles=read), applied_of(bits, inverted=inverted)
     counts = np.einsum("pgtm,gtcm->pgtc", bits.astype(float), weights.astype(float))
     signs = (1 - 2.0 * turned) * (1 - 2.0 * inverted[..., None])
     there = (np.arange(tiles) < read[:, None])[..., None]
@@ -122,16 +113,12 @@ def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table,
     row = np.arange(rows)
     runs = np.array([(first <= row) & (row < last) for first in row for last in range(first + 1, rows + 1)])
     bits = np.concatenate([runs, ~runs]).astype(np.uint8)
-    layout = layout_of(rows)
-    stored = Stored(
-        pack(np.ones((1, rows), np.uint8), layout).T[None, None], np.zeros((1, 1, 1), bool), np.ones(1, int)
-    )
-    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    shape = len(bits), 1
-    applied = Applied(pack(bits, layout)[:, None, None], np.zeros((*shape, 1), np.uint8), asserted, shape)
+    stored, applied = stored_of(np.ones((1, rows), np.uint8)), applied_of(bits)
     fine = fit_thresholds(model, Converter(bits=8, full_scale=float(rows)), None)
     codes = model.codes(fine).sums(stored, applied)[:, 0]
-    expected = convert(fine, model.currents(bits, bits, group=0) - model.cells.zeros(asserted[:, 0, 0]))
+    expected = convert(
+        fine, model.currents(bits, bits, group=0) - model.cells.zeros(applied.asserted[:, 0, 0])
+    )
     assert abs(codes - expected).max() <= 1
     assert (codes == expected).mean() > 0.999
     assert len(np.unique(codes)) > 30

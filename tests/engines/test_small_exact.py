@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 from scipy.interpolate import BSpline
 from scipy.optimize import root
 
@@ -18,7 +19,6 @@ from spicekit.circuits.wiring import wiring
 from spicekit.engines.converter import Converter, convert, set_thresholds
 from spicekit.engines.exact import codes, ladder, mesh
 from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
-from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.tables.table import IVTable, interpolate, patches_of
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "golden")]
@@ -284,13 +284,10 @@ def reads_of(spec: TileSpec, vectors: int = 6):
     weights = (drawn < share).astype(np.uint8)
     bits = (rng.random((vectors, groups, 2, m)) < 0.6).astype(np.uint8)
     bits[-1] = bits[0]  # vectors that are alike are solved once
-    layout = layout_of(m)
-    words = np.ascontiguousarray(pack(weights.transpose(2, 0, 1, 3), layout).swapaxes(2, 3))
     turned = rng.random((groups, 2, spec.columns)) < 0.5
     inverted = (rng.random((vectors, groups, 2)) < 0.5).astype(np.uint8)
-    stored = Stored(words, turned, np.array([2] * (groups - 1) + [1]), "conv")
-    applied = Applied(pack(bits, layout), inverted, bits.sum(axis=3, dtype=np.int32), (vectors, 1))
-    return weights, bits, stored, applied
+    stored = stored_of(weights.transpose(2, 0, 1, 3), turned=turned, tiles=[2] * (groups - 1) + [1])
+    return weights, bits, stored, applied_of(bits, inverted=inverted)
 
 
 @pytest.mark.parametrize("end", ["far", "near"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of
@@ -21,7 +22,7 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.mismatch import Passed
 from spicekit.engines.fast.patterns import PatternCodes, PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, WireSumReads
-from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of, pack
+from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "golden")]
 
@@ -75,14 +76,9 @@ def reads_of(rows: int, columns: int = COLUMNS, vectors: int = VECTORS):
     weights = (rng.random((columns, rows)) < rng.uniform(0.2, 0.9, (columns, 1))).astype(np.uint8)
     bits = (rng.random((vectors, rows)) < rng.uniform(0.2, 0.9, (vectors, 1))).astype(np.uint8)
     weights[0], bits[0], bits[1] = 1, 1, 0
-    layout = layout_of(rows)
-    inverted = (np.arange(columns) % 2 == 1)[None, None]
-    stored = Stored(
-        np.ascontiguousarray(pack(weights, layout).T[None, None]), inverted, np.array([1]), "conv"
-    )
     flips = (np.arange(vectors) % 3 == 0).astype(np.uint8)[:, None, None]
-    asserted = bits.sum(axis=1, dtype=np.int32)[:, None, None]
-    return weights, bits, stored, Applied(pack(bits, layout)[:, None, None], flips, asserted, (2, 2))
+    stored = stored_of(weights, turned=np.arange(columns) % 2 == 1)
+    return weights, bits, stored, applied_of(bits, inverted=flips, shape=(2, 2))
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -239,9 +235,8 @@ def test_ideal_codes_are_signed_counts(rows, turned, inverted):
     bits = rng.integers(0, 2, (vectors, groups, tiles, rows), dtype=np.uint8)
     flips = rng.random((groups, tiles, columns)) < 0.5 * turned
     given = (rng.random((vectors, groups, tiles)) < 0.5 * inverted).astype(np.uint8)
-    layout, read = layout_of(rows), np.array([2, 2, 1])
-    stored = Stored(np.ascontiguousarray(pack(weights, layout).swapaxes(2, 3)), flips, read, "conv")
-    applied = Applied(pack(bits, layout), given, bits.sum(axis=3, dtype=np.int32), (vectors, 1))
+    read = np.array([2, 2, 1])
+    stored, applied = stored_of(weights, turned=flips, tiles=read), applied_of(bits, inverted=given)
     counts = np.einsum("pgtm,gtcm->pgtc", bits.astype(float), weights.astype(float))
     signs = (1 - 2.0 * flips) * (1 - 2.0 * given[..., None])
     there = (np.arange(tiles) < read[:, None])[..., None]

@@ -1,5 +1,6 @@
 """Mitigations without training: exact on ideal tiles, and better than nothing where they claim to be."""
 
+import copy
 from typing import get_args
 
 import numpy as np
@@ -30,7 +31,9 @@ def spec_of(rows_active: int = 16, **fields) -> TileSpec:
 def on_ideal_tiles(layer, binsparx: BinSparX, *, spec: TileSpec, variation: Variation = NO_VARIATION):
     """The layer on ideal tiles, whose stuck cells are those of the variation."""
     tiles = Tiles(spec, IdealCodes(), binsparx, variation=variation)
-    return TILED[type(layer)](layer, name="layer", tiles=tiles).eval()
+    tiled = copy.deepcopy(layer).eval()
+    TILED[type(layer)].of(tiled, name="layer", tiles=tiles)
+    return tiled
 
 
 @settings(deadline=None, max_examples=60)

@@ -22,8 +22,6 @@ Array = NDArray[np.float64]
 STEP = 1e-6
 """V, over which slopes of cells are taken: the table's spline is smooth over 12.5 mV, and its currents are rounded to
 1e-16 of themselves."""
-LOSSES = ("driver", "wires", "sink", "rails", "device")
-"""What takes current away, in the order in which it is added; shared rails only where there are some."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,33 +38,30 @@ class Maps:
     """(r, c) A, that it would pass between `v_read` and 0 V."""
 
 
-def losses(ladder: Ladder, bits: NDArray[np.uint8]) -> dict[str, float]:
-    """LSB that a column of one vector loses on average, by what takes them: `LOSSES`, each added to those before.
+def losses(ladder: Ladder, reads: NDArray[np.uint8]) -> dict[str, float]:
+    """LSB that a column of one vector loses on average, by what takes them, each added to those before.
 
-    Driver, wires, sink and rails act on linear cells, which conduct what the real ones do at `v_read`; the device is
-    what real cells change then.
+    `reads` (g, r) are those of the vector. Driver, wires, sink and, where there are some, shared rails act on linear
+    cells, which conduct what the real ones do at `v_read`; the device is what real cells change then.
     """
-    spec = ladder.spec
-    masks = np.repeat(np.eye(spec.groups, dtype=np.uint8), spec.rows_active, axis=1)
-    reads = masks * bits
-    rails = {name: getattr(spec.wires, name) for name in ("r_supply", "r_ground")}
-    none = dict.fromkeys(("r_driver", "r_sink", *rails, *spec.segment_names), 0.0)
-    segments = {name: spec.wires.segment(name) for name in spec.segment_names}
-    changes = [{}, {"r_driver": spec.wires.r_driver}, segments, {"r_sink": spec.wires.r_sink}]
-    names = [name for name in LOSSES if name != "rails" or spec.wires.railed]
-    if spec.wires.railed:
-        changes.append(rails)
+    spec, wires = ladder.spec, ladder.spec.wires
+    steps = {"driver": ("r_driver",), "wires": spec.segment_names, "sink": ("r_sink",)}
+    if wires.railed:
+        steps["rails"] = ("r_supply", "r_ground")
+    ohm = {**wires.model_dump(), **{name: wires.segment(name) for name in spec.segment_names}}
+    ohm |= {"layer": None, "pitch_nm": None}
     straight = linear(ladder.table, spec.v_read)
-    currents, wires = [], none
-    for change in changes:
-        wires = {**wires, **change}
-        tile = spec.replace(wires={**spec.wires.model_dump(), "layer": None, "pitch_nm": None, **wires})
-        currents.append(
-            solve(Ladder(tile, straight, ladder.weights, ladder.scale), reads).current.sum(axis=0).mean()
-        )
-    currents.append(solve(ladder, reads).current.sum(axis=0).mean())
-    step = lsb(spec, ladder.table)
-    return {name: float(drop) for name, drop in zip(names, -np.diff(currents) / step, strict=True)}
+
+    def mean_current(columns: Ladder) -> float:
+        return float(solve(columns, reads).current.sum(axis=0).mean())
+
+    currents = []
+    for done in range(len(steps) + 1):
+        off = dict.fromkeys([name for names in list(steps.values())[done:] for name in names], 0.0)
+        tile = spec.replace(wires=ohm | off)
+        currents.append(mean_current(Ladder(tile, straight, ladder.weights, ladder.scale)))
+    lost = -np.diff([*currents, mean_current(ladder)]) / lsb(spec, ladder.table)
+    return dict(zip((*steps, "device"), lost.tolist(), strict=True))
 
 
 def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
