@@ -102,7 +102,7 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
     def gathered(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Pixel in each place of the larger image; place of each row's bit there, (pixels, rows), over all channels."""
         gathering = layer.geometry.gathering(shape)
-        offsets = gathering.offsets[np.maximum(rows, 0).ravel()]
+        offsets = input_offsets(layer, gathering).ravel()
         return put(gathering.source, torch.int64), put(np.add.outer(gathering.bases, offsets), torch.int64)
 
     def dots(signs: Tensor) -> Tensor:

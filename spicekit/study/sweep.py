@@ -187,7 +187,8 @@ def sweep(
 
 def _tables(study: Study, store: Path | None, report: Callable[[Progress], None]) -> dict[str, IVTable]:
     """Table of each characterisation that the points need, calibrated if it is not there."""
-    requests = {request.name: request for request in map(_characterisation, study.points)}
+    every = [Characterisation(point.design.tile) for point in study.points]
+    requests = {request.name: request for request in every}
     lacking = []
     for request in requests.values():
         try:
@@ -201,10 +202,6 @@ def _tables(study: Study, store: Path | None, report: Callable[[Progress], None]
     return {name: find_table(request.spec, store=store) for name, request in requests.items()}
 
 
-def _characterisation(point: Point) -> Characterisation:
-    return Characterisation(point.design.tile)
-
-
 def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
     weights, shares = functools.cache(checkpoint), functools.cache(image_shares)
@@ -213,7 +210,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     )
     plan = []
     for point in study.points:
-        run, table = point.run, tables[_characterisation(point).name]
+        run, table = point.run, tables[Characterisation(point.design.tile).name]
         # from ngspice, here: workers need none
         cell = cell_sensitivity(point.design.tile, table) if point.design.variation.mismatch else None
         chosen = shares(run.data, run.folder, run.images, run.seed, study.images_per_job)
@@ -335,7 +332,7 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
         **found,
         "fault": fault,
         "key": content_hash([job.key for job in jobs]),
-        "table": _characterisation(first.point).name,
+        "table": Characterisation(first.point.design.tile).name,
         "table_sha256": first.table.sha256,
         "ngspice": first.table.origin.get("ngspice") or made_by(first.table.origin),
         "weights_sha256": first.weights.sha256,
