@@ -12,7 +12,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, spawn
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -128,6 +128,7 @@ def start(cluster: Cluster) -> Iterator[Any]:
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
         if cluster.kind == "local":
+            stack.enter_context(_script_left_alone())
             yield stack.enter_context(_local(cluster))
         else:
             folder = cluster.options.get("shared_temp_directory", ".")
@@ -216,6 +217,23 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _script_left_alone() -> Iterator[None]:
+    """Dask's workers do not run the script that calls us, as Python's new processes do: it would start them again."""
+    genuine = spawn.get_preparation_data
+
+    def prepared(name: str) -> dict[str, Any]:
+        found = genuine(name)
+        ours = name.startswith("Dask Worker")
+        return {key: value for key, value in found.items() if not (ours and key.startswith("init_main"))}
+
+    spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = genuine
 
 
 # What a worker imports before it connects. Later it would import on its event loop, deaf to the scheduler as long as

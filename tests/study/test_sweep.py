@@ -144,6 +144,16 @@ def test_other_code_runs_everything_anew_and_a_worker_that_lacks_it_refuses(
         counted_reads(study.points[0], None, None, None, code="0123456789ab")
 
 
+@pytest.mark.long
+def test_a_plain_script_runs_a_study_and_is_not_run_by_its_workers(network, tmp_path):
+    """Without `if __name__ == "__main__"`: each worker would start the study again."""
+    (tmp_path / "study.toml").write_text(STUDY.format(network=network).split("[[grid]]")[0])
+    script = tmp_path / "script.py"
+    script.write_text("print('begins')\nimport spicekit as sk\nprint(sk.sweep('study.toml', 'out').failed)\n")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("begins\n0\n", 0), done.stderr
+
+
 def test_a_row_with_one_layer_on_real_tiles_says_what_that_layer_reads(network, tmp_path):
     path = tmp_path / "study.toml"
     base = STUDY.format(network=network).split("[[grid]]")[0]
