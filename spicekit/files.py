@@ -96,6 +96,17 @@ def _replace(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def as_path(value: Any, *, what: str) -> Path:
+    """A path as a caller gave it; `BadInput` if it is none.
+
+    >>> as_path("tile.toml", what="read_design")
+    PosixPath('tile.toml')
+    """
+    if isinstance(value, str | Path) and "\0" not in str(value):
+        return Path(value)
+    raise BadInput(f"{what}: expected a path, got {value!r}.")
+
+
 def open_file(path: Path, *, largest: int | None = None) -> BinaryIO:
     """Open a regular file to read it: nothing that blocks, as a pipe does, or that has no end.
 

@@ -20,6 +20,7 @@ from spicekit.engines.exact.ladder import residual_limit
 from spicekit.evaluation.records import Demo, PlacedEvaluation, TileRun
 from spicekit.networks.models import Architecture, build
 from spicekit.results import Record, units_of
+from spicekit.study.plan import Study
 
 ROOT = Path(__file__).parents[1]
 STUB = Path(sk.__file__).with_suffix(".pyi")
@@ -170,6 +171,28 @@ def test_a_result_is_read_back_as_it_was_written(evaluated, tmp_path):
     assert frame.attrs["units"]["current"] == "A"
     assert "current, A" in again._repr_html_()
     assert len(again.plot().patches) == 3
+
+
+@pytest.mark.parametrize("path", [None, 3, b"bytes", "a\0b"])
+def test_what_is_no_path_is_refused_in_one_sentence(path):
+    for read in (
+        sk.load,
+        sk.read_design,
+        lambda odd: sk.sweep(odd, "out"),
+        lambda odd: sk.sweep(Study(points=()), odd),
+    ):
+        with pytest.raises(sk.BadInput, match="expected a path, got"):
+            read(path)
+
+
+def test_where_a_study_runs_and_how_cells_vary_are_records():
+    study = Study(points=())
+    with pytest.raises(sk.BadInput, match=r"expected a spicekit\.study\.cluster\.Cluster, got 'slurm'"):
+        sk.sweep(study, "out", cluster="slurm")
+    with pytest.raises(sk.BadInput, match=r"cluster\.Scheduler, got 'tcp://here:1'"):
+        sk.sweep(study, "out", scheduler="tcp://here:1")
+    with pytest.raises(sk.BadInput, match=r"expected a Variation, got 0\.5"):
+        sk.Tile(sk.design(rows=2, columns=2, layer="M2", pitch_nm=108), np.eye(2, dtype=int), variation=0.5)
 
 
 def test_standard_errors_are_those_of_the_images(evaluated):

@@ -46,6 +46,10 @@ class Tile:
     """Of its cells; by default they are all alike, and hold what is written."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.variation, Variation):
+            raise BadInput(
+                f"Tile: expected a Variation, got {self.variation!r}; pass Variation(mismatch=1.0)."
+            )
         table_for(self.spec, self.table)
         check_bits("weights", self.weights, (self.spec.rows, self.spec.columns))
 

@@ -20,6 +20,7 @@ from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
 from spicekit.evaluation.costs import Costs
+from spicekit.files import as_path
 from spicekit.mapping.binsparx import FlipRule
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling
 from spicekit.tables.ends import Ends, resolved
@@ -185,7 +186,7 @@ def read_design(path: Path | str) -> Design:
     BadInput
         If the file cannot be read, a key is unknown, or a value is out of range.
     """
-    path = Path(path)
+    path = as_path(path, what="read_design")
     return Design.from_tables(rooted(read_toml(path), path.parent), source=str(path))
 
 

@@ -7,7 +7,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.evaluation.records import Demo, Evaluation
 from spicekit.evaluation.signoff import SignOff
-from spicekit.files import parse_json, read_arrays, read_json
+from spicekit.files import as_path, parse_json, read_arrays, read_json
 from spicekit.results import Result
 from spicekit.study.results import POINTS_FOLDER, RESULTS_FILE, read_study_result
 from spicekit.tables.store import read_sweep
@@ -56,7 +56,7 @@ def load(path: Path | str) -> "Result | IVTable | Dataset":
     >>> load("evaluation.json") == found
     True
     """
-    path = Path(path)
+    path = as_path(path, what="load")
     if path.is_dir():
         running = not (path / RESULTS_FILE).is_file() and (path / POINTS_FOLDER).is_dir()
         path = path / (POINTS_FOLDER if running else RESULTS_FILE)

@@ -16,7 +16,7 @@ from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
-from spicekit.files import take_folder
+from spicekit.files import as_path, take_folder
 from spicekit.networks.checkpoints import checkpoint_path
 from spicekit.networks.data import Dataset, load_dataset
 from spicekit.networks.reader import load_network
@@ -138,7 +138,11 @@ def sweep(
     True
     """
     require("pyarrow")
-    study, out = study if isinstance(study, Study) else read_study(Path(study)), Path(out)
+    study = study if isinstance(study, Study) else read_study(as_path(study, what="sweep: study"))
+    out = as_path(out, what="sweep: out")
+    for given, kind in ((cluster, Cluster), (scheduler, Scheduler)):
+        if not isinstance(given, kind | None):
+            raise BadInput(f"sweep: expected a spicekit.study.cluster.{kind.__name__}, got {given!r}.")
     take_folder(out)  # refused here, not after the hours that tables may take
     tables = _tables(study, store, report_tables)
     by_point = _plan(study, tables)
