@@ -23,6 +23,7 @@ import typer
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import Device, TileSpec, Wires
+from spicekit.compiled import keep_memory
 from spicekit.engines.cell_currents import NO_VARIATION, Variation, lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import ladder_of, solve
@@ -154,6 +155,7 @@ def inference(repeats: int = 5, batch: int = 64) -> None:
     Each thread runs a batch of its own on tiles, as `spicekit evaluate` does; torch shares each layer out to its
     threads, as it does when it is called. `torch_apart` is float32 with a batch a thread, too.
     """
+    keep_memory()  # torch's run gains by it, too
     torch.set_num_threads(numba.get_num_threads())
     speed = [
         _network_speed(name, active, mitigation, batch, repeats)
@@ -202,7 +204,8 @@ def classify(network: str, images: int) -> None:
     pixels = np.random.default_rng(SEED).integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
     dataset = Dataset("cifar10", "test", pixels, np.zeros(images, np.uint8), CIFAR10_CLASSES, "made up")
     loaded = load_network(network)
-    predict_logits(_mapped(loaded, _spec("8t-sram", 64, 64, 3.2), "both"), dataset)
+    keep_memory()
+    predict_logits(_mapped(loaded, _spec("8t-sram", 64, 64, 3.2), "both"), dataset, side_by_side=True)
     status = Path("/proc/self/status").read_text()
     (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     print(json.dumps({"network": network, "images": images, "peak_bytes": peak * 1024}))

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,25 @@ def test_imports_are_those_that_a_parser_finds() -> None:
             else:
                 continue
             assert {name for name in wanted if name.split(".")[0] == "spicekit"} <= set(found[1]), path
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_memory_that_is_kept_is_not_fetched_anew():
+    script = """
+import resource, sys
+import numpy as np
+from spicekit.compiled import keep_memory
+if sys.argv[1:]:
+    keep_memory()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(3 << 20, np.uint8) for _ in range(30)]
+    del arrays
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+    counts = [
+        int(subprocess.run([sys.executable, "-c", script, *kept], capture_output=True, check=True).stdout)
+        for kept in ([], ["kept"])
+    ]
+    assert counts[1] < counts[0] / 20

@@ -82,6 +82,7 @@ def evaluate(
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
     import shlex
 
+    from spicekit.compiled import keep_memory
     from spicekit.errors import BadInput
     from spicekit.evaluation.convert import calibration_images, check_mitigations
     from spicekit.evaluation.design import read_design
@@ -98,6 +99,7 @@ def evaluate(
     design = read_design(spec)
     if fidelity:
         check_comparable(design)
+    keep_memory()
     trained = load_network(network, data=data)
     if download:
         fetch_dataset(data, folder)

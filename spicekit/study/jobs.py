@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from spicekit.compiled import keep_memory
 from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
@@ -146,6 +147,7 @@ def _require(code: str) -> None:
 def _alone() -> Iterator[None]:
     """One job at a time in a process, on one thread: its time is then its own, and its images' places too."""
     with _LOCK:
+        keep_memory()
         torch.set_num_threads(1)
         numba.set_num_threads(1)
         yield
