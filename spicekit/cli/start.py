@@ -1,7 +1,6 @@
 """Verbs to begin with: `spicekit doctor`, `init`, `demo`."""
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,31 +36,18 @@ def doctor(as_json: Json = False) -> None:
 STARTERS = Path(__file__).with_name("starters")
 
 
-class Starter(StrEnum):
-    """What there is a starter for."""
-
-    TILE = "tile"
-    STUDY = "study"
-    NETWORK = "network"
-    CELL = "cell"
-
-
-FILES = {
-    Starter.TILE: "tile.toml",
-    Starter.STUDY: "study.toml",
-    Starter.NETWORK: "network.py",
-    Starter.CELL: "cell",
-}
+FILES = {"tile": "tile.toml", "study": "study.toml", "network": "network.py", "cell": "cell"}
+"""By what there is a starter for."""
 NEXT = {
-    Starter.TILE: "spicekit evaluate --network vgg-small --spec {path} --images 100 --out result.json",
-    Starter.STUDY: "spicekit sweep {path} --out results",
-    Starter.NETWORK: "python {path}",
-    Starter.CELL: "spicekit calibrate --spec {path}/tile.toml",
+    "tile": "spicekit evaluate --network vgg-small --spec {path} --images 100 --out result.json",
+    "study": "spicekit sweep {path} --out results",
+    "network": "python {path}",
+    "cell": "spicekit calibrate --spec {path}/tile.toml",
 }
 
 
 def init(
-    what: Annotated[Starter, typer.Argument(help="A design, a study, a network or a cell of your own.")],
+    what: Annotated[str, typer.Argument(help=f"{', '.join(FILES)}: a design, a study, a network or a cell.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="File to write, for a cell the folder; default: its usual name."),
@@ -69,9 +55,11 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write commented files to start from."""
-    from spicekit.errors import BadInput
+    from spicekit.errors import BadInput, no_such
     from spicekit.files import write_atomically
 
+    if what not in FILES:
+        raise no_such("starter", what, FILES)
     source, path = STARTERS / FILES[what], out or Path(FILES[what])
     if path.exists() and not (source.is_dir() and path.is_dir() and not any(path.iterdir())):
         raise BadInput(f"init {what}: {path} exists; pass another name with --out.")

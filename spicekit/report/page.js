@@ -25,8 +25,9 @@ function unpacked(text) {
 }
 
 function columns(spec, rows, fields, width) {  // of a legend: as many as its longest name leaves room for
-  const [, name] = JSON.stringify(spec).match(/"(?:color|fill)":\{"field":"([^"]+)"/) ?? [], place = fields.indexOf(name);
-  const longest = place < 0 ? 18 : Math.max(...rows.map((row) => String(row[place] ?? "").length));
+  const named = [...JSON.stringify(spec).matchAll(/"(?:color|fill|shape)":\{"field":"([^"]+)"/g)].map((found) => fields.indexOf(found[1]));
+  const places = named.filter((place) => place >= 0);
+  const longest = Math.max(places.length ? 0 : 18, ...rows.flatMap((row) => places.map((place) => String(row[place] ?? "").length)));
   return width < 480 ? 1 : Math.max(1, Math.min(8, Math.floor(width / (6.5 * longest + 36))));
 }
 

@@ -169,8 +169,8 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
                     "x2": {"field": "high"},
                     "y": axis("share", "column reads of a kind, %"),
                     "y2": {"datum": 0},
-                    "fill": kind,  # a color would lose its legend to the stroke
-                    "stroke": {**kind, "legend": None},
+                    "fill": kind,
+                    "stroke": kind,
                     "opacity": opacity,
                     "tooltip": tips(
                         {

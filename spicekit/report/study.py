@@ -123,7 +123,9 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
     kinds = list(dict.fromkeys(kind_of(done)))
     runs = list(dict.fromkeys(row["on tiles"] for row in _marks(done)))
     color = category("on tiles", None, order=runs, scale=series_scale(runs), legend={"values": runs})
-    split = {"shape": category("kind", None, order=kinds)} if len(kinds) > 1 else {}
+    split = (
+        {"shape": category("kind", None, order=kinds, legend={"orient": "bottom"})} if len(kinds) > 1 else {}
+    )
     shown_fields = {plain_name(name): name for name in varying(done)}
     results = {"accuracy": "accuracy, %", "nf": "NF, %", "energy": "energy, nJ"}
     return {
@@ -383,10 +385,14 @@ def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
 
 
 def kind_of(rows: Sequence[JsonDict]) -> list[str]:
-    """Of each row the network, cell and converter reference, as far as the rows differ in them; else nothing."""
+    """Of each row network, cell and converter reference where rows differ in them, as many as shapes can tell apart."""
     split = [name for name in _SPLIT if len({row[name] for row in rows}) > 1]
+    while len({tuple(row[name] for name in split) for row in rows}) > _SHAPES:
+        del split[-1]
     return [", ".join(Path(str(row[name])).stem for name in split) for row in rows]
 
 
 _SPLIT = ("run.network", "tile.cell", "converter.reference")
+_SHAPES = 8
+"""That Vega-Lite has."""
 _FLIPS = "run.mitigation"

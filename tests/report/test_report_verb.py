@@ -52,6 +52,8 @@ def made(result: Path, out: Path) -> None:
     assert written == [out, out.with_suffix(".csv")]
     assert out.stat().st_size < 1_500_000
     assert {path.name for path in out.parent.glob(f"{out.stem}*")} == {path.name for path in written}
+    for chart in Page(out).charts():  # what the legend picks has a legend
+        assert not all(text in json.dumps(chart["spec"]) for text in ('"bind": "legend"', '"legend": null'))
 
 
 class Page(HTMLParser):
