@@ -140,7 +140,8 @@ def predict(file: Path) -> None:
                 kept[tiles] = counted(point)
             table, known = find_table(point.design.tile), kept[tiles]
             options = {"calibration_counted": None, "images_counted": known, "start": 0, "code": code}
-            run_job(point, weights, table, images, calibration, 0, **options)
+            few = len(probed(images, point.design))
+            run_job(point, weights, table, images, calibration, 0, counted=few, **options)
 
     start = _seconds(lambda: jobs(points[:1]))
     count = _seconds(lambda: counted(points[0]))
@@ -276,6 +277,7 @@ def _point(network: str, active: int, mitigation: str) -> dict[str, Any]:
             0,
             calibration_counted=None,
             images_counted=counted,
+            counted=len(few),
             start=start,
             code=code_hash(),
         )

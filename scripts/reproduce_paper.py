@@ -20,7 +20,7 @@ import typer
 
 from spicekit import load_network, sweep
 from spicekit.cli.display import jobs_done, stages
-from spicekit.evaluation.convert import lay_out
+from spicekit.evaluation.convert import lay_out, probed
 from spicekit.evaluation.cost_model import count_events, measure_read
 from spicekit.evaluation.energy import Estimate, LayerEvents, estimate, together
 from spicekit.files import write_atomically
@@ -38,7 +38,7 @@ from spicekit.report.study_table import (
 from spicekit.results import accuracy_interval
 from spicekit.study.cluster import Cluster
 from spicekit.study.plan import Point, Study, read_study
-from spicekit.study.sweep import image_shares
+from spicekit.study.sweep import chosen_images
 
 STUDIES = Path(__file__).parent / "studies"
 IMAGES, QUICK_IMAGES = 1000, 500
@@ -214,8 +214,7 @@ def _events(point: Point) -> dict[str, LayerEvents]:
     """Of the images that the point's reads were counted on; currents are not known here."""
     run = point.run
     network = load_network(run.network, data=run.data)
-    count = point.design.read.probe_images
-    images = next(iter(image_shares(run.data, run.folder, run.images, run.seed, count).values()))
+    images = probed(chosen_images(run.data, run.folder, run.images, run.seed), point.design)
     layers = lay_out(network, point.design, mitigation=run.mitigation)
     return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0))
 

@@ -23,7 +23,6 @@ from spicekit.evaluation.convert import (
     TiledNetwork,
     cells_read,
     lay_out,
-    probed,
     tallies,
     tile_network,
 )
@@ -74,6 +73,7 @@ def run_job(
     *,
     calibration_counted: Mapping[str, Tallies] | None,
     images_counted: Mapping[str, Tallies] | None,
+    counted: int,
     start: int,
     code: str,
     cell: NDArray[np.float64] | None = None,
@@ -96,7 +96,9 @@ def run_job(
     calibration_counted : mapping, optional
         `counted_reads` of the calibration images: where the point's converters are fitted.
     images_counted : mapping, optional
-        `counted_reads` of the first images: for the point's job that says what the reads carry.
+        `counted_reads` of the point's first images: for its job that says what the reads carry.
+    counted : int
+        How many images these are.
     start : int
         Place of the first image among the point's.
     code : str
@@ -124,11 +126,12 @@ def run_job(
         right = _right(tiled.network, images)
         result: JsonDict = {"images": len(images), "right": right, "software": software}
         if images_counted is not None:
-            design, few = point.design, len(probed(images, point.design))
+            design = point.design
 
             def carried(names: Iterable[str]) -> JsonDict:
-                counted = [images_counted[name] for name in names]
-                return read_statistics(counted, tiled.model, design, images=few).model_dump(exclude=_ERRORS)
+                read = [images_counted[name] for name in names]
+                found = read_statistics(read, tiled.model, design, images=counted)
+                return found.model_dump(exclude=_ERRORS)
 
             result["reads"] = carried([design.ablation.layer] if design.ablation.layer else images_counted)
             result["layers"] = {name: carried([name]) for name in images_counted}

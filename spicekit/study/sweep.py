@@ -56,7 +56,9 @@ class _Job:
     images: Dataset
     calibration: Dataset
     start: int
-    """Place of the first of them among the point's; the job that has the first also says what the reads carry."""
+    """Place of the first of them among the point's."""
+    counted: Dataset | None
+    """The point's first images, of which the job that has the first of all says what the reads carry."""
 
     @functools.cached_property
     def key(self) -> str:
@@ -71,6 +73,7 @@ class _Job:
                 "images": self.images.sha256,
                 "calibration": self.calibration.sha256,
                 "start": self.start,
+                "counted": self.counted.sha256 if self.counted else None,
             }
         )
 
@@ -208,7 +211,8 @@ def _tables(study: Study, store: Path | None, report: Callable[[Progress], None]
 
 def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
-    weights, shares = functools.cache(checkpoint), functools.cache(image_shares)
+    weights, chosen = functools.cache(checkpoint), functools.cache(chosen_images)
+    part = functools.cache(lambda images, start, stop: images.part(slice(start, stop)))
     calibration = functools.cache(
         lambda data, folder, count: load_dataset(data, "train", folder=folder).first(count)
     )
@@ -217,7 +221,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
         run, table = point.run, tables[Characterisation(point.design.tile).name]
         # from ngspice, here: workers need none
         cell = cell_sensitivity(point.design.tile, table) if point.design.variation.mismatch else None
-        chosen = shares(run.data, run.folder, run.images, run.seed, study.images_per_job)
+        images, size = chosen(run.data, run.folder, run.images, run.seed), study.images_per_job
         plan.append(
             [
                 _Job(
@@ -225,11 +229,12 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
                     weights=weights(run.network, run.data),
                     table=table,
                     cell=cell,
-                    images=share,
+                    images=part(images, start, start + size),
                     calibration=calibration(run.data, run.folder, calibration_images(point.design)),
                     start=start,
+                    counted=None if start else part(images, 0, point.design.read.probe_images),
                 )
-                for start, share in chosen.items()
+                for start in range(0, len(images), size)
             ]
         )
     return plan
@@ -244,22 +249,16 @@ def checkpoint(network: str, data: str) -> Weights:
     return Weights(content_hash(content), path.suffix, content)
 
 
-def image_shares(
-    data: str, folder: str | None, images: int | None, seed: int | None, images_per_job: int
-) -> dict[int, Dataset]:
-    """A run's images, cut for jobs, by the place of the first; where they are cut does not depend on the workers."""
+def chosen_images(data: str, folder: str | None, images: int | None, seed: int | None) -> Dataset:
+    """A run's images, in the order in which they count."""
     test = load_dataset(data, "test", folder=folder)
     count = images or len(test)
     if count > len(test):
         raise BadInput(f"run.images = {count}: {data} has {len(test)} test images.")
-    chosen = np.arange(count)
-    if seed is not None:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
-    cuts = {start: chosen[start : start + images_per_job] for start in range(0, count, images_per_job)}
-    return {
-        start: dataclasses.replace(test, images=test.images[cut], labels=test.labels[cut])
-        for start, cut in cuts.items()
-    }
+    if seed is None:
+        return test.first(count)
+    drawn = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
+    return dataclasses.replace(test, images=test.images[drawn], labels=test.labels[drawn])
 
 
 def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDict | BaseException]]:
@@ -294,7 +293,8 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             send(f"images-{job.calibration.sha256}", _itself, job.calibration),
             send(f"software-{job.weights.sha256}-{job.images.sha256}", software_right, weights, images),
             calibration_counted=calibration_counted,
-            images_counted=counted(probed(job.images, design)) if job.start == 0 else None,
+            images_counted=counted(job.counted) if job.counted else None,
+            counted=len(job.counted) if job.counted else 0,
             start=job.start,
             code=code_hash(),
             cell=job.cell,

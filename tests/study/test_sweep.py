@@ -47,10 +47,13 @@ def test_fewer_on_cells_carry_less_energy(expected):
     assert by_mitigation["both"]["partial_sum"] < by_mitigation["none"]["partial_sum"]
 
 
-def test_how_a_point_is_cut_into_jobs_does_not_change_its_accuracy(study, address, expected, tmp_path):
+def test_how_a_point_is_cut_into_jobs_changes_nothing(study, address, expected, tmp_path):
+    """What reads carry is counted of the point's first images, however few of them a job has."""
     whole = study.replace(points=study.points[:2], images_per_job=8)
     sweep(whole, tmp_path, scheduler=Scheduler(address))
-    assert [row["accuracy"] for row in results(tmp_path)] == [row["accuracy"] for row in expected[:2]]
+    assert [{**row, "key": None} for row in results(tmp_path)] == [
+        {**row, "key": None} for row in expected[:2]
+    ]
 
 
 def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, tmp_path):
