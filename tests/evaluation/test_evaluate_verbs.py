@@ -24,6 +24,7 @@ r_bl = 3.2
 r_sl = 3.2
 """
 IMAGES = 8
+NETWORK = "vgg-small-quarter"
 
 
 def run(*arguments: object) -> Result:
@@ -49,7 +50,7 @@ def sign_off(folder: Path, spec: str, *more: object) -> Result:
 
 
 def evaluate(folder: Path, *more: object) -> Result:
-    what = ("--network", "vgg-small", "--spec", folder / "tile.toml", "--store", folder / "store")
+    what = ("--network", NETWORK, "--spec", folder / "tile.toml", "--store", folder / "store")
     done = run("evaluate", *what, "--images", IMAGES, *more)
     assert done.exit_code == 0, done.output
     return done
@@ -88,7 +89,7 @@ def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
     evidence = evidence_path(folder / "store", read_design(folder / "tile.toml").tile)
     evidence.unlink(missing_ok=True)
     again = (
-        f"next: spicekit signoff --spec {folder / 'tile.toml'} --network vgg-small --data digits "
+        f"next: spicekit signoff --spec {folder / 'tile.toml'} --network {NETWORK} --data digits "
         f"--store {folder / 'store'}"
     )
     plain = ("--mitigation", "none")
@@ -99,7 +100,7 @@ def test_evaluate_says_whether_it_lies_within_what_was_signed_off(folder):
     said = evaluate(folder, *plain)
     assert "inside what was signed off, though without vectors of a network\n" in said.stdout
     assert again in said.stderr
-    sign_off(folder, "tile.toml", "--network", "vgg-small")
+    sign_off(folder, "tile.toml", "--network", NETWORK)
     assert "inside what was signed off\n" in evaluate(folder, *plain).output
     evidence.write_text(evidence.read_text().replace('"table": "', '"table": "0'))
     assert "the sign-off of another I-V table" in evaluate(folder, *plain).output
