@@ -20,7 +20,7 @@ import spicekit as sk
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.networks.adopt import Survey, adopt_and_survey
-from spicekit.networks.reader import read_and_survey
+from spicekit.networks.checkpoints import read_and_survey
 
 SHAPES = {"tfc_1w1a": (1, 28, 28), "cnv_1w1a": (3, 32, 32)}
 IDEAL = Tiles(sk.TileSpec(rows_active=16, wires=sk.Wires(r_bl=1, r_sl=1)), IdealCodes())

@@ -24,11 +24,11 @@ from spicekit.evaluation.signoff import sign_off as sign_off
 from spicekit.evaluation.tiled import TiledConv2d as TiledConv2d
 from spicekit.evaluation.tiled import TiledLinear as TiledLinear
 from spicekit.networks.adopt import adopt as adopt
+from spicekit.networks.checkpoints import load_network as load_network
 from spicekit.networks.data import Dataset as Dataset
 from spicekit.networks.data import load_dataset as load_dataset
 from spicekit.networks.layers import BinaryConv2d as BinaryConv2d
 from spicekit.networks.layers import BinaryLinear as BinaryLinear
-from spicekit.networks.reader import load_network as load_network
 from spicekit.study.load import load as load
 from spicekit.study.sweep import sweep as sweep
 from spicekit.tables.calibrate import calibrate as calibrate

@@ -88,8 +88,8 @@ def evaluate(
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.evaluate import evaluate as evaluate_network
     from spicekit.evaluation.fidelity import check_comparable
+    from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import fetch_dataset, load_dataset
-    from spicekit.networks.reader import load_network
 
     if settle and energy:
         raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")

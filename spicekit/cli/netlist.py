@@ -95,8 +95,8 @@ def export(
     from spicekit.evaluation.vectors import network_case
     from spicekit.files import write_array, write_atomically
     from spicekit.mapping.binsparx import MITIGATIONS
+    from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
-    from spicekit.networks.reader import load_network
 
     design = read_design(spec).tile
     (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)

@@ -152,7 +152,7 @@ def inspect(
     from spicekit.circuits.spec import TileSpec, Wires
     from spicekit.evaluation.design import read_design
     from spicekit.mapping.layers import footprint
-    from spicekit.networks.reader import read_and_survey
+    from spicekit.networks.checkpoints import read_and_survey
     from spicekit.report.sheets import Sheet
 
     tile = read_design(spec).tile if spec is not None else TileSpec(wires=Wires(r_bl=0, r_sl=0))

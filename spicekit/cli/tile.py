@@ -91,8 +91,8 @@ def signoff(
     design = read_design(spec)
     own = images = None
     if network is not None:
+        from spicekit.networks.checkpoints import load_network
         from spicekit.networks.data import load_dataset
-        from spicekit.networks.reader import load_network
 
         own, images = load_network(network, data=data), load_dataset(data, "test", folder=folder)
     stopped = "nothing was kept, for a sign-off is whole or not there: repeat the command"

@@ -1,7 +1,7 @@
-"""Networks in files: binary weights as packed bits, the rest as float32, and a card that says what they are.
+"""Networks in files, as long as these bring no code: checkpoints of our own, and what others export to ONNX.
 
-A checkpoint is one safetensors file (never a pickle). Its header carries the `Card`; a readable copy lies
-beside it as Markdown.
+A checkpoint is one safetensors file (never a pickle): binary weights as packed bits, the rest as float32. Its header
+carries the `Card`, which says what they are; a readable copy lies beside it as Markdown.
 """
 
 import hashlib
@@ -13,18 +13,23 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from spicekit.config import parse
 from spicekit.errors import BadInput, no_such
 from spicekit.files import open_file, parse_json, write_atomically
+from spicekit.networks.adopt import Survey, adopt, adopt_and_survey
 from spicekit.networks.data import check_name
 from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Card, Network, build
+from spicekit.networks.onnx_file import OnnxNetwork, read_onnx
 
 FOLDER = Path(__file__).resolve().parent / "checkpoints"
 FORMAT = "spicekit-network-2"
 """1 had a checksum over the tensors alone."""
+_PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".bin", ".tar")
+_KERAS = (".h5", ".hdf5", ".keras", ".pb", ".tflite")
+_IMAGES = 4  # random ones, that show which layers are binary
 _LONGEST_HEADER = 1 << 20  # bytes; a card has a few thousand
 _TYPES = (torch.float32, torch.uint8, torch.int64)
 _BITS = ".weight_bits"
@@ -43,25 +48,74 @@ def save_checkpoint(network: Network, path: Path, *, card: Card) -> None:
     write_atomically(path.with_suffix(".md"), card_text(card, sha256=hashlib.sha256(content).hexdigest()))
 
 
-def load_network(name_or_path: str | Path, *, data: str = "digits") -> Network:
-    """A trained network in evaluation mode, with its `card`.
+def load_network(name_or_path: str | Path, *, data: str = "digits") -> nn.Module:
+    """A network in evaluation mode, its binary layers ready for tiles.
 
     Parameters
     ----------
     name_or_path : str or path
-        The name of a network that ships ("vgg-small", "resnet18"), or a checkpoint file.
+        The name of a network that ships, a checkpoint (.safetensors) or an ONNX file; binary layers of the latter are
+        found on random images.
     data : str
         For a name: what it was trained on.
 
     Raises
     ------
     BadInput
-        If there is no such network or data set, or the file is damaged, no checkpoint, or of an unknown architecture.
+        If there is no such network, the file brings code or cannot be read, or no layer is binary.
 
     Examples
     --------
     >>> load_network("vgg-small-quarter").conv3.out_channels
     64
+    """
+    network, example = _read(name_or_path, data)
+    return adopt(network, example) if isinstance(network, OnnxNetwork) else network
+
+
+def read_and_survey(name_or_path: str | Path, *, data: str = "digits") -> tuple[nn.Module, Survey]:
+    """As `load_network`, with the table of what goes on tiles and what stays digital, and why."""
+    network, example = _read(name_or_path, data)
+    adopted, survey = adopt_and_survey(network, example)
+    return (adopted if isinstance(network, OnnxNetwork) else network), survey
+
+
+def _read(name_or_path: str | Path, data: str) -> tuple[Network | OnnxNetwork, Tensor]:
+    """A network as it lies in its file, and random images of the kind that it takes."""
+    path = Path(name_or_path)
+    if path.suffix in _PICKLES:
+        raise BadInput(
+            f"{path}: is a pickle, which may run any code when it is read; load it in Python yourself and pass the "
+            f"module to adopt(), or export it: torch.onnx.export(network.eval(), (images,), 'net.onnx', "
+            f"external_data=False)."
+        )
+    if path.suffix in _KERAS:
+        raise BadInput(
+            f"{path}: is Keras' or TensorFlow's; export it: python -m tf2onnx.convert --output net.onnx ..."
+        )
+    if path.suffix == ".onnx":
+        if not path.is_file():
+            raise BadInput(f"{path}: there is no such file; pass the path of an .onnx file.")
+        network = read_onnx(path)
+        batch, *sides = network.shape
+        if None in sides:
+            raise BadInput(
+                f"{path}: does not say how large its inputs are; export it for images of one size."
+            )
+        return network, _random(batch or _IMAGES, *filter(None, sides))
+    shipped = read_checkpoint(name_or_path, data=data)
+    return shipped, _random(1, shipped.architecture.channels, 32, 32)
+
+
+def _random(*shape: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def read_checkpoint(name_or_path: str | Path, *, data: str = "digits") -> Network:
+    """A trained network with its `card`: one that ships, by its name and data, or a checkpoint file.
+
+    `BadInput` if there is no such network or data set, or the file is damaged, no checkpoint, or of an unknown
+    architecture.
     """
     path = Path(name_or_path)
     if path.suffix != ".safetensors":

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from spicekit.errors import BadInput, MissingTool
 from spicekit.files import take_folder
-from spicekit.networks.checkpoints import fill, load_network, save_checkpoint
+from spicekit.networks.checkpoints import fill, read_checkpoint, save_checkpoint
 from spicekit.networks.cifar import Images
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.inference import accuracy, count_right, predict_logits
@@ -200,7 +200,7 @@ def _fill(network: Network, begin: Path) -> None:
         )
         weights, inertia = network_tensors(tensors), 1.0
     else:
-        trained = load_network(begin)
+        trained = read_checkpoint(begin)
         before, weights = trained.architecture, trained.state_dict()
         inertia = _INERTIA if before.bits == 1 else 1.0
     if before != network.architecture:

@@ -28,9 +28,9 @@ from spicekit.evaluation.convert import (
 )
 from spicekit.evaluation.evaluate import read_statistics
 from spicekit.evaluation.tiled import start_at
+from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import count_right, predict_logits
-from spicekit.networks.reader import load_network
 from spicekit.provenance import JsonDict, code_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable

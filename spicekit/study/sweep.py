@@ -17,9 +17,8 @@ from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
 from spicekit.files import as_path, take_folder
-from spicekit.networks.checkpoints import checkpoint_path
+from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset
-from spicekit.networks.reader import load_network
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right

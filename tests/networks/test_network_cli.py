@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.errors import BadInput
+from spicekit.networks.checkpoints import load_network
 from spicekit.networks.layers import binary_layers
-from spicekit.networks.reader import load_network
 
 DESIGN = '[tile]\nrows_active = 16\n[wires]\nlayer = "M2"\npitch_nm = 108\n'
 

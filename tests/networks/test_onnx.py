@@ -13,9 +13,9 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
+from spicekit.networks.checkpoints import load_network, read_and_survey
 from spicekit.networks.onnx_file import read_onnx
 from spicekit.networks.onnx_operators import OPERATORS
-from spicekit.networks.reader import load_network, read_and_survey
 
 RNG = np.random.default_rng(0)
 QONNX = "qonnx.custom_op.general"
