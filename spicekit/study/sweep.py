@@ -18,7 +18,7 @@ from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, Spice
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
 from spicekit.files import as_path, take_folder
 from spicekit.networks.checkpoints import checkpoint_path, load_network
-from spicekit.networks.data import Dataset, load_dataset
+from spicekit.networks.data import Dataset, load_dataset, require_apart
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
@@ -212,15 +212,16 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
     weights, chosen = functools.cache(checkpoint), functools.cache(chosen_images)
     part = functools.cache(lambda images, start, stop: images.part(slice(start, stop)))
-    calibration = functools.cache(
-        lambda data, folder, count: load_dataset(data, "train", folder=folder).first(count)
-    )
+    calibration = functools.cache(_calibration)
     plan = []
     for point in study.points:
         run, table = point.run, tables[Characterisation(point.design.tile).name]
         # from ngspice, here: workers need none
         cell = cell_sensitivity(point.design.tile, table) if point.design.variation.mismatch else None
         images, size = chosen(run.data, run.folder, run.images, run.seed), study.images_per_job
+        train = calibration(run.data, run.folder, calibration_images(point.design))
+        if point.design.converter.reference != "unit" or point.design.mapping.recalibrate:
+            require_apart(images, train)
         plan.append(
             [
                 _Job(
@@ -229,7 +230,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
                     table=table,
                     cell=cell,
                     images=part(images, start, start + size),
-                    calibration=calibration(run.data, run.folder, calibration_images(point.design)),
+                    calibration=train,
                     start=start,
                     counted=None if start else part(images, 0, point.design.read.probe_images),
                 )
@@ -237,6 +238,12 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
             ]
         )
     return plan
+
+
+def _calibration(data: str, folder: str | None, count: int) -> Dataset:
+    """So many images to calibrate on, or as many as there are: a fit that needs more says so."""
+    train = load_dataset(data, "train", folder=folder)
+    return train.first(min(count, len(train)))
 
 
 def checkpoint(network: str, data: str) -> Weights:

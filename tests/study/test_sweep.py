@@ -7,15 +7,17 @@ import subprocess
 import sys
 
 import dask
+import numpy as np
 import pytest
 from running import JOBS, POINTS, STUDY, jobs_done, results
 
+from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.files import MARKER
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads
 from spicekit.study.load import load
-from spicekit.study.plan import read_study
+from spicekit.study.plan import Study, read_study
 from spicekit.study.results import LOG_FILE, POINTS_FOLDER, RESULTS_FILE, read_rows
 from spicekit.study.sweep import sweep
 
@@ -110,6 +112,36 @@ with Log(Path({str(tmp_path)!r})):
         with pytest.raises(BadInput, match="another study is writing here"):
             sweep(study, tmp_path)
         holder.stdin.close()
+
+
+def own_images(network, path, **arrays) -> Study:
+    """A study of images of one's own, in an .npz file."""
+    np.savez(path / "own.npz", **arrays)
+    base = (
+        STUDY.format(network=network).split("[[grid]]")[0].replace("images = 8", f'data = "{path}/own.npz"')
+    )
+    (path / "study.toml").write_text(base)
+    return read_study(path / "study.toml")
+
+
+def test_images_that_converters_are_fitted_on_are_not_classified(network, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    labels = np.arange(20) % 10
+    study = own_images(network, tmp_path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    design = study.points[0].design
+    fitted = study.points[0].replace(design=design.replace(converter=Converter(reference="linear")))
+    with pytest.raises(
+        BadInput, match="16 of the 20 images to be classified are among the 16 of the calibration"
+    ):
+        sweep(study.replace(points=(fitted,)), tmp_path / "out")
+
+
+def test_few_images_of_ones_own_make_a_study(network, tmp_path, address):
+    """Ten of the forty are for calibration, fewer than are looked at where there are more."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    study = own_images(network, tmp_path, images=images, labels=np.arange(40) % 10)
+    (row,) = sweep(study, tmp_path / "out", scheduler=Scheduler(address)).points
+    assert (row["fault"], row["images"]) == ("", 30)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
