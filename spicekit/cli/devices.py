@@ -25,7 +25,8 @@ def check(
 
     from spicekit.devices.cards import shipped_devices
     from spicekit.devices.check import check_curves, check_devices, draw_families
-    from spicekit.report.device import print_check, print_curves
+    from spicekit.report.device import curve_table, data_sheet
+    from spicekit.report.page import sheet_of
 
     chosen = names or shipped_devices()
     with stages() as report:
@@ -39,9 +40,8 @@ def check(
         both = {"figures": [asdict(row) for row in figures], "curves": [asdict(row) for row in curves]}
         print_json({**both, "families": families})
     else:
-        print_check(figures)
-        if curves:
-            print_curves(curves)
+        tables = [data_sheet(device, figures) for device in dict.fromkeys(row.device for row in figures)]
+        print_sheets([sheet_of(table) for table in [*tables, *([curve_table(curves)] if curves else [])]])
     next_step(
         "spicekit devices check --json > devices.json, then spicekit report devices.json --out devices.html"
     )

@@ -86,7 +86,8 @@ def signoff(
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.evidence import keep_evidence
     from spicekit.evaluation.signoff import sign_off
-    from spicekit.report.sheets import sign_off_sheet
+    from spicekit.report.page import sheet_of
+    from spicekit.report.signoff import error_table
 
     design = read_design(spec)
     own = images = None
@@ -116,7 +117,7 @@ def signoff(
     if as_json:
         print(result.to_json())
     else:
-        print_sheets([sign_off_sheet(result.errors)])
+        print_sheets([sheet_of(error_table(result))])
         print(evidence, *([out / "signoff.json"] if out else []), sep="\n")
         for fault in result.faults:
             print(f"  {fault}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 from typing import Any
 
 import pydantic
@@ -12,56 +11,6 @@ from spicekit.devices.check import FIGURES, Comparison, CurveCheck, Family
 from spicekit.report.charts import LOG, Chart, Spec, axis, category, curves, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Table
 from spicekit.results import Record
-
-
-def print_check(rows: Sequence[Comparison]) -> None:
-    """Print cards, one line each, the typical ones with their targets, deviations and tolerance below."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("device", "", box=box.SIMPLE, padding=(0, 0, 0, 1))
-    for name, figure in FIGURES.items():
-        table.add_column(f"{name}\n{figure.unit}", justify="right", no_wrap=True)
-    for (device, process), card in groupby(rows, key=lambda row: (row.device, row.process)):
-        shown = [(FIGURES[row.figure], row) for row in card]
-        table.add_row(
-            device if process == "tt" else "", process, *(figure.show(row.measured) for figure, row in shown)
-        )
-        if any(row.target for _, row in shown):
-            table.add_row("", "target", *(figure.show(row.target) for figure, row in shown), style="dim")
-            deviations = (
-                f"[{'green' if row.within else 'bold red'}]{figure.show_deviation(row.deviation)}[/]"
-                for figure, row in shown
-            )
-            table.add_row("", "off by", *deviations)
-    tolerance = (figure.show_deviation(figure.tolerance, sign="-") for figure in FIGURES.values())
-    table.add_row("tolerance", "", *tolerance, style="dim")
-    Console(width=100).print(table)
-
-
-def print_curves(rows: Sequence[CurveCheck]) -> None:
-    """Print how far cards are from their curves, a line for each corner and temperature."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    heads = ("°C", "rms", "worst", "Idsat", "Ieff", "Idlin", "subthreshold")
-    table = Table("device", "", box=box.SIMPLE, padding=(0, 0, 0, 1))
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        e = row.errors
-        table.add_row(
-            row.device,
-            row.process,
-            f"{row.celsius:g}",
-            *(f"{value:.2%}" for value in (e.rms, e.worst)),
-            *(f"{value:+.2%}" for value in (e.idsat, e.ieff, e.idlin)),
-            f"{e.subthreshold:.0%}",
-            style="" if row.within else "bold red",
-        )
-    Console(width=100).print(table)
 
 
 def family_charts(families: Sequence[Family]) -> list[Chart]:
@@ -170,8 +119,8 @@ def check_page(record: CheckRecord) -> Page:
         parts=(
             *((_chart(judged),) if judged else ()),
             *family_charts(record.families),
-            *(_sheet(device, rows) for device in devices),
-            *((_curves(record.curves),) if record.curves else ()),
+            *(data_sheet(device, rows) for device in devices),
+            *((curve_table(record.curves),) if record.curves else ()),
         ),
         rows=[asdict(row) for row in rows],
     )
@@ -228,7 +177,8 @@ def _chart(judged: Sequence[Comparison]) -> Chart:
     return Chart("deviations", "Deviations from the targets", note, rows, spec, height=420, wide=True)
 
 
-def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
+def data_sheet(device: str, rows: Sequence[Comparison]) -> Table:
+    """Figures of a device over corners, with targets, limits and verdicts."""
     columns = (
         Column("figure"),
         Column("unit"),
@@ -268,11 +218,12 @@ def _sheet(device: str, rows: Sequence[Comparison]) -> Table:
     return Table(device, columns, tuple(lines), "One fin, 25 °C, Vdd 0.70 V.", frozenset(failed))
 
 
-def _curves(rows: Sequence[CurveCheck]) -> Table:
+def curve_table(rows: Sequence[CurveCheck]) -> Table:
+    """How far cards are from their curves, by corner and temperature."""
     columns = (
         Column("device"),
         Column("corner"),
-        Column("temperature", "°C", form=".0f"),
+        Column("temp.", "°C", form=".0f"),
         Column("rms", "%", "root mean square error over the whole surface, of the largest current", ".2f"),
         Column("worst", "%", "largest error anywhere, of the largest current", ".2f"),
         Column("Idsat", "%", "error at Vg = Vd = Vdd", "+.2f"),

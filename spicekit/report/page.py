@@ -207,6 +207,13 @@ def table_of(sheet: Sheet) -> Table:
     return Table(title[:1].upper() + title[1:], tuple(map(Column, sheet.head)), sheet.rows, note)
 
 
+def sheet_of(table: Table) -> Sheet:
+    """A table of a page as text for the terminal."""
+    head = tuple("\n".join(filter(None, (column.head, column.unit))) for column in table.columns)
+    title = f"{table.title}\n{table.note}" if table.note else table.title
+    return Sheet(title, head, tuple(map(tuple, table.texts())))
+
+
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     """Leaves of nested tables by dotted names; what is not set is left out."""
     if isinstance(value, Mapping):

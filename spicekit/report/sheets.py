@@ -1,7 +1,7 @@
 """Figures as tables of text, for the terminal and for reports."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from spicekit.units import engineering, to_celsius
 if TYPE_CHECKING:
     from spicekit.evaluation.network_costs import Change, Constant, Figures, NetworkCosts
     from spicekit.evaluation.records import Evaluation
-    from spicekit.evaluation.signoff import EngineError
 
 
 _MICRO2 = 1e-12  # m2
@@ -184,28 +183,6 @@ def _read_row(point: ReadPoint) -> tuple[str, ...]:
         f"{to_celsius(corner.temperature):.0f} C",
         *currents,
         f"{point.ratio:.3g}",
-    )
-
-
-def sign_off_sheet(errors: Sequence["EngineError"]) -> Sheet:
-    """Errors against a circuit simulator, a row for each kind of vector and engine."""
-    head = ("vectors", "engine", "reads", "worst", "99 %", "rms", "codes")
-    rows = tuple(
-        (
-            error.kind,
-            error.engine,
-            f"{error.reads:,}",
-            f"{error.worst:.2g}",
-            f"{error.p99:.2g}",
-            f"{error.rms:.2g}",
-            f"{error.codes_differ:.2%}",
-        )
-        for error in errors
-    )
-    return Sheet(
-        "engines against circuit simulation on whole tiles: errors in LSB, converter codes that differ",
-        head,
-        rows,
     )
 
 

@@ -53,7 +53,7 @@ def sign_off_page(result: SignOff) -> Page:
         parts=(
             *(_chart(result, engine) for engine in ("exact", "fast")),
             *(chart for engine in ("exact", "fast") for chart in _distribution(result, engine)),
-            _table(result),
+            error_table(result),
             *_again(result),
         ),
         good=result.passed,
@@ -207,7 +207,8 @@ def _again(result: SignOff) -> Iterator[Table]:
         yield Table("Repeat it", (Column("command"),), ((str(command),),), note)
 
 
-def _table(result: SignOff) -> Table:
+def error_table(result: SignOff) -> Table:
+    """Errors of each engine by kind of vector, with limits and verdicts."""
     columns = (
         Column("vectors"),
         Column("engine"),

@@ -37,24 +37,9 @@ MAPS = {
         "mV",
         "At each cell, while the read that asserts its row is under way.",
     ),
-    "v_sl": (
-        "Source-line voltage",
-        1e3,
-        "mV",
-        "At each cell: what its current and those of others raise it by.",
-    ),
-    "cell_current": (
-        "Cell current",
-        1e6,
-        "uA",
-        "Through each cell: next to nothing where it holds or gets a 0.",
-    ),
-    "lost": (
-        "What each cell lost",
-        1e6,
-        "uA",
-        "Against the current between v_read and 0 V at its terminals.",
-    ),
+    "v_sl": ("Source-line voltage", 1e3, "mV", "At each cell: what its current and others' raise it by."),
+    "cell_current": ("Cell current", 1e6, "uA", "Of each cell: next to nothing where it holds or gets a 0."),
+    "lost": ("What each cell lost", 1e6, "uA", "Against the current with v_read and 0 V at its terminals."),
 }
 
 

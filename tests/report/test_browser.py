@@ -133,8 +133,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
 def test_a_page_fits_asks_for_nothing_and_is_accessible(browser, built, theme, width):
     tab = Tab(browser, built, theme=theme, width=width, axe=True)
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
