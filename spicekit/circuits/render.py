@@ -20,7 +20,7 @@ import spicekit
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.spec import TileSpec, header_lines
 from spicekit.circuits.wiring import line_load, loads, wiring
-from spicekit.devices.cards import Card, load_card, load_lines
+from spicekit.devices.cards import load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name
 from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput, no_such
@@ -284,7 +284,7 @@ def _render(
     cell = load_cell(spec.cell)
     netlist = cell.netlist(detail)
     polarities: list[Polarity] = ["nmos", "pmos"] if template == "core.cir.j2" else cell.polarities(detail)
-    cards = {polarity: _transistor(spec, polarity) for polarity in polarities}
+    cards = {polarity: spec.card(polarity) for polarity in polarities}
     models = {card.model: card.text.rstrip() for card in cards.values()}
     if len(models) < len(cards):
         raise BadInput(f"devices: two models are called '{next(iter(models))}'; rename one in its card.")
@@ -343,17 +343,6 @@ def _render(
             **context,
         )
     )
-
-
-def _transistor(spec: TileSpec, polarity: Polarity) -> Card:
-    """The spec's card of a channel type; `BadInput` if it is of the other."""
-    device: str = getattr(spec.device, polarity)
-    card = load_card(device, spec.corner.process, polarity)
-    if card.polarity != polarity:
-        raise BadInput(
-            f"[device] {polarity} = {device!r}: is a card of {card.polarity}; pass one of {polarity}."
-        )
-    return card
 
 
 def _bits(name: str, bits: Bits, shape: tuple[int, ...]) -> Bits:

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from spicekit.circuits.cells import load_cell
 from spicekit.config import Config, parse
-from spicekit.devices.cards import Corner, shipped_devices
+from spicekit.devices.cards import Card, Corner, load_card, shipped_devices
+from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput
 from spicekit.units import NANO
 
@@ -211,6 +212,16 @@ class TileSpec(Config):
         if clash:
             raise BadInput(f"{source}: {sorted(clash)} are tables of their own, not keys of [tile].")
         return parse(cls, {**tile, **tables}, source=source)
+
+    def card(self, polarity: Polarity) -> Card:
+        """The card of its transistors of a channel type; `BadInput` if there is none, or it is of the other."""
+        device: str = getattr(self.device, polarity)
+        card = load_card(device, self.corner.process, polarity)
+        if card.polarity != polarity:
+            raise BadInput(
+                f"[device] {polarity} = {device!r}: is a card of {card.polarity}; pass one of {polarity}."
+            )
+        return card
 
     @property
     def segment_names(self) -> tuple[Any, Any]:

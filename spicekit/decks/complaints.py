@@ -68,86 +68,38 @@ class _Saying(NamedTuple):
     message: str = "{said}"
 
 
+# fmt: off
 _SAYINGS = (
     _Saying(r'^Fatal error: DC Transfer Function: .*"v\.nowhere".*\ndoAnalyses: .*$'),
     _Saying(r"^dc simulation\(s\) aborted$"),
-    _Saying(
-        r"^Fatal: (?P<said>.*(?:\nFatal: .*)*)\nFatal error: detected during .*\n.*device instance (?P<text>\S+)$",
-        "error",
-        "value",
-        "ngspice refuses this device: {said}",
-    ),
-    _Saying(
-        r"^Fatal error: (?P<text>[a-z]\S*): (?P<said>(?:unknown controlling source|coupling to) .*)$",
-        "error",
-        "undefined-source",
-    ),
+    _Saying(r"^Fatal: (?P<said>.*(?:\nFatal: .*)*)\nFatal error: detected during .*\n.*device instance (?P<text>\S+)$",
+            "error", "value", "ngspice refuses this device: {said}"),
+    _Saying(r"^Fatal error: (?P<text>[a-z]\S*): (?P<said>(?:unknown controlling source|coupling to) .*)$",
+            "error", "undefined-source"),
     _Saying(r"^doAnalyses: .*$"),  # follows from what was said before
     _Saying(r"^Fatal error: instance (?P<text>\S+) (?P<said>is a .*)$", "error", "supply-short"),
-    _Saying(
-        r"^Error: no such function '(?P<name>[^']*)'$",
-        "error",
-        "undefined-function",
-        "ngspice knows no function {name}",
-    ),
-    _Saying(
-        r"^Error on line(?: (?P<line>\d+) or its substitute)?:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"
-    ),
-    _Saying(
-        r"^Netlist line no\. (?P<line>\d+):\nUndefined parameter \[(?P<name>[^\]]*)\]$",
-        "error",
-        "undefined-parameter",
-        "nothing defines the parameter {name}",
-    ),
+    _Saying(r"^Error: no such function '(?P<name>[^']*)'$",
+            "error", "undefined-function", "ngspice knows no function {name}"),
+    _Saying(r"^Error on line(?: (?P<line>\d+) or its substitute)?:\n\s*(?P<text>.*)\n(?P<said>[^\n]*)$", "error"),
+    _Saying(r"^Netlist line no\. (?P<line>\d+):\nUndefined parameter \[(?P<name>[^\]]*)\]$",
+            "error", "undefined-parameter", "nothing defines the parameter {name}"),
     _Saying(r"^Netlist line no\. \d+:\nCannot compute substitute$"),
     _Saying(r"^Netlist line no\. (?P<line>\d+):\n(?P<said>[^\n]*)$", "error"),
-    _Saying(
-        r"^Error: unknown subckt: (?P<text>x\S*(?:\.x\S*){15}.*)$",
-        "error",
-        "recursion",
-        "subcircuits contain each other, or nest deeper than ngspice follows",
-    ),
-    _Saying(
-        r"^Error: unknown subckt: (?P<text>.*\s(?P<said>\S+))$",
-        "error",
-        "undefined-subcircuit",
-        "there is no subcircuit {said}",
-    ),
-    _Saying(
-        r"^(?P<said>Too (?:few|many)) parameters for subcircuit type .* \(instance: x(?P<text>.*)\)$",
-        "error",
-        "port-count",
-        "{said} nodes for the subcircuit's ports",
-    ),
-    _Saying(
-        r"^Warning: redefinition of \.subckt (?P<name>\S+), ignored$",
-        "error",
-        "duplicate-name",
-        "subcircuit {name} is defined twice; ngspice ignores the second",
-    ),
-    _Saying(
-        r"^Warning : (?P<said>(?:IC|Nodeset) on non-existent node - .*), ignored\n\s*Please check line (?P<text>.*)$",
-        "error",
-        "undefined-node",
-        "{said}; ngspice ignores it",
-    ),
-    _Saying(
-        r"^Warning : \w+ source (?P<text>\S+) (?P<said>has non-increasing PWL time points)\.$",
-        "error",
-        "value",
-    ),
-    _Saying(
-        r"^Warning: Could not set temperature to (?P<said>.*)\n\s*Set to default.*$",
-        "error",
-        "value",
-        "ngspice takes one temperature, and sets none of {said}",
-    ),
-    _Saying(
-        r"^Error: Mismatch of \.subckt.*\n.*\n\s*Check (?:line )?(?P<text>\.\w+).*$",
-        "error",
-        "syntax",
-        ".subckt and .ends do not match",
-    ),
+    _Saying(r"^Error: unknown subckt: (?P<text>x\S*(?:\.x\S*){15}.*)$",
+            "error", "recursion", "subcircuits contain each other, or nest deeper than ngspice follows"),
+    _Saying(r"^Error: unknown subckt: (?P<text>.*\s(?P<said>\S+))$",
+            "error", "undefined-subcircuit", "there is no subcircuit {said}"),
+    _Saying(r"^(?P<said>Too (?:few|many)) parameters for subcircuit type .* \(instance: x(?P<text>.*)\)$",
+            "error", "port-count", "{said} nodes for the subcircuit's ports"),
+    _Saying(r"^Warning: redefinition of \.subckt (?P<name>\S+), ignored$",
+            "error", "duplicate-name", "subcircuit {name} is defined twice; ngspice ignores the second"),
+    _Saying(r"^Warning : (?P<said>(?:IC|Nodeset) on non-existent node - .*), ignored\n.*check line (?P<text>.*)$",
+            "error", "undefined-node", "{said}; ngspice ignores it"),
+    _Saying(r"^Warning : \w+ source (?P<text>\S+) (?P<said>has non-increasing PWL time points)\.$", "error", "value"),
+    _Saying(r"^Warning: Could not set temperature to (?P<said>.*)\n\s*Set to default.*$",
+            "error", "value", "ngspice takes one temperature, and sets none of {said}"),
+    _Saying(r"^Error: Mismatch of \.subckt.*\n.*\n\s*Check (?:line )?(?P<text>\.\w+).*$",
+            "error", "syntax", ".subckt and .ends do not match"),
     _Saying(r"^Error: \.subckt/\.ends not balanced$", "error", "syntax", ".subckt and .ends do not match"),
     _Saying(r"^Warning: Model issue on line .*\n.*$"),
     _Saying(r"^unrecognized parameter .* - ignored$"),
@@ -161,6 +113,7 @@ _SAYINGS = (
     _Saying(r"^Warning: (?P<text>[a-z][\w.]*): (?P<said>.*)$", "warning"),
     _Saying(r"^(?:Warning|warning)(?P<said>\b.*(?:\n[ \t]+\S.*)*)$", "warning"),
 )
+# fmt: on
 
 
 def complaints(output: str, lines: Lines) -> Iterator[Finding]:

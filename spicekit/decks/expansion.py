@@ -198,31 +198,11 @@ _CONNECTION = re.compile(r"(?<![%\w])[^\s%~()\[\],]+")
 _SPACED = re.compile(r"\s*=\s*")
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
 # Least number of nodes of a device, by letter; of E, G, S the last two are read alone. More stand up to the model.
-_NODES = dict(
-    c=2,
-    l=2,
-    r=2,
-    v=2,
-    i=2,
-    b=2,
-    f=2,
-    h=2,
-    w=2,
-    d=2,
-    e=4,
-    g=4,
-    s=4,
-    j=3,
-    z=3,
-    q=3,
-    m=3,
-    n=2,
-    t=4,
-    o=4,
-    u=3,
-    y=4,
-    p=4,
-)
+_NODES = {
+    letter: count
+    for count, letters in ((2, "bcdfhilnrvw"), (3, "jmquz"), (4, "egopsty"))
+    for letter in letters
+}
 
 
 def _given(

@@ -56,11 +56,11 @@ def verify(
     """
     if unlike := _size_difference(read_header(deck.comments), spec):
         return unlike
-    meant, found = _meant(read_header(deck.comments), spec, weights, inputs, expected)
-    reference = parse_deck(meant)
-    found += _header_differences(read_header(deck.comments), read_header(reference.comments))
-    if deck.findings or deck.text() != reference.text():
-        found += _circuit_differences(deck, reference, compiled)
+    text, found = _meant(read_header(deck.comments), spec, weights, inputs, expected)
+    meant = parse_deck(text)
+    found += _header_differences(read_header(deck.comments), read_header(meant.comments))
+    if deck.findings or deck.text() != meant.text():
+        found += _circuit_differences(deck, meant, compiled)
     return tuple(found)
 
 
@@ -71,10 +71,10 @@ def verify_translated(
     dialect, comments = dialect_of(text)
     if unlike := _size_difference(read_header(comments), spec):
         return unlike
-    meant, found = _meant(read_header(comments), spec, weights, inputs, expected)
-    reference = translate(meant, dialect)
-    found += _header_differences(read_header(comments), read_header(dialect_of(reference)[1]))
-    return (*found, *compare_statements(text, reference, dialect))
+    ours, found = _meant(read_header(comments), spec, weights, inputs, expected)
+    meant = translate(ours, dialect)
+    found += _header_differences(read_header(comments), read_header(dialect_of(meant)[1]))
+    return (*found, *compare_statements(text, meant, dialect))
 
 
 def _size_difference(header: Header, spec: TileSpec) -> tuple[Difference, ...]:
@@ -159,7 +159,7 @@ def _claim_differences(claimed: Expected, expected: Expected) -> Iterator[Differ
         yield Difference(f"expected current of column {column}", first, second)
 
 
-def _circuit_differences(deck: Deck, reference: Deck, compiled: Collection[Path]) -> Iterator[Difference]:
+def _circuit_differences(deck: Deck, meant: Deck, compiled: Collection[Path]) -> Iterator[Difference]:
     """Devices, models, dot lines and commands; other files, and what ngspice refuses or ignores, first."""
     for name in sorted({statement.file for statement in deck.statements} - {""}):
         yield Difference(f"file {name}", "included: it may change behind the deck", "")
@@ -167,5 +167,5 @@ def _circuit_differences(deck: Deck, reference: Deck, compiled: Collection[Path]
     for found in (*deck.findings, *vet(deck, compiled=compiled), *circuit.findings):
         if found.severity != "warning":
             yield Difference(f"line {found.line}", found.message, "")
-    yield from compare(facts(deck, circuit), facts(reference, expand(reference, compiled=compiled)))
-    yield from compare_commands(deck.commands, reference.commands)
+    yield from compare(facts(deck, circuit), facts(meant, expand(meant, compiled=compiled)))
+    yield from compare_commands(deck.commands, meant.commands)

@@ -8,7 +8,9 @@ stays far below the set and reset thresholds that each preset names. A preset st
 two states have at the read voltage; the two gaps follow from them in closed form.
 """
 
+import functools
 import math
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,24 +76,17 @@ def load_reram(name: str) -> ReramPreset:
         raise no_such("ReRAM preset", name, sorted(presets))
     path = presets[name]
     sheet = parse(_Sheet, read_toml(path), source=str(path))
-    element, states, switching, spread = sheet.element, sheet.states, sheet.switching, sheet.spread
-    if not 0 < states.r_lrs < states.r_hrs:
-        raise BadInput(f"{path}: r_lrs = {states.r_lrs:g} must lie below r_hrs = {states.r_hrs:g} ohm.")
+    if not 0 < sheet.states.r_lrs < sheet.states.r_hrs:
+        raise BadInput(
+            f"{path}: r_lrs = {sheet.states.r_lrs:g} must lie below r_hrs = {sheet.states.r_hrs:g} ohm."
+        )
+    known = [dict(table) for table in (sheet.element, sheet.states, sheet.switching, sheet.spread)]
     return ReramPreset(
         name=name,
-        i0=element.i0,
-        g0=element.g0,
-        v0=element.v0,
-        gap_lrs=_gap(element, states.r_lrs, states.v_read),
-        gap_hrs=_gap(element, states.r_hrs, states.v_read),
-        v_read=states.v_read,
-        r_lrs=states.r_lrs,
-        r_hrs=states.r_hrs,
-        v_set=switching.v_set,
-        v_reset=switching.v_reset,
-        sigma_lrs=spread.sigma_lrs,
-        sigma_hrs=spread.sigma_hrs,
-        sources=tuple(table.source for table in (element, states, switching, spread)),
+        gap_lrs=_gap(sheet.element, sheet.states.r_lrs, sheet.states.v_read),
+        gap_hrs=_gap(sheet.element, sheet.states.r_hrs, sheet.states.v_read),
+        sources=tuple(table.pop("source") for table in known),
+        **functools.reduce(operator.or_, known),
     )
 
 

@@ -19,7 +19,7 @@ from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import Device, TileSpec
 from spicekit.config import Config, parse, read_toml
 from spicekit.decks.simulators import SimulatorName, simulate_all_with
-from spicekit.devices.cards import Corner, Process, load_card, shipped_devices
+from spicekit.devices.cards import Corner, Process, shipped_devices
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import NotConverged
 from spicekit.provenance import JsonDict, content_hash, provenance
@@ -126,10 +126,7 @@ class Characterisation:
 
     def hash_of(self, decks: Sequence[str]) -> str:
         """`deck_hash`, were these the decks."""
-        polarities = load_cell(self.spec.cell).polarities("read-port")
-        cards = [
-            load_card(getattr(self.spec.device, each), self.spec.corner.process, each) for each in polarities
-        ]
+        cards = map(self.spec.card, load_cell(self.spec.cell).polarities("read-port"))
         compiled = [card.compiled.sha256 for card in cards if card.compiled]
         return content_hash([*map(_substance, decks), *self.sample.alters, *compiled])
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
-from spicekit.devices.cards import Card, load_card
+from spicekit.devices.cards import Card
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import Failure, Job, Run, Step, simulate, simulate_all
@@ -31,15 +31,9 @@ def mismatched(spec: TileSpec) -> tuple[Mismatched, ...]:
     """Those that the cell's sheet names."""
     cell = load_cell(spec.cell)
     by_name = {each.name: each for each in cell.transistors("read-port")}
+    named = [by_name[name] for name in cell.sheet.mismatch]
     return tuple(
-        Mismatched(
-            name,
-            load_card(
-                getattr(spec.device, by_name[name].polarity), spec.corner.process, by_name[name].polarity
-            ),
-            by_name[name].count(spec.device.fins),
-        )
-        for name in cell.sheet.mismatch
+        Mismatched(each.name, spec.card(each.polarity), each.count(spec.device.fins)) for each in named
     )
 
 
@@ -53,28 +47,17 @@ AVT = 1.3e-9
 ABETA = AVT * 0.023 / 0.030
 
 
-def sigma_vt(card: Card, fins: int) -> float:
-    """Standard deviation of the threshold of one transistor of `fins` fins, V.
+def pelgrom(card: Card, fins: int) -> Array:
+    """(2,) standard deviations of one transistor of `fins` fins: of its threshold, V, and current factor, relative.
 
     The gated area is fins x effective width x length.
     """
-    return AVT / _root_of_twice_the_area(card, fins)
-
-
-def sigma_beta(card: Card, fins: int) -> float:
-    """Standard deviation of the current factor of one transistor of `fins` fins, relative."""
-    return ABETA / _root_of_twice_the_area(card, fins)
-
-
-def _root_of_twice_the_area(card: Card, fins: int) -> float:
-    return float(np.sqrt(2 * fins * card.width * card.length))
+    return np.asarray(np.array([AVT, ABETA]) / np.sqrt(2 * fins * card.width * card.length))
 
 
 def sigmas(devices: Sequence[Mismatched]) -> Array:
     """(2 k,) standard deviations of k transistors: of their thresholds, V, then of their current factors, relative."""
-    return np.array(
-        [sigma(each.card, each.fins) for sigma in (sigma_vt, sigma_beta) for each in devices], np.float64
-    )
+    return np.array([pelgrom(each.card, each.fins) for each in devices]).reshape(-1, 2).T.ravel()
 
 
 @dataclass(frozen=True, eq=False)

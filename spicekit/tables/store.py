@@ -18,7 +18,6 @@ import platformdirs
 
 from spicekit.circuits.cells import load_cell
 from spicekit.circuits.spec import TileSpec
-from spicekit.devices.cards import load_card
 from spicekit.devices.reram import load_reram
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.files import read_file, write_atomically, writing
@@ -69,7 +68,7 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
             faults.append(error)
     if faults:
         raise faults[0]
-    load_card(spec.device.nmos, spec.corner.process, "nmos")
+    spec.card("nmos")
     if load_cell(spec.cell).sheet.reram:
         load_reram(spec.device.reram)
     raise MissingTable(

@@ -1,5 +1,6 @@
 """Forms that public decks have: the check says of each what ngspice does with it, and no more."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from spicekit.decks import expansion
 from spicekit.decks.check import check
 from spicekit.decks.diff import diff
-from spicekit.decks.source import parse_deck, read_deck
+from spicekit.decks.source import Finding, parse_deck, read_deck
 from spicekit.decks.vetting import vet
 from spicekit.errors import SpiceFailed
 from spicekit.spice.batch import run_batch
@@ -78,138 +79,53 @@ GOOD = {
 }
 
 # Line, severity and a word of the message that names what is wrong.
+# fmt: off
 BAD = {
     "measurement that is not there": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.measure tran x maxx v(a)",
-        5,
-        "error",
-        "maxx",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.measure tran x maxx v(a)", 5, "error", "maxx"),
     "device with too few words": ("t\nV1 a 0 1\nR1 a 0 1\nE1 q 0 a\n.op", 4, "error", "not enough"),
     "undefined parameter": ("t\nV1 a 0 1\nRa a 0 {rlaod}\n.op", 3, "error", "rlaod"),
     "undefined parameter in a subcircuit": (
         "t\nV1 a 0 1\n.subckt cell p n r0=1k\nR1 p n 'r0*scalefactor'\n.ends\nX1 a 0 cell\n.op",
-        4,
-        "error",
-        "scalefactor",
-    ),
+        4, "error", "scalefactor"),
     "no bin fits": (
         "t\nVd d 0 1\nM1 d d 0 0 n w=10u l=0.1u\n"
-        ".model n.1 nmos level=54 version=4.8 lmin=5e-8 lmax=2e-7 wmin=1e-7 wmax=2e-6\n.op",
-        3,
-        "error",
-        "modelname",
-    ),
+        ".model n.1 nmos level=54 version=4.8 lmin=5e-8 lmax=2e-7 wmin=1e-7 wmax=2e-6\n.op", 3, "error", "modelname"),
     "transistor with a diode's model": (
-        "t\nV1 d 0 1\nM1 d d 0 0 dm w=1u\n.model dm d is=1e-14\n.op",
-        3,
-        "error",
-        "type",
-    ),
-    "level that is not there": (
-        "t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos level=72\n.op",
-        3,
-        "error",
-        "modelname",
-    ),
+        "t\nV1 d 0 1\nM1 d d 0 0 dm w=1u\n.model dm d is=1e-14\n.op", 3, "error", "type"),
+    "level that is not there": ("t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos level=72\n.op", 3, "error", "modelname"),
     "level forgotten": ("t\nV1 d 0 1\nM1 d d 0 0 n\n.model n nmos vth0=0.4\n.op", 4, "error", "vth0"),
     "first line is part of the circuit": ("V1 a 0 DC 1\nR1 a b 1k\nR2 b 0 1k\n.op", 1, "warning", "title"),
     "letter for the point": ("t\nV1 a 0 1\nR1 a 0 4k7\n.op", 3, "warning", "4k7"),
     "transistor without a length": (
-        "t\nV1 a 0 1\nM1 a a 0 0 n l=0 w=1u\n.model n nmos level=54 version=4.8\n.op",
-        3,
-        "error",
-        "xgl",
-    ),
+        "t\nV1 a 0 1\nM1 a a 0 0 n l=0 w=1u\n.model n nmos level=54 version=4.8\n.op", 3, "error", "xgl"),
     "source that nothing controls": ("t\nV1 a 0 1\nR1 a 0 1\nF1 b 0 vx 2\nR2 b 0 1\n.op", 4, "error", "vx"),
     "switch that nothing controls": (
-        "t\nV1 a 0 1\nW1 a 0 r1 wm\nR1 a 0 1\n.model wm csw(it=1m)\n.op",
-        3,
-        "error",
-        "r1",
-    ),
+        "t\nV1 a 0 1\nW1 a 0 r1 wm\nR1 a 0 1\n.model wm csw(it=1m)\n.op", 3, "error", "r1"),
     "current of no source": ("t\nV1 a 0 1\nB1 b 0 i=i(vx)*2\nR2 b 0 1\nR1 a 0 1\n.op", 3, "error", "vx"),
-    "coupling without a coil": (
-        "t\nV1 a 0 1\nR1 a b 1\nL1 b 0 1u\nK1 L1 L9 0.9\n.op",
-        5,
-        "error",
-        "l9",
-    ),
+    "coupling without a coil": ("t\nV1 a 0 1\nR1 a b 1\nL1 b 0 1u\nK1 L1 L9 0.9\n.op", 5, "error", "l9"),
     "sweep of no source": ("t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1 1 vx 0 1 1\n.print dc v(a)", 4, "error", "vx"),
     "transfer from no source": ("t\nV1 a 0 1\nR1 a 0 1\n.tf v(a) v9", 4, "error", "v9"),
-    "noise of no source": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.noise v(a) v9 dec 1 1 9\n.print noise all",
-        4,
-        "error",
-        "v9",
-    ),
+    "noise of no source": ("t\nV1 a 0 1\nR1 a 0 1\n.noise v(a) v9 dec 1 1 9\n.print noise all", 4, "error", "v9"),
     "current of a resistor": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.measure tran x max i(r1)",
-        5,
-        "error",
-        ".probe i(r1)",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.measure tran x max i(r1)", 5, "error", ".probe i(r1)"),
     "nothing by that name": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.meas tran x max v(a)\n.meas tran y param='x*zz'",
-        6,
-        "error",
-        "zz",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.meas tran x max v(a)\n.meas tran y param='x*zz'", 6, "error", "zz"),
     "nothing of that kind to measure": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1 1\n.meas tran x max v(a)",
-        5,
-        "error",
-        ".tran",
-    ),
-    "nothing of that kind to print": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.op\n.print tran v(a)",
-        5,
-        "error",
-        ".tran",
-    ),
-    "print without an analysis": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.print v(a)",
-        5,
-        "error",
-        "no analysis",
-    ),
-    "decibels of no node": (
-        "t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 1 10\n.print ac vdb(a) vp(zz)",
-        5,
-        "error",
-        "zz",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1 1\n.meas tran x max v(a)", 5, "error", ".tran"),
+    "nothing of that kind to print": ("t\nV1 a 0 1\nR1 a 0 1\n.op\n.print tran v(a)", 5, "error", ".tran"),
+    "print without an analysis": ("t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.print v(a)", 5, "error", "no analysis"),
+    "decibels of no node": ("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 1 10\n.print ac vdb(a) vp(zz)", 5, "error", "zz"),
     "no vector of that name": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.print tran a time par('v( a ) * 2') zz",
-        5,
-        "error",
-        "zz",
-    ),
-    "device that is not altered": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.control\nalter r9 = 4\nop\n.endc",
-        5,
-        "error",
-        "r9",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.print tran a time par('v( a ) * 2') zz", 5, "error", "zz"),
+    "device that is not altered": ("t\nV1 a 0 1\nR1 a 0 1\n.control\nalter r9 = 4\nop\n.endc", 5, "error", "r9"),
     "voltage of no node in a command": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.control\nop\nlet q = v(zz) + v(a)\n.endc",
-        6,
-        "error",
-        "zz",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.control\nop\nlet q = v(zz) + v(a)\n.endc", 6, "error", "zz"),
     "card that is not altered": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.control\naltermod m9 vth0 = 4\nop\n.endc",
-        5,
-        "error",
-        "m9",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.control\naltermod m9 vth0 = 4\nop\n.endc", 5, "error", "m9"),
     "line that ngspice does not know": ("t\nV1 a 0 1\nR1 a 0 1\n.shady\n.op", 4, "error", ".shady"),
     "sweep without a step": (
-        "t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1\n.print dc v(a)\n.control\nquit 1\n.endc",
-        4,
-        "error",
-        "never ends",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1\n.dc v1 0 1\n.print dc v(a)\n.control\nquit 1\n.endc", 4, "error", "never ends"),
     "step that leads away": ("t\nV1 a 0 1\nR1 a 0 1\n.dc v1 1 0 0.1\n.print dc v(a)", 4, "error", "away"),
     "frequencies that fall": ("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 9 1\n.print ac v(a)", 4, "error", "below"),
     "step for the end": ("t\nV1 a 0 1\nR1 a 0 1\n.tran 9n 1n\n.print tran v(a)", 4, "warning", "longer"),
@@ -217,11 +133,7 @@ BAD = {
     "kelvin": ("t\nV1 a 0 1\nR1 a 0 1k\n.temp 298.15\n.op", 4, "warning", "kelvin"),
     "kelvin in an option": ("t\n.options tnom = 300\nV1 a 0 1\nR1 a 0 1k\n.op", 2, "warning", "kelvin"),
     "length without its unit": (
-        "t\nV1 a 0 1\nM1 a a 0 0 n l=0.05 w=0.09\n.model n nmos level=54 version=4.8\n.op",
-        3,
-        "warning",
-        "l = 0.05",
-    ),
+        "t\nV1 a 0 1\nM1 a a 0 0 n l=0.05 w=0.09\n.model n nmos level=54 version=4.8\n.op", 3, "warning", "l = 0.05"),
     "frequency of zero": ("t\nV1 a 0 ac 1\nR1 a 0 1\n.ac dec 1 0 9\n.print ac v(a)", 4, "error", "frequency"),
     "supply between ground and ground": ("t\nVg gnd 0 1\nR1 a 0 1\nV1 a 0 1\n.op", 2, "error", "shorted"),
     "function that is not there": ("t\nV1 a 0 1\nB1 b 0 v=if(v(a),1,2)\nR1 b 0 1\n.op", 3, "error", "if"),
@@ -232,32 +144,30 @@ BAD = {
     "atto": ("t\nV1 a 0 1\nC1 a 0 62a\nR1 a 0 1\n.op", 3, "warning", "atto"),
     "initial value of no node": ("t\nV1 a 0 1\nR1 a 0 1k\n.ic v(bb)=0.5\n.tran 1n 2n", 4, "error", "bb"),
     "measured node is not there": (
-        "t\nV1 a 0 1\nR1 a 0 1k\n.tran 1n 2n\n.meas tran t1 WHEN v(d)=0.5 RISE=1",
-        5,
-        "error",
-        "node d",
-    ),
+        "t\nV1 a 0 1\nR1 a 0 1k\n.tran 1n 2n\n.meas tran t1 WHEN v(d)=0.5 RISE=1", 5, "error", "node d"),
     "times that go back": ("t\nV1 a 0 PWL(0 0 2n 1 1n 0)\nR1 a 0 1k\n.tran 1n 3n", 2, "error", "PWL"),
     "three temperatures": ("t\n.temp -40 25 125\nV1 a 0 1\nR1 a 0 1k\n.op", 2, "error", "-40 25 125"),
     "nothing to do": ("t\nV1 a 0 1\nR1 a 0 1k", 1, "warning", "runs nothing"),
-    "file that is not beside the deck": (
-        "t\nV1 a 0 1\nR1 a 0 1k\n.include ../x\n.op",
-        4,
-        "refused",
-        "library",
-    ),
+    "file that is not beside the deck": ("t\nV1 a 0 1\nR1 a 0 1k\n.include ../x\n.op", 4, "refused", "library"),
 }
+# fmt: on
+
+
+@functools.cache
+def checked(name: str) -> tuple[Finding, ...]:
+    """What the check says of a form; several tests ask for it."""
+    return check(parse_deck(BAD[name][0] if name in BAD else GOOD[name]))
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_what_ngspice_takes_is_no_finding(name: str) -> None:
-    assert check(parse_deck(GOOD[name])) == ()
+    assert checked(name) == ()
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_wrong_is_named_with_its_line(name: str) -> None:
-    text, line, severity, word = BAD[name]
-    found = [f for f in check(parse_deck(text)) if f.line == line and word in f.message]
+    _, line, severity, word = BAD[name]
+    found = [f for f in checked(name) if f.line == line and word in f.message]
     assert [f.severity for f in found] == [severity]
 
 
@@ -377,9 +287,9 @@ def test_a_statement_that_may_reach_outside_is_refused(statement: str) -> None:
     assert [found.rule for found in vet(parse_deck(f"t\n{statement}\n"))] == ["statement"]
 
 
-@pytest.mark.parametrize(("one", "other"), [(f"{n}n", f"{n / 1000:g}u") for n in range(5, 1000, 45)])
-def test_every_spelling_of_a_value_is_the_same(one: str, other: str) -> None:
-    first, second = (parse_deck(f"t\nV1 a 0 1\nC1 a 0 {text}\n") for text in (one, other))
+def test_every_spelling_of_a_value_is_the_same() -> None:
+    spelled = [[f"C{n} a 0 {n}n", f"C{n} a 0 {n / 1000:g}u"] for n in range(5, 1000, 5)]
+    first, second = (parse_deck("\n".join(["t", "V1 a 0 1", *lines])) for lines in zip(*spelled, strict=True))
     assert diff(first, second) == ()
 
 
@@ -414,7 +324,6 @@ def test_a_subcircuit_out_of_scope_is_missing_all_the_same() -> None:
 
 @pytest.mark.parametrize("name", [*GOOD, *BAD])
 def test_setting_up_one_device_of_each_kind_says_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    deck = parse_deck(BAD[name][0] if name in BAD else GOOD[name])
-    found = check(deck)
+    found = checked(name)
     monkeypatch.setattr(expansion, "_LARGE", 0)
-    assert check(deck) == found
+    assert check(parse_deck(BAD[name][0] if name in BAD else GOOD[name])) == found

@@ -1,5 +1,6 @@
 """The verification finds every planted fault, and nothing in a good deck."""
 
+import functools
 import itertools
 import re
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from faults import FAULTS, INPUTS, SPEC, WEIGHTS, good, plant
 
+import spicekit.decks.verify as verification
 from spicekit.circuits.render import Detail, Expected, Transient, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.diff import Difference
@@ -14,6 +16,15 @@ from spicekit.decks.source import parse_deck
 from spicekit.decks.verify import verify
 from spicekit.engines.tile import expected_currents
 from spicekit.errors import BadInput
+
+
+@pytest.fixture(autouse=True)
+def _what_is_meant_is_expanded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests hold decks against the same one."""
+    monkeypatch.setattr(verification, "expand", KEPT)
+
+
+KEPT = functools.lru_cache(maxsize=64)(verification.expand)
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,20 @@ import pytest
 
 from spicekit.devices.cards import load_card
 from spicekit.spice.simulator import Job, Step, simulate
-from spicekit.tables.spread import ABETA, AVT, sigma_beta, sigma_vt
+from spicekit.tables.spread import ABETA, AVT, pelgrom
 
 CARD = load_card("nmos-sram", "tt")
 
 
 def test_four_times_the_fins_halve_the_spread() -> None:
-    assert sigma_vt(CARD, 4) == pytest.approx(sigma_vt(CARD, 1) / 2)
-    assert sigma_beta(CARD, 4) == pytest.approx(sigma_beta(CARD, 1) / 2)
+    assert pelgrom(CARD, 4) == pytest.approx(pelgrom(CARD, 1) / 2)
 
 
 def test_difference_of_two_equal_transistors_has_pelgroms_deviation() -> None:
     """That of one is smaller by the root of two. One fin: 24 mV, 1.8 %."""
     root = np.sqrt(CARD.width * CARD.length)
-    assert np.sqrt(2) * sigma_vt(CARD, 1) == pytest.approx(AVT / root)
-    assert np.sqrt(2) * sigma_beta(CARD, 1) == pytest.approx(ABETA / root)
-    assert (sigma_vt(CARD, 1), sigma_beta(CARD, 1)) == pytest.approx((0.0239, 0.0183), rel=0.01)
+    assert np.sqrt(2) * pelgrom(CARD, 1) == pytest.approx([AVT / root, ABETA / root])
+    assert pelgrom(CARD, 1) == pytest.approx([0.0239, 0.0183], rel=0.01)
 
 
 def test_current_factor_scales_the_current_at_every_voltage() -> None:
