@@ -131,6 +131,8 @@ def evaluate(
         names = None if numbered(dataset.classes) else dataset.classes
         calibration = as_dataset(calibration, classes=names, split="train")
     mitigations = check_mitigations(mitigations)
+    if known is not None and not all(0 <= share <= 1 for share in known):
+        raise BadInput(f"evaluate: known = {known}; pass accuracies in software and on ideal tiles, 0 to 1.")
     if settle and energy:
         raise BadInput("evaluate: settle and energy both set the read time; ask for one of them.")
     if fidelity:

@@ -259,14 +259,6 @@ class Evaluation(Result):
         """Units of the columns."""
         return units_of(TileRun) | units_of(Evaluation)
 
-    def layer_rows(self) -> list[JsonDict]:
-        """One for each layer of each run."""
-        return [
-            {"mitigation": run.mitigation, "layer": name, **layer.model_dump()}
-            for run in self.runs
-            for name, layer in run.layers.items()
-        ]
-
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Bars of accuracy: software, then each run on tiles."""
         axes = new_axes(axes)

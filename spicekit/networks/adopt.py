@@ -112,9 +112,10 @@ def adopt_and_survey(
     """As `adopt`, with the table."""
     if not isinstance(network, nn.Module):
         raise BadInput(f"adopt: expected a torch.nn.Module, got {type(network).__name__}.")
-    if not isinstance(example, Tensor):
+    if not isinstance(example, Tensor) or not example.numel():
+        what = "has no images" if isinstance(example, Tensor) else f"is a {type(example).__name__}"
         raise BadInput(
-            f"adopt: the example is a {type(example).__name__}; pass a batch as the network takes it, of a Dataset "
+            f"adopt: the example {what}; pass a batch as the network takes it, of a Dataset "
             f"next(images.batches(16))."
         )
     adopted = own_copy(unwrapped(network))

@@ -210,7 +210,7 @@ def as_dataset(data: Data, *, classes: int | Sequence[str] | None = None, split:
         return as_dataset(data(), classes=classes, split=split)
     images, labels = _pair_of(data)
     if classes is None:
-        classes = int(labels.max()) + 1 if len(labels) else 1
+        classes = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "ui" else 1
     names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
     if images.dtype.kind == "f":
         images = np.asarray(images, np.float32)

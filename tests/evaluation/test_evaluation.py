@@ -22,6 +22,7 @@ from spicekit.evaluation.fidelity import CODE_IMAGES, NotExact, code_errors, sof
 from spicekit.evaluation.tiled import Tiles, start_at, tiled_layers
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
+from spicekit.networks.layers import binary_layers
 from spicekit.networks.models import Architecture, build
 from spicekit.tables.table import interpolate, linear
 
@@ -358,3 +359,14 @@ def test_designs_of_one_tile_count_its_reads_once(network, digits, sram_table, m
     finally:
         with torch.no_grad():
             network.conv2.weight.neg_()
+
+
+def test_a_network_whose_cells_are_all_off_has_no_reduction(network, digits, sram_table):
+    off = deepcopy(network)
+    with torch.no_grad():
+        for layer in binary_layers(off).values():
+            layer.weight.fill_(-1.0)
+    result = evaluate(off, digits.first(1), design_of(1.0), sram_table, known=(0.0, 0.0))
+    assert result.runs[0].partial_sum == result.runs[0].partial_sum_reduction == 0
+    with pytest.raises(BadInput, match="pass accuracies in software and on ideal tiles, 0 to 1"):
+        evaluate(off, digits, design_of(1.0), sram_table, known=(87.0, 87.0))

@@ -188,6 +188,12 @@ def test_what_is_not_binary_is_refused_by_name(network, binary, message):
         adopt(network, IMAGES, binary=binary)
 
 
+@pytest.mark.parametrize("example", [torch.rand(0, 3, 8, 8), None])
+def test_an_example_without_images_is_refused(example):
+    with pytest.raises(BadInput, match=r"adopt: the example (has no images|is a NoneType); pass a batch"):
+        adopt(own(), example)
+
+
 def test_zeros_among_signs_are_no_padding():
     class TorchSign(nn.Module):
         def forward(self, x):

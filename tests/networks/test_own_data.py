@@ -322,6 +322,7 @@ def test_floats_from_python_are_what_the_network_takes():
         ([(IMAGES, LABELS), (IMAGES[:, :2], LABELS)], "images differ in shape"),
         ((IMAGES.astype(np.int64), LABELS), "int64 shaped"),
         ((IMAGES // 128, LABELS), "hold 0 and 1 alone"),
+        ((IMAGES, LABELS.astype(str)), "pass an integer for each"),
     ],
 )
 def test_what_is_no_data_set_is_refused(given, message):
