@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
@@ -362,14 +362,7 @@ def _decode(path: Path) -> Image.Image:
             if odd := _oddity(picture):
                 raise BadInput(f"{path}: {odd}.")
             return picture.convert("RGB") if picture.mode == "P" else picture.copy()
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Warning,
-    ) as error:
+    except Exception as error:  # decoders fail in any way they like on damaged files
         if isinstance(error, BadInput):
             raise
         raise BadInput(
