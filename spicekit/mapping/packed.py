@@ -142,9 +142,8 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
             step = np.float32(1)
         # in torch, on the threads that all else uses: numpy's own would wait for these, and they for them
         there, terms = torch.from_numpy(sums), torch.from_numpy(factors.reshape(len(sums), -1))
-        product = (
-            torch._int_mm if kind == np.int8 else torch.mm
-        )  # of whole numbers: the same bits in any order
+        # of whole numbers: the same bits in any order
+        product = torch._int_mm if kind == np.int8 else torch.mm
         there += product(terms, torch.from_numpy(packed.corrections))
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
@@ -219,7 +218,7 @@ def _set_factors(task, inverted, asserted, used, wanted, factors, ones):  # type
 def _lay_image_out(image, sums, step, column, pixel, laid_out, room):  # type: ignore[no-untyped-def]
     """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
 
-    That of one image; `column` is (c_out,), `pixel` (p,), `room` (c_out, 16), all float32.
+    That of one image; `column` is (c_out,), `pixel` (p,), `room` (c_out, 64), all float32.
     """
     _, columns, area = laid_out.shape
     for first in range(0, area, _LINE):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import spicekit
 from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
+from spicekit.engines.exact.ladder import decides
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
 from spicekit.files import as_path, take_folder
@@ -67,7 +68,7 @@ class _Job:
                 "design": self.point.design.model_dump(mode="json", exclude={"limits", "costs"}),
                 "mitigation": self.point.run.mitigation,
                 "weights": self.weights.sha256,
-                "table": self.table.sha256,
+                "columns": decides(self.point.design.tile, self.table),
                 "cell": None if self.cell is None else self.cell.tolist(),
                 "images": self.images.sha256,
                 "calibration": self.calibration.sha256,

@@ -12,6 +12,7 @@ import pytest
 from running import JOBS, POINTS, STUDY, jobs_done, results
 
 from spicekit.engines.converter import Converter
+from spicekit.engines.exact import ladder
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.files import MARKER
 from spicekit.study.cluster import Cluster, Scheduler
@@ -19,7 +20,7 @@ from spicekit.study.jobs import counted_reads
 from spicekit.study.load import load
 from spicekit.study.plan import Study, read_study
 from spicekit.study.results import LOG_FILE, POINTS_FOLDER, RESULTS_FILE, read_rows
-from spicekit.study.sweep import sweep
+from spicekit.study.sweep import _plan, _tables, sweep
 
 
 def test_rows_carry_conditions_results_and_origin(expected):
@@ -142,6 +143,19 @@ def test_few_images_of_ones_own_make_a_study(network, tmp_path, address):
     study = own_images(network, tmp_path, images=images, labels=np.arange(40) % 10)
     (row,) = sweep(study, tmp_path / "out", scheduler=Scheduler(address)).points
     assert (row["fault"], row["images"]) == ("", 30)
+
+
+def test_a_job_is_another_where_the_lines_have_another_capacitance(network, tmp_path, monkeypatch):
+    """As after a change of a card's capacitances, which neither the design nor the I-V table shows."""
+    discharge = "discharge = {load = 1e-13, time = 5e-11}\n"
+    base = STUDY.format(network=network).split("[[grid]]")[0].replace("[base]\n", "[base]\n" + discharge)
+    (tmp_path / "study.toml").write_text(base)
+    study, keys = read_study(tmp_path / "study.toml"), set()
+    for capacitance in (1e-13, 1e-13, 2e-13):
+        monkeypatch.setattr(ladder, "line_capacitance", lambda spec, value=capacitance: value)
+        tables = _tables(study, None, lambda progress: None)
+        keys |= {job.key for jobs in _plan(study, tables) for job in jobs}
+    assert len(keys) == 2 * 2  # of two jobs
 
 
 def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
