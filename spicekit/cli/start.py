@@ -9,11 +9,20 @@ import typer
 from spicekit.cli.display import Json, console, evaluations_table, next_step, print_json, print_paths, stages
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    as_json: Json = False,
+    prepared: Annotated[
+        bool,
+        typer.Option(
+            "--prepare",
+            help="Also compile what networks need, half a minute: the first evaluation then starts at once.",
+        ),
+    ] = False,
+) -> None:
     """What is installed and works here; each problem with its cure."""
     from rich.markup import escape
 
-    from spicekit.evaluation.doctor import examine
+    from spicekit.evaluation.doctor import examine, prepare
 
     screen, findings = console(), []
     for finding in examine():
@@ -30,6 +39,8 @@ def doctor(as_json: Json = False) -> None:
         print_json([asdict(finding) for finding in findings])
     if any(finding.cure for finding in findings if finding.required):
         raise typer.Exit(1)
+    if prepared:
+        prepare()
     next_step("spicekit demo")
 
 

@@ -2,6 +2,7 @@
 
 import ctypes.util
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,3 +79,28 @@ def test_a_missing_torch_is_cured_by_its_package(monkeypatch: pytest.MonkeyPatch
     found = problems()["torch"]
     assert "spicekit-cim[networks]" in str(found.cure)
     assert not found.required  # single tiles do without
+
+
+@pytest.mark.long
+def test_what_is_prepared_is_not_compiled_by_the_first_evaluation(tmp_path: Path) -> None:
+    evaluation = """
+from numba.core import event
+class Compiled(event.Listener):
+    def on_start(self, happens): names.append(happens.data["dispatcher"].py_func.__qualname__)
+    def on_end(self, happens): pass
+names = []
+event.register("numba:compile", Compiled())
+import spicekit as sk
+design = sk.design(layer="M4", pitch_nm=108, rows_active=ROWS)
+sk.evaluate(sk.load_network("vgg-small"), sk.load_dataset("digits", "test").first(2), design)
+print(names)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "SPICEKIT_CACHE": str(tmp_path / "cache")}
+
+    def printed(script: str) -> str:
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    printed("from spicekit.evaluation.doctor import prepare; prepare()")
+    for rows in ("16", "64"):
+        assert printed(evaluation.replace("ROWS", rows)) == "[]\n"
