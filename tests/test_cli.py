@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,6 +289,20 @@ def test_a_library_that_is_not_there_comes_with_the_extra_that_brings_it(folder)
     result = process(folder, "report", "results.parquet", "--out", "page.html", before=hidden)
     assert result.returncode == 2
     assert "pip install 'spicekit-cim[study]'" in result.stderr
+
+
+def test_ctrl_c_while_ngspice_starts_says_how_far_it_was_and_nothing_else(folder):
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a shell may have taken
+    code += "from spicekit.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *FILES, "--engine", "spice"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        said = [process.stderr.readline(), process.stderr.readline()]
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.readlines()
+    assert process.returncode == 130
+    assert said[:2] == ["spice: 3 vectors\n", "spice: reads in ngspice\n"]
+    assert len(said) == 3, said
+    assert said[2].startswith("spicekit: stopped at spice: reads in ngspice, ")
 
 
 def test_where_there_is_no_terminal_a_stage_is_a_line(capsys):

@@ -130,7 +130,9 @@ def run() -> None:
             what, *words = request.decode().split("\0")
             pipe: Connection[Any, Any] = Connection(pipes[0])
             if what == _END:
-                pipe.send(_bury(int(words[0]), private))
+                number = _bury(int(words[0]), private)
+                with contextlib.suppress(ConnectionError):
+                    pipe.send(number)
             elif not os.fork():
                 requests.close()
                 _work(pipe, words, private)
@@ -159,6 +161,8 @@ def _work(pipe: "Connection[Any, Any]", words: list[str], private: str | OSError
             pipe.send(private)
         else:
             serve(pipe, library, folder=os.path.join(private, str(os.getpid())), compiled=compiled)
+    except ConnectionError:  # Ctrl-C ended whoever asked
+        pass
     except BaseException:
         traceback.print_exc()
     finally:
