@@ -54,23 +54,6 @@ def test_ideal_codes_count(rows):
     assert (IdealCodes().sums(stored, applied) == bits.astype(int) @ weights.T).all()
 
 
-@pytest.mark.parametrize("rows", [5, 8, 16, 24, 32, 64, 100, 128])
-@pytest.mark.parametrize("flips", ["none", "static", "dynamic", "both"])
-def test_ideal_codes_of_reads_that_share_a_word_are_the_signed_sums_of_each(rows, flips):
-    """Some groups are not read in the last tiles; what these hold and are given then counts for nothing."""
-    rng, (groups, tiles, columns, pixels) = np.random.default_rng(rows), (3, 5, 37, 300)
-    weights = rng.integers(0, 2, (groups, tiles, columns, rows), dtype=np.uint8)
-    bits = rng.integers(0, 2, (pixels, groups, tiles, rows), dtype=np.uint8)
-    turned = rng.random((groups, tiles, columns)) < 0.5 * (flips in ("static", "both"))
-    inverted = (rng.random((pixels, groups, tiles)) < 0.5 * (flips in ("dynamic", "both"))).astype(np.uint8)
-    read = np.array([5, 4, 0])
-    stored, applied = stored_of(weights, turned=turned, tiles=read), applied_of(bits, inverted=inverted)
-    counts = np.einsum("pgtm,gtcm->pgtc", bits.astype(float), weights.astype(float))
-    signs = (1 - 2.0 * turned) * (1 - 2.0 * inverted[..., None])
-    there = (np.arange(tiles) < read[:, None])[..., None]
-    assert (IdealCodes().sums(stored, applied) == (counts * signs * there).sum(axis=(1, 2))).all()
-
-
 @pytest.mark.parametrize("rows", [16, 64])
 def test_codes_are_those_of_the_exact_currents_but_at_a_threshold(sram_table, rows):
     spec = spec_of(rows)
