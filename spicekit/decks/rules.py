@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from spicekit.decks.expansion import Circuit, Device, model_names
 from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
 
+SANE_OXIDE = (1e-10, 1e-6)
+"""Metres between which an oxide's thickness lies; likewise."""
 SANE_SIZES = {"l": (1e-9, 1e-3), "w": (1e-9, 0.1)}
 """Metres between which a transistor's length and width lie; outside, a unit was forgotten. Assumed."""
 HOTTEST = 250.0
@@ -14,8 +16,11 @@ HOTTEST = 250.0
 
 
 def title(deck: Deck) -> Iterator[Finding]:
-    """A first line that looks like part of the circuit."""
+    """A first line that looks like part of the circuit, or is all that there is."""
     at = Statement(deck.title, 1)
+    if not (deck.statements or deck.commands or deck.findings):
+        yield finding(at, "error", "title", "nothing follows line 1, the title (lines end in a line feed)")
+        return
     word = deck.title.split(None, 1)[0].lower() if deck.title.strip() else ""
     if word.startswith(".") and word != ".title":
         yield finding(at, "error", "title", "line 1 is the title: ngspice ignores it")
@@ -143,17 +148,27 @@ def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     """Values that are zero or negative, or a transistor's size in the wrong unit; each statement once."""
     options = " ".join(s.text.lower() for s in deck.statements if s.word == ".options")
     scale = number(match[1]) or 1.0 if (match := _SCALE.search(options)) else 1.0
+    for model in circuit.models.values():
+        for name, _, text in (word.partition("=") for word in model.words):
+            if name in _OXIDES and (value := number(text)) and not SANE_OXIDE[0] <= value <= SANE_OXIDE[1]:
+                message = f"{name} = {text} is in metres, and no oxide's thickness"
+                yield finding(model.at, "warning", "value", message)
     seen: set[tuple[Statement, tuple[str, ...]]] = set()
     for device in circuit.devices:
         if device.kind not in _POSITIVE or (device.at, device.words) in seen:
             continue
         seen.add((device.at, device.words))
+        names = [name for name, equals, _ in (word.partition("=") for word in device.words) if equals]
+        if device.words and "=" not in device.words[0] and device.kind in _QUANTITIES:
+            names.append(device.kind)
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield finding(device.at, "warning", "value", f"{device.name}: {name} is said twice")
         for name, text in _positive_values(device):
             value = number(text)
             if value is None:
                 continue
             if value <= 0:
-                cure = "; merge its nodes" if device.kind == "r" and value == 0 else ""
+                cure = "; merge its nodes" if name == "resistance" and value == 0 else ""
                 message = f"{device.name}: {name} = {text} is not positive{cure}"
                 yield finding(device.at, "warning", "value", message)
                 continue
@@ -261,6 +276,7 @@ _DEFINED = re.compile(r"(\w+)\s*=")
 _BRANCHLESS = frozenset("rcidmqjzsgnwft")
 """Devices whose current ngspice computes, but keeps as no vector i(...)."""
 _SCALE = re.compile(r"\bscale\s*=\s*(\S+)")
+_OXIDES = frozenset({"eot", "tox", "toxe", "toxm", "toxp"})
 _POSITIVE = {
     "r": ("r", "resistance", "m"),
     "c": ("c", "cap", "capacitance", "m"),
