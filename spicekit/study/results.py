@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LOG_FILE = "jobs.jsonl"
 RESULTS_FILE = "results.parquet"
+EARLIER_FILE = "earlier-results.parquet"
+"""Results that were in the folder when a study began that has other points: they are not those of one not finished."""
 POINTS_FOLDER = "points"
 """Of a study's folder: Parquet files with the rows of points as they are finished, to be read while it runs."""
 

@@ -17,7 +17,7 @@ from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.engines.exact.ladder import decides
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
 from spicekit.evaluation.convert import calibration_images, probed, reads_key
-from spicekit.files import as_path, take_folder
+from spicekit.files import as_path, take_folder, writing
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset, require_apart
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
@@ -25,6 +25,7 @@ from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
 from spicekit.study.plan import Point, Study, read_study
 from spicekit.study.results import (
+    EARLIER_FILE,
     POINTS_FOLDER,
     PROVENANCE,
     RESULTS_FILE,
@@ -101,6 +102,7 @@ def sweep(
     out : path
         Folder of the results: a log of finished jobs; `points`, a folder of Parquet files to which the rows of points
         are added as they are finished; in the end `results.parquet`, with a row for each point in the study's order.
+        One that is there when something is left to run is kept as `earlier-results.parquet`.
     cluster : Cluster, optional
         Workers to start; by default one a core of this machine.
     scheduler : Scheduler, optional
@@ -172,6 +174,9 @@ def sweep(
         for place in range(len(by_point)):
             finished(place)
         if wanted:
+            if (out / RESULTS_FILE).is_file():
+                with writing(out):
+                    (out / RESULTS_FILE).replace(out / EARLIER_FILE)
             with connected(cluster or Cluster(), scheduler=scheduler) as client:
                 for done, (job, outcome) in enumerate(_run(client, wanted), start=1):
                     if isinstance(outcome, BaseException):

@@ -19,7 +19,7 @@ from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads
 from spicekit.study.load import load
 from spicekit.study.plan import Study, read_study
-from spicekit.study.results import LOG_FILE, POINTS_FOLDER, RESULTS_FILE, read_rows
+from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, read_rows
 from spicekit.study.sweep import _plan, _tables, sweep
 
 
@@ -143,6 +143,21 @@ def test_few_images_of_ones_own_make_a_study(network, tmp_path, address):
     study = own_images(network, tmp_path, images=images, labels=np.arange(40) % 10)
     (row,) = sweep(study, tmp_path / "out", scheduler=Scheduler(address)).points
     assert (row["fault"], row["images"]) == ("", 30)
+
+
+def test_results_of_an_earlier_study_do_not_pass_for_those_of_one_that_did_not_finish(
+    study, finished, tmp_path
+):
+    out, point = tmp_path / "out", study.points[0]
+    shutil.copytree(finished, out)
+    other = study.replace(points=(point.replace(run=point.run.replace(images=4)),))
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(BadInput, match="does not answer"),
+    ):
+        sweep(other, out, scheduler=Scheduler("tcp://127.0.0.1:1"))
+    assert not (out / RESULTS_FILE).exists()
+    assert read_rows(out / EARLIER_FILE) == read_rows(finished / RESULTS_FILE)
 
 
 def test_a_job_is_another_where_the_lines_have_another_capacitance(network, tmp_path, monkeypatch):
