@@ -182,8 +182,8 @@ def sum_codes_of_die(
     The others as in `wire_sum_kernels.sum_codes`; returns what it does.
     """
     sums = np.zeros((len(words), stored.shape[3]), np.float32)
-    given = words, bytes_of(words), inverted, asserted, (0,) * (size // 2), cells, converters, images
-    shared = coefficients, leak, zero_column, stored, sign, tiles, *given, sums
+    held, given = (stored, sign, tiles), (words, bytes_of(words), inverted, asserted)
+    shared = coefficients, leak, zero_column, held, given, (0,) * (size // 2), cells, converters, images, sums
     columns = sums.shape[1]
     padded = -(-columns // COLUMNS) * COLUMNS
 
@@ -191,7 +191,8 @@ def sum_codes_of_die(
         wide = np.empty((_PIXELS_OF_DIE, padded), np.float32), np.empty((_PIXELS_OF_DIE, padded), np.uint16)
         position, total = np.empty(columns, np.float32), np.zeros((_PIXELS_OF_DIE, columns), np.int32)
         table, more, *_ = room_for(size)
-        _sum_codes_of_die(number, *shared, table, more, *wide, np.empty(columns, np.int32), position, total)
+        room = table, more, *wide, np.empty(columns, np.int32), position, total
+        _sum_codes_of_die(number, *shared, room)
 
     run_tasks(task, -(-len(words) // _PIXELS_OF_DIE))
     return sums
@@ -199,31 +200,11 @@ def sum_codes_of_die(
 
 @_kernel
 def _sum_codes_of_die(  # type: ignore[no-untyped-def]
-    task,
-    coefficients,
-    leak,
-    zero_column,
-    stored,
-    sign,
-    tiles,
-    words,
-    flat,
-    inverted,
-    asserted,
-    half,
-    cells,
-    converters,
-    images,
-    sums,
-    table,
-    more,
-    single,
-    on,
-    current,
-    position,
-    total,
+    task, coefficients, leak, zero_column, held, given, half, cells, converters, images, sums, room
 ):
-    """`sum_codes_of_die` of some vectors; the last are its room."""
+    """`sum_codes_of_die` of some vectors, and its room."""
+    (stored, sign, tiles), (words, flat, inverted, asserted) = held, given
+    table, more, single, on, current, position, total = room
     groups, most, _, columns = stored.shape
     per_image, first_image = images
     chunks = (columns + COLUMNS - 1) // COLUMNS

@@ -96,19 +96,8 @@ def sum_factored_codes(
     flips = bool(turned.any() or inverted.any())
     parts = tuple((0,) * count for count in (products, leaky, mismatch is not None, clamped, flips))
     moves = np.zeros((1, 1, 0, 1), np.int16) if mismatch is None else mismatch
-    shared = (
-        factors,
-        offset,
-        np.int16(shift),
-        np.int16(highest),
-        parts,
-        stored,
-        turned,
-        moves,
-        tiles,
-        reads,
-        sums,
-    )
+    scale, cells = (offset, np.int16(shift), np.int16(highest)), (stored, turned, moves, tiles)
+    shared = factors, scale, parts, cells, reads, sums
 
     def task(number: int) -> None:
         room = (
@@ -118,33 +107,17 @@ def sum_factored_codes(
             np.zeros(COLUMNS, np.int16),
             zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int16),
         )
-        _sum_codes(number, *shared, *room)
+        _sum_codes(number, *shared, room)
 
     run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
     return sums
 
 
 @_kernel
-def _sum_codes(  # type: ignore[no-untyped-def]
-    task,
-    factors,
-    offset,
-    shift,
-    highest,
-    parts,
-    stored,
-    turned,
-    mismatch,
-    tiles,
-    reads,
-    sums,
-    table,
-    moved,
-    bits,
-    turn,
-    total,
-):
-    """`sum_factored_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made; the last are its room."""
+def _sum_codes(task, factors, scale, parts, cells, reads, sums, room):  # type: ignore[no-untyped-def]
+    """`sum_factored_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made, and its room."""
+    (offset, shift, highest), (stored, turned, mismatch, tiles) = scale, cells
+    table, moved, bits, turn, total = room
     pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     first, column = task // chunks * _PIXELS, task % chunks * COLUMNS

@@ -199,11 +199,11 @@ def sum_pattern_codes_of_die(
     sign, tiles, words, *others = given
     columns = stored.shape[3]
     sums = np.zeros((len(words), columns), np.float32)
-    shared = quiet, leak, zero_column, ones_in, stored, sign, tiles, words, *others, sums
+    shared = (quiet, leak, zero_column, ones_in), (stored, sign, tiles), words, *others, sums
 
     def task(block: int) -> None:
-        room = np.empty((2, columns), np.int32), np.empty(columns, np.float32), np.empty(columns, np.int32)
-        _sum_pattern_codes_of_die(block, *shared, *room)
+        room = *np.empty((3, columns), np.int32), np.empty(columns, np.float32)
+        _sum_pattern_codes_of_die(block, *shared, room)
 
     run_tasks(task, -(-len(words) // _PIXELS))
     return sums
@@ -211,29 +211,13 @@ def sum_pattern_codes_of_die(
 
 @_kernel
 def _sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
-    block,
-    quiet,
-    leak,
-    zero_column,
-    ones_in,
-    stored,
-    sign,
-    tiles,
-    words,
-    inverted,
-    asserted,
-    cells,
-    converters,
-    images,
-    sums,
-    room,
-    position,
-    total,
+    block, tables, held, words, inverted, asserted, cells, converters, images, sums, room
 ):
-    """`sum_pattern_codes_of_die` of some vectors; the last three are its room."""
+    """`sum_pattern_codes_of_die` of some vectors, and its room."""
+    (quiet, leak, zero_column, ones_in), (stored, sign, tiles) = tables, held
+    current, on, total, position = room
     groups, most, _, columns = stored.shape
     per_image, first = images
-    current, on = room[0], room[1]
     for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, len(words))):
         total[:] = 0
         image, place = first + pixel // per_image, pixel % per_image

@@ -17,10 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks, zeros_in_lines
-from spicekit.engines.fast.kernels import (
-    HEADROOM,
-    UNIT,
-)
+from spicekit.engines.fast.kernels import HEADROOM, UNIT
 from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_value, find_currents
 
 Single = NDArray[np.float32]
@@ -78,30 +75,19 @@ def sum_codes(
     bits = np.empty((groups, most, pixels, q), np.uint64)
     apart = np.empty((groups, most, pixels, 4), np.float32)
     zeros = np.ascontiguousarray(scale[1:, 0 if len(lookup) else 1])
-    given = words.reshape(-1), bytes_of(words), inverted.reshape(-1), asserted.reshape(-1)
-    laid_out = leak, zeros, groups * most, q, size, *given, bits.reshape(-1), apart.reshape(-1)
+    flat = words.reshape(-1), bytes_of(words), inverted.reshape(-1), asserted.reshape(-1)
+    laid_out = leak, zeros, groups * most, q, size, flat, bits.reshape(-1), apart.reshape(-1)
     blocks = -(-pixels // _PIXELS)
     run_tasks(lambda block: _lay_side_by_side(block, *laid_out), blocks)
     sums = np.empty((pixels, stored.shape[3]), np.float32)
     parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any())
     looked_up = lookup if len(lookup) else None
-    shared = (
-        coefficients,
-        scale[0],
-        looked_up,
-        stored,
-        turned,
-        tiles,
-        bits,
-        bytes_of(bits),
-        apart,
-        parts,
-        sums,
-    )
+    cells, given = (stored, turned, tiles), (bits, bytes_of(bits), apart)
+    shared = coefficients, scale[0], looked_up, cells, given, parts, sums
 
     def task(number: int) -> None:
         total = zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int32)
-        _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), *room_for(size))
+        _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), room_for(size))
 
     run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
     return sums
@@ -114,42 +100,19 @@ def bytes_of(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 def room_for(size: int) -> tuple[Any, ...]:
     """A table, two numbers for each of its columns as they are filled in, currents and ON cells of a read."""
-    table = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8)
-    more, current, on = (
-        np.zeros((2, COLUMNS), np.uint8),
-        np.empty(COLUMNS, np.float32),
-        np.empty(COLUMNS, np.uint16),
-    )
-    return table, more, current, on
+    table, more = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8), np.zeros((2, COLUMNS), np.uint8)
+    return table, more, np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.uint16)
 
 
 @_kernel
-def _sum_codes(  # type: ignore[no-untyped-def]
-    task,
-    coefficients,
-    line,
-    lookup,
-    stored,
-    turned,
-    tiles,
-    bits,
-    flat,
-    apart,
-    parts,
-    sums,
-    total,
-    turn,
-    table,
-    more,
-    current,
-    on,
-):
+def _sum_codes(task, coefficients, line, lookup, cells, given, parts, sums, total, turn, room):  # type: ignore[no-untyped-def]
     """`sum_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made.
 
     `line` is the converter's; `lookup` is None if codes are a line. The lengths of `parts` are half a read's bytes, and
     whether anything is inverted: what is not wanted is left out when the loop is compiled.
     """
-    half = parts[0]
+    half, (stored, turned, tiles), (bits, flat, apart) = parts[0], cells, given
+    table, more, current, on = room
     pixels, columns = sums.shape
     chunks = (columns + COLUMNS - 1) // COLUMNS
     first, column = task // chunks * _PIXELS, task % chunks * COLUMNS
@@ -162,8 +125,8 @@ def _sum_codes(  # type: ignore[no-untyped-def]
                 turn[lane] = turned[group, tile, column + lane]
             scalars = apart[group, tile, first : first + count]
             if lookup is None:
-                given = bits[group, tile, first : first + count]
-                add_codes(table, given, scalars, numbers, line, turn, total, parts)
+                words = bits[group, tile, first : first + count]
+                add_codes(table, words, scalars, numbers, line, turn, total, parts)
             else:
                 for pixel in range(count):
                     start = start_of(bits, group, tile, first + pixel)
@@ -176,9 +139,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _lay_side_by_side(  # type: ignore[no-untyped-def]
-    task, leak, zeros, reads, q, size, flat, each_byte, turns, ones, bits, apart
-):
+def _lay_side_by_side(task, leak, zeros, reads, q, size, given, bits, apart):  # type: ignore[no-untyped-def]
     """Set what a tile is given, side by side for all vectors; arrays are flat, to reckon places in them once.
 
     Parameters
@@ -193,6 +154,7 @@ def _lay_side_by_side(  # type: ignore[no-untyped-def]
         What asserted cells that are not ON add to n and u; their part of `zeros`; -1 where a sub-vector is inverted,
         else 0.
     """
+    flat, each_byte, turns, ones = given
     pixels = len(ones) // reads
     for first in range(task * _PIXELS, min((task + 1) * _PIXELS, pixels), _LINE):
         for read in range(reads):
@@ -230,46 +192,17 @@ def tally_reads(
     tasks = stored.shape[0] * stored.shape[1] * -(-stored.shape[3] // COLUMNS)
     reads, others = np.zeros((2, tasks, levels), np.int64)
     currents, squares = np.zeros((2, tasks, levels))
-    half = (0,) * (size // 2)
-    shared = (
-        coefficients,
-        leak,
-        stored,
-        tiles,
-        words,
-        bytes_of(words),
-        asserted,
-        half,
-        reads,
-        others,
-        currents,
-        squares,
-    )
-    run_tasks(lambda task: _tally(task, *shared, *room_for(size)), tasks)
+    half, counted = (0,) * (size // 2), (reads, others, currents, squares)
+    shared = coefficients, leak, stored, tiles, words, bytes_of(words), asserted, half, counted
+    run_tasks(lambda task: _tally(task, *shared, room_for(size)), tasks)
     return reads.sum(axis=0), others.sum(axis=0), currents.sum(axis=0), squares.sum(axis=0)
 
 
 @_kernel
-def _tally(  # type: ignore[no-untyped-def]
-    task,
-    coefficients,
-    leak,
-    stored,
-    tiles,
-    words,
-    flat,
-    asserted,
-    half,
-    reads,
-    others,
-    currents,
-    squares,
-    table,
-    more,
-    current,
-    on,
-):
+def _tally(task, coefficients, leak, stored, tiles, words, flat, asserted, half, counted, room):  # type: ignore[no-untyped-def]
     """`tally_reads` of one tile and 64 columns."""
+    table, more, current, on = room
+    reads, others, currents, squares = counted
     pixels = words.shape[0]
     most, columns = stored.shape[1], stored.shape[3]
     chunks = (columns + COLUMNS - 1) // COLUMNS
@@ -302,12 +235,13 @@ def read_currents(
     """
     words, current = np.ascontiguousarray(words), np.empty((len(words), stored.shape[1]))
     half = (0,) * (size // 2)
-    _read_currents(coefficients, leak, stored, bytes_of(words), half, current, *room_for(size))
+    _read_currents(coefficients, leak, stored, bytes_of(words), half, current, room_for(size))
     return current
 
 
 @_kernel
-def _read_currents(coefficients, leak, stored, flat, half, currents, table, more, current, on):  # type: ignore[no-untyped-def]
+def _read_currents(coefficients, leak, stored, flat, half, currents, room):  # type: ignore[no-untyped-def]
+    table, more, current, on = room
     pixels, columns = currents.shape
     for column in range(0, columns, COLUMNS):
         fill(stored, column, table, more)
