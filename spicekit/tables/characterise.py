@@ -23,14 +23,7 @@ from spicekit.devices.cards import Corner, Process, shipped_devices
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import NotConverged
 from spicekit.provenance import JsonDict, content_hash, provenance
-from spicekit.spice.simulator import (
-    FALLBACKS,
-    Failure,
-    Job,
-    Outcome,
-    Simulator,
-    Step,
-)
+from spicekit.spice.simulator import FALLBACKS, Failure, Job, Outcome, Simulator, Step
 from spicekit.tables.spread import alters, mismatched, sigmas
 from spicekit.tables.table import IVTable
 
@@ -255,9 +248,16 @@ def _sweep(request: Characterisation, outcomes: Sequence[Outcome | Failure]) -> 
             f"that is {astray / on:.1%} of its largest current; a cell's read current must flow between these two, to "
             f"{_ASTRAY:.2%}: let its supplies feed gates alone."
         )
+    by_state = np.ascontiguousarray(current.reshape(2, 2, POINTS, POINTS).swapaxes(2, 3))
+    one, zero = by_state[1, 1, POINTS // 2, 0], by_state[0, 1, POINTS // 2, 0]
+    if one <= zero:
+        return Failure(
+            f"cell {request.spec.cell!r}: asserted, it carries {one:.2g} A for a stored 1 and {zero:.2g} A for a 0, at "
+            f"{V_MAX / 2} V; the former must be the larger: exchange what the sheet says of 0 and 1, or mend the card."
+        )
     return Sweep(
         voltage=np.linspace(0.0, V_MAX, POINTS),
-        current=np.ascontiguousarray(current.reshape(2, 2, POINTS, POINTS).swapaxes(2, 3)),
+        current=by_state,
         decks=request.decks,
         origin=provenance(
             {

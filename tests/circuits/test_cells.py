@@ -1,5 +1,6 @@
 """Cells as data: one's own in every deck, table and engine; what a cell may not be."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import read_design
+from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import Failure, Job, Step, simulate
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 
@@ -148,6 +150,15 @@ def test_a_cell_whose_current_goes_elsewhere_is_refused_with_the_amount(tmp_path
     )
     assert isinstance(found, Failure)
     assert "enter at the bit line and do not leave at the source line" in found.reason
+
+
+def test_a_cell_that_stores_its_bit_the_other_way_round_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(shipped_folder("cells") / "1t1mtj", tmp_path / "mine")
+    sheet = tmp_path / "mine" / "cell.toml"
+    sheet.write_text(sheet.read_text().replace("tmr = [1.2, 0.0]", "tmr = [0.0, 1.2]"))
+    found = swept(TileSpec(cell=str(sheet), wires=WIRES))
+    assert isinstance(found, Failure)
+    assert "the former must be the larger" in found.reason
 
 
 def test_an_edited_cell_is_read_anew(tmp_path: Path) -> None:

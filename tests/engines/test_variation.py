@@ -5,14 +5,13 @@ import pytest
 
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.devices.cards import AVT
 from spicekit.devices.reram import load_reram
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors, stick
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.errors import BadInput
 from spicekit.spice.simulator import Job, Step, simulate_all
-from spicekit.tables.spread import alters, mismatched, sigmas
+from spicekit.tables.spread import AVT, alters, mismatched, sigmas
 
 
 def spec_of(cell="8t-sram", *, drive="wordline", ohm=3.2, rows=16, rows_active=16) -> TileSpec:
@@ -96,7 +95,7 @@ def test_another_standard_deviation_is_not_taken_from_the_cache(tables, monkeypa
         before = cell_sensitivity(spec, tables[cell])
         kept = passed(spec, tables[cell], Variation(mismatch=1.0)).place
         with monkeypatch.context() as patch:
-            patch.setattr("spicekit.devices.cards.AVT", 2 * AVT)
+            patch.setattr("spicekit.tables.spread.AVT", 2 * AVT)
             after = cell_sensitivity(spec, tables[cell])
             assert after[1, 0, 0] == pytest.approx(2 * before[1, 0, 0], rel=0.2)
             assert not np.array_equal(passed(spec, tables[cell], Variation(mismatch=1.0)).place, kept)

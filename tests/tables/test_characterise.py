@@ -199,6 +199,6 @@ def test_a_seed_is_one_cell_of_its_own_at_every_corner():
 
 def test_another_sigma_makes_monte_carlo_tables_stale(monkeypatch):
     before, nominal = Characterisation(SPEC, seed=1).deck_hash, Characterisation(SPEC).deck_hash
-    monkeypatch.setattr("spicekit.devices.cards.AVT", 2e-9)
+    monkeypatch.setattr("spicekit.tables.spread.AVT", 2e-9)
     assert Characterisation(SPEC, seed=1).deck_hash != before
     assert Characterisation(SPEC).deck_hash == nominal
