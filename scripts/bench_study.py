@@ -52,6 +52,8 @@ read = {{ probe_images = 8 }}
 STUDY = Path(__file__).parents[1] / "docs/studies/200-points.toml"
 FEW, MANY = 16, 80
 """Images: what the second takes more than the first is what 64 take."""
+PATIENCE = 900.0
+"""Seconds for workers to start, and for a quarter of a study, on a machine that has much else to do."""
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 
@@ -218,7 +220,10 @@ def _run_until(stop: int | None, file: Path, out: Path, keys: Path, workers: int
 
 
 def _wait(happened: Callable[[], bool]) -> None:
+    began = time.monotonic()
     while not happened():
+        if time.monotonic() - began > PATIENCE:
+            raise TimeoutError(f"nothing happened in {PATIENCE:g} s; the scheduler's log may say why.")
         time.sleep(0.02)
 
 
