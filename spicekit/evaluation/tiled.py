@@ -25,6 +25,7 @@ from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling, map_layer
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, layer_on_die, pack_layer
 from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.adopt import own_copy
+from spicekit.networks.as_written import require_tiles
 from spicekit.networks.layers import BinaryConv, BinaryConv2d, BinaryLinear, MultiBitConv2d, binary_layers
 from spicekit.tables.table import IVTable
 
@@ -221,9 +222,11 @@ def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | Non
     Raises
     ------
     BadInput
-        For a kind of layer that no tiles are known for, or one whose `forward` was replaced.
+        For a kind of layer that no tiles are known for, or one whose `forward` was replaced; and when the copy computes
+        a binary product beside its layers, which `adopt` would have found.
     """
     copied = own_copy(network)
+    require_tiles(copied)
     for name, layer in binary_layers(copied).items():
         kind = type(layer) if isinstance(layer, TiledConv) else TILED.get(type(layer))
         if kind is None:

@@ -79,6 +79,8 @@ class AsWritten(nn.Module):
 
     def forward(self, *arguments: Any, **options: Any) -> Any:
         """What the module gives, its products from bits."""
+        if torch.compiler.is_compiling():  # torch's compiler cannot read what bits do, and goes around it
+            return torch.compiler.disable(self.forward)(*arguments, **options)  # type: ignore[no-untyped-call]
         _begin(self, AtWork(self.name))
         try:
             return self.written(*arguments, **options)
@@ -103,14 +105,18 @@ class AsWritten(nn.Module):
 
 @dataclass(eq=False)
 class AtWork:
-    """Forward pre-hook of every module of an adopted network: its products are looked at while it is at work."""
+    """Forward pre-hook of every module of an adopted network: its products are looked at while it is at work.
+
+    But for modules that torch's compiler runs.
+    """
 
     name: str
     digital: Container[int] | None = None
     """Its own products that are known to stay digital, by their places in a call; None for any."""
 
     def __call__(self, module: nn.Module, _arguments: Any) -> None:
-        _begin(module, self)
+        if not torch.compiler.is_compiling():
+            _begin(module, self)
 
 
 @dataclass(eq=False)
@@ -184,6 +190,8 @@ def _begin(module: nn.Module, hook: AtWork) -> None:
 
 
 def _end(module: nn.Module, *_result: Any) -> None:
+    if torch.compiler.is_compiling():
+        return
     running = _THREAD.running
     if running and running[-1].module is module:
         running.pop()
@@ -203,7 +211,9 @@ def _asking(running: list[_Running]) -> nn.Module | None:
         if found is None and at.f_code is nn.Module._call_impl.__code__:
             found = at.f_locals["self"]
         at = at.f_back
-    return None if at is None else found or running[0].module
+    if at is None:
+        return None
+    return running[0].module if found is None else found
 
 
 def _handle(

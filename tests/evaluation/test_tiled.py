@@ -138,6 +138,10 @@ def test_it_compiles_with_the_same_logits(sram_table):
     found = logits(tiled, images)
     assert torch.equal(logits(torch.compile(tiled, backend="aot_eager"), images), found)
     assert torch.equal(logits(convert(torch.compile(network), DESIGN, table=sram_table), images), found)
+    adopted = adopt(nn.Sequential(nn.Conv2d(3, 4, 3), Written(4, 4, 3), nn.Flatten()), images)
+    tiled = on_tiles(adopted, Tiles(DESIGN.tile, IdealCodes()))
+    assert torch.equal(logits(torch.compile(tiled, backend="aot_eager"), images), logits(adopted, images))
+    assert tiled_layers(tiled)["1.binary"].images_seen == 2
 
 
 def test_a_kind_of_layer_that_tiles_do_not_know_is_refused(sram_table):
@@ -290,6 +294,9 @@ def test_a_binary_product_beside_the_projects_layers_is_not_counted_as_if_it_wer
         tallies(
             network, images, lay_out(network, DESIGN, mitigation="none"), read_model(DESIGN.tile, sram_table)
         )
+    tiled = convert(network, DESIGN, table=sram_table)
+    with pytest.raises(BadInput, match=r"layer 1 computes a binary product"):
+        tiled(network_inputs(images))
     adopted = adopt(network, network_inputs(images))
     layers = lay_out(adopted, DESIGN, mitigation="none")
     assert list(tallies(adopted, images, layers, read_model(DESIGN.tile, sram_table))) == ["0", "1.binary"]
