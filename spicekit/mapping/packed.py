@@ -133,7 +133,8 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
     """`dot_products` of some images, written to their place."""
     layer, step = packed.layer, np.float32(codes.step)
     used, corrected = layer.used, layer.binsparx.flips
-    sums = codes.sums(packed.stored, applied)
+    # compiled code moves whole vectors of them: of another type it would write past its room
+    sums = np.ascontiguousarray(codes.sums(packed.stored, applied), np.float32)
     kind = packed.corrections.dtype
     factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected, kind)
     if corrected:
