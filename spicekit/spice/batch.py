@@ -1,5 +1,6 @@
 """Programs in a cage, in an empty folder and within limits: `ngspice -b`, as people run a deck, and others."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -119,23 +120,31 @@ def run_caged(
 SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DECK, _OUTPUT = "deck.cir", "output.log"
 _LARGEST_OUTPUT = 256 << 20  # bytes, of all files together
+_BLOCK = 4096  # bytes of the least file: many empty ones fill a disk, too
 _PAUSE = 0.05  # s between looks at what it has written
-_LOADERS = (
-    "/lib64/ld-linux-x86-64.so.2",
-    "/lib/ld-linux-aarch64.so.1",
-)  # which the kernel starts programs by
+_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")  # the kernel starts programs by them
 
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path, timeout: float, name: str) -> int:
     end = time.monotonic() + timeout
     while True:
-        try:
-            return process.wait(_PAUSE)
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > end:
-                raise SpiceFailed(f"{name} took longer than {timeout:g} s and was stopped") from None
-            if sum(path.lstat().st_size for path in folder.rglob("*")) > _LARGEST_OUTPUT:
-                raise SpiceFailed(f"{name} wrote more than {_too_much()} and was stopped") from None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PAUSE)
+        if _taken(folder) > _LARGEST_OUTPUT:
+            raise SpiceFailed(f"{name} wrote more than {_too_much()} and was stopped")
+        if process.returncode is not None:
+            return process.returncode
+        if time.monotonic() > end:
+            raise SpiceFailed(f"{name} took longer than {timeout:g} s and was stopped")
+
+
+def _taken(folder: Path) -> int:
+    """Bytes that files take, or at least one block each; those that go while we look take none."""
+    taken = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            taken += max(path.lstat().st_size, _BLOCK)
+    return taken
 
 
 def _too_much() -> str:

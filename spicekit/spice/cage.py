@@ -5,7 +5,7 @@ do the same, before any deck is read: `spinit` in `SPICE_SCRIPTS` or where it is
 folder or, if there is none, in the home that /etc/passwd names. So each ngspice, library or program,
 
 * runs in a private, empty folder, which holds the two start-up files that it reads: ours;
-* has no environment but what is named here;
+* has no environment but what is named here, and no privileges, not even root's;
 * is limited in memory, size of a file, processes, and time;
 * by Landlock, can write in its folder alone, read what is named, start nothing but itself, open no network connection
   and signal no process outside;
@@ -72,16 +72,14 @@ class Cage:
         for what, limit in (
             (resource.RLIMIT_AS, MEMORY),
             (resource.RLIMIT_FSIZE, self.file_size),
-            (
-                resource.RLIMIT_NPROC,
-                0,
-            ),  # does not bind root, whom Landlock alone keeps from starting programs
+            (resource.RLIMIT_NPROC, 0),  # does not bind root, whom Landlock keeps from starting programs
             (resource.RLIMIT_CORE, 0),
             *([(resource.RLIMIT_CPU, self.seconds)] if self.seconds else []),
         ):
             _lower(what, limit)
         own_tmp = self.private_tmp and _replace_tmp(self.folder, [*self.read, *self.execute])
         os.chdir("/tmp" if own_tmp else self.folder)
+        _drop_privileges()
         abi = _restrict(
             read=[*_ALWAYS_READ, f"/proc/{os.getpid()}/statm", *self.read, *self.execute],
             execute=self.execute,
@@ -104,11 +102,7 @@ def scrub(environment: dict[str, str]) -> None:
 
 
 _SCRIPTS = "scripts"
-_ALWAYS_READ = (
-    "/proc/meminfo",
-    "/dev/null",
-    "/etc/localtime",
-)  # ngspice asks whether a result will fit in memory
+_ALWAYS_READ = ("/proc/meminfo", "/dev/null", "/etc/localtime")  # it asks whether a result fits in memory
 
 
 def _lower(what: int, limit: int) -> None:
@@ -163,13 +157,36 @@ def _replace_tmp(folder: str, needed: Iterable[str]) -> bool:
     return True
 
 
+# --- privileges, numbers from linux/prctl.h and linux/capability.h
+
+_PARENT_DEATH_SIGNAL, _DROP_FROM_BOUNDING_SET, _NO_NEW_PRIVS = 1, 24, 38
+_CAPABILITIES_3 = 0x20080522
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however it does."""
+    _call(_libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
+
+
+def _drop_privileges() -> None:
+    """Leave root, or whoever has some, no capability: they make devices, raise limits and load modules."""
+    number = 0
+    while (
+        _libc.prctl(_DROP_FROM_BOUNDING_SET, number, 0, 0, 0) == 0
+    ):  # fails behind the last, or if it may not
+        number += 1
+    _call(_libc.capset((ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0), (ctypes.c_uint32 * 6)()))
+    _call(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
 # --- Landlock, numbers from linux/landlock.h; the calls have one number on every architecture
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_TRUNCATE, _CONTROL = 1 << 14, 1 << 15
-_IN_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _CONTROL  # rights over what is no folder
-_NO_NEW_PRIVS, _PARENT_DEATH_SIGNAL = 38, 1  # of prctl
+_REMOVE_FILE, _MAKE_FILE, _TRUNCATE = 1 << 5, 1 << 8, 1 << 14
+_OVER_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+# Neither devices, by which root would reach the disks, nor links, pipes and folders.
+_IN_FOLDER = _WRITE_FILE | _READ_FILE | _READ_DIR | _REMOVE_FILE | _MAKE_FILE | _TRUNCATE
 
 
 class _Ruleset(ctypes.Structure):
@@ -205,11 +222,10 @@ def _restrict(*, read: Iterable[str], execute: Iterable[str], change: Iterable[s
             (read, _READ_FILE | _READ_DIR),
             (execute, _EXECUTE),
             (change, _READ_FILE | _WRITE_FILE),
-            (["."], files & ~_EXECUTE),
+            (["."], _IN_FOLDER),
         ):
             for path in paths:
                 _allow(ruleset, path, rights & files)
-        _call(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))
         _call(_libc.syscall(_RESTRICT, ruleset, 0))
     finally:
         os.close(ruleset)
@@ -223,7 +239,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         return
     try:
         if not os.path.isdir(path):
-            rights &= _IN_FILES
+            rights &= _OVER_FILES
         rule = _Beneath(rights, descriptor)
         _call(_libc.syscall(_ADD, ruleset, 1, ctypes.byref(rule), 0))
     finally:
@@ -247,7 +263,7 @@ REPORT_FILE = ".cage"
 def _main() -> None:
     fields, *program = sys.argv[1:]
     cage = Cage(**json.loads(fields))
-    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # it ends with whoever started it
+    end_with_parent()
     with open(os.path.join(cage.folder, REPORT_FILE), "w") as file:
         file.write(cage.enter())
     try:

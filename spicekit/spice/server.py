@@ -123,17 +123,23 @@ def run() -> None:
         except OSError as error:  # the workers will say so
             private = error
         os.dup2(nothing.fileno(), 0)
+        alive: set[int] = set()
         while True:
             request, pipes, *_ = socket.recv_fds(requests, _LONGEST, 1)
             if not request:
+                for number in alive:  # or they would write into folders that are being removed
+                    os.kill(number, signal.SIGKILL)
+                    os.waitpid(number, 0)
                 return
             what, *words = request.decode().split("\0")
             pipe: Connection[Any, Any] = Connection(pipes[0])
             if what == _END:
-                number = _bury(int(words[0]), private)
-                with contextlib.suppress(ConnectionError):
-                    pipe.send(number)
-            elif not os.fork():
+                alive.discard(number := int(words[0]))
+                with contextlib.suppress(ConnectionError):  # whoever asks may be gone
+                    pipe.send(_bury(number, private))
+            elif number := os.fork():
+                alive.add(number)
+            else:
                 requests.close()
                 _work(pipe, words, private)
             pipe.close()
@@ -152,9 +158,11 @@ def _bury(number: int, private: str | OSError) -> int:
 
 def _work(pipe: "Connection[Any, Any]", words: list[str], private: str | OSError) -> NoReturn:
     """Be a worker."""
+    from spicekit.spice.cage import end_with_parent
     from spicekit.spice.worker import serve
 
     try:
+        end_with_parent()  # a library that hangs as it starts asks nobody whether it is still wanted
         library, *compiled = words
         pipe.send(os.getpid())
         if isinstance(private, OSError):

@@ -199,7 +199,6 @@ _AHEAD = 1 << 16  # bytes of a job that may be sent ahead; a pipe holds more, so
 _JOBS_PER_WORKER = 1000  # bounds what ngspice leaks, up to 10 kB a job (with fallbacks)
 _LIVES = 2  # workers that a job may cost
 _START = 60.0  # s that a worker may take to start, on a machine that has much else to do
-_GRACE = 5.0  # s, after which a worker that nobody stopped stops itself
 
 
 @functools.cache
@@ -276,7 +275,6 @@ class _Worker:
 
         The one that will be `following` is sent ahead, so that the process need not wait for it.
         """
-        limit = timeout + _GRACE
         death = ""
         for _ in range(_LIVES):
             try:
@@ -285,11 +283,11 @@ class _Worker:
                         self._end()
                         self._compiled = set(job.compiled)
                     self.started()
-                    self._pipe.send((job, limit))
+                    self._pipe.send(job)
                     self._sent = 1
                 if following and not self._compiled.issuperset(following.compiled):
                     following = None
-                if following and len(message := pickle.dumps((following, limit))) <= _AHEAD:
+                if following and len(message := pickle.dumps(following)) <= _AHEAD:
                     self._pipe.send_bytes(message)
                     self._sent = 2
                 if not self._pipe.poll(timeout):

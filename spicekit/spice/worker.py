@@ -32,8 +32,8 @@ def serve(pipe: Connection, library: str, *, folder: str, compiled: Sequence[str
     Parameters
     ----------
     pipe : Connection
-        Takes what ngspice is and the cage in force, brings jobs with their limits, takes outcomes, failures and, from
-        faults of ours, exceptions. After anything but an outcome, ngspice may not recover, or treat the next deck as
+        Takes what ngspice is and the cage in force, brings jobs, takes outcomes, failures and, from faults of ours,
+        exceptions. After anything but an outcome, ngspice may not recover, or treat the next deck as
         part of this one.
     library : str
         File name of libngspice.
@@ -50,8 +50,7 @@ def serve(pipe: Connection, library: str, *, folder: str, compiled: Sequence[str
             return
         pipe.send((started.ngspice, started.cage))
         while True:
-            job, limit = pipe.recv()
-            pipe.send(_tried(functools.partial(run_job, job, started, limit)))
+            pipe.send(_tried(functools.partial(run_job, pipe.recv(), started)))
 
 
 @dataclass(frozen=True)
@@ -64,34 +63,17 @@ class _Started:
     cage: str
 
 
-def run_job(job: Job, started: _Started, limit: float) -> Outcome:
-    """Run a job on the shared library of ngspice.
-
-    Parameters
-    ----------
-    job : Job
-    started : _Started
-    limit : float
-        Seconds after which the process ends itself, should nobody be left to stop it.
-
-    Raises
-    ------
-    SpiceFailed
-        If ngspice refuses the deck or knows no such analysis.
-    """
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    try:
-        start = time.perf_counter()
-        runs = _attempt(started.handle, job, range(len(job.steps)))
-        for fallback in job.fallbacks:
-            stopped = [index for index, run in runs.items() if run.trouble]
-            if not stopped:
-                break
-            again = _attempt(started.handle, job, stopped, fallback)
-            runs |= {index: run for index, run in again.items() if _reach(run) > _reach(runs[index])}
-        return Outcome(tuple(runs.values()), time.perf_counter() - start, started.ngspice)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+def run_job(job: Job, started: _Started) -> Outcome:
+    """Run a job on the shared library of ngspice; `SpiceFailed` if it refuses the deck or knows no such analysis."""
+    start = time.perf_counter()
+    runs = _attempt(started.handle, job, range(len(job.steps)))
+    for fallback in job.fallbacks:
+        stopped = [index for index, run in runs.items() if run.trouble]
+        if not stopped:
+            break
+        again = _attempt(started.handle, job, stopped, fallback)
+        runs |= {index: run for index, run in again.items() if _reach(run) > _reach(runs[index])}
+    return Outcome(tuple(runs.values()), time.perf_counter() - start, started.ngspice)
 
 
 _PATIENCE = 3  # steps

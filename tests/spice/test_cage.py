@@ -190,15 +190,39 @@ def test_a_deck_that_does_not_end_is_stopped():
 
 
 def test_an_ngspice_that_dies_by_a_signal_says_so(monkeypatch, tmp_path):
-    program = tmp_path / "bin" / "ngspice"
-    program.parent.mkdir()
-    source = tmp_path / "crash.c"
-    source.write_text(
-        '#include <signal.h>\n#include <stdio.h>\nint main(){puts("last words");fflush(0);raise(SIGSEGV);}'
-    )
-    subprocess.run(["cc", "-o", program, source], check=True)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    program(tmp_path, 'puts("last words"); fflush(0); raise(SIGSEGV);', monkeypatch)
     with pytest.raises(SpiceFailed, match=r"SIGSEGV.*last words"):
+        run_batch(deck("op"), **FAST)
+
+
+def program(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put another program in the place of ngspice, in C."""
+    (folder / "bin").mkdir()
+    source = folder / "program.c"
+    heads = "".join(f"#include <{name}.h>\n" for name in ("fcntl", "signal", "stdio", "time", "unistd"))
+    source.write_text(f"{heads}int main() {{ char name[32]; {body} }}")
+    subprocess.run(["cc", "-o", folder / "bin" / "ngspice", source], check=True)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
+
+
+def test_files_that_go_while_they_are_counted_are_no_error(monkeypatch, tmp_path):
+    body = (
+        "for (time_t end = time(0) + 2; time(0) < end;) for (int n = 0; n < 100; n++) "
+        '{ sprintf(name, "%d", n); close(open(name, O_CREAT | O_WRONLY, 0600)); unlink(name); }'
+    )
+    program(tmp_path, body, monkeypatch)
+    monkeypatch.setattr(batch, "_PAUSE", 0.001)
+    assert run_batch(deck("op"), **FAST).status == 0
+
+
+def test_empty_files_without_end_are_stopped(monkeypatch, tmp_path):
+    program(
+        tmp_path,
+        'for (int n = 0; n < 1000000; n++) { sprintf(name, "%d", n); close(open(name, O_CREAT | O_WRONLY, 0600)); }',
+        monkeypatch,
+    )
+    monkeypatch.setattr(batch, "_LARGEST_OUTPUT", 4 << 20)
+    with pytest.raises(SpiceFailed, match="wrote more than 4 MiB"):
         run_batch(deck("op"), **FAST)
 
 
@@ -241,7 +265,7 @@ def test_a_lower_limit_on_memory_stays_and_ngspice_runs_within_it(limit):
 def test_a_program_that_ngspice_could_start_is_refused_by_the_kernel(tmp_path):
     """The last wall: whatever a caged process runs, it starts, signals and connects to nothing."""
     script = f"""
-import os, socket
+import os, socket, stat
 from spicekit.spice import cage
 print(cage.Cage({str(tmp_path)!r}).enter())
 for action in (
@@ -251,6 +275,10 @@ for action in (
     lambda: os.listdir("/"),
     lambda: os.link("/etc/hosts", "hosts"),
     lambda: os.rename("../victim", "victim"),
+    lambda: os.symlink("/etc/hosts", "link"),
+    lambda: os.mkfifo("pipe"),
+    lambda: os.mknod("device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
+    lambda: os.chroot("."),
 ):
     try:
         action()
@@ -265,7 +293,38 @@ for action in (
     refused = done.stdout.splitlines()[1:]
     expected = ["refused", *(["refused"] if abi >= 6 else []), *(["refused"] if abi >= 4 else [])]
     assert refused[: len(expected)] == expected or abi < 6
-    assert refused[-3:] == ["refused"] * 3
+    assert refused[-7:] == ["refused"] * 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has what is taken")
+def test_root_has_no_privileges_in_the_cage(tmp_path):
+    """Without Landlock, too; root may make devices, which are the way to the disks."""
+    script = f"""
+import os, stat, sys
+from spicekit.spice import cage
+cage.landlock_abi = lambda: 0
+if sys.argv[1] == "caged":
+    cage.Cage({str(tmp_path)!r}).enter()
+for action in (
+    lambda: os.mknod(f"{tmp_path}/{{sys.argv[1]}}", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
+    lambda: os.chroot("/"),
+    lambda: os.setuid(1),
+):
+    try:
+        action()
+        print("done")
+    except PermissionError:
+        print("refused")
+"""
+    outcomes = {}
+    for where in ("naive", "caged"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, where], capture_output=True, text=True, check=True
+        )
+        outcomes[where] = done.stdout.split()
+    if "refused" in outcomes["naive"]:
+        pytest.skip("this root lacks privileges")
+    assert outcomes == {"naive": ["done"] * 3, "caged": ["refused"] * 3}
 
 
 def test_the_structures_of_landlock_have_the_kernel_s_size():

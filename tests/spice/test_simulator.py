@@ -324,7 +324,7 @@ from spicekit.spice.simulator import _library
 cage.MEMORY = 500 << 20
 started = worker._start(_library(), {str(tmp_path / "private")!r}, ())
 try:
-    worker.run_job(Job({DIVIDER!r}, (Step("tran 1n 100m 0 1n"),)), started, 1000.0)
+    worker.run_job(Job({DIVIDER!r}, (Step("tran 1n 100m 0 1n"),)), started)
 except SpiceFailed as error:
     print(error, flush=True)
 """
@@ -355,19 +355,32 @@ def test_jobs_are_drawn_only_as_workers_become_free():
     outcomes.close()
 
 
-def test_a_worker_whose_pool_was_killed_ends_itself(tmp_path):
-    script = tmp_path / "hang.py"
+HANGS = "#include <unistd.h>\nint ngSpice_Init(void) { sleep(1000); return 0; }\n"
+
+
+@pytest.mark.parametrize("where", ["in a job", "as it starts"])
+def test_a_worker_whose_pool_was_killed_ends(tmp_path, where):
+    script, library = tmp_path / "hang.py", ""
+    if where == "as it starts":
+        source, library = tmp_path / "hang.c", str(tmp_path / "libhang.so")
+        source.write_text(HANGS)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
     script.write_text(
+        "from spicekit.spice import simulator\n"
         "from spicekit.spice.simulator import Job, Step, simulate\n"
-        "if __name__ == '__main__':\n"
-        f"    simulate(Job({DIVIDER!r}, (Step('tran 1e-15 1'),)), timeout=1.0)\n"
+        f"simulator._library = (lambda: {library!r}) if {library!r} else simulator._library\n"
+        f"simulate(Job({DIVIDER!r}, (Step('tran 1e-15 1'),)))\n"
     )
     process = subprocess.Popen([sys.executable, script], start_new_session=True)
-    time.sleep(0.8)
     session = process.pid
+    while len(_in_session(session)) < 3:  # itself, the server that forks, and a worker
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.0)
+    assert process.poll() is None
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 8.0
+    deadline = time.monotonic() + 30.0
     while _in_session(session) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _in_session(session)
