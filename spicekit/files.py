@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import stat
+import tempfile
 import tokenize
 import warnings
 import zipfile
@@ -40,17 +41,19 @@ def take_folder(folder: Path, *, option: str = "--out") -> None:
     Raises
     ------
     BadInput
-        If it holds anything else, which might be lost, or cannot be written.
+        If it holds anything else, which might be lost, or cannot be written (tried with one byte).
     """
     with writing(folder, f"pass another {option}"):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / MARKER).is_file():
-            if foreign := sorted(path.name for path in folder.iterdir()):
+            if foreign := sorted({path.name for path in folder.iterdir()} - {MARKER}):  # another process may
                 raise BadInput(
                     f"{folder}: holds {foreign[0]!r} and is no folder of results; pass a new or an empty one to "
                     f"{option}, or, if it is yours to be overwritten, make it one with: touch {folder / MARKER}"
                 )
             (folder / MARKER).write_text("Results of spicekit, which it may overwrite.\n")
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -104,12 +104,10 @@ def train(
     MissingTool
         If a GPU is asked for and there is none.
     """
+    begun = take_run(out, resume=resume)
     if len(train_set) < recipe.batch:
         raise BadInput(f"train: {len(train_set)} images do not fill a batch of {recipe.batch}.")
     processor = _processor(device)
-    begun = (out / STATE).exists()
-    if begun and not resume:
-        raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
     if (
         train_set.images.dtype != np.uint8
         or train_set.images.ndim != 4
@@ -131,7 +129,6 @@ def train(
         _begin(network, recipe, train_set)
     if place is not None:
         network = place(network)
-    take_folder(out)
     for name in (STATE, CHECKPOINT, "network.md", "log.csv", "log.png"):
         for leftover in out.glob(f".{name}.*.part"):  # of a run that was killed while writing
             leftover.unlink()
@@ -182,6 +179,18 @@ def train(
     card = _card(network, recipe, train_set, test_set)
     save_checkpoint(network, out / CHECKPOINT, card=card)
     return card
+
+
+def take_run(out: Path, *, resume: bool) -> bool:
+    """Take a folder for a run, before anything costly; whether it holds the state of one.
+
+    `BadInput` if it holds something else or cannot be written, or if the run that it holds is not to be resumed.
+    """
+    begun = (out / STATE).exists()
+    if begun and not resume:
+        raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
+    take_folder(out)
+    return begun
 
 
 def _begin(network: Network, recipe: Recipe, train_set: Dataset) -> None:

@@ -7,6 +7,7 @@ elsewhere is trusted only by TLS, unless told otherwise.
 This module and `sweep` are the only ones that know Dask.
 """
 
+import ipaddress
 import logging
 import signal
 from collections.abc import Iterator
@@ -108,13 +109,19 @@ def _security(scheduler: Scheduler) -> Any:
     host = rest.rpartition(":")[0].strip("[]")
     if protocol in ("tls", "wss"):  # keys from Dask's own configuration
         return Security(require_encryption=True)
-    here = host == "localhost" or host.startswith("127.") or host == "::1"
-    if not here and not scheduler.insecure:
+    if not _is_loopback(host) and not scheduler.insecure:
         raise BadInput(
             f"--scheduler {scheduler.address}: does not encrypt, so whoever reaches it runs code as you, here and on "
             f"its workers; start it with TLS and pass tls://{rest} --tls FOLDER (docs/studies.md), or --insecure."
         )
     return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name, such as 127.0.0.1.example.com
+        return False
 
 
 @contextmanager

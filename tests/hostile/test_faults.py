@@ -58,7 +58,7 @@ def test_a_library_that_hangs_at_its_start_is_given_up(tmp_path, monkeypatch):
     source, library = tmp_path / "hang.c", tmp_path / "libhang.so"
     source.write_text("#include <unistd.h>\nint ngSpice_Init(void) { sleep(1000); return 0; }\n")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    monkeypatch.setattr(simulator, "_START", 10.0)
+    monkeypatch.setattr(simulator, "_START", 1.0)
     monkeypatch.setattr(simulator, "_library", lambda: str(library))
     with pytest.raises(MissingTool, match="does not start"):
         simulator.simulate(Job(DIVIDER, (Step("op"),)))

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import pickle
+import resource
 import struct
 import subprocess
 import sys
@@ -26,15 +27,19 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from safetensors.torch import save_file
+from click.testing import Result
+from safetensors.torch import load, save_file
+from typer.testing import CliRunner
 
 import spicekit as sk
+from spicekit.cli.app import app
 from spicekit.config import read_toml
 from spicekit.devices.curves import read_curves
 from spicekit.errors import BadInput, BadTable
-from spicekit.files import read_array, read_arrays, take_folder, write_atomically
+from spicekit.files import MARKER, read_array, read_arrays, take_folder, write_atomically
 from spicekit.networks.checkpoints import FOLDER, load_network, read_tensors
 from spicekit.networks.cifar import read_cifar10
+from spicekit.networks.training import STATE
 from spicekit.report.results import read_page
 from spicekit.resources import shipped_folder
 from spicekit.study.plan import read_study
@@ -549,3 +554,47 @@ def test_a_study_refuses_a_folder_of_others_before_it_makes_a_table(tmp_path):
         sweep(study, out, store=store)
     assert not store.exists()
     assert (out / "jobs.jsonl").read_text() == "my notes"
+
+
+def trained(out: Path, *words: str) -> Result:
+    """What `spicekit train` of a tiny network says."""
+    tiny = ("--width", "0.05", "--epochs", "1", "--batch", "8", "--images", "16", "--threads", "1")
+    return CliRunner().invoke(app, ["train", "--network", "vgg-small", "--out", str(out), *tiny, *words])
+
+
+def test_training_refuses_its_folder_before_it_looks_for_images(tmp_path):
+    """The images are not there: whoever looks first says so."""
+    nowhere = ("--data", "cifar10", "--folder", str(tmp_path / "nowhere"))
+    assert "nowhere" in str(trained(tmp_path / "new", *nowhere).exception)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("mine")
+    ours = tmp_path / "ours"
+    take_folder(ours)
+    assert "is no folder of results" in str(trained(tmp_path / "thesis", *nowhere).exception)
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (0, most[1])
+    )  # as on a full disk: root may write where others may not
+    try:
+        full = trained(ours, *nowhere)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert f"{ours}: cannot be written (File too large)" in str(full.exception)
+    assert [path.name for path in ours.iterdir()] == [MARKER]
+
+
+def test_a_run_does_not_go_on_from_a_state_with_a_flipped_bit(tmp_path):
+    assert trained(tmp_path / "run").exit_code == 0
+    path = tmp_path / "run" / STATE
+    whole = path.read_bytes()
+    right = load(whole)
+    place = 8 + int.from_bytes(whole[:8], "little") + 4003  # exponent of the 1,001st number behind the header
+    flipped = whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :]
+    assert any(not torch.equal(naive, right[name]) for name, naive in load(flipped).items())
+    path.write_bytes(flipped)
+    for out, words in (("run", ["--resume"]), ("other", ["--begin", str(path)])):
+        refused = trained(tmp_path / out, *words).exception
+        assert isinstance(refused, BadInput)
+        assert "is no readable state of a run" in str(refused)
+    path.write_bytes(whole)
+    assert trained(tmp_path / "run", "--resume").exit_code == 0

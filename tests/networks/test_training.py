@@ -216,7 +216,7 @@ def test_a_run_goes_on_where_the_weights_that_it_began_with_are_gone(tmp_path):
     assert torch.equal(weights(run(tmp_path / "killed", recipe, resume=True)), weights(whole))
     with pytest.raises(BadInput, match="no such checkpoint"):
         run(tmp_path / "again", recipe)
-    assert not (tmp_path / "again").exists()
+    assert not (tmp_path / "again" / STATE).exists()
 
 
 @pytest.mark.parametrize(

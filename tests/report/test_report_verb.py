@@ -11,6 +11,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow
+import pyarrow.csv
 import pytest
 from typer.testing import CliRunner
 
@@ -452,14 +454,24 @@ def test_hostile_text_is_shown_and_never_markup(tmp_path, kind):
     assert page.all("script").count({"type": "application/gzip"}) == len(page.charts())
 
 
+FORMULAS = ("=cmd|' /C calc'!A0", "@SUM(1+1)", "+1+1", "-1+1", "\t=1", "\r=1")
+
+
 def test_text_that_a_spreadsheet_would_run_is_text(tmp_path):
-    rows = [{**row, "run.network": f"={place}+cmd|x", "tile.=cell": "@x"} for place, row in enumerate(ROWS)]
-    made(study(tmp_path, rows), tmp_path / "page.html")
-    assert [row["run.network"] for row in rows_of(tmp_path / "page.csv")] == [
-        "'=0+cmd|x",
-        "'=1+cmd|x",
-        "'=2+cmd|x",
+    """As cell and as head of a column; a number below 0 stays one."""
+    rows = [
+        {**ROWS[0], "run.network": text, "tile.=cell": text, "tile.v_read": -0.1, "key": str(place)}
+        for place, text in enumerate(FORMULAS)
     ]
+    naive = tmp_path / "naive.csv"
+    pyarrow.csv.write_csv(pyarrow.Table.from_pylist(rows), naive)
+    assert any(cell.startswith("=cmd") for row in rows_of(naive) for cell in row.values())
+    made(study(tmp_path, rows), tmp_path / "page.html")
+    found = rows_of(tmp_path / "page.csv")
+    assert [row["run.network"] for row in found] == [f"'{text}" for text in FORMULAS]
+    for row in found:
+        for cell in (*row, *row.values()):
+            assert cell[:1] not in {"=", "+", "-", "@", "\t", "\r"} or float(cell) < 0
 
 
 def test_evaluations_are_compared_in_design_and_outcome(tmp_path):

@@ -10,7 +10,9 @@ import dask
 import numpy as np
 import pytest
 from running import JOBS, POINTS, STUDY, jobs_done, results
+from typer.testing import CliRunner
 
+from spicekit.cli.app import app
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact import ladder
 from spicekit.errors import BadInput, SpiceFailed
@@ -68,6 +70,23 @@ def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, t
     assert results(tmp_path) == expected
     again = sweep(study, tmp_path, scheduler=Scheduler("tcp://127.0.0.1:1"))  # nobody is asked
     assert (again.made, again.kept) == (0, JOBS)
+
+
+def test_a_changed_digit_in_the_log_costs_its_job_and_no_result(
+    network, address, finished, reference, tmp_path
+):
+    """Naively read, the line gives the other number, which would be the point's."""
+    study, out = tmp_path / "study.toml", tmp_path / "out"
+    study.write_text(STUDY.format(network=network))
+    shutil.copytree(finished, out)
+    lines = (out / LOG_FILE).read_bytes().splitlines(keepends=True)
+    right = json.loads(lines[3])[2]["right"]
+    lines[3] = lines[3].replace(f'"right": {right}'.encode(), f'"right": {right + 1}'.encode())
+    assert json.loads(lines[3])[2]["right"] == right + 1
+    (out / LOG_FILE).write_bytes(b"".join(lines))
+    done = CliRunner().invoke(app, ["sweep", str(study), "--out", str(out), "--scheduler", address])
+    assert f"jobs: 1 made, {JOBS - 1} kept" in " ".join(done.stdout.split()), done.output
+    assert results(out) == reference
 
 
 def test_a_point_that_fails_is_a_row_with_its_reason_and_is_tried_again(study, address, tmp_path):
