@@ -8,7 +8,8 @@ others as users run them. All tests run once, unchanged, and their lines are not
 seconds serve. Then each mutant is made in a forked process, which runs the tests that reach its line until one fails or
 the time is over: it is killed. First come tests that killed others of its module, then one of each function, quickest
 first. A test that fails on an unchanged copy of the module, put in its place likewise, kills nothing. A mutant on a
-line that no test reaches survives. What `--out` holds of the same change is not run again.
+line that no test reaches survives. What `--out` holds of the same change is not run again; the record names both
+commits then.
 """
 
 import argparse
@@ -157,6 +158,18 @@ def mutated(module: str, index: int) -> tuple[ast.Module, Mutant]:
     line = getattr(target, "lineno", 0)
     new = ast.fix_missing_locations(_Change(target).visit(tree))
     return new, Mutant("", line, before, after, index)
+
+
+def commit() -> str:
+    """The commit that is checked out, and whether package or tests differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+    changes = subprocess.run(
+        [*git, "status", "--porcelain", "spicekit", "tests"], capture_output=True, text=True
+    )
+    if head.returncode or changes.returncode:
+        return "unknown"
+    return head.stdout.strip() + (" with changes" if changes.stdout else "")
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
@@ -433,6 +446,8 @@ def main() -> None:
     ]
     known = json.loads(chosen.out.read_text())["mutants"] if chosen.out.is_file() else []
     found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
+    now = commit()  # mutants of an earlier one that are not run again stay in the file: name it, too
+    before = json.loads(chosen.out.read_text()).get("commit", "unknown") if known else now
     for mutant in mutants:
         mutant.compiled = mutant.compiled and not chosen.quick
         if one := found.get((mutant.module, mutant.index, mutant.before, mutant.after)):
@@ -441,6 +456,7 @@ def main() -> None:
     def keep() -> None:
         ours = {
             "command": f"python scripts/mutate.py --count {chosen.count} --seed {chosen.seed}",
+            "commit": now if now == before else f"{before}, then {now}",
             "mutants": [*map(asdict, mutants)],
         }
         chosen.out.write_text(json.dumps(ours, indent=1) + "\n")

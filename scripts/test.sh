@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what is missing, then check style and types and run the tests; arguments go to pytest.
+# Install what is missing, then check style and types and run the tests, as many at once as there are cores; arguments
+# go to pytest, which then runs them one after the other.
 source "$(dirname "$0")/setup.sh"
 # Pages are tested in a browser; without one those tests are left out, but for CI.
 if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -10,4 +11,5 @@ fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check --quiet .
 .venv/bin/mypy
+[ $# -gt 0 ] || set -- -n logical --dist loadfile --no-loadscope-reorder
 exec .venv/bin/python -m pytest "$@"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutate import EXCLUDED
+from mutate import EXCLUDED, commit
 
 from spicekit.provenance import provenance
 from spicekit.spice.simulator import ngspice, worker_cage
@@ -175,7 +175,12 @@ def show(claim: Claim) -> dict[str, Any]:
                 f"{claim.name}: {error!r}; it said: {done.stdout[-500:]} {done.stderr[-500:]}"
             ) from error
     made_by = provenance(
-        {"ngspice": ngspice().version, "ngspice_state": ngspice().state, "cage": worker_cage()}
+        {
+            "ngspice": ngspice().version,
+            "ngspice_state": ngspice().state,
+            "cage": worker_cage(),
+            "commit": commit(),
+        }
     )
     return {
         "says": claim.says,
@@ -231,7 +236,8 @@ def page() -> str:
         lines += [
             "",
             f"`{record['command']}`; spicekit {by['spicekit']}, ngspice {by['ngspice']} "
-            f"(state {by['ngspice_state'][:10]}), {by['machine']}, {by['created'][:10]}.",
+            f"(state {by['ngspice_state'][:10]}), {by['machine']}, {by['created'][:10]}"
+            f"{', commit ' + by['commit'][:10] if 'commit' in by else ''}.",
         ]
     return "\n".join([*lines, *runs(), ""])
 
@@ -289,7 +295,7 @@ def runs() -> list[str]:
                 change = f"`{each['before']}` to `{each['after']}`"
                 reason = why.get((each["module"], each["before"], each["after"]), "not explained")
                 lines.append(f"| {each['module']}:{each['line']} | {change} | {reason} |")
-        lines += ["", f"`{record['command']}`; the file lists each with its line."]
+        lines += ["", f"`{record['command']}`, commit {record['commit']}; the file lists each with its line."]
     return lines
 
 
@@ -356,7 +362,19 @@ def _coverage() -> list[str]:
         share = 1 - len(each["missed"]) / max(1, each["lines"])
         if share < 0.9:
             lines.append(f"| {name} | {each['lines']} | {share:.0%} |")
-    return [*lines, "", f"`{record['command']}`{record.get('but', '')}; the file lists the lines."]
+    if parts := record.get("parts"):
+        lines += [
+            "",
+            "| part | ended |",
+            "|---|---|",
+            *(f"| {part} | {how} |" for part, how in parts.items()),
+        ]
+    without = f", without {', '.join(lacking)}: a lower bound" if (lacking := record["not run"]) else ""
+    return [
+        *lines,
+        "",
+        f"`{record['command']}`, commit {record['commit']}{without}; the file lists the lines.",
+    ]
 
 
 def main() -> None:

@@ -46,6 +46,7 @@ def test_a_network_starter_runs(tmp_path, capsys):
     assert "BinSparX both:" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_cell_starter_calibrates_as_it_stands_and_passes_against_ngspice(tmp_path):
     folder = written(tmp_path, "cell")
     spec, store = folder / "tile.toml", tmp_path / "tables"
