@@ -73,7 +73,7 @@ def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, t
 
 
 def test_a_changed_digit_in_the_log_costs_its_job_and_no_result(
-    network, address, finished, reference, tmp_path
+    network, address, finished, expected, tmp_path
 ):
     """Naively read, the line gives the other number, which would be the point's."""
     study, out = tmp_path / "study.toml", tmp_path / "out"
@@ -86,7 +86,7 @@ def test_a_changed_digit_in_the_log_costs_its_job_and_no_result(
     (out / LOG_FILE).write_bytes(b"".join(lines))
     done = CliRunner().invoke(app, ["sweep", str(study), "--out", str(out), "--scheduler", address])
     assert f"jobs: 1 made, {JOBS - 1} kept" in " ".join(done.stdout.split()), done.output
-    assert results(out) == reference
+    assert results(out) == expected
 
 
 def test_a_point_that_fails_is_a_row_with_its_reason_and_is_tried_again(study, address, tmp_path):
