@@ -87,6 +87,7 @@ def test_a_plain_local_cluster_runs_the_code_of_other_users_and_shows_pages_to_t
         assert pages([("", plain.scheduler.http_server.port)])
 
 
+@pytest.mark.timeout(900)
 def test_a_sweep_runs_no_code_of_other_users_and_shows_no_pages(network, tmp_path):
     out, study = tmp_path / "out", tmp_path / "study.toml"
     study.write_text(
