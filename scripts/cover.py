@@ -105,7 +105,8 @@ def main() -> None:
             for name, each in sorted(measured["files"].items())
         },
     }
-    given.out.write_text(re.sub(r"(?<=\d),\s+(?=\d)", ", ", json.dumps(record, indent=1)) + "\n")  # numbers of a line
+    text = re.sub(r"(?<=\d),\s+(?=\d)", ", ", json.dumps(record, indent=1))  # a module's lines on one
+    given.out.write_text(text + "\n")
     print(f"{total['covered_lines']} of {total['num_statements']} lines, {total['percent_covered']:.1f} %")
 
 
