@@ -82,7 +82,7 @@ def _threads(network: nn.Module, count: int) -> Iterator[Callable[..., Iterator[
     if count == 1:
         yield lambda run, starts: (run(network, start) for start in starts)
         return
-    own, copies = threading.local(), [network, *(copy.deepcopy(network) for _ in range(count - 1))]
+    own, copies = threading.local(), [*(copy.deepcopy(network) for _ in range(count - 1)), network]
     before = torch.get_num_threads()
 
     def begin() -> None:
