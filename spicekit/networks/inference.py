@@ -90,10 +90,11 @@ def _threads(network: nn.Module, count: int) -> Iterator[Callable[..., Iterator[
         torch.set_num_threads(1)
         numba.set_num_threads(1)
 
+    pool = ThreadPoolExecutor(count, initializer=begin)
     try:
-        with ThreadPoolExecutor(count, initializer=begin) as pool:
-            yield lambda run, starts: pool.map(lambda start: run(own.network, start), starts)
+        yield lambda run, starts: pool.map(lambda start: run(own.network, start), starts)
     finally:
+        pool.shutdown(cancel_futures=True)  # whoever is interrupted waits for the batches begun, not for all
         torch.set_num_threads(before)  # of threads that begin later: this one's own is still what it was
 
 

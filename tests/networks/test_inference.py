@@ -1,6 +1,7 @@
 """What is made of a network's logits."""
 
 import threading
+import time
 from dataclasses import replace
 
 import numba
@@ -61,6 +62,38 @@ def test_batches_side_by_side_are_run_by_threads_with_a_network_each():
         assert found == [3]  # of a thread that begins later
     finally:
         torch.set_num_threads(own[0])
+
+
+def test_whoever_interrupts_waits_for_the_batches_begun_and_not_for_all():
+    run = []
+
+    class Counting(nn.Module):
+        def __deepcopy__(self, memo):
+            return self  # so that all batches are counted
+
+        def forward(self, values):
+            run.append(len(values))
+            time.sleep(0.05)
+            return values.flatten(1)[:, :10]
+
+    def interrupt(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    own = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(KeyboardInterrupt):
+            predict_logits(
+                Counting(),
+                load_dataset("digits", "test").first(60),
+                batch=1,
+                side_by_side=True,
+                report=interrupt,
+            )
+    finally:
+        torch.set_num_threads(own)
+    assert 0 < len(run) < 30
 
 
 def test_logits_that_are_no_numbers_are_refused_for_a_class_would_be_made_of_them():
