@@ -49,8 +49,12 @@ What a file has besides is passed over. `python scripts/results_page.py` writes 
 A study's `results.parquet` has a row for each point: the design's fields by table and name (`tile.rows`), those of
 `run`, then `images`, `accuracy`, `software_accuracy`, the fields of ReadStatistics without errors, `layers` (the same
 of each layer, as JSON), `seconds`, `fault` (empty where the point did not fail), and what made it. An I-V table (.h5)
-is described in [tables.md](tables.md). The currents of a tile (.npz): `current` (vectors, columns) A, `lsb` A,
-`partial_sum` (vectors, columns), `provenance` as JSON.
+is described in [tables.md](tables.md).
+
+The currents of a tile (.npz): `current` (vectors, columns) A and `read_current` (vectors, reads, columns) A, of
+which it is the sum; `lsb` A; `partial_sum` and `ideal_sum` (vectors, columns), ON cells; `provenance` as JSON. With
+maps also, of the first vector: `v_bl`, `v_sl` V, `cell_current`, `cell_ideal` A, each (rows, columns), and `lost`
+LSB with what each part was `lost_to`.
 """
 
 
