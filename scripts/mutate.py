@@ -162,14 +162,16 @@ def mutated(module: str, index: int) -> tuple[ast.Module, Mutant]:
 
 def commit() -> str:
     """The commit that is checked out, and whether package or tests differ from it."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-    changes = subprocess.run(
-        [*git, "status", "--porcelain", "spicekit", "tests"], capture_output=True, text=True
-    )
-    if head.returncode or changes.returncode:
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        changes = git("status", "--porcelain", "spicekit", "tests")
+        return git("rev-parse", "HEAD") + (" with changes" if changes else "")
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
         return "unknown"
-    return head.stdout.strip() + (" with changes" if changes.stdout else "")
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
