@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import spicekit
 from spicekit.circuits.cells import load_cell
-from spicekit.circuits.spec import TileSpec, header_lines
+from spicekit.circuits.spec import Header, TileSpec, header_lines
 from spicekit.circuits.wiring import line_load, loads, wiring
 from spicekit.devices.cards import load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name
@@ -61,6 +61,15 @@ class Expected:
     """(c,), A."""
     tolerance: float
     """A, on each column."""
+
+
+def claimed(header: Header) -> Expected | None:
+    """What a deck's header says that it expects; `BadInput` if it cannot be read."""
+    table = header.facts.get("expected")
+    try:
+        return Expected(np.array(table["current"], float), float(table["tolerance"])) if table else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"the header's expected currents cannot be read ({error}).") from error
 
 
 @dataclass(frozen=True)

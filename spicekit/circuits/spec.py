@@ -33,9 +33,8 @@ WIRE_RESISTANCE = {
 WIRE_CAPACITANCE = {"M2": 0.185e-9, "M3": 0.154e-9, "M4": 0.189e-9}
 
 
-_NONE = (
-    operator.not_
-)  # a field at 0 or None is left out of records, so that their hashes are those from before it
+# A field at 0 or None is left out of records, so that their hashes are those from before it.
+_NONE = operator.not_
 
 
 RAILS = ("r_supply", "r_ground", "rail_columns")

@@ -82,9 +82,8 @@ def compare_statements(first: str, second: str, dialect: Dialect) -> Iterator[Di
 def _statements(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
     scope = ""
     for line in text.splitlines():
-        words = spelled(
-            line.partition(REMARKS[dialect])[0] if dialect != "xyce" else line.partition(";")[0]
-        ).split()
+        said = line.partition(REMARKS[dialect] if dialect != "xyce" else ";")[0]
+        words = spelled(said).replace("(", " (").split()
         if not words or (dialect == "xyce" and line.startswith("*")):
             continue
         if words[0].lstrip(".") == "ends":

@@ -139,9 +139,8 @@ _BRACKET = re.compile(r"(?<=\w) \( ?|\( | \)")
 
 def _plain(word: str) -> str:
     value = number(word)
-    return (
-        word if value is None else f"{value:.12g}"
-    )  # ngspice evaluates to 16 digits, of which rounding takes some
+    # ngspice evaluates to 16 digits, of which rounding takes some
+    return word if value is None else f"{value:.12g}"
 
 
 def _parts(kind: str, words: Iterable[str]) -> Iterator[tuple[str, str]]:

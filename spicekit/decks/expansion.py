@@ -84,9 +84,8 @@ def expand(deck: Deck, *, compiled: Collection[Path] = ()) -> Circuit:
     library = {} if shape.elements else {n: p for n, p in shape.subcircuits.items() if n not in shape.nested}
     users = [Statement(" ".join([f"x{name}", *ports, name]), 0) for name, ports in library.items()]
     statements, loads = _given(deck, users, compiled)
-    apart = len(statements) > _LARGE and not any(
-        s.word[0] in "opty" for s in statements
-    )  # lines crash it then
+    lossy = any(s.word[0] in "opty" for s in statements)  # which crash it then
+    apart = len(statements) > _LARGE and not lossy
     timeout = _longest(statements)
     commands = [*loads, f"listing expand > {_LISTING}", *([] if apart else [_SET_UP])]
     run = run_batch(_text(statements, commands), timeout=timeout, compiled=compiled)

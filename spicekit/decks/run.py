@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.circuits.render import CURRENTS_FILE, WAVES_FILE
+from spicekit.circuits.render import CURRENTS_FILE, WAVES_FILE, claimed
 from spicekit.circuits.spec import read_header
 from spicekit.decks.complaints import Lines
 from spicekit.decks.source import Deck
@@ -193,12 +193,12 @@ def _tile_lines(deck: Deck, run: BatchRun, said: list[str]) -> list[str]:
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"... and {len(lines) - _SHOWN} more"]
     if run.files.get(CURRENTS_FILE):
-        current, expected = column_currents(run), header.facts.get("expected")
-        if expected and len(current) == len(expected["current"]):
-            error = np.abs(current - expected["current"])
+        current, expected = column_currents(run), claimed(header)
+        if expected and current.shape == expected.current.shape:
+            error = np.abs(current - expected.current)
             worst = int(error.argmax())
             lines.append(
-                f"worst column {worst}: off by {error[worst]:.3g} A, of {expected['tolerance']:.3g} A allowed"
+                f"worst column {worst}: off by {error[worst]:.3g} A, of {expected.tolerance:.3g} A allowed"
             )
         else:
             lines.append(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
-from spicekit.circuits.render import Bits, Expected, Outputs, Transient, check_detail, tile_deck
+from spicekit.circuits.render import Bits, Expected, Outputs, Transient, check_detail, claimed, tile_deck
 from spicekit.circuits.spec import Header, TileSpec, header_lines, read_header
 from spicekit.decks.dialects import compare_statements, dialect_of, translate
 from spicekit.decks.diff import Difference, compare, compare_commands, facts
@@ -82,9 +83,9 @@ def _size_difference(header: Header, spec: TileSpec) -> tuple[Difference, ...]:
     sizes = [f"{tile.rows} x {tile.columns} cells" for tile in (header.spec, spec)]
     if sizes[0] != sizes[1]:
         return (Difference("size", sizes[0], sizes[1]),)
-    claimed = _claim(header.facts.get("expected"))
-    if claimed and claimed.current.shape != (spec.columns,):
-        return (Difference("expected currents", str(claimed.current.size), str(spec.columns)),)
+    own = claimed(header)
+    if own and own.current.shape != (spec.columns,):
+        return (Difference("expected currents", str(own.current.size), str(spec.columns)),)
     return ()
 
 
@@ -96,39 +97,32 @@ def _meant(
         raise BadInput(
             f"verify: the deck's header calls it a {header.facts.get('kind')!r}; pass a deck of a tile."
         )
-    claimed = _claim(header.facts.get("expected"))
-    if claimed and expected is None:
+    own = claimed(header)
+    if own and expected is None:
         raise BadInput("verify: the deck checks its own currents; pass what they are to be, as `expected`.")
     text = tile_deck(
         spec,
         weights,
         inputs,
         detail=check_detail(str(header.facts.get("detail"))),
-        expected=claimed,
-        transient=_made(Transient, header.facts.get("transient")),
-        outputs=_made(Outputs, {k: tuple(v) for k, v in header.facts.get("outputs", {}).items()}),
-        origin=header.facts.get("origin"),
+        expected=own,
+        transient=_made(Transient, header, "transient"),
+        outputs=_made(Outputs, header, "outputs"),
+        origin=_made(dict[str, str | int], header, "origin"),
     )
-    return text, [*_claim_differences(claimed, expected)] if claimed and expected else []
+    return text, [*_claim_differences(own, expected)] if own and expected else []
 
 
 T = TypeVar("T")
 
 
-def _claim(table: Any) -> Expected | None:
-    """Currents that a header says the deck expects."""
-    try:
-        return Expected(np.array(table["current"], float), float(table["tolerance"])) if table else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"verify: the header's expected currents cannot be read ({error}).") from error
-
-
-def _made(kind: type[T], table: Mapping[str, Any] | None) -> T | None:
+def _made(kind: type[T], header: Header, name: str) -> T | None:
     """What a table of the header describes."""
+    table = header.facts.get(name)
     try:
-        return kind(**table) if table else None
-    except TypeError as error:
-        raise BadInput(f"verify: the header's {kind.__name__.lower()} cannot be read ({error}).") from error
+        return TypeAdapter(kind).validate_python(table) if table else None
+    except ValidationError as error:
+        raise BadInput(f"verify: the header's {name} cannot be read ({error.errors()[0]['msg']}).") from error
 
 
 def _header_differences(header: Header, meant: Header) -> Iterator[Difference]:
@@ -146,16 +140,14 @@ def _flat(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _claim_differences(claimed: Expected, expected: Expected) -> Iterator[Difference]:
+def _claim_differences(own: Expected, expected: Expected) -> Iterator[Difference]:
     """Currents and tolerance that the deck holds itself to."""
-    if not 0 <= claimed.tolerance <= expected.tolerance * (1 + 1e-9):
-        yield Difference(
-            "expected tolerance", f"{claimed.tolerance:g} A", f"at most {expected.tolerance:g} A"
-        )
+    if not 0 <= own.tolerance <= expected.tolerance * (1 + 1e-9):
+        yield Difference("expected tolerance", f"{own.tolerance:g} A", f"at most {expected.tolerance:g} A")
     # A hundredth of the tolerance: an engine solves to far less, on any machine.
-    off = ~(np.abs(claimed.current - expected.current) <= 0.01 * expected.tolerance)
+    off = ~(np.abs(own.current - expected.current) <= 0.01 * expected.tolerance)
     for column in np.flatnonzero(off):
-        first, second = (f"{which.current[column]:.9g} A" for which in (claimed, expected))
+        first, second = (f"{which.current[column]:.9g} A" for which in (own, expected))
         yield Difference(f"expected current of column {column}", first, second)
 
 

@@ -5,6 +5,7 @@ nothing in it is executed or included, and what is written is a plain card of nu
 """
 
 import ast
+import json
 import math
 import operator
 import re
@@ -302,20 +303,22 @@ def import_device(
     sheet += [
         f"width = {geometry.width!r}  # m",
         f"length = {geometry.length!r}  # m",
-        f'source = "{path.name}"',
+        f"source = {json.dumps(path.name)}",
     ]
     if compiled:
         sheet += [
             "",
             "[osdi]",
-            f'file = "{Path(compiled.file).resolve()}"',
+            f"file = {json.dumps(str(Path(compiled.file).resolve()))}",
             'threshold = "delvtrand"',
             'current = "ids0mult"',
         ]
     folder.mkdir(parents=True, exist_ok=True)
     target = folder if corners else folder / f"{first.model}.sp"
     for key, card in cards.items():
-        write_atomically(folder / f"{key}.sp" if corners else target, f"* from {path.name}\n{card.text}")
+        write_atomically(
+            folder / f"{key}.sp" if corners else target, f"* from {json.dumps(path.name)}\n{card.text}"
+        )
     write_atomically(
         folder / "device.toml" if corners else target.with_suffix(".toml"), "\n".join(sheet) + "\n"
     )

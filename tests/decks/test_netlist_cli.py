@@ -40,7 +40,7 @@ def netlist(*words: str, status: int = 0) -> str:
     if isinstance(result.exception, BadInput):
         raise result.exception
     assert result.exit_code == status, result.output
-    return result.output
+    return result.stdout
 
 
 def test_a_tile_is_rendered_checked_run_and_shown(folder: Path) -> None:

@@ -143,3 +143,13 @@ def test_what_went_wrong_stands_last(lines: tuple[str, ...], end: str) -> None:
     outcome = judge(deck, run_deck(deck))
     assert outcome.failed
     assert end in outcome.lines[-1]
+
+
+def test_a_header_whose_currents_cannot_be_read_is_refused() -> None:
+    expected = Expected(np.zeros(SPEC.columns), 1.0)
+    text = tile_deck(SPEC, WEIGHTS, INPUTS, expected=expected).replace(
+        '"tolerance" = ', '"tolerance" = "x" #', 1
+    )
+    deck = parse_deck(text)
+    with pytest.raises(BadInput, match="expected currents cannot be read"):
+        judge(deck, run_deck(deck))

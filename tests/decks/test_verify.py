@@ -128,6 +128,24 @@ def test_another_size_is_the_only_difference(rows: int, columns: int) -> None:
     assert found == (Difference("size", "8 x 4 cells", f"{rows} x {columns} cells"),)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"full"', '"full"\n* "transient" = {"stop" = "x"}'),
+        ('"full"', '"full"\n* "outputs" = 5'),
+        ('"full"', '"full"\n* "outputs" = {"nodes" = 5}'),
+        ('"full"', '"full"\n* "origin" = 5'),
+        ('"detail" = "full"', '"detail" = 7'),
+        ('"current" = ', '"curent" = '),
+        ('"tolerance" = ', '"tolerance" = "x" #'),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_refused(old: str, new: str, expected: Expected) -> None:
+    deck = parse_deck(good().replace(old, new, 1))
+    with pytest.raises(BadInput):
+        verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected)
+
+
 def test_another_number_of_expected_currents_is_told(expected: Expected) -> None:
     deck = parse_deck(re.sub(r'("current" = \[)[^,]*, ', r"\1", good()))
     assert verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected) == (

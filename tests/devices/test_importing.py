@@ -147,3 +147,10 @@ def test_level_72_becomes_a_card_of_its_compiled_model(tmp_path: Path, version: 
     text = target.read_text()
     assert f".model nmos_sram bsimcmg (\n+ eot=1e-09 {parameter})" in text
     assert 'file = "/models/cmg.osdi"' in target.with_suffix(".toml").read_text()
+
+
+def test_a_files_name_is_text_in_what_is_written(tmp_path: Path) -> None:
+    kit = tmp_path / 'a "kit"\n.include x.lib'
+    kit.write_text(".model n nmos level=54 vth0=0.3\n")
+    target, _ = import_device(kit, tmp_path / "mine", FIN)
+    assert load_card(str(target), "tt").model == "n"
