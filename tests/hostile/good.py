@@ -18,7 +18,7 @@ from spicekit.engines import cache
 from spicekit.study.results import write_rows
 
 HERE = Path(__file__).parent
-SPEC = {"wires": {"r_bl": 3.2, "r_sl": 3.2}}
+SPEC = {"columns": 3, "wires": {"r_bl": 3.2, "r_sl": 3.2}}
 
 
 def npy(*arrays: np.ndarray) -> list[bytes]:
@@ -198,6 +198,7 @@ def ends() -> list[bytes]:
 
 def own_table() -> list[bytes]:
     volt = np.linspace(0, 0.7, 8)
+    siemens = np.array([[1e-9, 1e-9], [1e-9, 1e-5]])  # by stored and applied bit
     buffer = io.BytesIO()
-    np.savez(buffer, voltage=volt, current=np.ones((2, 2, 1, 1)) * 1e-5 * (volt[:, None] - volt))
+    np.savez(buffer, voltage=volt, current=siemens[:, :, None, None] * (volt[:, None] - volt))
     return [buffer.getvalue()]
