@@ -135,7 +135,9 @@ def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
                 f"{path}: expected {name} of a tile, shaped {shape}, got {got}; run spicekit tile again."
             )
         if kinds != "U" and not np.isfinite(found).all():
-            raise BadInput(f"{path}: {name} is not finite everywhere; run spicekit tile again.")
+            lost = np.flatnonzero(~np.isfinite(np.atleast_2d(found)).all(axis=0))
+            where = f" in columns {', '.join(map(str, lost))}" if shape == sums else ""
+            raise BadInput(f"{path}: holds no finite {name}{where}; run spicekit tile again.")
     if not arrays["lsb"] > 0:
         raise BadInput(f"{path}: lsb is {arrays['lsb']:g} A, expected more than 0; run spicekit tile again.")
     return arrays, origin

@@ -318,7 +318,7 @@ def test_deep_provenance_is_a_fault_of_the_file(tmp_path):
 def test_a_report_says_where_a_tile_holds_no_numbers(tmp_path):
     path = tmp_path / "nan.npz"
     tile_npz(path, ORIGIN, current=np.array([[1.0, np.nan, 1.0], [1.0, 1.0, np.inf]]))
-    refused(lambda: read_page(path), "current is not finite everywhere")
+    refused(lambda: read_page(path), "holds no finite current in columns 1, 2")
 
 
 @pytest.mark.long
