@@ -104,7 +104,6 @@ def train(
     MissingTool
         If a GPU is asked for and there is none.
     """
-    begun = take_run(out, resume=resume)
     if len(train_set) < recipe.batch:
         raise BadInput(f"train: {len(train_set)} images do not fill a batch of {recipe.batch}.")
     processor = _processor(device)
@@ -117,6 +116,7 @@ def train(
             f"train: {train_set.name} has {train_set.images.dtype} shaped {train_set.images.shape}; the networks that "
             f"can be trained here take uint8 images, grey or RGB."
         )
+    begun = take_run(out, resume=resume)
     kind = Architecture(
         name=recipe.network,
         classes=len(train_set.classes),
