@@ -1,6 +1,7 @@
 """Running a network over a data set."""
 
 import copy
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +29,8 @@ def predict_logits(
 
     `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives no
     logits, or NaN, of which a class would be made all the same.
-    With `side_by_side` each thread runs batches of its own from end to end, on a copy of the network: for networks that
-    do not care which batch comes first.
+    `batch` is the most images at a time. With `side_by_side` each thread runs batches of its own from end to end, on a
+    copy of the network: for networks that do not care which batch comes first.
     """
     like = like_of(network)
     was_training, tf32 = network.training, torch.backends.cudnn.allow_tf32
@@ -50,8 +51,11 @@ def predict_logits(
                 )
             return logits_of(network(inputs.to(like)), dataset.classes).float().cpu()
 
+        threads = 1 if like.is_cuda or not side_by_side else min(torch.get_num_threads(), len(dataset))
+        if threads > 1:  # as many images for each thread: else some wait for those with more
+            turns = math.ceil(len(dataset) / (threads * batch))
+            batch = math.ceil(len(dataset) / (threads * turns))
         starts = range(0, len(dataset), batch)
-        threads = 1 if like.is_cuda or not side_by_side else min(torch.get_num_threads(), len(starts))
         with _threads(network, threads) as each:
             for found in each(run, starts):
                 logits.append(found)
