@@ -197,7 +197,8 @@ def software_and_ideal(
         network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
     )
     few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
-    logits = predict_logits(network, few)
+    # in the same batches: torch rounds a single image otherwise
+    logits = predict_logits(network, few, side_by_side=True)
     for mitigation in dict.fromkeys(mitigations):
         if mitigation != "none":
             _ideal_logits(network, few, logits, spec, mitigation=mitigation)
