@@ -105,6 +105,18 @@ def test_a_folder_is_no_file_and_a_file_no_folder(folder, words, reason):
     assert reason in refused(*words)
 
 
+@pytest.mark.parametrize("verb", [("demo",), ("signoff", "--spec", "tile.toml")])
+def test_a_folder_of_the_users_is_refused_before_anything_runs(folder, monkeypatch, verb):
+    forbid(monkeypatch, "evaluation.evaluate.run_demo")
+    forbid(monkeypatch, "evaluation.signoff.sign_off")
+    theirs = folder / "theirs"
+    theirs.mkdir()
+    (theirs / "signoff.json").write_text("mine")
+    assert "is no folder of results" in refused(*verb, "--out", "theirs")
+    assert [path.name for path in theirs.iterdir()] == ["signoff.json"]
+    assert (theirs / "signoff.json").read_text() == "mine"
+
+
 def test_inputs_without_vectors_are_told_what_is_missing(folder):
     np.save(folder / "a.npy", np.ones(64, np.uint8))
     files = ("--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")

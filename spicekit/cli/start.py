@@ -92,11 +92,11 @@ def demo(
 ) -> None:
     """Calibrate the 8T-SRAM cell in ngspice, then run both networks at two design points."""
     from spicekit.evaluation.evaluate import run_demo
-    from spicekit.files import write_atomically
+    from spicekit.files import take_folder, write_atomically
     from spicekit.report.evaluation import demo_page
     from spicekit.report.page import html
 
-    out.mkdir(parents=True, exist_ok=True)
+    take_folder(out)
     with stages("demo", kept=f"{out / 'tables'} has the I-V table: repeat the command") as report:
         result = run_demo(out / "tables", report=report)
     result.save(out / "demo.json")

@@ -86,6 +86,7 @@ def signoff(
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.evidence import keep_evidence
     from spicekit.evaluation.signoff import sign_off
+    from spicekit.files import take_folder
     from spicekit.report.page import sheet_of
     from spicekit.report.signoff import error_table
 
@@ -96,6 +97,8 @@ def signoff(
         from spicekit.networks.data import load_dataset
 
         own, images = load_network(network, data=data), load_dataset(data, "test", folder=folder)
+    if out:
+        take_folder(out)
     stopped = "nothing was kept, for a sign-off is whole or not there: repeat the command"
     with stages("sign-off", kept=stopped) as report:
         result = sign_off(
@@ -112,7 +115,6 @@ def signoff(
         ).noting(network=network)
     evidence = keep_evidence(result, store=store)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
         result.save(out / "signoff.json")
     if as_json:
         print(result.to_json())
