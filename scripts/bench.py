@@ -205,7 +205,7 @@ def classify(network: str, images: int) -> None:
     dataset = Dataset("cifar10", "test", pixels, np.zeros(images, np.uint8), CIFAR10_CLASSES, "made up")
     loaded = load_network(network)
     keep_memory()
-    predict_logits(_mapped(loaded, _spec("8t-sram", 64, 64, 3.2), "both"), dataset, side_by_side=True)
+    predict_logits(_mapped(loaded, _spec("8t-sram", 64, 64, 3.2), "both"), dataset, batch_per_thread=True)
     status = Path("/proc/self/status").read_text()
     (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     print(json.dumps({"network": network, "images": images, "peak_bytes": peak * 1024}))
@@ -562,7 +562,7 @@ def _network_speed(
         for kind, run in runs.items():
             apart = kind not in ("torch", "bfloat16")
             with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16"):
-                action = functools.partial(predict_logits, run, images, batch=batch, side_by_side=apart)
+                action = functools.partial(predict_logits, run, images, batch=batch, batch_per_thread=apart)
                 seconds = _seconds(action)
             if repeat:  # the first round compiles
                 rates[kind].append(len(images) / seconds)

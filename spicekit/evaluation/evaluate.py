@@ -253,7 +253,7 @@ def run_on_tiles(
     counted = counts.of(few, design, tiled.table, mitigation=mitigation, image_by_image=True)
     stage = f"real tiles, BinSparX {mitigation}"
     alike = not design.converter.noise  # else each image has its own place
-    logits = predict_logits(tiled.network, dataset, side_by_side=alike, report=partial(report, stage))
+    logits = predict_logits(tiled.network, dataset, batch_per_thread=alike, report=partial(report, stage))
     layers = {
         name: read_statistics([tally], tiled.model, design, images=len(few))
         for name, tally in counted.items()

@@ -192,13 +192,13 @@ def software_and_ideal(
         If a logit on ideal tiles, with or without a mitigation, differs from the software's in a single bit; names the
         first layer whose products do.
     """
-    software = predict_logits(network, dataset, side_by_side=True, report=partial(report, "software"))
+    software = predict_logits(network, dataset, batch_per_thread=True, report=partial(report, "software"))
     ideal = _ideal_logits(
         network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
     )
     few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
     # in the same batches: torch rounds a single image otherwise
-    logits = predict_logits(network, few, side_by_side=True)
+    logits = predict_logits(network, few, batch_per_thread=True)
     for mitigation in dict.fromkeys(mitigations):
         if mitigation != "none":
             _ideal_logits(network, few, logits, spec, mitigation=mitigation)
@@ -220,7 +220,7 @@ def _ideal_logits(
 ) -> Tensor:
     """The logits on ideal tiles; `NotExact` if they are not those of the software."""
     ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
-    logits = predict_logits(ideal, dataset, side_by_side=True, report=report)
+    logits = predict_logits(ideal, dataset, batch_per_thread=True, report=report)
     if wrong := int((logits != software).any(dim=1).sum()):
         raise NotExact(
             f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "

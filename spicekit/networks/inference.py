@@ -22,15 +22,15 @@ def predict_logits(
     dataset: Dataset,
     *,
     batch: int = 64,
-    side_by_side: bool = False,
+    batch_per_thread: bool = False,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """Logits (n, classes) float32 of every image, in evaluation mode, on the processor of the network.
 
     `report` gets the images done and their number. `BadInput` if the network does not take such images, or gives no
     logits, or NaN, of which a class would be made all the same.
-    `batch` is the most images at a time. With `side_by_side` each thread runs batches of its own from end to end, on a
-    copy of the network: for networks that do not care which batch comes first.
+    `batch` is the most images at a time. With `batch_per_thread` each thread runs batches of its own from end to end,
+    on a copy of the network: for networks that do not care which batch comes first.
     """
     like = like_of(network)
     was_training, tf32 = network.training, torch.backends.cudnn.allow_tf32
@@ -51,7 +51,7 @@ def predict_logits(
                 )
             return logits_of(network(inputs.to(like)), dataset.classes).float().cpu()
 
-        threads = 1 if like.is_cuda or not side_by_side else min(torch.get_num_threads(), len(dataset))
+        threads = 1 if like.is_cuda or not batch_per_thread else min(torch.get_num_threads(), len(dataset))
         if threads > 1:  # as many images for each thread: else some wait for those with more
             turns = math.ceil(len(dataset) / (threads * batch))
             batch = math.ceil(len(dataset) / (threads * turns))

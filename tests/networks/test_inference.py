@@ -49,7 +49,7 @@ def test_batches_side_by_side_are_run_by_threads_with_a_network_each():
         torch.set_num_threads(3)
         one_by_one = predict_logits(network, digits, batch=4)
         network.threads.clear()
-        assert torch.equal(predict_logits(network, digits, batch=4, side_by_side=True), one_by_one)
+        assert torch.equal(predict_logits(network, digits, batch=4, batch_per_thread=True), one_by_one)
         assert len(network.threads) == 1  # the others' are copies
         assert {(own, compiled) for _, own, compiled in network.threads} == {(1, 1)}
         assert threading.get_ident() not in {thread for thread, *_ in network.threads}
@@ -88,7 +88,7 @@ def test_whoever_interrupts_waits_for_the_batches_begun_and_not_for_all():
                 Counting(),
                 load_dataset("digits", "test").first(60),
                 batch=1,
-                side_by_side=True,
+                batch_per_thread=True,
                 report=interrupt,
             )
     finally:
