@@ -1,11 +1,13 @@
 """Files from outside, read without trust; files of ours, either whole or not there."""
 
+import fcntl
 import io
 import json
 import math
 import os
 import secrets
 import stat
+import struct
 import tempfile
 import tokenize
 import warnings
@@ -54,6 +56,29 @@ def take_folder(folder: Path, *, option: str = "--out") -> None:
             (folder / MARKER).write_text("Results of spicekit, which it may overwrite.\n")
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")
+
+
+def lock(descriptor: int, first: int = 0, length: int = 0, *, wait: bool = False) -> bool:
+    """Lock bytes of a file, all by default, against whoever else opened it, in this process too; False if they have it.
+
+    It lasts until `unlock`, or until the file is closed, by us or with the process (open file description locks of
+    Linux, fcntl(2); over NFS, too). Processes that are forked off while it is held share it.
+    """
+    try:
+        _lock(descriptor, fcntl.F_WRLCK, first, length, wait=wait)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def unlock(descriptor: int, first: int = 0, length: int = 0) -> None:
+    """Give back what `lock` took."""
+    _lock(descriptor, fcntl.F_UNLCK, first, length, wait=False)
+
+
+def _lock(descriptor: int, kind: int, first: int, length: int, *, wait: bool) -> None:
+    flock = struct.pack("hhqqi0q", kind, os.SEEK_SET, first, length, 0)  # struct flock of fcntl.h
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, flock)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

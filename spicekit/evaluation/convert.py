@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spicekit.engines.converter import Thresholds
+from spicekit.engines.exact.ladder import decides
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
@@ -283,7 +284,7 @@ def reads_key(
             "mitigation": mitigation,
             "die": design.variation.model_dump(mode="json") if MITIGATIONS[mitigation].faults else None,
             "weights": weights,
-            "table": table.sha256,
+            "columns": decides(design.tile, table),
             "images": images.sha256,
         }
     )

@@ -3,7 +3,6 @@
 The only module that knows pyarrow.
 """
 
-import fcntl
 import io
 import json
 import os
@@ -17,7 +16,7 @@ import pydantic
 
 from spicekit.config import parse
 from spicekit.errors import BadInput, require
-from spicekit.files import open_file, parse_json, take_folder, write_atomically, writing
+from spicekit.files import lock, open_file, parse_json, take_folder, write_atomically, writing
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.results import Result, new_axes
@@ -95,13 +94,9 @@ class Log:
         take_folder(folder)
         with writing(path, "pass another --out"):
             self._file = open(path, "a+b")  # noqa: SIM115 (closed on exit)
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not lock(self._file.fileno()):
             self._file.close()
-            raise BadInput(
-                f"{folder}: another study is writing here; wait for it or pass another --out."
-            ) from error
+            raise BadInput(f"{folder}: another study is writing here; wait for it or pass another --out.")
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]

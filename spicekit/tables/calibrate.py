@@ -1,6 +1,5 @@
 """Calibration: tables that a store lacks are swept and written one by one, so that a stop loses little."""
 
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Literal, Self
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulator_at_hand
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
-from spicekit.files import writing
+from spicekit.files import lock, unlock, writing
 from spicekit.provenance import content_hash
 from spicekit.spice.job import Failure, Simulator
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
@@ -156,10 +155,9 @@ LOCK_FILE = ".calibrating"
 
 
 class TableLocks:
-    """Locks of this process; the operating system drops them with the process, however it ends.
+    """Locks of one calibration; the operating system drops them with it, however it ends.
 
-    A table is a byte of the store's lock file, at an offset from the hash of its name (POSIX record locks, so
-    that a store on NFS works too).
+    A table is a byte of the store's lock file, at an offset from the hash of its name.
     """
 
     def __init__(self, store: Path) -> None:
@@ -176,20 +174,16 @@ class TableLocks:
         os.close(self._file)
 
     def take(self, name: str) -> bool:
-        """Lock a table; False if another process has it."""
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
+        """Lock a table; False if another calibration has it."""
+        return lock(self._file, _offset(name), 1)
 
     def wait(self, name: str) -> None:
-        """Lock a table as soon as no other process has it."""
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _offset(name))
+        """Lock a table as soon as no other calibration has it."""
+        lock(self._file, _offset(name), 1, wait=True)
 
     def drop(self, name: str) -> None:
         """Give a lock back."""
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(name))
+        unlock(self._file, _offset(name), 1)
 
 
 def _offset(name: str) -> int:

@@ -21,7 +21,7 @@ from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads
 from spicekit.study.load import load
 from spicekit.study.plan import Study, read_study
-from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, read_rows
+from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, Log, read_rows
 from spicekit.study.sweep import _plan, _tables, sweep
 
 
@@ -119,7 +119,7 @@ def test_a_table_that_cannot_be_made_stops_a_study_with_the_reason_of_ngspice(st
 
 def test_two_studies_do_not_share_a_folder(study, tmp_path):
     hold = f"""
-import sys, time
+import sys
 from pathlib import Path
 from spicekit.study.results import Log
 with Log(Path({str(tmp_path)!r})):
@@ -132,6 +132,12 @@ with Log(Path({str(tmp_path)!r})):
         with pytest.raises(BadInput, match="another study is writing here"):
             sweep(study, tmp_path)
         holder.stdin.close()
+    with Log(tmp_path):
+        for _ in range(2):  # closing what was refused gives nothing back
+            with pytest.raises(BadInput, match="another study is writing here"):
+                Log(tmp_path)
+    with Log(tmp_path):
+        pass
 
 
 def own_images(network, path, **arrays) -> Study:
@@ -184,12 +190,15 @@ def test_a_job_is_another_where_the_lines_have_another_capacitance(network, tmp_
     discharge = "discharge = {load = 1e-13, time = 5e-11}\n"
     base = STUDY.format(network=network).split("[[grid]]")[0].replace("[base]\n", "[base]\n" + discharge)
     (tmp_path / "study.toml").write_text(base)
-    study, keys = read_study(tmp_path / "study.toml"), set()
+    study, keys, reads = read_study(tmp_path / "study.toml"), set(), set()
     for capacitance in (1e-13, 1e-13, 2e-13):
         monkeypatch.setattr(ladder, "line_capacitance", lambda spec, value=capacitance: value)
         tables = _tables(study, None, lambda progress: None)
-        keys |= {job.key for jobs in _plan(study, tables) for job in jobs}
+        jobs = [job for jobs in _plan(study, tables) for job in jobs]
+        keys |= {job.key for job in jobs}
+        reads |= {job.reads_key(jobs[0].images) for job in jobs}
     assert len(keys) == 2 * 2  # of two jobs
+    assert len(reads) == 2  # which count the same reads
 
 
 def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):

@@ -18,7 +18,7 @@ from spicekit.devices import cards
 from spicekit.devices.cards import Corner
 from spicekit.errors import BadInput, BadTable, MissingTable
 from spicekit.spice.job import Simulator
-from spicekit.tables.calibrate import CalibrationSummary, calibrate
+from spicekit.tables.calibrate import CalibrationSummary, TableLocks, calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import inventory
 from spicekit.tables.store import find_table, read_sweep
@@ -179,6 +179,19 @@ def test_two_calibrations_share_a_store(tmp_path):
     assert made + kept == TABLES
     assert made + theirs == TABLES  # none was made twice
     assert not [entry.fault for entry in inventory(folder) if entry.fault]
+
+
+def test_two_calibrations_in_one_process_do_not_share_a_table(tmp_path):
+    with TableLocks(tmp_path) as first:
+        with TableLocks(tmp_path) as second:
+            assert first.take("one")
+            assert not second.take("one")
+            assert second.take("other")
+        with TableLocks(tmp_path) as third:  # what the second closed is not the first's
+            assert not third.take("one")
+            assert third.take("other")
+            first.drop("one")
+            third.wait("one")
 
 
 def test_a_full_disk_is_named_and_leaves_no_part(tmp_path):
