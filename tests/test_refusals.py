@@ -105,16 +105,35 @@ def test_a_folder_is_no_file_and_a_file_no_folder(folder, words, reason):
     assert reason in refused(*words)
 
 
-@pytest.mark.parametrize("verb", [("demo",), ("signoff", "--spec", "tile.toml")])
-def test_a_folder_of_the_users_is_refused_before_anything_runs(folder, monkeypatch, verb):
-    forbid(monkeypatch, "evaluation.evaluate.run_demo")
-    forbid(monkeypatch, "evaluation.signoff.sign_off")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "demo --out",
+        "signoff --spec tile.toml --out",
+        "netlist run deck.cir --out",
+        "netlist run deck.cir --vectors a.npy --out",
+        "netlist cell --spec tile.toml --report",
+        "netlist export --network vgg-small --spec tile.toml --layer conv3 --out",
+        "devices import deck.cir --width 70.5e-9 --length 21e-9 --out",
+    ],
+)
+def test_a_folder_of_the_users_is_refused_before_anything_runs(folder, monkeypatch, words):
+    forbid(
+        monkeypatch,
+        "evaluation.evaluate.run_demo",
+        "evaluation.signoff.sign_off",
+        "decks.run.run_batch",
+        "decks.run.run_vectors",
+        "tables.cell_figures.characterise_cell",
+        "evaluation.vectors.network_case",
+    )
+    (folder / "deck.cir").write_text("* a card\n.model mine nmos level=14 toxe=1e-9\n")
     theirs = folder / "theirs"
     theirs.mkdir()
-    (theirs / "signoff.json").write_text("mine")
-    assert "is no folder of results" in refused(*verb, "--out", "theirs")
-    assert [path.name for path in theirs.iterdir()] == ["signoff.json"]
-    assert (theirs / "signoff.json").read_text() == "mine"
+    (theirs / "currents.txt").write_text("mine")
+    assert "is no folder of results" in refused(*words.split(), "theirs")
+    assert [path.name for path in theirs.iterdir()] == ["currents.txt"]
+    assert (theirs / "currents.txt").read_text() == "mine"
 
 
 def test_inputs_without_vectors_are_told_what_is_missing(folder):

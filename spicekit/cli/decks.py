@@ -74,16 +74,18 @@ def run(
     from spicekit.decks.run import judge, run_deck
     from spicekit.decks.source import read_deck
     from spicekit.errors import BadInput
-    from spicekit.files import write_atomically
+    from spicekit.files import take_folder, write_atomically
 
     source = read_deck(deck, libraries=library or [])
-    if vectors is not None:
-        _run_vectors(source, vectors, weights, out, timeout, osdi or [], as_json)
-        return
-    if weights is not None:
+    if weights is not None and vectors is None:
         raise BadInput(
             "netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits."
         )
+    if out is not None:
+        take_folder(out)
+    if vectors is not None:
+        _run_vectors(source, vectors, weights, out, timeout, osdi or [], as_json)
+        return
     with stages() as told:
         told(f"{deck} in ngspice, at most {timeout:g} s")
         result = run_deck(source, timeout=timeout, compiled=osdi or [])
@@ -92,7 +94,6 @@ def run(
         print(line)
     for name, text in result.files.items():
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / name, text)
         if not as_json and (out is not None or verbose):
             print(out / name if out is not None else f"---- {name}\n{text.rstrip()}")
@@ -125,7 +126,6 @@ def _run_vectors(
         told(f"{len(applied)} vectors in ngspice, at most {timeout:g} s")
         current = run_vectors(deck, applied, timeout=timeout, compiled=compiled)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         for name, array in (("vectors.npy", applied), ("currents.npy", current)):
             write_array(out / name, array)
     found = compare_reads(spec, read_array(weights), applied, current) if weights is not None else None

@@ -43,11 +43,13 @@ def cell(
     from spicekit.circuits.render import cell_deck, with_read
     from spicekit.errors import BadInput
     from spicekit.evaluation.design import read_design
-    from spicekit.files import write_atomically
+    from spicekit.files import take_folder, write_atomically
 
     if out is None and report is None:
         raise BadInput("netlist cell: pass --out for a deck, --report for figures and plots, or both.")
     tile_spec = read_design(spec).tile
+    if report is not None:
+        take_folder(report, option="--report")
     if out is not None:
         write_atomically(out, with_read(cell_deck(tile_spec, weight=weight, activation=activation)))
     if report is None:
@@ -58,7 +60,6 @@ def cell(
         from spicekit.report.sheets import cell_sheets
         from spicekit.tables.cell_figures import characterise_cell
 
-        report.mkdir(parents=True, exist_ok=True)
         with stages() as told:
             told("cell in ngspice", 0, 2)
             figures = characterise_cell(tile_spec)
@@ -93,13 +94,14 @@ def export(
     from spicekit.evaluation.convert import check_mitigations
     from spicekit.evaluation.design import read_design
     from spicekit.evaluation.vectors import network_case
-    from spicekit.files import write_array, write_atomically
+    from spicekit.files import take_folder, write_array, write_atomically
     from spicekit.mapping.binsparx import MITIGATIONS
     from spicekit.networks.checkpoints import load_network
     from spicekit.networks.data import load_dataset
 
     design = read_design(spec).tile
     (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)
+    take_folder(out)
     case = network_case(
         load_network(network, data=data),
         load_dataset(data, "test", folder=folder).only(image),
@@ -110,7 +112,6 @@ def export(
         block=block,
         position=(row, column),
     )
-    out.mkdir(parents=True, exist_ok=True)
     write_array(out / "weights.npy", case.weights)
     write_array(out / "inputs.npy", case.bits)
     decks = [out / f"read-{read}.cir" for read in range(len(case.bits))]

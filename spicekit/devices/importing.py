@@ -16,7 +16,7 @@ from pathlib import Path
 from spicekit.devices.bsim4 import BSIM4_LEVELS, bsim4_parameters, model_text, near
 from spicekit.devices.sheet import Geometry, Polarity
 from spicekit.errors import BadInput
-from spicekit.files import read_file, write_atomically
+from spicekit.files import read_file, take_folder, write_atomically
 
 _LONGEST = 2000  # characters of an expression
 _SUFFIXES = {"t": 1e12, "g": 1e9, "meg": 1e6, "x": 1e6, "k": 1e3, "mil": 25.4e-6, "m": 1e-3}
@@ -289,7 +289,7 @@ def import_device(
     """Write a card of a model file with its sheet; what a spec's `[device]` takes, and the cards by file name.
 
     A file with the sections tt, ff and ss, if none is asked for, gives a folder with three corners, any other file one
-    card for the typical corner. Errors as `read_models` and `import_card`.
+    card for the typical corner. Errors as `read_models`, `import_card` and `take_folder`.
     """
     models = read_models(read_file(path, largest=_LARGEST).decode("utf-8", "replace"), source=str(path))
     corners = section is None and models.parameters.keys() >= set(_CORNERS)
@@ -313,7 +313,7 @@ def import_device(
             'threshold = "delvtrand"',
             'current = "ids0mult"',
         ]
-    folder.mkdir(parents=True, exist_ok=True)
+    take_folder(folder)
     target = folder if corners else folder / f"{first.model}.sp"
     for key, card in cards.items():
         write_atomically(
