@@ -8,6 +8,15 @@ unset PYTHONPATH
 python=${1:-python3}
 extras=${2:-networks}
 kind=${3:-wheel}
+nobody=()  # permissions bind root to nothing: another user tries it
+[ "$(id -u)" != 0 ] || nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+python=$("$python" -c 'import sys; print(sys.executable)')
+# By way of env: setpriv itself still finds its program with root's rights.
+(cd / && "${nobody[@]}" /usr/bin/env "$python" -c '') || {
+    echo "$python: another user cannot run it, so none could use what is installed with it;" >&2
+    echo "pass a Python that all users may read and run, as /usr/bin/python3 or one below /opt" >&2
+    exit 2
+}
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -75,9 +84,9 @@ ls -A unwritable | grep . && { echo "FAILED: it was written"; exit 1; }
 touch "$bin/written" 2>/dev/null && { echo "FAILED: site-packages can be written"; exit 1; } || true
 USE
 use=(bash "$work/use.sh" "$bin" "$work/use" "${SPICEKIT_TRY:-quick}" "$extras")
-if [ "$(id -u)" = 0 ]; then
-    # Permissions bind root to nothing: nobody uses it, and what must not be written is mounted so.
-    unshare -m bash -c 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"' "$work/venv" "${use[@]}"
+if [ "${#nobody[@]}" -gt 0 ]; then
+    # What must not be written is mounted so.
+    unshare -m bash -c 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"' "$work/venv" "${nobody[@]}" "${use[@]}"
 else
     chmod -R a-w "$work/venv"
     "${use[@]}"
