@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from paper_tables import costs_table, layers_table, markdown, results_table
 
 from spicekit import load_network, sweep
 from spicekit.cli.display import jobs_done, stages
@@ -28,13 +29,7 @@ from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.report.study import nf_chart, pareto_chart, sensitivity_chart
-from spicekit.report.study_table import (
-    accuracy_table,
-    costs_table,
-    layers_table,
-    main_effects,
-    results_table,
-)
+from spicekit.report.study_findings import accuracy_table, main_effects
 from spicekit.results import accuracy_interval
 from spicekit.study.cluster import Cluster
 from spicekit.study.plan import Point, Study, read_study
@@ -146,10 +141,10 @@ def _tables(rows: Sequence[JsonDict], done: Done) -> list[str]:
         )
         if len(layers) > 1:
             tables.append(f"Accuracy in % with one layer on real tiles, {network}:\n")
-            tables.append(accuracy_table(own, across="ablation.layer"))
+            tables.append(markdown(accuracy_table(own, across="ablation.layer")))
         elif len(flips) > 1:
             pooled = "variation.seed" if len(seeds) > 1 else None
-            tables += [f"Accuracy in %, {network}:\n", accuracy_table(own, pooled=pooled)]
+            tables += [f"Accuracy in %, {network}:\n", markdown(accuracy_table(own, pooled=pooled))]
         if "static" in flips:
             tables += [f"Change of the ON cells of a read, {network}:\n", layers_table(own)]
         if len(flips) > 1 and len(seeds) == len(layers) == 1:

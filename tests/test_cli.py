@@ -20,10 +20,10 @@ from rich.console import Console
 
 import spicekit
 from spicekit.cli.app import app
-from spicekit.cli.display import _Bars, evaluations_table, next_step, print_sheets, stages
+from spicekit.cli.display import _Bars, next_step, print_evaluations, print_tables, stages
 from spicekit.cli.main import _options_first, _run
 from spicekit.evaluation.design import read_design
-from spicekit.report.sheets import Sheet
+from spicekit.report.page import text_table
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation
 
@@ -67,7 +67,7 @@ def test_help_fits_the_terminal_and_loses_no_word(monkeypatch, folder, columns):
 def test_no_word_of_a_table_is_split(monkeypatch, capsys, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     words = [f"a-long-name-{number}" for number in range(4)]
-    print_sheets([Sheet("title", ("name", "one", "two", "three"), (tuple(words),))])
+    print_tables([text_table("title", ("name", "one", "two", "three"), [words])])
     printed = capsys.readouterr().out
     assert all(word in printed for word in words)
     assert max(map(len, printed.splitlines())) <= columns
@@ -83,7 +83,7 @@ def test_no_figure_of_an_evaluation_is_cut(monkeypatch, columns):
         images=8, software=1.0, ideal=1.0, runs=[run, SimpleNamespace(**{**vars(run), "mitigation": "both"})]
     )
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()):
-        evaluations_table({("vgg-small", "tile"): found})
+        print_evaluations({("vgg-small", "tile"): found})
     printed = out.getvalue()
     assert max(map(len, printed.splitlines())) <= columns
     assert "…" not in printed
@@ -103,7 +103,7 @@ def test_progress_does_not_take_time_gone_for_time_left():
 
 
 def test_tables_print_brackets_as_they_are(capsys):
-    print_sheets([Sheet("of [a]", ("[b]", "c"), (("[/d]", "[converter]"),))])
+    print_tables([text_table("of [a]", ("[b]", "c"), [("[/d]", "[converter]")])])
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("of [a]", "[b]", "[/d]", "[converter]"))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spicekit.cli.display import Json, print_json, print_sheets, stages
+from spicekit.cli.display import Json, print_json, print_tables, stages
 from spicekit.cli.netlist import Inputs, Read, Spec, Vector, Weights, netlist
 
 if TYPE_CHECKING:
@@ -219,10 +219,10 @@ def show(deck: DeckFile, as_json: Json = False) -> None:
 
     from spicekit.decks.diff import Summary, summarise
     from spicekit.decks.source import read_deck
-    from spicekit.report.sheets import deck_sheets
+    from spicekit.report.circuits import deck_tables
 
     summary = summarise(read_deck(deck))
     if as_json:
         print_json(TypeAdapter(Summary).dump_python(summary, mode="json"))
     else:
-        print_sheets(deck_sheets(summary))
+        print_tables(deck_tables(summary))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, each, next_step, print_json, print_paths, print_sheets, stages, verbs
+from spicekit.cli.display import Json, each, next_step, print_json, print_paths, print_tables, stages, verbs
 
 devices = verbs("Transistor cards against their target sheets: check, fit, plot.")
 
@@ -26,7 +26,6 @@ def check(
     from spicekit.devices.cards import shipped_devices
     from spicekit.devices.check import check_curves, check_devices, draw_families
     from spicekit.report.device import curve_table, data_sheet
-    from spicekit.report.page import sheet_of
 
     chosen = names or shipped_devices()
     with stages() as report:
@@ -41,7 +40,7 @@ def check(
         print_json({**both, "families": families})
     else:
         tables = [data_sheet(device, figures) for device in dict.fromkeys(row.device for row in figures)]
-        print_sheets([sheet_of(table) for table in [*tables, *([curve_table(curves)] if curves else [])]])
+        print_tables([*tables, *([curve_table(curves)] if curves else [])])
     next_step(
         "spicekit devices check --json > devices.json, then spicekit report devices.json --out devices.html"
     )
@@ -209,7 +208,7 @@ def ends(
 
     from spicekit.circuits.spec import TileSpec, rooted
     from spicekit.config import read_toml
-    from spicekit.report.sheets import Sheet
+    from spicekit.report.page import text_table
     from spicekit.tables.ends import Devices, end_error, end_figures, write_ends
     from spicekit.tables.ends import ends as characterise
     from spicekit.units import engineering
@@ -253,6 +252,6 @@ def ends(
         for one, error in zip(figures, errors, strict=True)
     )
     title = f"ends of {nmos} and {pmos}: at no current / a quarter / all of {tile.rows_active} rows ON"
-    print_sheets([Sheet(title, head, lines)])
+    print_tables([text_table(title, head, lines)])
     if out:
         print(f"{out}: name it in a spec, [ends] file = ..., driver_fins = ..., sense_fins = ...")

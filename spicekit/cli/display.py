@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from spicekit.evaluation.records import Evaluation
-    from spicekit.report.sheets import Sheet
+    from spicekit.report.page import Table
     from spicekit.tables.calibrate import Progress as Jobs
 
 T = TypeVar("T")
@@ -203,73 +203,70 @@ def jobs_done(report: Report, title: str, jobs: "Jobs") -> None:
     report(title, jobs.made + jobs.kept + jobs.failed, jobs.total, note=failed)
 
 
-def evaluations_table(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:
+def print_evaluations(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> None:
     """Print evaluations, a table each with a row for every mitigation; keys are network and design point."""
     from rich.markup import escape
 
-    from spicekit.report.sheets import evaluation_rows, verdict
+    from spicekit.report.evaluation import headline, short_table
 
     for (network, point), evaluation in evaluations.items():
         console().print(
             f"{escape(network)} on {escape(point)}, {evaluation.images:,} images", highlight=False
         )
-        _print_table(*evaluation_rows(evaluation), numbers=True)
-        console().print(escape(verdict(evaluation)), highlight=False)
+        _print_table(short_table(evaluation), numbers=True)
+        console().print(escape(headline(evaluation)), highlight=False)
     say(
         "95 % CI: what the number of images leaves open of the accuracy. NF: share of the ideal current that is lost.\n"
         "ON cells: of a read, mean. energy: of the bit lines for an image; change: against the first run on tiles."
     )
 
 
-def print_sheets(sheets: Sequence["Sheet"]) -> None:
-    """Print tables of text, each under its title: text as it is, no markup."""
+def print_tables(tables: Sequence["Table"], files: Sequence[Path] = (), *, as_json: bool = False) -> None:
+    """Tables, each under its title, and the files that were written beside them; as one record, if wanted."""
     from rich.markup import escape
 
-    for sheet in sheets:
-        console().print(f"\n{escape(sheet.title)}")
-        _print_table(sheet.head, sheet.rows)
+    if as_json:
+        records = [
+            {"title": one.heading, "rows": [dict(zip(one.heads, row, strict=True)) for row in one.texts()]}
+            for one in tables
+        ]
+        print_json({"tables": records, "files": [str(path) for path in files]})
+        return
+    for table in tables:
+        console().print(f"\n{escape(table.heading)}")
+        _print_table(table)
+    for path in files:
+        print(path)
 
 
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> None:
-    """Print a table, or a block for each row where its words do not fit side by side."""
+def _print_table(table: "Table", *, numbers: bool = False) -> None:
+    """Print a table, or a block for each row where its words do not fit side by side; text as it is, no markup."""
     from rich import box
     from rich.markup import escape
     from rich.padding import Padding
-    from rich.table import Table
+    from rich.table import Table as Grid
 
-    screen, table = console(), Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for place, name in enumerate(head):
-        right = numbers and place > 0
-        table.add_column(
-            escape(name), overflow="fold", no_wrap=numbers or not place, justify="right" if right else "left"
+    screen, grid, rows = console(), Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)), table.texts()
+    for place, name in enumerate(table.heads):
+        grid.add_column(
+            escape(name),
+            overflow="fold",
+            no_wrap=numbers or not place,
+            justify="right" if numbers and place else "left",
         )
     for row in rows:
-        table.add_row(*map(escape, row))
+        grid.add_row(*map(escape, row))
     wide = screen.options.update(width=10_000)  # or no table would measure wider than the screen
     for padding in (1, 0):
-        table.padding = (0, padding, 0, 0)
-        if screen.measure(table, options=wide).minimum <= screen.width:
-            screen.print(table)
+        grid.padding = (0, padding, 0, 0)
+        if screen.measure(grid, options=wide).minimum <= screen.width:
+            screen.print(grid)
             return
     for first, *others in rows:
         screen.print(f"\n{escape(first)}", highlight=False)
-        for name, cell in zip(head[1:], others, strict=True):
+        for name, cell in zip(table.heads[1:], others, strict=True):
             if cell:
                 screen.print(Padding(f"{escape(', '.join(name.splitlines()))}: {escape(cell)}", (0, 0, 0, 2)))
-
-
-def print_tables(sheets: Sequence["Sheet"], files: Sequence[Path], *, as_json: bool) -> None:
-    """Tables of text, and the files that were written beside them; as one record, if wanted."""
-    if as_json:
-        tables = [
-            {"title": sheet.title, "rows": [dict(zip(sheet.head, row, strict=True)) for row in sheet.rows]}
-            for sheet in sheets
-        ]
-        print_json({"tables": tables, "files": [str(path) for path in files]})
-    else:
-        print_sheets(sheets)
-        for path in files:
-            print(path)
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -11,11 +11,11 @@ from spicekit.cli.display import (
     Folder,
     Json,
     Store,
-    evaluations_table,
     jobs_done,
     next_step,
+    print_evaluations,
     print_json,
-    print_sheets,
+    print_tables,
     stages,
 )
 
@@ -138,11 +138,11 @@ def evaluate(
 
 def _show(result: "Evaluation", *, network: str, name: str) -> None:
     """Print what was found."""
-    from spicekit.report.sheets import energy_sheets
+    from spicekit.report.costs import cost_tables
 
-    evaluations_table({(network, name): result})
+    print_evaluations({(network, name): result})
     if result.costs is not None:
-        print_sheets(energy_sheets(result.costs))
+        print_tables(cost_tables(result.costs))
     for kind, both in result.fidelity.items():
         print(
             f"exact against fast, BinSparX {kind}, {both.images} images: "
@@ -186,7 +186,7 @@ def sweep(
 ) -> None:
     """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
     from spicekit.errors import BadInput, SpicekitError
-    from spicekit.report.study_table import best, describe
+    from spicekit.report.study_findings import best, describe
     from spicekit.study.cluster import Cluster, Scheduler, read_cluster
     from spicekit.study.plan import read_study
     from spicekit.study.results import RESULTS_FILE

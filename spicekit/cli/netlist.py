@@ -56,8 +56,7 @@ def cell(
         print_paths(*([out] if out else []), as_json=as_json)
         next_step(f"spicekit netlist run {out}")
     else:
-        from spicekit.report.cell import draw_cell
-        from spicekit.report.sheets import cell_sheets
+        from spicekit.report.circuits import cell_tables, draw_cell
         from spicekit.tables.cell_figures import characterise_cell
 
         with stages() as told:
@@ -65,7 +64,7 @@ def cell(
             figures = characterise_cell(tile_spec)
             told("pictures", 1, 2)
             pictures = draw_cell(figures, report)
-        print_tables(cell_sheets(figures), [*([out] if out else []), *pictures], as_json=as_json)
+        print_tables(cell_tables(figures), [*([out] if out else []), *pictures], as_json=as_json)
 
 
 @netlist.command()
@@ -195,8 +194,7 @@ def settle(
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
     from spicekit.evaluation.design import read_design
-    from spicekit.report.cell import draw_settling
-    from spicekit.report.sheets import settling_sheet
+    from spicekit.report.circuits import draw_settling, settling_table
     from spicekit.tables.settling import Pattern, settling
 
     tile_spec = read_design(spec).tile
@@ -206,4 +204,4 @@ def settle(
         }
     if picture is not None:
         draw_settling(reads, picture)
-    print_tables([settling_sheet(tile_spec, reads)], [picture] if picture else [], as_json=as_json)
+    print_tables([settling_table(tile_spec, reads)], [picture] if picture else [], as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Data, Folder, Json, next_step, print_json, print_sheets, say, stages, verbs
+from spicekit.cli.display import Data, Folder, Json, next_step, print_json, print_tables, say, stages, verbs
 
 
 def train(
@@ -154,7 +154,7 @@ def inspect(
     from spicekit.evaluation.design import read_design
     from spicekit.mapping.layers import footprint
     from spicekit.networks.checkpoints import read_and_survey
-    from spicekit.report.sheets import Sheet
+    from spicekit.report.page import text_table
 
     tile = read_design(spec).tile if spec is not None else TileSpec(wires=Wires(r_bl=0, r_sl=0))
     survey = read_and_survey(file, data=data)[1]
@@ -177,5 +177,5 @@ def inspect(
         return
     head = ("layer", "operator", "tiles", "cells", "reads an image", "border sums", "stays digital")
     title = f"{file} on tiles of {tile.rows} x {tile.columns}, {tile.rows_active} rows a read"
-    print_sheets([Sheet(title, head, tuple(rows))])
+    print_tables([text_table(title, head, rows)])
     next_step(f"spicekit evaluate --network {file} --spec tile.toml")

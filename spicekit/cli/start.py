@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Json, console, evaluations_table, next_step, print_json, print_paths, stages
+from spicekit.cli.display import Json, console, next_step, print_evaluations, print_json, print_paths, stages
 
 
 def doctor(
@@ -104,6 +104,6 @@ def demo(
     if as_json:
         print(result.to_json())
     else:
-        evaluations_table(result.by_name())
+        print_evaluations(result.by_name())
         print(out / "demo.json", out / "demo.html", sep="\n")
     next_step(f"open {out / 'demo.html'} in a browser")

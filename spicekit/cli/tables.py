@@ -17,7 +17,7 @@ from spicekit.cli.display import (
     next_step,
     print_json,
     print_paths,
-    print_sheets,
+    print_tables,
     stages,
     verbs,
 )
@@ -98,7 +98,7 @@ Name = Annotated[str, typer.Argument(help="Name, beginning of a name, or path of
 @tables.command("list")
 def list_tables(store: Store = None, as_json: Json = False) -> None:
     """What is calibrated, for which conditions, and whether it can be used."""
-    from spicekit.report.sheets import Sheet
+    from spicekit.report.page import text_table
     from spicekit.tables.inventory import inventory, stores
     from spicekit.units import engineering
 
@@ -117,7 +117,7 @@ def list_tables(store: Store = None, as_json: Json = False) -> None:
             )
             for entry in entries
         )
-        print_sheets([Sheet(str(folder), head, rows)])
+        print_tables([text_table(str(folder), head, rows)])
     next_step("spicekit tables show NAME")
 
 
@@ -180,7 +180,7 @@ def compare(first: Name, second: Name, store: Store = None, as_json: Json = Fals
     """Two tables state by state: of one cell from two simulators, cards or corners."""
     from dataclasses import asdict
 
-    from spicekit.report.sheets import Sheet
+    from spicekit.report.page import text_table
     from spicekit.tables.characterise import made_by
     from spicekit.tables.inventory import locate, stores, table_differences
     from spicekit.tables.store import read_sweep
@@ -208,7 +208,7 @@ def compare(first: Name, second: Name, store: Store = None, as_json: Json = Fals
     title = (
         "currents at half the highest voltage; differences over all voltages, of the first's largest current"
     )
-    print_sheets([Sheet(title, head, rows)])
+    print_tables([text_table(title, head, rows)])
 
 
 @tables.command("import")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spicekit.cli.display import Data, Folder, Json, Store, next_step, print_json, print_sheets, stages
+from spicekit.cli.display import Data, Folder, Json, Store, next_step, print_json, print_tables, stages
 
 
 def tile(
@@ -87,7 +87,6 @@ def signoff(
     from spicekit.evaluation.evidence import keep_evidence
     from spicekit.evaluation.signoff import sign_off
     from spicekit.files import take_folder
-    from spicekit.report.page import sheet_of
     from spicekit.report.signoff import error_table
 
     design = read_design(spec)
@@ -119,7 +118,7 @@ def signoff(
     if as_json:
         print(result.to_json())
     else:
-        print_sheets([sheet_of(error_table(result))])
+        print_tables([error_table(result)])
         print(evidence, *([out / "signoff.json"] if out else []), sep="\n")
         for fault in result.faults:
             print(f"  {fault}")

@@ -6,27 +6,24 @@ from typing import Any
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import Demo, Evaluation, ReadStatistics
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import Chart, axis, grouped_bars, tips
+from spicekit.report.costs import cost_charts, cost_tables
 from spicekit.report.evaluation_charts import (
-    NF,
+    accuracy_chart,
     answer_charts,
-    cost_charts,
     label,
     layer_charts,
+    nf_chart,
     restored_strip,
 )
-from spicekit.report.page import Column, Number, Page, Part, Sketch, Table, flat, sketch_of, table_of
-from spicekit.report.sheets import energy_sheets
+from spicekit.report.page import Column, Number, Page, Part, Sketch, Table, flat, sketch_of
 from spicekit.results import accuracy_interval
-
-CI = "Whiskers: 95 % confidence interval from the number of images."
 
 
 def evaluation_page(result: Evaluation, *, name: str) -> Page:
     """Page of one network at one design; `name` is the design's."""
     network = str(result.provenance.get("network", "network"))
     parts: list[Part | Sketch] = [
-        _accuracy({name: result}),
+        accuracy_chart({name: result}),
         *layer_charts(result),
         *answer_charts(result),
         sketch_of(result.design.tile),
@@ -36,7 +33,7 @@ def evaluation_page(result: Evaluation, *, name: str) -> Page:
     ]
     if result.costs is not None:
         parts += cost_charts(result.costs)
-        parts += map(table_of, energy_sheets(result.costs))
+        parts += cost_tables(result.costs)
     if result.fidelity:
         parts.append(_fidelity(result))
     return Page(
@@ -61,7 +58,7 @@ def demo_page(demo: Demo) -> Page:
         verdict=f"{worst.network} on the {worst.point} tile: {verdict(worst)}",
         numbers=_numbers(worst),
         parts=(
-            _accuracy({f"{network}, {point}": one for (network, point), one in results.items()}),
+            accuracy_chart({f"{network}, {point}": one for (network, point), one in results.items()}),
             *layer_charts(worst, of=where),
             *answer_charts(worst, of=where),
             *(sketch_of(design.tile, name=point) for point, design in points.items()),
@@ -93,7 +90,7 @@ def comparison_page(results: Mapping[str, Evaluation]) -> Page:
             )
             for name, one in list(results.items())[:4]
         ),
-        parts=(_accuracy(results), _nf_over(results), *_differences(results), _results(keyed)),
+        parts=(accuracy_chart(results), nf_chart(results), *_differences(results), _results(keyed)),
         provenance={
             name: {"design": one.design.model_dump(mode="json"), "origin": one.provenance}
             for name, one in results.items()
@@ -111,6 +108,47 @@ def verdict(result: Evaluation) -> str:
         f"{label(last.mitigation)} brings the accuracy from {first.accuracy:.1%} ({label(first.mitigation)}) to "
         f"{last.accuracy:.1%}; the software has {result.software:.1%}."
     )
+
+
+def headline(result: Evaluation) -> str:
+    """The figures that decide, in a line."""
+    first, last = result.runs[0], result.runs[-1]
+    if first is last:
+        return (
+            f"{label(first.mitigation)}: accuracy {result.software:.1%} in software → {first.accuracy:.1%}, "
+            f"NF {first.nf:.1%}"
+        )
+    return (
+        f"{label(first.mitigation)} → {label(last.mitigation)}: accuracy {first.accuracy:.1%} → {last.accuracy:.1%} "
+        f"(software {result.software:.1%}), NF {first.nf:.1%} → {last.nf:.1%}, "
+        f"bit-line energy {last.energy_change:+.1%}"
+    )
+
+
+def short_table(result: Evaluation) -> Table:
+    """A row each for software, ideal tiles and every run: narrow enough for 60 columns of a terminal."""
+    columns = (
+        Column(""),
+        Column("accuracy", "%", form=".1f"),
+        Column("95 % CI", "%"),
+        Column("NF", "%", form=".1f"),
+        Column("ON", "cells", form=".2f"),
+        Column("energy", "nJ", form=".4g"),
+        Column("change", "%", form="+.1f"),
+    )
+    rows: list[tuple[Any, ...]] = []
+    for name, accuracy in (("software", result.software), ("ideal tiles", result.ideal)):
+        rows.append((name, *_with_range(accuracy, result.images), *(None,) * 4))
+    for run in result.runs:
+        change = None if run is result.runs[0] else 100 * run.energy_change
+        reads = (100 * run.nf, run.partial_sum, 1e9 * run.energy, change)
+        rows.append((label(run.mitigation), *_with_range(run.accuracy, result.images), *reads))
+    return Table("", columns, tuple(rows))
+
+
+def _with_range(accuracy: float, images: int) -> tuple[float, str]:
+    percent, low, high, _ = _interval(accuracy, images)
+    return percent, f"{low:.1f}-{high:.1f}"
 
 
 def rows_of(results: Mapping[tuple[str, str], Evaluation]) -> list[JsonDict]:
@@ -168,70 +206,6 @@ def _numbers(result: Evaluation) -> tuple[Number, ...]:
             f"{1e9 * last.energy:.4g} nJ with {label(last.mitigation)}",
         ),
     )
-
-
-def _accuracy(results: Mapping[str, Evaluation]) -> Chart:
-    rows = []
-    for name, result in results.items():
-        found = {"software": result.software, "ideal tiles": result.ideal}
-        found |= {label(run.mitigation): run.accuracy for run in result.runs}
-        for what, accuracy in found.items():
-            low, high = accuracy_interval(accuracy, result.images)
-            rows.append(
-                {
-                    "design": name,
-                    "on": what,
-                    "accuracy": 100 * accuracy,
-                    "low": 100 * low,
-                    "high": 100 * high,
-                    "images": result.images,
-                }
-            )
-    names = {
-        "design": "design",
-        "on": "on",
-        "accuracy": "accuracy, %",
-        "low": "from",
-        "high": "to",
-        "images": "images",
-    }
-    return Chart(
-        "accuracy",
-        "Accuracy",
-        f"Share of images classified rightly, %. {CI} Ideal tiles give the software's logits bit for bit.",
-        rows,
-        grouped_bars(
-            rows,
-            x="design",
-            series="on",
-            y=axis(
-                "accuracy",
-                "accuracy, %",
-                scale={"domain": [0, 108]},
-                axis={"values": [0, 20, 40, 60, 80, 100]},
-            ),
-            tooltip=tips(names, {"accuracy": ".1f", "low": ".1f", "high": ".1f", "images": ","}),
-            low_high=True,
-        ),
-    )
-
-
-def _nf_over(results: Mapping[str, Evaluation]) -> Chart:
-    rows = [
-        {"design": name, "on tiles": label(run.mitigation), "nf": 100 * run.nf, "energy": 1e9 * run.energy}
-        for name, one in results.items()
-        for run in one.runs
-    ]
-    spec = grouped_bars(
-        rows,
-        x="design",
-        series="on tiles",
-        y=axis("nf", "NF, %"),
-        tooltip=tips(
-            {"design": "design", "on tiles": "on", "nf": "NF, %", "energy": "energy, nJ"}, {"nf": ".1f"}
-        ),
-    )
-    return Chart("nf", "Non-ideality factor", NF, rows, spec)
 
 
 def _results(results: Mapping[tuple[str, str], Evaluation]) -> Table:

@@ -1,23 +1,90 @@
-"""Charts of evaluations: layer by layer, what reads carry, what images were taken for, where energy and area go."""
+"""Charts of evaluations: accuracy, layer by layer, what reads carry, what images were taken for."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from spicekit.evaluation.network_costs import NetworkCosts
 from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
-from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, switched, tips
+from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
 from spicekit.report.page import Strip, Thumb
+from spicekit.results import accuracy_interval
 
 NF = "NF, the non-ideality factor: the share of the ideal read current that wires, drivers and devices take away."
 ON = "ON cells: stored 1 and applied 1, so that the cell conducts; their number is the read's partial sum."
+CI = "Whiskers: 95 % confidence interval from the number of images."
 MOST_CLASSES = 20
 """Of a confusion matrix that is drawn."""
 
 
 def label(mitigation: str) -> str:
     return MITIGATION_LABELS[mitigation]
+
+
+def accuracy_chart(results: Mapping[str, Evaluation]) -> Chart:
+    """Accuracy in software, on ideal tiles and in each run, by design."""
+    rows = []
+    for name, result in results.items():
+        found = {"software": result.software, "ideal tiles": result.ideal}
+        found |= {label(run.mitigation): run.accuracy for run in result.runs}
+        for what, accuracy in found.items():
+            low, high = accuracy_interval(accuracy, result.images)
+            rows.append(
+                {
+                    "design": name,
+                    "on": what,
+                    "accuracy": 100 * accuracy,
+                    "low": 100 * low,
+                    "high": 100 * high,
+                    "images": result.images,
+                }
+            )
+    names = {
+        "design": "design",
+        "on": "on",
+        "accuracy": "accuracy, %",
+        "low": "from",
+        "high": "to",
+        "images": "images",
+    }
+    return Chart(
+        "accuracy",
+        "Accuracy",
+        f"Share of images classified rightly, %. {CI} Ideal tiles give the software's logits bit for bit.",
+        rows,
+        grouped_bars(
+            rows,
+            x="design",
+            series="on",
+            y=axis(
+                "accuracy",
+                "accuracy, %",
+                scale={"domain": [0, 108]},
+                axis={"values": [0, 20, 40, 60, 80, 100]},
+            ),
+            tooltip=tips(names, {"accuracy": ".1f", "low": ".1f", "high": ".1f", "images": ","}),
+            low_high=True,
+        ),
+    )
+
+
+def nf_chart(results: Mapping[str, Evaluation]) -> Chart:
+    """NF of each run, by design."""
+    rows = [
+        {"design": name, "on tiles": label(run.mitigation), "nf": 100 * run.nf, "energy": 1e9 * run.energy}
+        for name, one in results.items()
+        for run in one.runs
+    ]
+    spec = grouped_bars(
+        rows,
+        x="design",
+        series="on tiles",
+        y=axis("nf", "NF, %"),
+        tooltip=tips(
+            {"design": "design", "on tiles": "on", "nf": "NF, %", "energy": "energy, nJ"}, {"nf": ".1f"}
+        ),
+    )
+    return Chart("nf", "Non-ideality factor", NF, rows, spec)
 
 
 _PER_LAYER = {
@@ -159,35 +226,3 @@ def restored_strip(result: Evaluation) -> Iterator[Strip]:
     if thumbs:
         first, last = label(result.runs[0].mitigation), label(result.runs[-1].mitigation)
         yield Strip(f"Images that {last} brought back", f"Wrong on {first}, right with {last}.", thumbs)
-
-
-def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
-    for what, unit, scale in (("energy", "nJ", 1e9), ("area", "um2", 1e12)):
-        rows = [
-            {"on tiles": label(run.mitigation), "part": part, "value": scale * value, "place": place}
-            for run in costs.runs
-            for place, (part, value) in enumerate(getattr(run, f"{what}_parts").items())
-            if value
-        ]
-        parts = list(dict.fromkeys(row["part"] for row in rows))
-        parameter, opacity = switched("part")
-        spec: Spec = {
-            "mark": "bar",
-            "params": [parameter],
-            "encoding": {
-                "y": category("on tiles", None),
-                "x": axis(
-                    "value", f"{what} for one image, {unit}" if what == "energy" else f"{what}, {unit}"
-                ),
-                "color": category("part", None, order=parts),
-                "order": {"field": "place"},
-                "opacity": opacity,
-                "tooltip": tips(
-                    {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}, {"value": ".4~g"}
-                ),
-            },
-        }
-        note = (
-            f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
-        )
-        yield Chart(f"costs-{what}", f"Where the {what} goes", note, rows, spec, height=160)

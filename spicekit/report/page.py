@@ -11,14 +11,13 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.report.charts import Chart
-from spicekit.report.sheets import Sheet
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,27 @@ class Table:
     marked: frozenset[int] = frozenset()
     """Rows that are set off from the others."""
 
+    @property
+    def heading(self) -> str:
+        """Title and note, a line each."""
+        return "\n".join(filter(None, (self.title, self.note)))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands above the columns: units on a line of their own."""
+        return tuple("\n".join(filter(None, (column.head, column.unit))) for column in self.columns)
+
     def texts(self) -> list[list[str]]:
         """The cells as they are shown."""
         return [
             [_text(cell, column.form) for cell, column in zip(row, self.columns, strict=True)]
             for row in self.rows
         ]
+
+
+def text_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> Table:
+    """A table of text alone."""
+    return Table(title, tuple(map(Column, heads)), tuple(map(tuple, rows)), note)
 
 
 @dataclass(frozen=True)
@@ -201,19 +215,6 @@ def _plain(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def table_of(sheet: Sheet) -> Table:
-    """A table of text as the terminal shows it."""
-    title, _, note = sheet.title.partition("\n")
-    return Table(title[:1].upper() + title[1:], tuple(map(Column, sheet.head)), sheet.rows, note)
-
-
-def sheet_of(table: Table) -> Sheet:
-    """A table of a page as text for the terminal."""
-    head = tuple("\n".join(filter(None, (column.head, column.unit))) for column in table.columns)
-    title = f"{table.title}\n{table.note}" if table.note else table.title
-    return Sheet(title, head, tuple(map(tuple, table.texts())))
-
-
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     """Leaves of nested tables by dotted names; what is not set is left out."""
     if isinstance(value, Mapping):
@@ -227,9 +228,11 @@ def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, json.dumps(value) if isinstance(value, list) else shown(value))]
 
 
-def shown(value: Any) -> str:
-    """A parameter's value."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def shown(value: Any, *, none: str = "none") -> str:
+    """A parameter's value, or those of parameters that change together."""
+    if isinstance(value, tuple):
+        return " / ".join(shown(one, none=none) for one in value)
+    return none if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _text(cell: Any, form: str) -> str:

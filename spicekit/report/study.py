@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, series_scale, switched, tips
-from spicekit.report.page import Column, Number, Page, Part, Table
-from spicekit.report.study_table import (
+from spicekit.report.page import Column, Number, Page, Part, Table, shown
+from spicekit.report.study_findings import (
     MOST_TOLD,
-    NONE,
-    accuracy_sheet,
+    accuracy_table,
     best,
     describe,
-    label,
+    kind_of,
+    left_out,
     main_effects,
+    pareto_front,
     varying,
 )
 from spicekit.study.results import PROVENANCE
@@ -149,7 +151,7 @@ def _marks(done: Sequence[JsonDict]) -> list[dict[str, Any]]:
         {
             **{plain_name(name): _plain(row[name]) for name in names},
             "kind": kind,
-            "on tiles": MITIGATION_LABELS.get(row[_FLIPS], row[_FLIPS]),
+            "on tiles": MITIGATION_LABELS.get(row["run.mitigation"], row["run.mitigation"]),
             "accuracy": 100 * row["accuracy"],
             "nf": 100 * row["nf"],
             "energy": 1e9 * row["energy"],
@@ -166,7 +168,7 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
     """Mean accuracy at each value of each parameter, over points that differ in nothing else."""
     effects = main_effects(done)
     rows = [
-        {"parameter": name, "value": label(value), "accuracy": 100 * mean, "side": side}
+        {"parameter": name, "value": shown(value), "accuracy": 100 * mean, "side": side}
         for name, effect in effects.items()
         for (value, mean), side in zip(effect.items(), _sides(effect, effects), strict=True)
     ]
@@ -218,7 +220,7 @@ def _sides(effect: Mapping[Any, float], effects: Mapping[str, Mapping[Any, float
     letter = max(max(means) - min(means), 1e-3) / 70  # of a line of the chart as it is on a laptop
     ends, sides = {"above": -math.inf, "below": -math.inf}, dict.fromkeys(effect, "")
     for value, mean in sorted(effect.items(), key=lambda item: item[1]):
-        half = letter * (len(label(value)) + 2) / 2
+        half = letter * (len(shown(value)) + 2) / 2
         free = [side for side, end in ends.items() if mean - half >= end]
         if free:
             sides[value], ends[free[0]] = free[0], mean + half
@@ -242,7 +244,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
                 "point": point,
                 "axis": name,
                 "place": place,
-                "value": label(value),
+                "value": shown(value),
                 "accuracy": 100 * chosen[point]["accuracy"],
             }
             for point, (value, place) in enumerate(zip(values, places, strict=True))
@@ -320,7 +322,7 @@ def _points(rows: Sequence[JsonDict], names: Sequence[str]) -> Table:
 
 def _best(top: JsonDict, names: Sequence[str]) -> Table:
     columns = (Column("parameter"), Column("value"))
-    return Table("The best point", columns, tuple((name, label(_plain(top[name]))) for name in names))
+    return Table("The best point", columns, tuple((name, shown(_plain(top[name]))) for name in names))
 
 
 def _numeric(rows: Sequence[JsonDict], name: str) -> bool:
@@ -335,18 +337,17 @@ def _accuracies(done: Sequence[JsonDict]) -> Iterator[Part]:
     for network in dict.fromkeys(row["run.network"] for row in done):
         own = [row for row in done if row["run.network"] == network]
         if len({row["run.mitigation"] for row in own}) > 1:
-            sheet = accuracy_sheet(own, pooled="variation.seed")
-            heads = (Column(MITIGATION_LABELS.get(name, name)) for name in sheet.head)
-            cells = tuple(tuple(None if cell == NONE else cell for cell in row) for row in sheet.rows)
+            table = accuracy_table(own, pooled="variation.seed")
+            heads = tuple(Column(MITIGATION_LABELS.get(head, head)) for head in table.heads)
             note = "By mitigation; of several dies mean +- standard deviation (number of dies)."
-            yield Table(f"Accuracy in %, {Path(network).stem}", tuple(heads), cells, note)
+            yield replace(table, title=f"Accuracy in %, {Path(network).stem}", columns=heads, note=note)
 
 
 def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
     effects = main_effects(done)
     if effects:
         rows = tuple(
-            (name, label(value), 100 * mean)
+            (name, shown(value), 100 * mean)
             for name, effect in effects.items()
             for value, mean in effect.items()
         )
@@ -366,33 +367,3 @@ def _made_by(rows: Sequence[JsonDict]) -> Table:
     columns = (Column("run.network"), *map(Column, PROVENANCE), Column("points", form="d"))
     note = f"Of hashes the first {SHOWN_OF_HASH} digits; the CSV file beside the page has them whole."
     return Table("What made the points", columns, lines, note)
-
-
-def left_out(rows: Sequence[JsonDict]) -> dict[str, str]:
-    """Parameters that vary but have no sensitivity, and why."""
-    told = {name for names in main_effects(rows) for name in names.split(", ")}
-    why = "the study has no setting of the others with every value of it"
-    return {name: why for name in varying(rows) if name not in told}
-
-
-def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:
-    """The rows that no other beats in accuracy without more energy, by rising energy."""
-    front: list[JsonDict] = []
-    for row in sorted(rows, key=lambda row: (row["energy"], -row["accuracy"])):
-        if not front or row["accuracy"] > front[-1]["accuracy"]:
-            front.append(row)
-    return front
-
-
-def kind_of(rows: Sequence[JsonDict]) -> list[str]:
-    """Of each row network, cell and converter reference where rows differ in them, as many as shapes can tell apart."""
-    split = [name for name in _SPLIT if len({row[name] for row in rows}) > 1]
-    while len({tuple(row[name] for name in split) for row in rows}) > _SHAPES:
-        del split[-1]
-    return [", ".join(Path(str(row[name])).stem for name in split) for row in rows]
-
-
-_SPLIT = ("run.network", "tile.cell", "converter.reference")
-_SHAPES = 8
-"""That Vega-Lite has."""
-_FLIPS = "run.mitigation"

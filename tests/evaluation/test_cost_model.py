@@ -15,7 +15,7 @@ from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.networks.data import load_dataset
 from spicekit.networks.models import Architecture, build
-from spicekit.report.sheets import energy_sheets
+from spicekit.report.costs import cost_tables
 
 CIRCUIT = ReadCircuit(settling=24e-12, word_line_charge=6e-15)
 MITIGATIONS = ("none", "static", "dynamic", "both")
@@ -115,7 +115,7 @@ def test_the_area_of_ideal_terminals_is_not_defined_and_said_so(counted):
     assert UNDEFINED in record["not_counted"]
     assert UNDEFINED not in counted.not_counted
     assert NetworkCosts.model_validate_json(costs.to_json()).runs[0].area is None
-    assert any("undefined" in row for sheet in energy_sheets(costs) for row in sheet.rows)
+    assert any("undefined" in row for table in cost_tables(costs) for row in table.rows)
 
 
 def test_doubling_a_constant_raises_the_total_by_its_parts_share(counted):
@@ -146,16 +146,16 @@ def test_at_break_even_binsparx_saves_nothing(counted):
     assert plain.break_even is None
 
 
-def test_sheets_show_every_part_and_every_layer(counted):
-    sheets = {sheet.title.split("\n")[0]: sheet for sheet in energy_sheets(counted)}
-    assert [row[0] for row in sheets["energy, time and area for one image"].rows] == [
+def test_tables_show_every_part_and_every_layer(counted):
+    tables = {table.title: table for table in cost_tables(counted)}
+    assert [row[0] for row in tables["Energy, time and area for one image"].rows] == [
         MITIGATION_LABELS[kind] for kind in MITIGATIONS
     ]
     assert {"bit lines", "converter", "flip memory", "cells"} <= {
-        row[0] for row in sheets["where it goes"].rows
+        row[0] for row in tables["Where it goes"].rows
     }
-    assert len(sheets["energy, time and area of each layer"].rows) == 5 * len(MITIGATIONS)
-    assert all(len(row) == len(sheet.head) for sheet in sheets.values() for row in sheet.rows)
+    assert len(tables["Energy, time and area of each layer"].rows) == 5 * len(MITIGATIONS)
+    assert all(len(row) == len(table.heads) for table in tables.values() for row in table.rows)
 
 
 def test_ngspice_sets_the_length_of_a_read():

@@ -4,8 +4,8 @@ import pyarrow.dataset
 import pytest
 
 from spicekit.errors import BadInput
-from spicekit.report.study import nf_chart, pareto_front, sensitivity_chart
-from spicekit.report.study_table import describe, main_effects
+from spicekit.report.study import nf_chart, sensitivity_chart
+from spicekit.report.study_findings import describe, main_effects, pareto_front
 from spicekit.study.results import LOG_FILE, Log, PointsWriter, StudyResult, read_rows, write_rows
 
 

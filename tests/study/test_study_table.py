@@ -1,9 +1,14 @@
 """Tables of a study."""
 
 import json
+import sys
+from pathlib import Path
 
 from spicekit.evaluation.energy import Estimate
-from spicekit.report.study_table import accuracy_table, costs_table, layers_table, results_table
+from spicekit.report.study_findings import accuracy_table
+
+sys.path[:0] = [str(Path(__file__).parents[2] / "scripts")]
+from paper_tables import costs_table, layers_table, markdown, results_table  # noqa: E402
 
 
 def row(rows_active: int, mitigation: str, ones: float):
@@ -34,7 +39,7 @@ def test_a_table_shows_what_varies_and_the_results():
 
 def test_accuracies_stand_side_by_side():
     rows = [dict(each, accuracy=0.1 * place) for place, each in enumerate(ROWS)]
-    lines = accuracy_table(rows[:3]).splitlines()
+    lines = markdown(accuracy_table(rows[:3])).splitlines()
     assert lines[0] == "| tile.rows_active | none | both |"
     assert lines[2:] == ["| 16 | 0.0 | 10.0 |", "| 64 | 20.0 |  |"]
 
@@ -42,7 +47,9 @@ def test_accuracies_stand_side_by_side():
 def test_dies_are_pooled():
     dies = [dict(ROWS[0], accuracy=accuracy) for accuracy in (0.5, 0.6, 0.7)]
     rows = [dict(die, **{"variation.seed": seed}) for seed, die in enumerate(dies)]
-    lines = accuracy_table([*rows, dict(rows[0], **{"tile.rows": 32})], pooled="variation.seed").splitlines()
+    lines = markdown(
+        accuracy_table([*rows, dict(rows[0], **{"tile.rows": 32})], pooled="variation.seed")
+    ).splitlines()
     assert lines[0] == "| tile.rows | none |"
     assert lines[2:] == ["| 64 | 60.0 +- 10.0 (3) |", "| 32 | 50.0 |"]
 
