@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from spicekit.decks.expansion import Circuit, Device, model_names
-from spicekit.decks.source import Deck, Finding, Statement, bare_words, counted, finding, number
+from spicekit.decks.source import Deck, Finding, Statement, assigned, bare_words, counted, finding, number
 
 SANE_OXIDE = (1e-10, 1e-6)
 """Metres between which an oxide's thickness lies; likewise."""
@@ -67,13 +67,30 @@ def temperatures(deck: Deck) -> Iterator[Finding]:
 def references(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
     """Subcircuits that are not there, parameters that they do not have, definitions given twice.
 
-    ngspice stops at the first of the former, and ignores the others in silence.
+    ngspice stops at the first of the former, ignores parameters that are not there and names behind `.ends`, and takes
+    the last of values given twice, all in silence.
     """
     known = deck.outline.parameters
     missing: dict[str, list[Statement]] = {}
+    inside: list[str] = []  # subcircuits and conditions, one in the other
+    given: set[tuple[str, ...]] = set()
     for statement in deck.statements:
+        if statement.word == ".if":
+            inside.append("")
+        elif statement.word in (".ends", ".eom", ".endif"):
+            closed, named = inside[-1:], bare_words(statement.text)[0][:1]
+            if closed and named and named != closed:
+                yield finding(statement, "warning", "syntax", f"ends {closed[0]}; ngspice ignores the name")
+            del inside[-1:]
+        elif statement.word == ".param" and "" not in inside:
+            for name in assigned(statement.text):
+                if (*inside, name) in given:
+                    message = f"parameter {name} is given twice; ngspice takes the last value everywhere"
+                    yield finding(statement, "warning", "duplicate-name", message)
+                given.add((*inside, name))
         if statement.word in (".subckt", ".macro"):
             name, *ports = bare_words(statement.text)[0] or [""]
+            inside.append(name)
             for port in sorted({port for port in ports if ports.count(port) > 1}):
                 yield finding(statement, "error", "duplicate-name", f"{name} has two ports {port}")
         if statement.text[0] in "xX":
@@ -155,9 +172,17 @@ def values(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
                 yield finding(model.at, "warning", "value", message)
     seen: set[tuple[Statement, tuple[str, ...]]] = set()
     for device in circuit.devices:
-        if device.kind not in _POSITIVE or (device.at, device.words) in seen:
+        if (device.at, device.words) in seen:
             continue
         seen.add((device.at, device.words))
+        if device.kind in "vi" and (pulse := _PULSE.search(" ".join(device.words))):
+            *parts, period = [*map(number, _PARTED.split(pulse[1])[3:7]), *[None] * 4][:4]
+            lasts = sum(filter(None, parts))
+            if period and lasts > period * (1 + 1e-9):
+                message = f"{device.name}: its period is {period:g} s, its edges and width {lasts:g} s: no full pulse"
+                yield finding(device.at, "warning", "value", message)
+        if device.kind not in _POSITIVE:
+            continue
         names = [name for name, equals, _ in (word.partition("=") for word in device.words) if equals]
         if device.words and "=" not in device.words[0] and device.kind in _QUANTITIES:
             names.append(device.kind)
@@ -288,6 +313,8 @@ _POSITIVE = {
 _QUANTITIES = {"r": "resistance", "c": "capacitance", "l": "inductance"}
 _SUFFIXED = re.compile(r"(?<![\w.#])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))([a-zA-Z]+)(?![\w.:#])")
 _INFIXED = re.compile(r"(?<![\w.#])\d+[kKmMuUnNpPfF]\d+(?![\w.:#])")
+_PULSE = re.compile(r"\bpulse[\s(]+([^()]*)")
+_PARTED = re.compile(r"[\s,]+")
 _TEMPERATURE = re.compile(r"\b(?:temp|tnom)\s*=\s*(\S+)")
 _COMMA = re.compile(r"\d+,\d+[a-z]*", re.IGNORECASE)
 _UNITS = frozenset({"ohm", "ohms", "v", "h", "s", "hz", "c"})

@@ -196,6 +196,15 @@ def bare_words(text: str) -> tuple[list[str], set[str]]:
     return bare, names
 
 
+def assigned(text: str) -> list[str]:
+    """Names that a line gives values, in lower case.
+
+    >>> assigned(".param Gain = {2*k} r=1k")
+    ['gain', 'r']
+    """
+    return [name.lower() for name in _ASSIGNED.findall(text)]
+
+
 _BY_PREFIX = {word: word for word in (".csparam", ".four", ".func", ".global", ".param", ".probe")}
 _BY_PREFIX[".opt"] = ".options"
 """ngspice 39 takes `.globals` for `.global`, and so on; of others it wants the whole word."""
@@ -297,6 +306,8 @@ class _Reader:
         severity: Severity = "error"
         if at.word == ".lib" and not section:
             wrong = "ngspice wants a section behind the file: .lib FILE SECTION"
+            if at.file:
+                wrong = f"begins a section: ask for one by .lib {at.file} SECTION, not for all by .include"
         elif target is None or not any(target.is_relative_to(root) for root in self.roots):
             severity = "refused"
             wrong = "is not in the deck's folder; put its text into the deck, or name its folder: --library FOLDER"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spicekit.circuits.render import Detail, Transient, cell_deck, core_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.check import check
-from spicekit.decks.source import parse_deck
+from spicekit.decks.source import parse_deck, read_deck
 
 WIRES = Wires(r_bl=3.2, r_sl=3.2, r_row=3.2, r_col=3.2)
 TILE = TileSpec(rows=4, columns=3, rows_active=4, wires=WIRES)
@@ -161,3 +161,53 @@ def test_a_chain_of_subcircuits_longer_than_ngspice_follows_is_told() -> None:
     text = f"title\n.subckt s0 a\nR1 a 0 1\n.ends\n{chain}V1 in 0 1\nXtop in s3000\n.end\n"
     (message,) = findings(text)
     assert "deeper than ngspice follows" in message
+
+
+CIRCUIT = "t\n{}V1 1 0 1\nR1 1 0 {{r}}\n.op\n.end\n"
+ONE = ".subckt one a b\n.param r=1k\nR1 a b {r}\n.ends "
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (".param r=1k\n.param R=2k\n", "duplicate-name: parameter r is given twice; ngspice takes the last value"),
+        (".param r=1k r=2k\n", "duplicate-name: parameter r is given twice"),
+        (".param r=1k\n" + ONE.replace("1k", "1k r=3k") + "\nX1 1 0 one\n", "duplicate-name: parameter r is given"),
+        (".param r=1k\n" + ONE + "two\nX1 1 0 one\n", "syntax: ends one; ngspice ignores the name: .ends two"),
+        (".param r=1k\n" + ONE + "ONE\nX1 1 0 one\n", ""),  # each in its place
+        (".if (1)\n.param r=1k\n.else\n.param r=2k\n.endif\n", ""),
+        (".param r=1k s='r == 1k ? r : 2'\n", ""),
+    ],
+)  # fmt: skip
+def test_values_given_twice_and_wrong_ends_are_found_where_ngspice_says_nothing(
+    lines: str, said: str
+) -> None:
+    found = findings(CIRCUIT.format(lines))
+    assert (len(found) == 1 and found[0].startswith(said)) if said else not found
+
+
+@pytest.mark.parametrize(
+    ("pulse", "is_whole"),
+    [
+        ("pulse(0 1 0 1n 1n 10n 5n)", False),
+        ("dc 0 PULSE 0 {v} 0 1n 1n 10n 11.9n", False),
+        ("pulse(0 1 0 1n 1n 10n 12n)", True),
+        ("pulse(0 1 0 1n 1n 10n)", True),
+        ("pulse(0 1 5n)", True),
+    ],
+)
+def test_a_pulse_that_begins_again_before_it_ends_is_found(pulse: str, is_whole: bool) -> None:
+    deck = (
+        f"t\n.param v=1\n.subckt s a\nV1 a 0 {pulse}\n.ends\nX1 1 s\nX2 2 s\nR1 1 2 1k\n.tran 1n 9n\n.end\n"
+    )
+    found = [text for text in findings(deck) if "no full pulse" in text]
+    assert len(found) == (not is_whole)  # once, though two instances have it
+
+
+def test_a_library_that_is_included_whole_says_what_its_sections_want(tmp_path) -> None:
+    (tmp_path / "corners.lib").write_text(".lib tt\n.param r=1k\n.endl\n")
+    for line, count in ((".include corners.lib", 1), (".lib corners.lib tt", 0)):
+        (tmp_path / "deck.sp").write_text(CIRCUIT.format(line + "\n"))
+        said = [f.message for f in read_deck(tmp_path / "deck.sp").findings]
+        assert len(said) == count
+        assert all("ask for one by .lib corners.lib SECTION" in text for text in said)
