@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from spicekit.errors import MissingTool, SpiceFailed
@@ -126,16 +127,17 @@ _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")  # the 
 
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path, timeout: float, name: str) -> int:
-    end = time.monotonic() + timeout
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_PAUSE)
-        if _taken(folder) > _LARGEST_OUTPUT:
-            raise SpiceFailed(f"{name} wrote more than {_too_much()} and was stopped")
-        if process.returncode is not None:
-            return process.returncode
-        if time.monotonic() > end:
-            raise SpiceFailed(f"{name} took longer than {timeout:g} s and was stopped")
+    end, ended, descriptor = time.monotonic() + timeout, False, os.pidfd_open(process.pid)
+    try:
+        while not ended:
+            ended = bool(wait([descriptor], _PAUSE))
+            if _taken(folder) > _LARGEST_OUTPUT:
+                raise SpiceFailed(f"{name} wrote more than {_too_much()} and was stopped")
+            if not ended and time.monotonic() > end:
+                raise SpiceFailed(f"{name} took longer than {timeout:g} s and was stopped")
+    finally:
+        os.close(descriptor)
+    return process.wait()
 
 
 def _taken(folder: Path) -> int:

@@ -12,53 +12,64 @@ folder or, if there is none, in the home that /etc/passwd names. So each ngspice
 * as a program, has a private /tmp (its folder) in a mount namespace: `ngspice -b` keeps its input in a nameless file
   there, which Landlock cannot allow without all other files in /tmp.
 
-Run as a script, this module enters the cage and then becomes ngspice; therefore it imports the standard library alone.
+A process that imports this module alone enters the cage and then becomes ngspice. It does so for each deck that is
+checked: what is imported here costs more than ngspice does, so it is little (no dataclasses, json, pathlib, signal).
 """
 
 import ctypes
-import json
 import os
 import resource
-import shutil
-import signal
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 MEMORY = 8 << 30
 """Bytes that one ngspice may take; a full 256 x 256 tile takes two GiB."""
 
 
-@dataclass(frozen=True)
 class Cage:
-    """What one ngspice may do."""
+    """What one ngspice may do.
 
-    folder: str
-    """Private, absolute, and at first empty: the one place that it may write to."""
-    read: Sequence[str] = ()
-    """Files and folders that it may read besides; those that are not there do not count."""
-    execute: Sequence[str] = ()
-    """Files that it may start."""
-    file_size: int = 1 << 20
-    """Bytes of a file that it may write."""
-    seconds: int | None = None
-    """Of processor time; None if jobs come one after the other, each with its own limit."""
-    private_tmp: bool = False
-    """Put the folder in the place of /tmp."""
+    Parameters
+    ----------
+    folder : str
+        Private, absolute, and at first empty: the one place that it may write to.
+    read : sequence of str
+        Files and folders that it may read besides, absolute; those that are not there do not count.
+    execute : sequence of str
+        Files that it may start, absolute.
+    file_size : int
+        Bytes of a file that it may write.
+    seconds : int, optional
+        Of processor time; none if jobs come one after the other, each with its own limit.
+    private_tmp : bool
+        Put the folder in the place of /tmp.
+    """
 
-    def furnish(self, code_models: Iterable[Path]) -> dict[str, str]:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        read: Sequence[str] = (),
+        execute: Sequence[str] = (),
+        file_size: int = 1 << 20,
+        seconds: int | None = None,
+        private_tmp: bool = False,
+    ) -> None:
+        self.folder, self.read, self.execute = folder, read, execute
+        self.file_size, self.seconds, self.private_tmp = file_size, seconds, private_tmp
+
+    def furnish(self, code_models: Iterable[os.PathLike[str]]) -> dict[str, str]:
         """Write the start-up files, which load the code models of the installation and change nothing else.
 
         Returns the environment to run in.
         """
         scripts = os.path.join(self.folder, _SCRIPTS)
         os.makedirs(scripts)
-        loading = [f"codemodel {path}" for path in sorted(code_models)]
+        loading = [f"codemodel {path}" for path in sorted(map(os.fspath, code_models))]
         # BSIM4 on two OpenMP threads, the default, waits fifty times as long as it works where the cores are busy.
         spinit = "\n".join(["* start-up file of spicekit", "set num_threads=1", *loading, ""])
-        Path(scripts, "spinit").write_text(spinit)
-        Path(self.folder, ".spiceinit").write_text("* start-up file of spicekit\n")
+        _write(os.path.join(scripts, "spinit"), spinit)
+        _write(os.path.join(self.folder, ".spiceinit"), "* start-up file of spicekit\n")
         return {
             "PATH": os.defpath,
             "HOME": ".",
@@ -105,6 +116,11 @@ _SCRIPTS = "scripts"
 _ALWAYS_READ = ("/proc/meminfo", "/dev/null", "/etc/localtime")  # it asks whether a result fits in memory
 
 
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
 def _lower(what: int, limit: int) -> None:
     """Lower a limit; one that is lower already stays."""
     _, hard = resource.getrlimit(what)
@@ -144,13 +160,15 @@ def _replace_tmp(folder: str, needed: Iterable[str]) -> bool:
                 ("uid_map", f"{user} {user} 1"),
                 ("gid_map", f"{group} {group} 1"),
             ):
-                Path("/proc/self", name).write_text(text)
+                _write(f"/proc/self/{name}", text)
         _call(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
-        for path in map(Path, needed):
-            if path.is_file() and path.is_relative_to("/tmp"):
-                copy = Path(folder, path.relative_to("/tmp"))
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, copy)
+        for path in needed:
+            if path.startswith("/tmp/") and os.path.isfile(path):
+                copy = os.path.join(folder, path.removeprefix("/tmp/"))
+                os.makedirs(os.path.dirname(copy), exist_ok=True)
+                with open(path, "rb") as source, open(copy, "xb") as target:
+                    target.write(source.read())
+                os.chmod(copy, 0o700)  # it may be the program
         _call(_libc.mount(os.fsencode(folder), b"/tmp", None, _MS_BIND, None))
     except OSError:
         return False
@@ -159,13 +177,14 @@ def _replace_tmp(folder: str, needed: Iterable[str]) -> bool:
 
 # --- privileges, numbers from linux/prctl.h and linux/capability.h
 
+_SIGKILL = 9  # of signal.h
 _PARENT_DEATH_SIGNAL, _DROP_FROM_BOUNDING_SET, _NO_NEW_PRIVS = 1, 24, 38
 _CAPABILITIES_3 = 0x20080522
 
 
 def end_with_parent() -> None:
     """Have the kernel kill this process when the one that started it ends, however it does."""
-    _call(_libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
+    _call(_libc.prctl(_PARENT_DEATH_SIGNAL, _SIGKILL, 0, 0, 0))
 
 
 def _drop_privileges() -> None:
@@ -246,7 +265,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(descriptor)
 
 
-# --- as a program: cage.py CAGE COMMAND...
+# --- as a program
 
 
 def command(cage: Cage, program: list[str]) -> list[str]:
@@ -254,23 +273,34 @@ def command(cage: Cage, program: list[str]) -> list[str]:
 
     That is empty, or not there, if the program did not start.
     """
-    return [sys.executable, "-I", "-S", __file__, json.dumps(asdict(cage)), *program]
+    limits = [str(cage.file_size), str(cage.seconds or ""), str(cage.private_tmp or "")]
+    words = [cage.folder, *limits, *cage.read, _END, *cage.execute, _END, *program]
+    return [sys.executable, "-I", "-S", "-c", _START, os.path.dirname(__file__), *words]
 
 
+_START = "import sys; sys.path.append(sys.argv[1]); import cage; cage.become(sys.argv[2:])"
+_END = "--"  # of paths, which are absolute
 REPORT_FILE = ".cage"
 
 
-def _main() -> None:
-    fields, *program = sys.argv[1:]
-    cage = Cage(**json.loads(fields))
+def become(words: list[str]) -> None:
+    """Enter the cage and become the program that `command` names."""
+    folder, file_size, seconds, private_tmp, *paths = words
+    first = paths.index(_END)
+    second = paths.index(_END, first + 1)
+    program = paths[second + 1 :]
+    cage = Cage(
+        folder,
+        read=paths[:first],
+        execute=paths[first + 1 : second],
+        file_size=int(file_size),
+        seconds=int(seconds) if seconds else None,
+        private_tmp=bool(private_tmp),
+    )
     end_with_parent()
-    with open(os.path.join(cage.folder, REPORT_FILE), "w") as file:
+    with open(os.path.join(folder, REPORT_FILE), "w") as file:
         file.write(cage.enter())
     try:
         os.execv(program[0], program)
     finally:
         os.truncate(REPORT_FILE, 0)
-
-
-if __name__ == "__main__":
-    _main()
