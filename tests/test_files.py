@@ -70,7 +70,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(
 OPENED_ELSEWHERE = {
     "__init__.py": "its own stub",
     "circuits/render.py": "templates that ship",
-    "cli/start.py": "starters that ship",
+    "cli/app.py": "starters that ship",
     "config.py": "a line number, of a file that `read_file` has read",
     "devices/cards.py": "a compiled model, which its user trusts with all else",
     "devices/bsim4.py": "parameters that ship",

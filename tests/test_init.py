@@ -4,8 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spicekit.circuits.cells import load_cell
-from spicekit.cli.app import app
-from spicekit.cli.start import FILES, STARTERS
+from spicekit.cli.app import FILES, STARTERS, app
 from spicekit.evaluation.design import Design, read_design
 from spicekit.study.plan import read_study
 

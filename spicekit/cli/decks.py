@@ -1,5 +1,6 @@
 """`spicekit netlist`: decks are checked, run, compared, held against what they should be, summed up."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spicekit.cli.display import Json, print_json, print_tables, stages
-from spicekit.cli.netlist import Inputs, Read, Spec, Vector, Weights, netlist
+from spicekit.cli.display import Json, Weights, print_json, print_tables, stage
+from spicekit.cli.netlist import Inputs, Read, Spec, Vector, netlist, one_read
+from spicekit.errors import BadInput
 
 if TYPE_CHECKING:
     from spicekit.decks.diff import Difference
@@ -27,17 +29,19 @@ Libraries = Annotated[
 ]
 
 
+def _read(deck: Path, libraries: list[Path] | None = None) -> "Deck":
+    from spicekit.decks.source import read_deck
+
+    return read_deck(deck, libraries=libraries or [])
+
+
 @netlist.command()
 def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None, as_json: Json = False) -> None:
     """Rule check by ngspice's own reading, without running it; exit status 1 for an error or a refused line."""
-    from collections import Counter
-
     from spicekit.decks.check import check as find
-    from spicekit.decks.source import read_deck
 
-    with stages() as told:
-        told(f"{deck} in ngspice")
-        findings = find(read_deck(deck, libraries=library or []), compiled=osdi or [])
+    with stage(f"{deck} in ngspice"):
+        findings = find(_read(deck, library), compiled=osdi or [])
     counts = Counter(found.severity for found in findings)
     if as_json:
         print_json({"findings": [asdict(found) for found in findings]})
@@ -72,11 +76,9 @@ def run(
 ) -> None:
     """Run a deck of a circuit and harmless commands; exit status 1 if it, a measurement or ngspice says it failed."""
     from spicekit.decks.run import judge, run_deck
-    from spicekit.decks.source import read_deck
-    from spicekit.errors import BadInput
     from spicekit.files import take_folder, write_atomically
 
-    source = read_deck(deck, libraries=library or [])
+    source = _read(deck, library)
     if weights is not None and vectors is None:
         raise BadInput(
             "netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits."
@@ -86,8 +88,7 @@ def run(
     if vectors is not None:
         _run_vectors(source, vectors, weights, out, timeout, osdi or [], as_json)
         return
-    with stages() as told:
-        told(f"{deck} in ngspice, at most {timeout:g} s")
+    with stage(f"{deck} in ngspice, at most {timeout:g} s"):
         result = run_deck(source, timeout=timeout, compiled=osdi or [])
     outcome = judge(source, result)
     for line in () if as_json else [result.output.strip()] if verbose else outcome.printed:
@@ -122,33 +123,30 @@ def _run_vectors(
 
     spec = read_header(deck.comments).spec
     applied = walking(spec.rows) if vectors == "walking" else np.atleast_2d(read_array(Path(vectors)))
-    with stages() as told:
-        told(f"{len(applied)} vectors in ngspice, at most {timeout:g} s")
+    with stage(f"{len(applied)} vectors in ngspice, at most {timeout:g} s"):
         current = run_vectors(deck, applied, timeout=timeout, compiled=compiled)
     if out is not None:
         for name, array in (("vectors.npy", applied), ("currents.npy", current)):
             write_array(out / name, array)
     found = compare_reads(spec, read_array(weights), applied, current) if weights is not None else None
     if as_json:
-        print_json({"current": current.tolist(), **({} if found is None else asdict(found))})
+        print_json({"current": current.tolist(), **(asdict(found) if found else {})})
     else:
         print(f"{len(current)} vectors, {spec.columns} columns: {current.min():.6g} to {current.max():.6g} A")
-    if found is not None and not as_json:
+    if found and not as_json:
         print(
             f"worst: vector {found.vector}, column {found.column}, off by {found.error:.3g} A, of {found.limit:.3g} A "
             f"allowed\n{'FAIL' if found.off else 'PASS'}: {found.off} of {current.size} currents are off"
         )
-    raise typer.Exit(1 if found is not None and found.off else 0)
+    raise typer.Exit(1 if found and found.off else 0)
 
 
 @netlist.command()
 def diff(first: DeckFile, second: DeckFile, as_json: Json = False) -> None:
     """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
     from spicekit.decks.diff import diff as compare
-    from spicekit.decks.source import read_deck
 
-    differences = compare(read_deck(first), read_deck(second))
-    print_differences(differences, first="absent", second="absent", as_json=as_json)
+    print_differences(compare(_read(first), _read(second)), first="absent", second="absent", as_json=as_json)
 
 
 @netlist.command()
@@ -171,28 +169,22 @@ def verify(
 ) -> None:
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
     from spicekit.circuits.spec import read_header
-    from spicekit.circuits.wiring import one_read
     from spicekit.decks.dialects import dialect_of
-    from spicekit.decks.source import read_deck, read_text
+    from spicekit.decks.source import read_text
     from spicekit.decks.verify import verify as compare
     from spicekit.decks.verify import verify_translated
     from spicekit.engines.tile import expected_currents
-    from spicekit.evaluation.design import read_design
-    from spicekit.files import read_array
 
-    tile_spec = read_design(spec).tile
-    stored, text = read_array(weights), read_text(deck)
-    bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
+    tile_spec, stored, bits = one_read(spec, weights, inputs, vector, read)
+    text = read_text(deck)
     dialect, comments = dialect_of(text)
     expected = None
-    with stages() as told:
-        told(f"{deck}, against one rendered anew")
+    with stage(f"{deck}, against one rendered anew"):
         if "expected" in read_header(comments).facts:
             expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
         if dialect == "ngspice":
-            differences = compare(
-                read_deck(deck), tile_spec, stored, bits, expected=expected, compiled=osdi or []
-            )
+            source = _read(deck)
+            differences = compare(source, tile_spec, stored, bits, expected=expected, compiled=osdi or [])
         else:
             differences = verify_translated(text, tile_spec, stored, bits, expected=expected)
     if not differences and not as_json:
@@ -218,10 +210,9 @@ def show(deck: DeckFile, as_json: Json = False) -> None:
     from pydantic import TypeAdapter
 
     from spicekit.decks.diff import Summary, summarise
-    from spicekit.decks.source import read_deck
     from spicekit.report.circuits import deck_tables
 
-    summary = summarise(read_deck(deck))
+    summary = summarise(_read(deck))
     if as_json:
         print_json(TypeAdapter(Summary).dump_python(summary, mode="json"))
     else:

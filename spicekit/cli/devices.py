@@ -1,11 +1,15 @@
 """`spicekit devices`: transistor cards: check, fit, import, plot."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import spicekit as sk
 from spicekit.cli.display import Json, each, next_step, print_json, print_paths, print_tables, stages, verbs
+from spicekit.errors import BadInput
+from spicekit.units import engineering
 
 devices = verbs("Transistor cards against their target sheets: check, fit, plot.")
 
@@ -21,8 +25,6 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Simulate every card against its published figures and its curves; exit status 1 if one is out of reach."""
-    from dataclasses import asdict
-
     from spicekit.devices.cards import shipped_devices
     from spicekit.devices.check import check_curves, check_devices, draw_families
     from spicekit.report.device import curve_table, data_sheet
@@ -94,7 +96,6 @@ def import_(
     from spicekit.config import parse
     from spicekit.devices.importing import Compiled, import_device
     from spicekit.devices.sheet import Geometry
-    from spicekit.errors import BadInput
 
     if polarity not in (None, "nmos", "pmos"):
         raise BadInput(f"--polarity {polarity}: pass nmos or pmos.")
@@ -153,11 +154,9 @@ def spread(
     """Monte Carlo of a cell's read current: threshold mismatch, and spread of its ReRAM element."""
     import numpy as np
 
-    from spicekit.evaluation.design import read_design
     from spicekit.tables.spread import read_spread
-    from spicekit.units import engineering
 
-    tile = read_design(spec).tile
+    tile = sk.read_design(spec).tile
     spreads = []
     with stages() as report:
         found = {
@@ -204,23 +203,19 @@ def ends(
     as_json: Json = False,
 ) -> None:
     """Resistance of drivers and sense ends by their width: a pass gate, and the input of a current mirror."""
-    from dataclasses import asdict
-
-    from spicekit.circuits.spec import TileSpec, rooted
+    from spicekit.circuits.spec import rooted
     from spicekit.config import read_toml
     from spicekit.report.page import text_table
     from spicekit.tables.ends import Devices, end_error, end_figures, write_ends
-    from spicekit.tables.ends import ends as characterise
-    from spicekit.units import engineering
 
     tables = rooted(read_toml(spec), spec.parent)
     known = {
         name: table for name, table in tables.items() if name in ("tile", "wires", "corner", "device", "cell")
     }
-    tile, of = TileSpec.from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
+    tile, of = sk.TileSpec.from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
     with stages() as report:
         report("ends in ngspice")
-        curves = characterise(tile, of)
+        curves = sk.ends(tile, of)
         compared = each(report, "tiles with ends in ngspice, fins", fins) if check else ()
         found = {n: end_error(curves, tile, of, driver_fins=n, sense_fins=n) for n in compared}
     if out:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from spicekit.errors import BadInput
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,6 +27,7 @@ Data = Annotated[
     typer.Option(help="digits, cifar10, cifar100, an .npz file, a folder of class folders or of idx files."),
 ]
 Folder = Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")]
+Weights = Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")]
 Store = Annotated[Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")]
 
 
@@ -78,6 +81,12 @@ def print_paths(*paths: Path, as_json: bool) -> None:
         print(*paths, sep="\n")
 
 
+def require_folder(out: Path, verb: str) -> None:
+    """Refuse a file to write whose folder is not there, before anything is computed."""
+    if not out.parent.is_dir():
+        raise BadInput(f"{verb}: there is no folder {out.parent} for --out {out}; make it first.")
+
+
 def say(text: str) -> None:
     """A line that is no result, on stderr; none with --quiet."""
     if not _State.quiet:
@@ -111,6 +120,14 @@ def stages(title: str = "", *, kept: str = "nothing was kept: repeat the command
     except KeyboardInterrupt:
         print(f"spicekit: stopped{at}; {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """`stages` of a job that is one step."""
+    with stages() as report:
+        report(name)
+        yield
 
 
 class _Bars:

@@ -1,14 +1,16 @@
 """`spicekit netlist`: decks of cells and tiles are rendered; `decks` has the verbs that look at decks."""
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+import spicekit as sk
 from spicekit.cli.display import (
     Data,
     Folder,
     Json,
+    Weights,
     each,
     next_step,
     print_paths,
@@ -16,13 +18,16 @@ from spicekit.cli.display import (
     stages,
     verbs,
 )
+from spicekit.errors import BadInput
+
+if TYPE_CHECKING:
+    from spicekit.circuits.render import Bits
 
 netlist = verbs("Decks of cells and tiles: render, check, run, compare, sum up.")
 
 Spec = Annotated[Path, typer.Option(help="Tile spec, TOML.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="Deck to write.")]
 Read = Annotated[int | None, typer.Option(min=0, help="Which read, of a vector with ones in several.")]
-Weights = Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")]
 Inputs = Annotated[Path, typer.Option(help="Activation bits, .npy (rows,) or (vectors, rows) uint8.")]
 Vector = Annotated[int, typer.Option(min=0, help="Which vector of the inputs.")]
 Detail = Annotated[str, typer.Option(help="read-port, or full: with the 6T core of every cell.")]
@@ -41,13 +46,11 @@ def cell(
 ) -> None:
     """Render one cell between two sources; with --report, measure it as a designer would."""
     from spicekit.circuits.render import cell_deck, with_read
-    from spicekit.errors import BadInput
-    from spicekit.evaluation.design import read_design
     from spicekit.files import take_folder, write_atomically
 
     if out is None and report is None:
         raise BadInput("netlist cell: pass --out for a deck, --report for figures and plots, or both.")
-    tile_spec = read_design(spec).tile
+    tile_spec = sk.read_design(spec).tile
     if report is not None:
         take_folder(report, option="--report")
     if out is not None:
@@ -91,19 +94,16 @@ def export(
     from spicekit.circuits.render import check_detail, tile_deck
     from spicekit.engines.tile import expected_currents
     from spicekit.evaluation.convert import check_mitigations
-    from spicekit.evaluation.design import read_design
     from spicekit.evaluation.vectors import network_case
     from spicekit.files import take_folder, write_array, write_atomically
     from spicekit.mapping.binsparx import MITIGATIONS
-    from spicekit.networks.checkpoints import load_network
-    from spicekit.networks.data import load_dataset
 
-    design = read_design(spec).tile
+    design = sk.read_design(spec).tile
     (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)
     take_folder(out)
     case = network_case(
-        load_network(network, data=data),
-        load_dataset(data, "test", folder=folder).only(image),
+        sk.load_network(network, data=data),
+        sk.load_dataset(data, "test", folder=folder).only(image),
         design,
         binsparx=MITIGATIONS[kind],
         layer=layer,
@@ -119,9 +119,8 @@ def export(
     for read, (path, bits) in enumerate(zip(decks, case.bits, strict=True)):
         expected = expected_currents(design, case.weights, bits)
         own = {**origin, "read": read, "mitigation": mitigation}
-        write_atomically(
-            path, tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=own)
-        )
+        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=own)
+        write_atomically(path, deck)
     print_paths(out / "weights.npy", out / "inputs.npy", *decks, as_json=as_json)
     next_step(f"spicekit netlist run {decks[0]}")
 
@@ -154,34 +153,40 @@ def tile(
 ) -> None:
     """Render a tile for `ngspice -b`, where it leaves its column currents in currents.txt, or another simulator."""
     from spicekit.circuits.render import Outputs, Transient, check_detail, tile_deck
-    from spicekit.circuits.wiring import one_read
     from spicekit.decks.dialects import check_dialect, translate
     from spicekit.engines.tile import expected_currents
-    from spicekit.errors import BadInput
-    from spicekit.evaluation.design import read_design
-    from spicekit.files import read_array, write_atomically
+    from spicekit.files import write_atomically
 
     if tolerance is not None and expect is None:
         raise BadInput(f"netlist tile: --tolerance {tolerance:g} needs --expect, the engine to agree with.")
-    language, tile_spec, stored = check_dialect(dialect), read_design(spec).tile, read_array(weights)
-    bits = one_read(tile_spec, read_array(inputs), vector=vector, read=read)
+    language = check_dialect(dialect)
+    tile_spec, stored, bits = one_read(spec, weights, inputs, vector, read)
+    expected = None
+    if expect is not None:
+        expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
     deck = tile_deck(
         tile_spec,
         stored,
         bits,
         detail=check_detail(detail),
-        expected=expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
-        if expect
-        else None,
+        expected=expected,
         transient=Transient(stop=transient, row_cells=tile_spec.columns) if transient else None,
         outputs=Outputs(tuple(save or ()), tuple(measure or ())) if save or measure else None,
     )
     write_atomically(out, translate(deck, language))
-    run_with = {"ngspice": "spicekit netlist run", "xyce": "Xyce", "spectre": "spectre", "vacask": "vacask"}[
-        language
-    ]
     print_paths(out, as_json=as_json)
-    next_step(f"{run_with} {out}")
+    next_step(f"{ {'ngspice': 'spicekit netlist run', 'xyce': 'Xyce'}.get(language, language) } {out}")
+
+
+def one_read(
+    spec: Path, weights: Path, inputs: Path, vector: int, read: int | None
+) -> "tuple[sk.TileSpec, Bits, Bits]":
+    """Tile spec, stored bits and the bits of one read, of their files."""
+    from spicekit.circuits.wiring import one_read as choose
+    from spicekit.files import read_array
+
+    tile_spec = sk.read_design(spec).tile
+    return tile_spec, read_array(weights), choose(tile_spec, read_array(inputs), vector=vector, read=read)
 
 
 @netlist.command()
@@ -193,15 +198,13 @@ def settle(
     as_json: Json = False,
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
-    from spicekit.evaluation.design import read_design
     from spicekit.report.circuits import draw_settling, settling_table
     from spicekit.tables.settling import Pattern, settling
 
-    tile_spec = read_design(spec).tile
+    tile_spec = sk.read_design(spec).tile
     with stages() as told:
-        reads = {
-            one: settling(tile_spec, one) for one in each(told, "transient of a column", get_args(Pattern))
-        }
+        patterns = each(told, "transient of a column", get_args(Pattern))
+        reads = {pattern: settling(tile_spec, pattern) for pattern in patterns}
     if picture is not None:
         draw_settling(reads, picture)
     print_tables([settling_table(tile_spec, reads)], [picture] if picture else [], as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import spicekit as sk
 from spicekit.cli.display import Data, Folder, Json, next_step, print_json, print_tables, say, stages, verbs
 
 
@@ -57,10 +58,9 @@ def train(
     """Train a binary network, or resume a run: repeat its command with --resume."""
     import torch
 
-    from spicekit.evaluation.convert import calibration_images, check_mitigations, convert
-    from spicekit.evaluation.design import read_design
+    from spicekit.evaluation.convert import calibration_images, check_mitigations
     from spicekit.networks import training
-    from spicekit.networks.data import fetch_dataset, load_dataset
+    from spicekit.networks.data import fetch_dataset
     from spicekit.networks.models import Network
     from spicekit.networks.runs import recipe_for
 
@@ -81,7 +81,7 @@ def train(
         "seed": seed,
     }
     given: dict[str, object] = {name: value for name, value in options.items() if value is not None}
-    design = None if spec is None else read_design(spec)
+    design = None if spec is None else sk.read_design(spec)
     if design is not None:
         record = {"design": design.model_dump(mode="json"), "mitigation": mitigation}
         given = {"epochs": 3, "learning_rate": 5e-4, "warmup_epochs": 0.0, "tiles": record, **given}
@@ -89,7 +89,7 @@ def train(
     training.take_run(out, resume=resume)  # refused before data are fetched and read
     if download:
         fetch_dataset(data, folder)
-    train_set, test_set = (load_dataset(data, split, folder=folder) for split in ("train", "test"))
+    train_set, test_set = (sk.load_dataset(data, split, folder=folder) for split in ("train", "test"))
     if hold_out is not None:
         kept = len(train_set) - hold_out
         train_set, test_set = train_set.first(kept), train_set.part(slice(max(kept, 0), None))
@@ -98,7 +98,7 @@ def train(
     def place(fresh: Network) -> Network:
         assert design is not None
         few = train_set.first(min(calibration_images(design), len(train_set)))
-        tiled = convert(fresh, design, mitigation=check_mitigations([mitigation])[0], calibration=few)
+        tiled = sk.convert(fresh, design, mitigation=check_mitigations([mitigation])[0], calibration=few)
         assert isinstance(tiled, Network)  # convert copies
         return tiled
 
@@ -150,13 +150,11 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Print a network's layers: which go on tiles, how many tiles, cells and reads; what stays digital, and why."""
-    from spicekit.circuits.spec import TileSpec, Wires
-    from spicekit.evaluation.design import read_design
     from spicekit.mapping.layers import footprint
     from spicekit.networks.checkpoints import read_and_survey
     from spicekit.report.page import text_table
 
-    tile = read_design(spec).tile if spec is not None else TileSpec(wires=Wires(r_bl=0, r_sl=0))
+    tile = sk.read_design(spec).tile if spec is not None else sk.TileSpec(wires=sk.Wires(r_bl=0, r_sl=0))
     survey = read_and_survey(file, data=data)[1]
     rows: list[tuple[str, ...]] = []
     records: list[dict[str, object]] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import spicekit as sk
 from spicekit.cli.display import (
     Json,
     each,
@@ -21,6 +22,8 @@ from spicekit.cli.display import (
     stages,
     verbs,
 )
+from spicekit.errors import BadInput, BadTable, SpiceFailed
+from spicekit.units import engineering
 
 if TYPE_CHECKING:
     from spicekit.tables.inventory import Entry
@@ -40,34 +43,27 @@ def calibrate(
     # This process multiplies no matrices, and numpy's threads begin by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from spicekit.decks.simulators import check_simulator
-    from spicekit.errors import BadInput, SpiceFailed
-    from spicekit.tables.calibrate import calibrate as run
     from spicekit.tables.characterise import Characterisation, default_plan, read_plan
     from spicekit.tables.store import user_store
 
     if spec and plan:
         raise BadInput("spicekit calibrate: pass --spec or --plan, not both.")
     if spec:
-        # Loads Numba, which costs a short calibration a tenth of its time.
-        from spicekit.evaluation.design import read_design
-
-        requests = [Characterisation(read_design(spec).tile)]
+        requests = [Characterisation(sk.read_design(spec).tile)]
     elif plan:
         requests = read_plan(plan)
     else:
         requests = default_plan()
     folder = store or user_store()
-    kept = f"{folder} has what was finished, repeat the command to go on"
-    with stages(kept=kept) as report:
-        show = partial(jobs_done, report, "I-V tables")
-        summary = run(
+    with stages(kept=f"{folder} has what was finished, repeat the command to go on") as report:
+        summary = sk.calibrate(
             requests,
             folder,
             simulator=check_simulator(simulator),
             workers=jobs,
             timeout=timeout,
             force=force,
-            report=show,
+            report=partial(jobs_done, report, "I-V tables"),
         )
     if as_json:
         print_json({"store": str(folder), **asdict(summary)})
@@ -99,10 +95,9 @@ Name = Annotated[str, typer.Argument(help="Name, beginning of a name, or path of
 def list_tables(store: Store = None, as_json: Json = False) -> None:
     """What is calibrated, for which conditions, and whether it can be used."""
     from spicekit.report.page import text_table
-    from spicekit.tables.inventory import inventory, stores
-    from spicekit.units import engineering
+    from spicekit.tables.inventory import inventory
 
-    found = {folder: inventory(folder) for folder in ([store] if store else stores())}
+    found = {folder: inventory(folder) for folder in _folders(store)}
     if as_json:
         print_json([_entry(entry) for entries in found.values() for entry in entries])
         return
@@ -121,6 +116,12 @@ def list_tables(store: Store = None, as_json: Json = False) -> None:
     next_step("spicekit tables show NAME")
 
 
+def _folders(store: Path | None) -> list[Path]:
+    from spicekit.tables.inventory import stores
+
+    return [store] if store else stores()
+
+
 def _entry(entry: "Entry") -> dict[str, Any]:
     current = entry.on_current if math.isfinite(entry.on_current) else None
     return {"path": str(entry.path), "devices": entry.devices, "on_current": current, "fault": entry.fault}
@@ -134,10 +135,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """What made a table, and what is in it."""
-    from spicekit.tables.inventory import locate, stores
+    from spicekit.tables.inventory import locate
     from spicekit.tables.store import read_sweep
 
-    path = locate(name, [store] if store else stores())
+    path = locate(name, _folders(store))
     sweep = read_sweep(path)
     if deck is not None:
         print(sweep.decks[deck])
@@ -154,12 +155,11 @@ def show(
 @tables.command()
 def verify(store: Store = None, as_json: Json = False) -> None:
     """Check every table: checksum, axes, convergence, today's cards, manifest; a few points in ngspice."""
-    from spicekit.errors import BadTable
-    from spicekit.tables.inventory import inventory, manifest_faults, simulated_faults, stores
+    from spicekit.tables.inventory import inventory, manifest_faults, simulated_faults
 
     found, counts = {}, {}
     with stages() as report:
-        for folder in each(report, "points in ngspice", [store] if store else stores()):
+        for folder in each(report, "points in ngspice", _folders(store)):
             entries = inventory(folder)
             counts[folder] = len(entries)
             found[folder] = [entry.fault for entry in entries if entry.fault] + manifest_faults(folder)
@@ -178,15 +178,12 @@ def verify(store: Store = None, as_json: Json = False) -> None:
 @tables.command()
 def compare(first: Name, second: Name, store: Store = None, as_json: Json = False) -> None:
     """Two tables state by state: of one cell from two simulators, cards or corners."""
-    from dataclasses import asdict
-
     from spicekit.report.page import text_table
     from spicekit.tables.characterise import made_by
-    from spicekit.tables.inventory import locate, stores, table_differences
+    from spicekit.tables.inventory import locate, table_differences
     from spicekit.tables.store import read_sweep
-    from spicekit.units import engineering
 
-    paths = [locate(name, [store] if store else stores()) for name in (first, second)]
+    paths = [locate(name, _folders(store)) for name in (first, second)]
     found = table_differences(*paths)
     if as_json:
         print_json({"tables": [str(path) for path in paths], "states": [asdict(one) for one in found]})
@@ -222,11 +219,10 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Take in a table of measured silicon or of another simulator; it is marked as such wherever it is used."""
-    from spicekit.evaluation.design import read_design
     from spicekit.tables.inventory import import_table
     from spicekit.tables.store import user_store
 
-    path = import_table(file, read_design(spec).tile, store or user_store(), source=source)
+    path = import_table(file, sk.read_design(spec).tile, store or user_store(), source=source)
     print_paths(path, as_json=as_json)
 
 
@@ -238,15 +234,13 @@ def plot(
     as_json: Json = False,
 ) -> None:
     """Draw a table."""
-    from spicekit.errors import BadInput
     from spicekit.files import write_atomically
     from spicekit.report.cell import iv_charts
     from spicekit.report.charts import png_of
-    from spicekit.tables.inventory import locate, stores
+    from spicekit.tables.inventory import locate
     from spicekit.tables.store import read_sweep
 
     if out.suffix != ".png":
         raise BadInput(f"--out {out}: pictures are PNG; pass a name that ends in .png.")
-    path = locate(name, [store] if store else stores())
-    write_atomically(out, png_of(iv_charts(read_sweep(path))))
+    write_atomically(out, png_of(iv_charts(read_sweep(locate(name, _folders(store))))))
     print_paths(out, as_json=as_json)

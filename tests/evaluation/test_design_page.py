@@ -9,7 +9,7 @@ import pytest
 
 from spicekit.circuits.cells import shipped_cells
 from spicekit.circuits.spec import TileSpec
-from spicekit.cli.evaluate import evaluate
+from spicekit.cli.results import evaluate
 from spicekit.config import Config
 from spicekit.evaluation.design import Design, Limits, read_design
 from spicekit.study.plan import read_study

@@ -113,7 +113,7 @@ def test_the_sign_off_that_evaluate_asks_for_runs_as_it_is_printed(folder, monke
         assert (name, folder) == ("cifar10", Path("my pictures"))
         return load_dataset("digits", split)
 
-    monkeypatch.setattr("spicekit.networks.data.load_dataset", images)
+    monkeypatch.setattr("spicekit.load_dataset", images)
     evidence_path(folder / "store", read_design(folder / "tile.toml").tile).unlink(missing_ok=True)
     plain = ("--mitigation", "none", "--data", "cifar10", "--folder", "my pictures")
     (line,) = (line for line in evaluate(folder, *plain).stderr.splitlines() if "signoff" in line)

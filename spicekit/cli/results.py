@@ -1,26 +1,141 @@
-"""`spicekit evaluate`: a network on a design; `spicekit sweep`: a study of many designs."""
+"""Verbs that make results, and the one that shows them: `tile`, `signoff`, `evaluate`, `sweep`, `report`."""
 
+import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import spicekit as sk
 from spicekit.cli.display import (
     Data,
     Folder,
     Json,
     Store,
+    Weights,
+    each,
     jobs_done,
     next_step,
     print_evaluations,
     print_json,
+    print_paths,
     print_tables,
+    require_folder,
     stages,
 )
+from spicekit.errors import BadInput, SpicekitError
+from spicekit.units import engineering
 
-if TYPE_CHECKING:
-    from spicekit.evaluation.records import Evaluation
+
+def tile(
+    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; its cells may have [variation].")],
+    weights: Weights,
+    inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (vectors, rows) uint8.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="Result, .npz: current (A), lsb (A), partial_sum.")
+    ],
+    engine: Annotated[str, typer.Option(help="spice, exact, fast or ideal")] = "exact",
+    maps: Annotated[
+        bool,
+        typer.Option(
+            help="Also voltages and currents of every cell for the first vector, and what takes the current away: for "
+            "the report; word-line drive only, by the exact engine's equations."
+        ),
+    ] = True,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Column currents of one tile."""
+    from spicekit.engines.tile import check_engine
+    from spicekit.files import read_array
+    from spicekit.tables.store import find_table
+
+    name = check_engine(engine)
+    point = sk.read_design(spec)
+    array = sk.Tile(point, read_array(weights), table=find_table(point.tile, store=store))
+    bits = read_array(inputs)
+    if bits.ndim != 2:
+        raise BadInput(f"inputs: expected bits shaped (vectors, {point.tile.rows}), got {bits.shape}.")
+    with stages(engine) as report:
+        report(f"{len(bits)} vectors")
+        current = array.write(out, bits, engine=name, maps=maps, report=report).sum("read").values
+    vectors, columns = current.shape
+    if as_json:
+        facts = {"engine": engine, "vectors": vectors, "columns": columns, "lsb": array.lsb}
+        print_json({"out": str(out), **facts})
+        return
+    print(
+        f"{out}: {vectors} vectors x {columns} columns, engine {engine}, "
+        f"largest {engineering(float(current.max(initial=0.0)), 'A')}, LSB {engineering(array.lsb, 'A')}"
+    )
+    next_step(f"spicekit report {out} --out {out.with_suffix('.html')}")
+
+
+def signoff(
+    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [limits].")],
+    network: Annotated[
+        str | None, typer.Option(help="Also tiles and vectors of this network: a name or a checkpoint file.")
+    ] = None,
+    data: Data = "digits",
+    folder: Folder = None,
+    vectors: Annotated[
+        int, typer.Option(min=1, help="Activation vectors for each random or network tile.")
+    ] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bits drawn.")] = 0,
+    simulator: Annotated[
+        list[str],
+        typer.Option(help="ngspice or vacask; given twice, the second is compared with the first."),
+    ] = ["ngspice"],  # noqa: B006
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that a simulator may take for one tile.")
+    ] = 600.0,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of I-V tables and evidence; default: yours, then shipped.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run ngspice (or VACASK) on whole tiles, hold the engines to the design's limits, keep evidence; exit 0 or 1."""
+    from spicekit.decks.simulators import check_simulator
+    from spicekit.files import take_folder
+    from spicekit.report.signoff import error_table
+
+    design = sk.read_design(spec)
+    own = images = None
+    if network is not None:
+        own = sk.load_network(network, data=data)
+        images = sk.load_dataset(data, "test", folder=folder)
+    if out:
+        take_folder(out)
+    stopped = "nothing was kept, for a sign-off is whole or not there: repeat the command"
+    with stages("sign-off", kept=stopped) as report:
+        result = sk.sign_off(
+            design,
+            network=own,
+            images=images,
+            vectors=vectors,
+            seed=seed,
+            simulators=[check_simulator(name) for name in simulator],
+            store=store,
+            workers=jobs,
+            timeout=timeout,
+            report=report,
+        ).noting(network=network)
+    evidence = sk.keep_evidence(result, store=store)
+    if out:
+        result.save(out / "signoff.json")
+    if as_json:
+        print(result.to_json())
+    else:
+        print_tables([error_table(result)])
+        print(evidence, *([out / "signoff.json"] if out else []), sep="\n")
+        for fault in result.faults:
+            print(f"  {fault}")
+        print("signed off" if result.passed else "NOT signed off")
+    next_step(f"spicekit report {out or evidence} --out signoff.html")
+    raise typer.Exit(0 if result.passed else 1)
 
 
 def evaluate(
@@ -80,35 +195,29 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
-    import shlex
-
     from spicekit.compiled import keep_memory
-    from spicekit.errors import BadInput
     from spicekit.evaluation.convert import calibration_images, check_mitigations
-    from spicekit.evaluation.design import read_design
-    from spicekit.evaluation.evaluate import evaluate as evaluate_network
     from spicekit.evaluation.fidelity import check_comparable
-    from spicekit.networks.checkpoints import load_network
-    from spicekit.networks.data import fetch_dataset, load_dataset
+    from spicekit.networks.data import fetch_dataset
 
     if settle and energy:
         raise BadInput("evaluate: --settle and --energy both set the read time; pass one of them.")
-    if out is not None and not out.parent.is_dir():
-        raise BadInput(f"evaluate: there is no folder {out.parent} for --out {out}; make it first.")
+    if out is not None:
+        require_folder(out, "evaluate")
     mitigations = check_mitigations(mitigation or ["none", "both"])
-    design = read_design(spec)
+    design = sk.read_design(spec)
     if fidelity:
         check_comparable(design)
     keep_memory()
-    trained = load_network(network, data=data)
+    trained = sk.load_network(network, data=data)
     if download:
         fetch_dataset(data, folder)
-    dataset = load_dataset(data, "test", folder=folder)
+    dataset = sk.load_dataset(data, "test", folder=folder)
     if images is not None:
         dataset = dataset.first(images)
-    train_set = load_dataset(data, "train", folder=folder)
+    train_set = sk.load_dataset(data, "train", folder=folder)
     with stages(network) as report:
-        result = evaluate_network(
+        result = sk.evaluate(
             trained,
             dataset,
             design,
@@ -136,7 +245,7 @@ def evaluate(
         next_step(shlex.join(["spicekit", "signoff", *given]))
 
 
-def _show(result: "Evaluation", *, network: str, name: str) -> None:
+def _show(result: "sk.Evaluation", *, network: str, name: str) -> None:
     """Print what was found."""
     from spicekit.report.costs import cost_tables
 
@@ -185,12 +294,10 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Evaluate networks over a grid or list of designs, on this machine or a Dask cluster."""
-    from spicekit.errors import BadInput, SpicekitError
     from spicekit.report.study_findings import best, describe
     from spicekit.study.cluster import Cluster, Scheduler, read_cluster
     from spicekit.study.plan import read_study
     from spicekit.study.results import RESULTS_FILE
-    from spicekit.study.sweep import sweep as run
 
     if sum(given is not None for given in (workers, scheduler, cluster)) > 1:
         raise BadInput("spicekit sweep: pass one of --workers, --scheduler and --cluster.")
@@ -199,7 +306,7 @@ def sweep(
     where = read_cluster(cluster) if cluster else Cluster(workers=workers)
     points = read_study(study)
     with stages(kept=f"{out} has what was finished, repeat the command to go on") as report:
-        summary = run(
+        summary = sk.sweep(
             points,
             out,
             cluster=where,
@@ -219,3 +326,43 @@ def sweep(
         reasons = sorted({row["fault"] for row in rows if row["fault"]})
         raise SpicekitError(f"{summary.failed} jobs failed: {'; '.join(reasons)}")
     next_step(f"spicekit report {out} --out {out / 'study.html'}")
+
+
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="What another verb wrote: a study's folder or results.parquet; JSON of evaluate, signoff, demo or "
+            "devices check; an I-V table; the currents of a tile. Several evaluations, or several tables, are "
+            "set side by side."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", dir_okay=False, help="Page to write: a name that ends in .html.")
+    ],
+    png: Annotated[bool, typer.Option("--png", help="Also each chart as a PNG beside the page.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a result, or compare several, as one web page that needs nothing else; its figures as CSV beside it."""
+    from spicekit.files import write_atomically
+    from spicekit.provenance import provenance
+    from spicekit.report.page import csv_text, html
+    from spicekit.report.results import compare, read_page
+
+    if out.suffix != ".html":
+        raise BadInput(f"report: --out {out}: pages are HTML; pass a name that ends in .html.")
+    require_folder(out, "report")
+    page, source = read_page(results[0]) if len(results) == 1 else compare(results)
+    by = provenance()
+    made_by = f"Made of {source} by spicekit {by['spicekit']} at {by['created']}: {by['command']}"
+    files: dict[Path, bytes | str] = {
+        out: html(page, made_by=made_by),
+        out.with_suffix(".csv"): csv_text(page.rows),
+    }
+    charts = {out.with_name(f"{out.stem}-{chart.name}.png"): chart for chart in page.charts if png}
+    with stages() as told:
+        files |= {path: charts[path].png() for path in each(told, "pictures", charts)}
+    for path, content in files.items():
+        write_atomically(path, content)
+    print_paths(*files, as_json=as_json)
+    next_step(f"open {out} in a browser")
