@@ -27,8 +27,8 @@ import typer
 
 from spicekit import Dataset, load_dataset
 from spicekit.engines.fast.model import read_model
-from spicekit.evaluation.convert import probed
 from spicekit.evaluation.design import Design
+from spicekit.evaluation.reads import probed
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
 from spicekit.study.cluster import Cluster

@@ -1,10 +1,11 @@
 """Tables of the paper's experiments, as Markdown, of the rows of a study."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spicekit.evaluation.energy import Estimate
+from spicekit.evaluation.costs import Figures, overhead
 from spicekit.provenance import JsonDict
 from spicekit.report.page import Table, shown, text_table
 from spicekit.report.study_findings import varying
@@ -65,13 +66,13 @@ def layers_table(rows: Sequence[JsonDict]) -> str:
     return markdown(text_table("", (*names, _FLIPS, *layers, "all"), lines))
 
 
-def costs_table(rows: Sequence[JsonDict], estimates: Sequence[Estimate]) -> str:
+def costs_table(rows: Sequence[JsonDict], estimates: Sequence[Figures]) -> str:
     """Energy, time and area for one image, and their changes against the point that differs in having no flips.
 
     Parameters
     ----------
     rows : sequence of rows that did not fail
-    estimates : sequence of Estimate
+    estimates : sequence of Figures
         Of the same points.
     """
     names = [name for name in varying(rows) if name != _FLIPS]
@@ -96,15 +97,15 @@ def costs_table(rows: Sequence[JsonDict], estimates: Sequence[Estimate]) -> str:
             pairs = zip(_totals(own), _totals(found[id(before)]), strict=True)
             changes = [f"{100 * (value / base - 1):+.1f} %" for value, base in pairs]
         energy, time, area = _totals(own)
-        parts = [own.energy.get("bit lines", 0.0), own.overhead]
+        parts = [own.energy_parts.get("bit lines", 0.0), overhead(own)]
         figures = [f"{1e6 * energy:.3g}", *(f"{100 * part / energy:.1f} %" for part in parts), changes[0]]
         figures += [f"{1e6 * time:.3g}", changes[1], f"{1e6 * area:.3g}", changes[2]]
         lines.append((*(shown(row[name], none="-") for name in (*names, _FLIPS)), *figures))
     return markdown(text_table("", (*names, _FLIPS, *head), lines))
 
 
-def _totals(whole: Estimate) -> tuple[float, float, float]:
-    return whole.total_energy, whole.time, whole.total_area
+def _totals(whole: Figures) -> tuple[float, float, float]:
+    return whole.energy, whole.time, math.nan if whole.area is None else whole.area
 
 
 _FLIPS = "run.mitigation"

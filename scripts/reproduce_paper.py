@@ -21,9 +21,9 @@ from paper_tables import costs_table, layers_table, markdown, results_table
 
 from spicekit import load_network, sweep
 from spicekit.cli.display import jobs_done, stages
-from spicekit.evaluation.convert import lay_out, probed
-from spicekit.evaluation.cost_model import count_events, measure_read
-from spicekit.evaluation.energy import Estimate, LayerEvents, estimate, together
+from spicekit.evaluation.costs import Figures, LayerEvents, estimate, together
+from spicekit.evaluation.network_costs import measure_read
+from spicekit.evaluation.reads import count_events, lay_out, probed
 from spicekit.files import write_atomically
 from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.layers import binary_layers
@@ -153,7 +153,7 @@ def _tables(rows: Sequence[JsonDict], done: Done) -> list[str]:
     return tables
 
 
-def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimate]:
+def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Figures]:
     """Energy, time and area for one image of each point, reckoned after the study from what its reads carried.
 
     So a study is held against other constants without running again. A read lasts as long as `spicekit evaluate
@@ -181,8 +181,12 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Estimat
         layers = json.loads(row["layers"])
         found.append(
             together(
-                estimate(dataclasses.replace(events, current=layers[name]["current"]), circuit, point.design)
-                for name, events in counted[key].items()
+                [
+                    estimate(
+                        dataclasses.replace(events, current=layers[name]["current"]), circuit, point.design
+                    )
+                    for name, events in counted[key].items()
+                ]
             )
         )
     return found

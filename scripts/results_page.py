@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from spicekit import Evaluation, NetworkCosts, SignOff
-from spicekit.evaluation.energy import LayerEvents
-from spicekit.evaluation.network_costs import Change, Constant, CostedRun, Figures, Response
+from spicekit.evaluation.costs import Figures, LayerEvents
+from spicekit.evaluation.network_costs import Change, Constant, CostedRun, Response
 from spicekit.evaluation.records import (
     Demo,
     Fidelity,

@@ -11,13 +11,13 @@ from spicekit.errors import SpicekitError as SpicekitError
 from spicekit.evaluation.array import Tile as Tile
 from spicekit.evaluation.array import load_table as load_table
 from spicekit.evaluation.convert import convert as convert
-from spicekit.evaluation.cost_model import energy as energy
 from spicekit.evaluation.design import Design as Design
 from spicekit.evaluation.design import design as design
 from spicekit.evaluation.design import read_design as read_design
 from spicekit.evaluation.evaluate import evaluate as evaluate
 from spicekit.evaluation.evidence import keep_evidence as keep_evidence
 from spicekit.evaluation.network_costs import NetworkCosts as NetworkCosts
+from spicekit.evaluation.network_costs import energy as energy
 from spicekit.evaluation.records import Evaluation as Evaluation
 from spicekit.evaluation.signoff import SignOff as SignOff
 from spicekit.evaluation.signoff import sign_off as sign_off

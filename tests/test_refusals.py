@@ -62,7 +62,7 @@ def test_evaluate_refuses_before_it_runs(folder, monkeypatch, options, reason):
     forbid(
         monkeypatch,
         "evaluation.evaluate.software_and_ideal",
-        "evaluation.cost_model.measure_read",
+        "evaluation.evaluate.measure_read",
         "networks.cifar.download_cifar10",
     )
     assert reason in refused("evaluate", "--network", "vgg-small", "--spec", "tile.toml", *options)

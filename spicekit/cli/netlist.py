@@ -93,10 +93,9 @@ def export(
     """Decks of one tile of a network, with what one image applies to it at one output pixel."""
     from spicekit.circuits.render import check_detail, tile_deck
     from spicekit.engines.tile import expected_currents
-    from spicekit.evaluation.convert import check_mitigations
     from spicekit.evaluation.vectors import network_case
     from spicekit.files import take_folder, write_array, write_atomically
-    from spicekit.mapping.binsparx import MITIGATIONS
+    from spicekit.mapping.binsparx import MITIGATIONS, check_mitigations
 
     design = sk.read_design(spec).tile
     (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)

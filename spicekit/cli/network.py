@@ -58,7 +58,8 @@ def train(
     """Train a binary network, or resume a run: repeat its command with --resume."""
     import torch
 
-    from spicekit.evaluation.convert import calibration_images, check_mitigations
+    from spicekit.evaluation.convert import calibration_images
+    from spicekit.mapping.binsparx import check_mitigations
     from spicekit.networks import training
     from spicekit.networks.data import fetch_dataset
     from spicekit.networks.models import Network

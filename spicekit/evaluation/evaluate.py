@@ -7,8 +7,7 @@ something else, and would compare with nothing.
 """
 
 import dataclasses
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,34 +17,18 @@ from torch import nn
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.mismatch import RMS_LIMIT
-from spicekit.engines.fast.model import ReadModel, read_model
+from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import (
-    ReadCounts,
-    Tallies,
-    TiledNetwork,
-    added,
-    cells_read,
-    check_mitigations,
-    probed,
-    tile_network,
-    weights_hash,
-)
-from spicekit.evaluation.cost_model import energy as network_energy
-from spicekit.evaluation.cost_model import measure_read, with_read_time
+from spicekit.evaluation.convert import TiledNetwork, tile_network
 from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.evidence import check_solvable, sign_off_status, spice_evidence
 from spicekit.evaluation.fidelity import check_comparable, code_errors, software_and_ideal
 from spicekit.evaluation.fidelity import fidelity as compare
-from spicekit.evaluation.records import (
-    Demo,
-    Evaluation,
-    PlacedEvaluation,
-    ReadStatistics,
-    TileRun,
-    restored,
-)
-from spicekit.mapping.binsparx import Mitigation
+from spicekit.evaluation.network_costs import energy as network_energy
+from spicekit.evaluation.network_costs import measure_read, with_read_time
+from spicekit.evaluation.reads import ReadCounts, added, cells_read, probed, read_statistics, weights_hash
+from spicekit.evaluation.records import Demo, Evaluation, PlacedEvaluation, TileRun, restored
+from spicekit.mapping.binsparx import Mitigation, check_mitigations
 from spicekit.networks.adopt import check_binary, unwrapped
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Data, Dataset, as_dataset, load_dataset, require_apart
@@ -268,48 +251,6 @@ def run_on_tiles(
         code_errors=code_errors(tiled, dataset),
         **whole.model_dump(exclude={"nf"}),
     )
-
-
-def read_statistics(
-    counted: Iterable[Tallies], model: ReadModel, design: Design, *, images: int
-) -> ReadStatistics:
-    """What the reads of some layers carry together.
-
-    Parameters
-    ----------
-    counted : iterable of tuples of Tally
-        `tallies` of these layers; image by image, if standard errors are wanted.
-    model : ReadModel
-    design : Design
-    images : int
-        That were counted.
-    """
-    counted = list(counted)
-    tally, spec = added(counted), design.tile
-    reads = float(tally.reads.sum())
-    on = float(tally.reads @ np.arange(len(tally.reads)))
-    others = float(tally.others.sum())
-    idle = reads * spec.rows - on - others
-    state = model.cells.state
-    ideal = float(on * state[1, 1] + others * state[0, 1] + idle * state[0, 0])
-    current = float(tally.current.sum()) / reads
-    each = [added([layers]) for layers in zip(*counted, strict=True)]
-    return ReadStatistics(
-        reads=reads / images,
-        partial_sum=on / reads,
-        current=current,
-        ideal_current=ideal / reads,
-        energy=reads / images * spec.v_read * current * design.read_time,
-        partial_sum_error=_standard_error(
-            [one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]
-        ),
-        current_error=_standard_error([one.current.sum() / one.reads.sum() for one in each]),
-    )
-
-
-def _standard_error(values: Sequence[float]) -> float | None:
-    """Of the mean of independent values; None of a single one."""
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 _VOLTAGES = (

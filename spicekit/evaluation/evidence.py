@@ -71,7 +71,7 @@ def spice_evidence(
     BadInput
         For fewer than one read; for converters with faults, mismatch and linear cells, which no deck has.
     """
-    from spicekit.evaluation.convert import cells_read
+    from spicekit.evaluation.reads import cells_read
     from spicekit.networks.inference import predict_logits
 
     if reads < 1:

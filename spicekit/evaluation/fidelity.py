@@ -24,8 +24,9 @@ from spicekit.engines.fast.model import Codes
 from spicekit.engines.fast.patterns import PatternCodes
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput, SpicekitError
-from spicekit.evaluation.convert import TiledNetwork, cells_read, watch
+from spicekit.evaluation.convert import TiledNetwork
 from spicekit.evaluation.design import Design
+from spicekit.evaluation.reads import cells_read, watch
 from spicekit.evaluation.records import Fidelity
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation

@@ -1,42 +1,39 @@
 """Energy, time and area of a network as a result: what its events cost, and what each constant does to that."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.errors import BadInput
-from spicekit.evaluation.costs import SOURCES, Component
-from spicekit.evaluation.design import Design
-from spicekit.evaluation.energy import (
-    Estimate,
+from spicekit.evaluation.costs import (
+    SOURCES,
+    Figures,
     LayerEvents,
     ReadCircuit,
     conduction_time,
     conversion_time,
     estimate,
+    overhead,
     resolution,
     together,
 )
-from spicekit.mapping.binsparx import MITIGATION_LABELS, Mitigation
-from spicekit.provenance import JsonDict
-from spicekit.results import (
-    Coulomb,
-    Fraction,
-    Joule,
-    Record,
-    Result,
-    Second,
-    SquareMetre,
-    new_axes,
-    plain,
-    units_of,
-)
+from spicekit.evaluation.design import Design, as_design
+from spicekit.mapping.binsparx import MITIGATION_LABELS, Mitigation, check_mitigations
+from spicekit.provenance import JsonDict, provenance
+from spicekit.results import Coulomb, Fraction, Joule, Record, Result, Second, new_axes, plain, units_of
+from spicekit.tables.settling import settling
+from spicekit.tables.store import table_for
+from spicekit.tables.table import IVTable
 from spicekit.units import engineering
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import nn
+
+    from spicekit.networks.data import Data
 
 NOT_COUNTED = (
     "first layer, classifier, batch norm, activation functions, shortcuts",
@@ -71,21 +68,6 @@ class Change(Record):
     """For an image."""
     area: Fraction | None
     """Of all tiles and circuits."""
-
-
-class Figures(Record):
-    """Energy, time and area for one image."""
-
-    energy: Joule
-    """For one image."""
-    time: Second
-    """For one image: layers one after the other."""
-    area: SquareMetre | None
-    """Of all tiles and the circuits around them; None where that of a part is not defined."""
-    energy_parts: dict[str, float]
-    """J, by component."""
-    area_parts: dict[str, float | None]
-    """m2, by component; None for drivers of 0 ohm: an ideal terminal has no area."""
 
 
 class CostedRun(Figures):
@@ -233,29 +215,39 @@ def network_costs(
     design: Design, circuit: ReadCircuit, events: Mapping[Mitigation, Mapping[str, LayerEvents]]
 ) -> NetworkCosts:
     """What events cost, and what becomes of it when a constant changes."""
-    totals = _totals(events, circuit, design)
-    first, changes = next(iter(totals.values())), _against_first(totals)
+    layers = {
+        mitigation: {name: estimate(layer, circuit, design) for name, layer in counted.items()}
+        for mitigation, counted in events.items()
+    }
+    totals = {mitigation: together([*each.values()]) for mitigation, each in layers.items()}
+    first = next(iter(totals.values()))
     response = {}
     for what, costs in design.costs.variations().items():
-        varied = _totals(events, circuit, design.replace(costs=costs))
-        alone = _change(next(iter(varied.values())), first)
-        response[what] = Response(first_run=alone, runs=_against_first(varied))
+        other = design.replace(costs=costs)
+        varied = {
+            mitigation: together([estimate(layer, circuit, other) for layer in counted.values()])
+            for mitigation, counted in events.items()
+        }
+        base = next(iter(varied.values()))
+        response[what] = Response(
+            first_run=_change(base, first),
+            runs={mitigation: _change(whole, base) for mitigation, whole in varied.items()},
+        )
     runs = []
     for mitigation, whole in totals.items():
-        saved = first.energy.get("bit lines", 0.0) - whole.energy.get("bit lines", 0.0)
-        layers = {name: estimate(layer, circuit, design) for name, layer in events[mitigation].items()}
+        saved = first.energy_parts.get("bit lines", 0.0) - whole.energy_parts.get("bit lines", 0.0)
         runs.append(
             CostedRun(
+                **dict(whole),
                 mitigation=mitigation,
-                **_figures(whole),
-                change=changes[mitigation],
-                overhead=whole.overhead,
-                break_even=(whole.total_energy - first.total_energy) / saved + 1 if saved > 0 else None,
+                change=_change(whole, first),
+                overhead=overhead(whole),
+                break_even=(whole.energy - first.energy) / saved + 1 if saved > 0 else None,
                 shares={
-                    "energy": _relative(whole.energy, whole.total_energy),
-                    "area": _relative(whole.area, whole.total_area),
+                    "energy": {name: _ratio(part, whole.energy) for name, part in whole.energy_parts.items()},
+                    "area": {name: _ratio(part, whole.area) for name, part in whole.area_parts.items()},
                 },
-                layers={name: Figures(**_figures(layer)) for name, layer in layers.items()},
+                layers=layers[mitigation],
             )
         )
     return NetworkCosts(
@@ -275,51 +267,103 @@ def network_costs(
         not_counted=(
             *NOT_COUNTED,
             *([RAILED] if design.tile.wires.railed else []),
-            *([UNDEFINED] if math.isnan(first.total_area) else []),
+            *([UNDEFINED] if first.area is None else []),
         ),
         runs=tuple(runs),
         response=response,
         design=design,
-        events={mitigation: dict(layers) for mitigation, layers in events.items()},
+        events={mitigation: dict(counted) for mitigation, counted in events.items()},
     )
 
 
-def _figures(whole: Estimate) -> dict[str, Any]:
-    return {
-        "energy": whole.total_energy,
-        "time": whole.time,
-        "area": _defined(whole.total_area),
-        "energy_parts": dict(whole.energy),
-        "area_parts": {name: _defined(value) for name, value in whole.area.items()},
-    }
+def _change(whole: Figures, base: Figures) -> Change:
+    """What of `whole` differs from `base`, over `base`."""
+    ratios = {name: _ratio(getattr(whole, name), getattr(base, name)) for name in Change.model_fields}
+    return Change(**{name: None if ratio is None else ratio - 1 for name, ratio in ratios.items()})
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return None if value is None or not base else value / base
 
 
-def _totals(
-    events: Mapping[Mitigation, Mapping[str, LayerEvents]], circuit: ReadCircuit, design: Design
-) -> dict[Mitigation, Estimate]:
-    """Of the whole network."""
-    return {
-        mitigation: together(estimate(layer, circuit, design) for layer in layers.values())
-        for mitigation, layers in events.items()
-    }
+@cache
+def measure_read(spec: TileSpec) -> ReadCircuit:
+    """Settling time and word-line charge of a tile's worst read, in ngspice.
+
+    Raises
+    ------
+    SpiceFailed
+        If ngspice fails, or the column does not settle.
+    """
+    worst = settling(spec, "worst")
+    return ReadCircuit(worst.time, worst.word_line_charge / worst.word_lines)
 
 
-def _against_first(totals: Mapping[Mitigation, Estimate]) -> dict[Mitigation, Change]:
-    first = next(iter(totals.values()))
-    return {mitigation: _change(whole, first) for mitigation, whole in totals.items()}
+def with_read_time(design: Design, circuit: ReadCircuit) -> Design:
+    """The design with a read as long as a column conducts: the transient, and the converter if it needs the current."""
+    return design.replace(read=design.read.replace(time=conduction_time(circuit, design)))
 
 
-def _change(whole: Estimate, base: Estimate) -> Change:
-    return Change(
-        energy=_defined(whole.total_energy / base.total_energy - 1) if base.total_energy else None,
-        time=_defined(whole.time / base.time - 1) if base.time else None,
-        area=_defined(whole.total_area / base.total_area - 1) if base.total_area else None,
-    )
+def energy(
+    network: "nn.Module",
+    dataset: "Data",
+    design: Design,
+    *,
+    mitigations: Sequence[Mitigation] = ("none", "both"),
+    table: IVTable | None = None,
+    circuit: ReadCircuit | None = None,
+    currents: Mapping[Mitigation, Mapping[str, float]] | None = None,
+) -> NetworkCosts:
+    """Energy, time and area of a network on the tiles of a design, converters and BinSparX's own parts included.
 
+    Parameters
+    ----------
+    network : Module
+    dataset : as in `evaluate`
+        Its first images, as many as `design.read.probe_images`, are counted.
+    design : Design
+        A read lasts as long as the transient and the converter take, whatever `read.time`.
+    mitigations : sequence of Mitigation
+        In the order of docs/mitigations.md; the first is what the others are compared with.
+    table : IVTable, optional
+        Of the design's cell and corner; by default the one that the stores have.
+    circuit : ReadCircuit, optional
+        Settling and word-line charge; by default measured in ngspice.
+    currents : mapping, optional
+        Mean current of a read of each layer in A, where an evaluation has found it.
 
-def _relative(parts: Mapping[Component, float], total: float) -> dict[str, float | None]:
-    return {name: _defined(value / total) if total else None for name, value in parts.items()}
+    Raises
+    ------
+    SpiceFailed, MissingTool
+        If ngspice is needed and fails, or is not there.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> network, images = sk.load_network("vgg-small-quarter"), sk.load_dataset("digits", "test")
+    >>> design = sk.design(layer="M2", pitch_nm=108, rows_active=16, probe_images=1)
+    >>> costs = sk.energy(network, images, design)
+    >>> plain, binsparx = costs.runs
+    >>> binsparx.energy_parts["bit lines"] < plain.energy_parts["bit lines"]
+    True
+    """
+    from spicekit.engines.fast.model import read_model
+    from spicekit.evaluation.reads import added, cells_read, count_events, lay_out, probed, tallies
+    from spicekit.networks.adopt import check_binary
+    from spicekit.networks.data import as_dataset
+
+    check_binary(network)
+    design, dataset = as_design(design), as_dataset(dataset)
+    circuit = circuit or measure_read(design.tile)
+    few = probed(dataset, design)
+    events: dict[Mitigation, dict[str, LayerEvents]] = {}
+    for mitigation in check_mitigations(mitigations):
+        layers = lay_out(network, design, mitigation=mitigation)
+        if currents is None:
+            model = read_model(design.tile, cells_read(design, table_for(design.tile, table)))
+            tallied = {name: added([read]) for name, read in tallies(network, few, layers, model).items()}
+            means = {name: float(tally.current.sum() / tally.reads.sum()) for name, tally in tallied.items()}
+        else:
+            means = dict(currents[mitigation])
+        events[mitigation] = count_events(network, few, layers, currents=means)
+    return network_costs(design, circuit, events).noting(**provenance({"data": dataset.source}))

@@ -16,7 +16,7 @@ from spicekit.mapping.binsparx import BinSparX
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from spicekit.evaluation.convert import Layers
+    from spicekit.evaluation.reads import Layers
     from spicekit.mapping.packed import PackedLayer
     from spicekit.networks.data import Dataset
 
@@ -116,7 +116,7 @@ def network_cases(
     rng : Generator
         Chooses each layer's tile, its columns and the pixels.
     """
-    from spicekit.evaluation.convert import watch
+    from spicekit.evaluation.reads import watch
 
     layers = _laid_out(network, spec, binsparx)
     chosen = {list(layers)[int(place)] for place in np.linspace(0, len(layers) - 1, LAYERS)}
@@ -169,7 +169,7 @@ def network_case(
     BadInput
         If the network has no such layer, tile or pixel.
     """
-    from spicekit.evaluation.convert import watch
+    from spicekit.evaluation.reads import watch
 
     layers = _laid_out(network, spec, binsparx)
     if layer not in layers:

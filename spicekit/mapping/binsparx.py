@@ -16,6 +16,7 @@ so with flip bits f (column, known when weights are written) and d (sub-vector, 
 The sums are popcounts: of the weights, stored; of the activations, taken anyway to decide d.
 """
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,6 +24,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from spicekit.config import Config
+from spicekit.errors import BadInput, no_such
 
 FlipRule = Literal["count", "position"]
 
@@ -96,6 +98,15 @@ MITIGATION_LABELS: dict[str, str] = {
     name: ", ".join(_LABELS[part] for part in name.split("+")) for name in MITIGATIONS
 }
 """For people."""
+
+
+def check_mitigations(names: Sequence[str]) -> list[Mitigation]:
+    """The names as mitigations; `BadInput` for one that does not exist or comes twice."""
+    if unknown := [name for name in names if name not in MITIGATIONS]:
+        raise no_such("mitigation", unknown[0], MITIGATIONS)
+    if not names or len(set(names)) < len(names):
+        raise BadInput(f"mitigations {list(names)}: pass some of {list(MITIGATIONS)}, each once.")
+    return [name for name in MITIGATIONS if name in names]
 
 
 @register_jitable

@@ -18,15 +18,8 @@ from spicekit.compiled import keep_memory
 from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import (
-    Tallies,
-    TiledNetwork,
-    cells_read,
-    lay_out,
-    tallies,
-    tile_network,
-)
-from spicekit.evaluation.evaluate import read_statistics
+from spicekit.evaluation.convert import TiledNetwork, tile_network
+from spicekit.evaluation.reads import Tallies, cells_read, lay_out, read_statistics, tallies
 from spicekit.evaluation.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset

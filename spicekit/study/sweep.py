@@ -16,7 +16,8 @@ from spicekit.circuits.spec import RAILS
 from spicekit.engines.cell_currents import cell_sensitivity
 from spicekit.engines.exact.ladder import decides
 from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, SpicekitError, require
-from spicekit.evaluation.convert import calibration_images, probed, reads_key
+from spicekit.evaluation.convert import calibration_images
+from spicekit.evaluation.reads import probed, reads_key
 from spicekit.files import as_path, take_folder, writing
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset, require_apart

@@ -6,11 +6,17 @@ import pytest
 import torch
 
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.evaluation.cost_model import energy, measure_read, with_read_time
+from spicekit.evaluation.costs import ReadCircuit, conduction_time
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.energy import ReadCircuit, conduction_time
 from spicekit.evaluation.evaluate import evaluate
-from spicekit.evaluation.network_costs import UNDEFINED, NetworkCosts, network_costs
+from spicekit.evaluation.network_costs import (
+    UNDEFINED,
+    NetworkCosts,
+    energy,
+    measure_read,
+    network_costs,
+    with_read_time,
+)
 from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.networks.data import load_dataset

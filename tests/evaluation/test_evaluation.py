@@ -13,12 +13,13 @@ from spicekit.engines.cell_currents import Variation, cell_currents_of
 from spicekit.engines.converter import Converter
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
-from spicekit.evaluation import convert as convert_module
+from spicekit.evaluation import reads as reads_module
 from spicekit.evaluation import tiled as module
-from spicekit.evaluation.convert import ReadCounts, tallies, tile_network, watch
+from spicekit.evaluation.convert import tile_network
 from spicekit.evaluation.design import Design, read_design
 from spicekit.evaluation.evaluate import evaluate, run_on_tiles
 from spicekit.evaluation.fidelity import CODE_IMAGES, NotExact, code_errors, software_and_ideal
+from spicekit.evaluation.reads import ReadCounts, tallies, watch
 from spicekit.evaluation.tiled import Tiles, start_at, tiled_layers
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits
@@ -335,7 +336,7 @@ def test_designs_of_one_tile_count_its_reads_once(network, digits, sram_table, m
         counted.append(arguments[1])
         return tallies(*arguments, **options)
 
-    monkeypatch.setattr(convert_module, "tallies", counting)
+    monkeypatch.setattr(reads_module, "tallies", counting)
     digits = digits.first(3)
     options = {"table": sram_table, "calibration": TRAIN.first(3), "known": (0.0, 0.0)}
     first = evaluate(network, digits, design_of(3.2, reference="linear"), **options)

@@ -14,8 +14,9 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import convert, lay_out, tallies
+from spicekit.evaluation.convert import convert
 from spicekit.evaluation.design import Design
+from spicekit.evaluation.reads import lay_out, tallies
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.networks.adopt import adopt
 from spicekit.networks.data import load_dataset, network_inputs

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from spicekit.evaluation.energy import Estimate
+from spicekit.evaluation.costs import Figures
 from spicekit.report.study_findings import accuracy_table
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "scripts")]
@@ -70,8 +70,10 @@ def test_layers_are_held_against_the_point_that_differs_in_the_mitigation_alone(
 
 
 def test_costs_are_held_against_the_point_that_differs_in_the_mitigation_alone():
-    plain = Estimate({"bit lines": 1e-6, "converter": 3e-6}, 2e-6, {"cells": 4e-6})
-    flipped = Estimate({"bit lines": 0.5e-6, "converter": 3e-6, "correction": 0.1e-6}, 2e-6, {"cells": 5e-6})
+    plain = Figures.of({"bit lines": 1e-6, "converter": 3e-6}, 2e-6, {"cells": 4e-6})
+    flipped = Figures.of(
+        {"bit lines": 0.5e-6, "converter": 3e-6, "correction": 0.1e-6}, 2e-6, {"cells": 5e-6}
+    )
     lines = costs_table(ROWS, [plain, flipped, flipped, plain]).splitlines()
     assert lines[2] == "| 16 | none | 4 | 25.0 % | 0.0 % |  | 2 |  | 4 |  |"
     assert lines[3] == "| 16 | both | 3.6 | 13.9 % | 2.8 % | -10.0 % | 2 | +0.0 % | 5 | +25.0 % |"

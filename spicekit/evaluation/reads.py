@@ -1,0 +1,254 @@
+"""What tiles read while a network classifies images in software: counted once, for currents, energy and converters.
+
+A network that the tiles have brought down applies other bits; currents are compared on the right ones.
+"""
+
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spicekit.engines.exact.ladder import decides
+from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.model import ReadModel, read_model
+from spicekit.engines.words import Applied, Tally
+from spicekit.errors import BadInput
+from spicekit.evaluation.costs import LayerEvents
+from spicekit.evaluation.design import Design
+from spicekit.evaluation.records import ReadStatistics
+from spicekit.evaluation.tiled import Tiles
+from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
+from spicekit.mapping.packed import PackedLayer, apply_inputs
+from spicekit.networks.as_written import require_tiles
+from spicekit.networks.data import Dataset
+from spicekit.networks.inference import predict_logits
+from spicekit.networks.layers import BinaryConv, binary_layers
+from spicekit.provenance import code_hash, content_hash
+from spicekit.tables.table import IVTable, linear
+
+Layers = dict[str, PackedLayer]
+"""By name."""
+Tallies = tuple[Tally, ...]
+"""What reads carry: of all images together, or of one image each."""
+
+
+def probed(dataset: Dataset, design: Design) -> Dataset:
+    """The images of which reads are counted."""
+    return dataset.first(min(design.read.probe_images, len(dataset)))
+
+
+def cells_read(design: Design, table: IVTable) -> IVTable:
+    """The cells' I-V table; of linear ones where the design asks for these."""
+    return linear(table, design.tile.v_read) if design.ablation.linear_cells else table
+
+
+def flips(design: Design, mitigation: Mitigation) -> BinSparX:
+    """BinSparX's flips of a mitigation, chosen as the design says."""
+    return MITIGATIONS[mitigation].replace(flip_rule=design.mapping.flip_rule)
+
+
+def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> Layers:
+    """The layers as designed, by name: no cell differs from its nominal value."""
+    tile = design.tile
+    tiles = Tiles(tile, IdealCodes(), flips(design, mitigation), design.mapping.unrolling, design.variation)
+    return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
+
+
+def tallies(
+    network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel, *, image_by_image: bool = False
+) -> dict[str, Tallies]:
+    """What each layer reads while the network classifies `dataset` in software.
+
+    Image by image it takes some milliseconds more for each image and layer, and says how much images differ.
+    """
+    counted: dict[str, dict[int, Tally]] = {name: {} for name in layers}
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        found = counted[packed.layer.name]
+        parts = [applied.part(k, k + 1) for k in range(applied.images)] if image_by_image else [applied]
+        for part in parts:
+            tally, place = model.tally(packed.stored, part), part.first if image_by_image else 0
+            found[place] = found[place] + tally if place in found else tally
+
+    watch(network, dataset, layers, probe)
+    return {name: tuple(images.values()) for name, images in counted.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class ReadCounts:
+    """What tiles read of images, counted once: designs share it that differ in converters, dies or times alone."""
+
+    network: nn.Module
+    kept: dict[str, dict[str, Tallies]] = field(default_factory=dict)
+
+    def of(
+        self,
+        images: Dataset,
+        design: Design,
+        table: IVTable,
+        *,
+        mitigation: Mitigation,
+        image_by_image: bool = False,
+    ) -> dict[str, Tallies]:
+        """`tallies` of the layers as the design lays them out, of the weights that the network has now."""
+        found = reads_key(images, design, table, mitigation=mitigation, weights=weights_hash(self.network))
+        key = f"{found} {image_by_image}"
+        if key not in self.kept:
+            layers = lay_out(self.network, design, mitigation=mitigation)
+            model = read_model(design.tile, cells_read(design, table))
+            self.kept[key] = tallies(self.network, images, layers, model, image_by_image=image_by_image)
+        return self.kept[key]
+
+
+def reads_key(
+    images: Dataset, design: Design, table: IVTable, *, mitigation: Mitigation, weights: str
+) -> str:
+    """Hash of all that decides what tiles read of images; `weights` is that of the network's."""
+    return content_hash(
+        {
+            "code": code_hash(),
+            "design": design.as_read().model_dump(mode="json"),
+            "mitigation": mitigation,
+            "die": design.variation.model_dump(mode="json") if MITIGATIONS[mitigation].faults else None,
+            "weights": weights,
+            "columns": decides(design.tile, table),
+            "images": images.sha256,
+        }
+    )
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, by name."""
+    state = network.state_dict()
+    return content_hash(
+        {name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()}
+    )
+
+
+def added(counted: Iterable[Tallies]) -> Tally:
+    """What all layers read."""
+    return functools.reduce(operator.add, itertools.chain.from_iterable(counted))
+
+
+def watch(
+    network: nn.Module,
+    dataset: Dataset,
+    layers: Layers,
+    probe: Callable[[PackedLayer, Applied], None],
+) -> dict[str, tuple[int, ...]]:
+    """Classify images in software; `probe` is called with each layer and what its word lines would carry.
+
+    The network stays as it is: a copy of it is watched. Returns the sides of the images that each layer gets;
+    `BadInput` names one that gets none, and a binary product that no layer computes.
+    """
+    copied = deepcopy(network)
+    require_tiles(copied)
+    seen = dict.fromkeys(layers, 0)
+    sides: dict[str, tuple[int, ...]] = {}
+
+    def look(name: str, layer: BinaryConv, arguments: tuple[Tensor]) -> None:
+        planes = layer.input_planes(arguments[0])
+        sides[name] = tuple(planes.shape[3:])
+        for plane in planes:
+            bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
+            probe(layers[name], apply_inputs(layers[name], bits, first=seen[name]))
+        seen[name] += planes.shape[1]
+
+    for name, layer in binary_layers(copied).items():
+        layer.register_forward_pre_hook(functools.partial(look, name))
+    predict_logits(copied, dataset)
+    if idle := [name for name in layers if not seen[name]]:
+        raise BadInput(
+            f"layer {idle[0]!r} is not called while the network classifies: take it out, or call the layer itself in "
+            f"place of its `forward`."
+        )
+    return sides
+
+
+def read_statistics(
+    counted: Iterable[Tallies], model: ReadModel, design: Design, *, images: int
+) -> ReadStatistics:
+    """What the reads of some layers carry together, of their `tallies` over so many images.
+
+    There are standard errors where these were counted image by image.
+    """
+    counted = list(counted)
+    tally, spec = added(counted), design.tile
+    reads = float(tally.reads.sum())
+    on = float(tally.reads @ np.arange(len(tally.reads)))
+    others = float(tally.others.sum())
+    idle = reads * spec.rows - on - others
+    state = model.cells.state
+    ideal = float(on * state[1, 1] + others * state[0, 1] + idle * state[0, 0])
+    current = float(tally.current.sum()) / reads
+    each = [added([layers]) for layers in zip(*counted, strict=True)]
+    return ReadStatistics(
+        reads=reads / images,
+        partial_sum=on / reads,
+        current=current,
+        ideal_current=ideal / reads,
+        energy=reads / images * spec.v_read * current * design.read_time,
+        partial_sum_error=_standard_error(
+            [one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]
+        ),
+        current_error=_standard_error([one.current.sum() / one.reads.sum() for one in each]),
+    )
+
+
+def _standard_error(values: Sequence[float]) -> float | None:
+    """Of the mean of independent values; None of a single one."""
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def count_events(
+    network: nn.Module,
+    dataset: Dataset,
+    layers: Layers,
+    *,
+    currents: Mapping[str, float],
+) -> dict[str, LayerEvents]:
+    """What happens in each layer for one image, the mean over `dataset`, classified in software.
+
+    `currents` are means of a column read by layer, A.
+    """
+    ones, inverted, pixels = (dict.fromkeys(layers, 0) for _ in range(3))
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        name = packed.layer.name
+        ones[name] += int(applied.asserted.sum())
+        inverted[name] += int(applied.inverted.sum())
+        pixels[name] += len(applied.words)
+
+    seen = watch(network, dataset, layers, probe)
+    events = {}
+    for name, layer in binary_layers(network).items():
+        mapped = layers[name].layer
+        flips, used = mapped.binsparx, mapped.used > 0
+        border = layer.geometry.gathering(seen[name]) if layer.zero_padded else None
+        events[name] = LayerEvents(
+            pixels=pixels[name] // len(dataset),
+            inputs=int(mapped.used.sum()),
+            outputs=mapped.outputs,
+            tiles=mapped.rows.shape[1],
+            groups=int(used.any(axis=1).sum()),
+            subvectors=int(used.sum()),
+            ones=ones[name] / len(dataset),
+            static=flips.stores_inverted,
+            dynamic=flips.dynamic,
+            weighted=flips.dynamic and flips.flip_rule == "position",
+            ordered=flips.order,
+            stored_inverted=int(mapped.inverted.sum()),
+            applied_inverted=inverted[name] / len(dataset),
+            current=currents[name],
+            border_additions=border.border_pixels * mapped.outputs if border else 0,
+            border_constants=border.border_classes * mapped.outputs if border else 0,
+        )
+    return events
