@@ -42,19 +42,32 @@ RECORDS: tuple[type[Record], ...] = (
 )
 HEAD = """# Result files, field by field
 
-`spicekit evaluate --out`, `signoff`, `demo` and `result.save(path)` write the same JSON; `spicekit.load(path)` reads it
-back. Units are SI; an LSB is the current step of one ON cell without parasitics. A number that does not exist is null.
-What a file has besides is passed over. `python scripts/results_page.py` writes this page from the models.
+`spicekit evaluate --out`, `signoff --out`, `demo --out` and `result.save(path)` write the same JSON. `sk.load(path)`
+reads it back. Units are SI. A number that does not exist is null. Fields that this page does not name are ignored.
+Words are in the [glossary](explanation/glossary.md). `python scripts/results_page.py` writes this page from the code.
 
-A study's `results.parquet` has a row for each point: the design's fields by table and name (`tile.rows`), those of
-`run`, then `images`, `accuracy`, `software_accuracy`, the fields of ReadStatistics without errors, `layers` (the same
-of each layer, as JSON), `seconds`, `fault` (empty where the point did not fail), and what made it. An I-V table (.h5)
-is described in [tables.md](tables.md).
+**A study**, `results.parquet`, has a row for each point:
 
-The currents of a tile (.npz): `current` (vectors, columns) A and `read_current` (vectors, reads, columns) A, of
-which it is the sum; `lsb` A; `partial_sum` and `ideal_sum` (vectors, columns), ON cells; `provenance` as JSON. With
-maps also, of the first vector: `v_bl`, `v_sl` V, `cell_current`, `cell_ideal` A, each (rows, columns), and `lost`
-LSB with what each part was `lost_to`.
+* the design's fields by table and name (`tile.rows`), and those of `run`;
+* `images`, `accuracy`, `software_accuracy`, and the fields of ReadStatistics without errors;
+* `layers`: the same of each layer, as JSON;
+* `seconds`, `fault` (empty where the point did not fail), and what made it.
+
+**The currents of a tile**, `.npz`:
+
+| array | shape | unit | meaning |
+|---|---|---|---|
+| `current` | vectors, columns | A | sum over the reads of a vector |
+| `read_current` | vectors, reads, columns | A | of each read |
+| `lsb` | | A | |
+| `partial_sum`, `ideal_sum` | vectors, columns | ON cells | measured, and counted |
+| `provenance` | | | JSON |
+| `v_bl`, `v_sl` | rows, columns | V | with maps, first vector |
+| `cell_current`, `cell_ideal` | rows, columns | A | likewise |
+| `lost` | parts | LSB | likewise: what each part of `lost_to` takes |
+| `lost_to` | parts | | their names |
+
+**An I-V table**, `.h5`, is described in [I-V tables](tables.md#the-files-schema-2).
 """
 
 
