@@ -26,8 +26,8 @@ def check(
 ) -> None:
     """Simulate every card against its published figures and its curves; exit status 1 if one is out of reach."""
     from spicekit.devices.cards import shipped_devices
-    from spicekit.devices.check import check_curves, check_devices, draw_families
-    from spicekit.report.device import curve_table, data_sheet
+    from spicekit.devices.check import CheckRecord, check_curves, check_devices, draw_families
+    from spicekit.report.device import check_tables
 
     chosen = names or shipped_devices()
     with stages() as report:
@@ -36,17 +36,16 @@ def check(
         report("cards in ngspice", 1, 2 + as_json)
         curves = check_curves(chosen)
         report("cards in ngspice", 2, 2 + as_json)
-        families = [asdict(row) for row in draw_families(chosen)] if as_json else []
+        families = draw_families(chosen) if as_json else []
+    record = CheckRecord(figures=figures, curves=tuple(curves), families=tuple(families))
     if as_json:
-        both = {"figures": [asdict(row) for row in figures], "curves": [asdict(row) for row in curves]}
-        print_json({**both, "families": families})
+        print_json(record.model_dump(mode="json"))
     else:
-        tables = [data_sheet(device, figures) for device in dict.fromkeys(row.device for row in figures)]
-        print_tables([*tables, *([curve_table(curves)] if curves else [])])
+        print_tables(check_tables(record))
     next_step(
         "spicekit devices check --json > devices.json, then spicekit report devices.json --out devices.html"
     )
-    raise typer.Exit(0 if all([*(row.within for row in figures), *(row.within for row in curves)]) else 1)
+    raise typer.Exit(1 if record.out_of_reach else 0)
 
 
 @devices.command()

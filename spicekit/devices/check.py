@@ -4,10 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import pydantic
+
 from spicekit.devices.cards import Card, Corner, Speed, device_folder, load_card, load_sheet, polarities
-from spicekit.devices.curves import Errors, errors, read_curves, surfaces
-from spicekit.devices.measure import Figures, families, gate_capacitances, measure
+from spicekit.devices.measure import (
+    Errors,
+    errors,
+    families,
+    gate_capacitances,
+    measure,
+    read_curves,
+    surfaces,
+)
 from spicekit.devices.sheet import Sheet
+from spicekit.results import Record
 from spicekit.units import from_celsius
 
 
@@ -93,6 +103,33 @@ class Family:
     """A."""
 
 
+class CheckRecord(Record):
+    """What `spicekit devices check --json` prints."""
+
+    figures: list[Comparison]
+    """Each figure of each card, with its target and limit."""
+    curves: tuple[CurveCheck, ...] = ()
+    """Each card against the curves that it was fitted to."""
+    families: tuple[Family, ...] = ()
+    """What each card carries."""
+
+    @pydantic.field_validator("figures")
+    @classmethod
+    def _known(cls, rows: list[Comparison]) -> list[Comparison]:
+        if unknown := {row.figure for row in rows} - FIGURES.keys():
+            raise ValueError(f"unknown figures: {', '.join(sorted(unknown))}")
+        return rows
+
+    @property
+    def out_of_reach(self) -> list[str]:
+        """Figures and curves that are not within their limits, by device."""
+        figures = [f"{row.device} {row.figure}" for row in self.figures if not row.within]
+        curves = [
+            f"{row.device} {row.process} at {row.celsius:g} °C" for row in self.curves if not row.within
+        ]
+        return figures + curves
+
+
 CELSIUS = (-40.0, 25.0, 125.0)
 """Of transfer curves; output curves are of the typical card at 25 degrees."""
 V_GATES = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -150,26 +187,16 @@ def check_devices(devices: Sequence[str]) -> list[Comparison]:
     SpiceFailed
         If ngspice refuses a card or does not converge.
     """
-    cards = [(device, *each) for device in devices for each in _cards(device)]
-    corner = Corner()
-    figures = measure([card for *_, card in cards], corner)
-    capacitances = gate_capacitances([card for *_, card in cards])
-    return [
-        comparison
-        for (device, name, speed, _), found, capacitance in zip(cards, figures, capacitances, strict=True)
-        for comparison in compare(name, speed, found, capacitance, sheet=load_sheet(device))
-    ]
-
-
-def compare(
-    device: str, process: Speed, figures: Figures, capacitance: float, *, sheet: Sheet
-) -> list[Comparison]:
-    """Figures of one card against the targets of its sheet."""
-    targets = _targets(sheet, process)
-    return [
-        _comparison(device, process, name, measured, targets.get(name))
-        for name, measured in {**asdict(figures), "cgate": capacitance}.items()
-    ]
+    named = [(device, *each) for device in devices for each in _cards(device)]
+    cards = [card for *_, card in named]
+    rows = []
+    for (device, name, speed, _), figures, capacitance in zip(
+        named, measure(cards, Corner()), gate_capacitances(cards), strict=True
+    ):
+        targets = _targets(load_sheet(device), speed)
+        for figure, measured in {**asdict(figures), "cgate": capacitance}.items():
+            rows.append(_comparison(name, speed, figure, measured, targets.get(figure)))
+    return rows
 
 
 def _cards(device: str) -> Iterable[tuple[str, Speed, Card]]:

@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 
 from spicekit.devices.bsim4 import FREE, FREE_TEMPERATURE, Free, Parameters, model_statement, parameters
 from spicekit.devices.cards import Card, Speed, card_from_text, device_folder
-from spicekit.devices.curves import FLOOR, Curves, Errors, errors, read_curves, surfaces
-from spicekit.devices.measure import CRITERION, V_LINEAR, gate_capacitances
+from spicekit.devices.measure import (
+    CRITERION,
+    FLOOR,
+    V_LINEAR,
+    Curves,
+    Errors,
+    errors,
+    gate_capacitances,
+    read_curves,
+    surfaces,
+)
 from spicekit.devices.sheet import FullSheet, read_full_sheet
 from spicekit.errors import BadInput, NotConverged
 from spicekit.files import write_atomically

@@ -64,7 +64,7 @@ class Gate(Config):
 
 
 class Limits(Config):
-    """How far a card may be from its curves; fractions, see `curves.Errors`."""
+    """How far a card may be from its curves; fractions, see `measure.Errors`."""
 
     rms: float = Field(default=0.005, gt=0)
     worst: float = Field(default=0.02, gt=0)
@@ -77,7 +77,7 @@ class CurveFile(Config):
     """Curves that cards are fitted to and held against."""
 
     file: str
-    """Described in `devices/curves.py`; from the sheet's folder."""
+    """Described in `devices/measure.py`; from the sheet's folder."""
     source: str
     limits: Limits = Limits()
 

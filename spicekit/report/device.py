@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pydantic
-
 from spicekit.devices.cards import Speed
-from spicekit.devices.check import FIGURES, Comparison, CurveCheck, Family
+from spicekit.devices.check import FIGURES, CheckRecord, Comparison, CurveCheck, Family
 from spicekit.report.charts import LOG, Chart, Spec, axis, category, curves, plain_name, switched, tips
 from spicekit.report.page import Column, Number, Page, Table
-from spicekit.results import Record
 
 
 def family_charts(families: Sequence[Family]) -> list[Chart]:
@@ -66,46 +63,26 @@ def _of(rows: Sequence[dict[str, Any]], *, gated: bool) -> list[dict[str, Any]]:
 _SPEEDS: tuple[Speed, ...] = ("ss", "tt", "ff")
 
 
-class CheckRecord(Record):
-    """What `spicekit devices check --json` prints."""
-
-    figures: list[Comparison]
-    """Each figure of each card, with its target and limit."""
-    curves: tuple[CurveCheck, ...] = ()
-    """Each card against the curves that it was fitted to."""
-    families: tuple[Family, ...] = ()
-    """What each card carries."""
-
-    @pydantic.field_validator("figures")
-    @classmethod
-    def _known(cls, rows: list[Comparison]) -> list[Comparison]:
-        if unknown := {row.figure for row in rows} - FIGURES.keys():
-            raise ValueError(f"unknown figures: {', '.join(sorted(unknown))}")
-        return rows
-
-
 CORNERS = {"min": "ss", "typ": "tt", "max": "ff"}
 """Columns of a data sheet; min and max are those of the three."""
 
 
 def check_page(record: CheckRecord) -> Page:
     """Page of `spicekit devices check --json`."""
-    rows, off = record.figures, [row for row in record.curves if not row.within]
+    rows, out = record.figures, record.out_of_reach
     judged = [row for row in rows if row.target is not None and FIGURES[row.figure].tolerance is not None]
-    missed = [row for row in judged if not row.within]
     devices = list(dict.fromkeys(row.device for row in rows))
-    good = not missed and not off
-    out = [f"{row.device} {row.figure}" for row in missed]
-    out += [f"{row.device} {row.process} at {row.celsius:g} °C" for row in off]
     of = f"{len(judged)} figures with a published target"
     of += f" and {len(record.curves)} curve sets" if record.curves else ""
-    verdict = f"{of} are within their limits." if good else f"Of {of}, {len(out)} are out: {', '.join(out)}."
+    verdict = (
+        f"{of} are within their limits." if not out else f"Of {of}, {len(out)} are out: {', '.join(out)}."
+    )
     worst = max(judged, key=_share, default=None)
     whose = "" if worst is None else f"{worst.device} {worst.figure}"
     return Page(
         title="Transistor cards against their targets",
         verdict=verdict,
-        good=good,
+        good=not out,
         numbers=(
             Number(f"{len(devices)}", "devices", ", ".join(devices)),
             Number(f"{len(judged)}", "figures with a target", "typical corner"),
@@ -119,8 +96,7 @@ def check_page(record: CheckRecord) -> Page:
         parts=(
             *((_chart(judged),) if judged else ()),
             *family_charts(record.families),
-            *(data_sheet(device, rows) for device in devices),
-            *((curve_table(record.curves),) if record.curves else ()),
+            *check_tables(record),
         ),
         rows=[asdict(row) for row in rows],
     )
@@ -177,7 +153,14 @@ def _chart(judged: Sequence[Comparison]) -> Chart:
     return Chart("deviations", "Deviations from the targets", note, rows, spec, height=420, wide=True)
 
 
-def data_sheet(device: str, rows: Sequence[Comparison]) -> Table:
+def check_tables(record: CheckRecord) -> list[Table]:
+    """A data sheet for each device, and how far cards are from their curves."""
+    devices = dict.fromkeys(row.device for row in record.figures)
+    curves = [_curve_table(record.curves)] if record.curves else []
+    return [*(_data_sheet(device, record.figures) for device in devices), *curves]
+
+
+def _data_sheet(device: str, rows: Sequence[Comparison]) -> Table:
     """Figures of a device over corners, with targets, limits and verdicts."""
     columns = (
         Column("figure"),
@@ -218,7 +201,7 @@ def data_sheet(device: str, rows: Sequence[Comparison]) -> Table:
     return Table(device, columns, tuple(lines), "One fin, 25 °C, Vdd 0.70 V.", frozenset(failed))
 
 
-def curve_table(rows: Sequence[CurveCheck]) -> Table:
+def _curve_table(rows: Sequence[CurveCheck]) -> Table:
     """How far cards are from their curves, by corner and temperature."""
     columns = (
         Column("device"),

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from spicekit.config import parse
+from spicekit.devices.check import CheckRecord
 from spicekit.errors import BadInput
 from spicekit.evaluation.records import Demo, Evaluation
 from spicekit.evaluation.signoff import SignOff
 from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict
 from spicekit.report.cell import table_page, tables_page
-from spicekit.report.device import CheckRecord, check_page
+from spicekit.report.device import check_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
 from spicekit.report.page import Page
 from spicekit.report.signoff import sign_off_page

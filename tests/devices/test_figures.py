@@ -7,8 +7,7 @@ import pytest
 
 from spicekit.devices.cards import Card, Corner, device_folder, load_card, load_sheet, shipped_devices
 from spicekit.devices.check import Comparison, check_curves, check_devices
-from spicekit.devices.curves import errors, read_curves, surfaces
-from spicekit.devices.measure import Figures, measure, transfer_curve
+from spicekit.devices.measure import Figures, errors, families, measure, read_curves, surfaces
 from spicekit.devices.sheet import Limits
 from spicekit.spice.simulator import Job, Step, simulate
 
@@ -124,8 +123,7 @@ def test_leakage_and_swing_grow_with_temperature(device: str) -> None:
 @pytest.mark.parametrize("device", ["nmos-sram", "pmos-sram"])
 def test_hot_carries_more_below_and_less_above_a_crossing_within_the_supply(device: str) -> None:
     card = load_card(device, "tt")
-    gate, cold = transfer_curve(card, Corner(temperature=COLD))
-    _, hot = transfer_curve(card, Corner(temperature=HOT))
+    ((gate, cold),), ((_, hot),) = (families([card], Corner(temperature=t))[0] for t in (COLD, HOT))
     (crossings,) = np.nonzero(np.diff(np.sign(hot - cold)))
     assert len(crossings) == 1
     assert hot[0] > cold[0]
@@ -134,7 +132,7 @@ def test_hot_carries_more_below_and_less_above_a_crossing_within_the_supply(devi
 
 def test_transfer_curve_bends_once() -> None:
     """Current over gate voltage has one inflection only: tables are interpolated and solvers differentiate."""
-    _, current = transfer_curve(load_card("nmos-sram", "tt"), Corner())
+    (((_, current),),) = families([load_card("nmos-sram", "tt")], Corner())
     curvature = np.diff(current, 2)
     changes = np.count_nonzero(np.diff(np.sign(curvature[np.abs(curvature) > 1e-6 * current.max()])))
     assert changes <= 1

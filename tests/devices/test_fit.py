@@ -9,9 +9,8 @@ import pytest
 
 from spicekit.devices import fit as fitting
 from spicekit.devices.cards import card_from_text, device_folder
-from spicekit.devices.curves import read_curves
 from spicekit.devices.fit import fit_device, least_squares, write_device
-from spicekit.devices.measure import gate_capacitances
+from spicekit.devices.measure import gate_capacitances, read_curves
 from spicekit.errors import BadInput
 
 

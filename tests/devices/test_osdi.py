@@ -17,7 +17,7 @@ from spicekit.decks.check import check
 from spicekit.decks.run import column_currents, run_deck
 from spicekit.decks.source import parse_deck
 from spicekit.devices.cards import Corner, load_card, load_lines
-from spicekit.devices.measure import gate_capacitances, output_curve, transfer_curve
+from spicekit.devices.measure import families, gate_capacitances
 from spicekit.engines import spice
 from spicekit.errors import BadInput, MissingTool
 from spicekit.spice.simulator import Job, Step, simulate, simulate_all, supports_osdi
@@ -148,18 +148,15 @@ def test_currents_are_those_of_the_model(fin: Path) -> None:
 
 def test_figures_of_merit_are_taken_from_the_model(fin: Path) -> None:
     card, loose = load_card(str(fin / "nmos.sp"), "tt"), 2e-3  # ngspice's default reltol, twice
-    gate, current = transfer_curve(card, Corner())
-    np.testing.assert_allclose(current, [law(v, 0.7) for v in gate], rtol=loose)
-    drain, current = output_curve(card, Corner(), v_gate=0.5)
-    np.testing.assert_allclose(current[1:], [law(0.5, v) for v in drain[1:]], rtol=loose)
-    assert gate_capacitances([card], Corner()) == pytest.approx([2 * CG], rel=1e-3)
+    (((gate, transferred), (drain, output)),) = families([card], Corner(), v_gates=(0.5,))
+    np.testing.assert_allclose(transferred, [law(v, 0.7) for v in gate], rtol=loose)
+    np.testing.assert_allclose(output[1:], [law(0.5, v) for v in drain[1:]], rtol=loose)
+    assert gate_capacitances([card]) == pytest.approx([2 * CG], rel=1e-3)
 
 
 def test_both_polarities_mirror_each_other(fin: Path) -> None:
-    curves = [
-        transfer_curve(load_card(str(fin / f"{kind}.sp"), "tt"), Corner())[1] for kind in ("nmos", "pmos")
-    ]
-    np.testing.assert_allclose(*curves, rtol=1e-6)
+    cards = [load_card(str(fin / f"{kind}.sp"), "tt") for kind in ("nmos", "pmos")]
+    np.testing.assert_allclose(*(own[0][1] for own in families(cards, Corner())), rtol=1e-6)
 
 
 def test_fins_multiply_the_current(fin: Path, spec: TileSpec) -> None:

@@ -28,8 +28,8 @@ from spicekit.circuits.cells import load_cell
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.source import parse_deck
 from spicekit.devices.cards import card_from_text
-from spicekit.devices.curves import read_curves
 from spicekit.devices.importing import read_models
+from spicekit.devices.measure import read_curves
 from spicekit.devices.sheet import read_full_sheet, read_sheet
 from spicekit.engines import cache
 from spicekit.errors import SpicekitError

@@ -35,7 +35,7 @@ from typer.testing import CliRunner
 import spicekit as sk
 from spicekit.cli.app import app
 from spicekit.config import read_toml
-from spicekit.devices.curves import read_curves
+from spicekit.devices.measure import read_curves
 from spicekit.errors import BadInput, BadTable
 from spicekit.files import MARKER, read_array, read_arrays, take_folder, write_atomically
 from spicekit.networks.checkpoints import FOLDER, load_network, read_tensors
