@@ -36,7 +36,7 @@ from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.fast.rails import RailReads
 from spicekit.engines.fast.torch_backend import Form, codes_on
-from spicekit.engines.words import layout_of, unpack
+from spicekit.engines.words import Applied, layout_of, unpack
 from spicekit.evaluation.tiled import Tiles, on_tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation
 from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products
@@ -201,7 +201,7 @@ def _differences(check: Check, form: Form, name: str, rows: int, mitigation: Mit
         compared += true.size
         differ += int((ours != true).sum())
         if (ours != true).any():
-            unexplained += _unexplained(packed, applied.words, applied.asserted, ours - true, rows)
+            unexplained += _unexplained(packed, applied, ours - true, rows)
     took = round(time.monotonic() - start, 1)
     return {"dot_products": compared, "differ": differ, "unexplained": unexplained, "took_s": took}
 
@@ -317,26 +317,20 @@ def _summary(found: dict[str, Any], failed: list[str]) -> Result:
     }
 
 
-def _unexplained(
-    packed: PackedLayer,
-    words: NDArray[np.uint64],
-    asserted: NDArray[np.int32],
-    difference: NDArray[np.float32],
-    rows: int,
-) -> int:
+def _unexplained(packed: PackedLayer, applied: Applied, difference: NDArray[np.float32], rows: int) -> int:
     """How many of the dot products that differ do so by more than their reads next to a threshold allow."""
     model, thresholds = _model(rows), _thresholds(rows)
     assert not isinstance(model, RailReads), "these tiles have ideal rails"
-    layout = layout_of(rows)
+    layout, (words, _, asserted) = layout_of(rows), applied.by_vector()
     image, column, line, place = np.nonzero(difference)
     pixel = (image * difference.shape[2] + line) * difference.shape[3] + place
     found = 0
     for p, c, by in zip(pixel[:1000], column[:1000], difference[difference != 0][:1000], strict=True):
         near = 0
         for group, tiles in enumerate(packed.stored.tiles):
-            applied = unpack(words[p, group, :tiles], layout)
-            on = applied & unpack(packed.stored.words[group, :tiles, :, c], layout)
-            current = model.currents(on, applied, group=group) - model.cells.zeros(asserted[p, group, :tiles])
+            bits = unpack(words[p, group, :tiles], layout)
+            on = bits & unpack(packed.stored.words[group, :tiles, :, c], layout)
+            current = model.currents(on, bits, group=group) - model.cells.zeros(asserted[p, group, :tiles])
             apart = np.abs(current[:, None] - thresholds.current).min(axis=1)
             near += int((apart < NEAR * rows * model.cells.lsb).sum())
         found += abs(by) > 4 * thresholds.step * near

@@ -18,5 +18,6 @@ def applied_of(bits, *, inverted=None, shape=None) -> Applied:
     """Of bits (p, groups, tiles, m), or (p, m) of one tile, as applied; all are pixels of one image by default."""
     bits = bits if bits.ndim == 4 else bits[:, None, None]
     inverted = np.broadcast_to(np.uint8(0) if inverted is None else inverted, bits.shape[:3]).copy()
-    asserted = bits.sum(axis=3, dtype=np.int32)
-    return Applied(pack(bits, layout_of(bits.shape[3])), inverted, asserted, shape or (len(bits), 1))
+    rows = bits.shape[3]
+    words = pack(bits, layout_of(rows))
+    return Applied.of_vectors(words, inverted, bits.sum(axis=3), shape or (len(bits), 1), rows=rows)

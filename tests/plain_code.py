@@ -10,7 +10,7 @@ import numpy as np
 from numba.core.extending import _Intrinsic
 
 import spicekit.engines.fast.ideal
-import spicekit.mapping.inputs  # noqa: F401
+import spicekit.mapping.packed  # noqa: F401
 from spicekit.engines.fast import factored_kernels as factored
 from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, COLUMNS, NARROW_ROWS
 
@@ -22,10 +22,10 @@ def ones_of(word):
 
 
 def count_ones(words, turns, start, cells, flips, chunk, found):
-    vectors = np.minimum(start + np.arange(len(found)), len(words) - 1)
-    on = words[vectors][:, :, None] & cells[chunk]
+    vectors = np.minimum(start + np.arange(len(found)), words.shape[1] - 1)
+    on = words.T[vectors][:, :, None] & cells[chunk]
     if turns is not None:
-        on = on ^ turns[vectors][:, :, None] ^ flips[chunk]
+        on = on ^ turns.T[vectors][:, :, None] ^ flips[chunk]
     found[:] = np.bitwise_count(on).sum(axis=1)
 
 
@@ -41,7 +41,7 @@ def _gather(flat, base, offsets, first, count, pieces, byte):
 
 def _join(pieces, filled, found, ones, read):
     found[read] = (
-        pieces[:filled].astype(np.uint64) << (8 * np.arange(filled, dtype=np.uint64))[:, None]
+        pieces[:filled].astype(found.dtype) << (8 * np.arange(filled, dtype=found.dtype))[:, None]
     ).sum(axis=0)
     ones[read] = np.bitwise_count(found[read])
 
@@ -50,7 +50,7 @@ def _invert(found, ones, mask, rows, dynamic, read, k, turned, left):
     own = slice(k * mask.shape[1], (k + 1) * mask.shape[1])
     count = ones[own].astype(np.int64).sum(axis=0)
     turn = dynamic & (2 * count > rows)
-    found[own] ^= np.where(turn, mask[read][:, None], np.uint64(0))
+    found[own] ^= np.where(turn, mask[read][:, None], np.uint64(0)).astype(found.dtype)
     turned[k], left[k] = turn, np.where(turn, rows - count, count)
 
 
@@ -66,11 +66,17 @@ def _fill_field(factors, bits, table, first):
     rows[first : first + 256] = factors.reshape(-1)[first + (values[:, None] & held)]
 
 
-def _add_codes(table, moved, reads, offset, shift, highest, turn, total, parts):
+def _places(where):
+    start, apart, images, count = where
+    return (start + apart * np.arange(images)[:, None] + np.arange(count)).ravel()
+
+
+def _add_codes(table, moved, words, turns, asserted, where, offset, shift, highest, turn, total, parts):
     products, leaky, moving, clamped, flips = map(len, parts)
-    reads = reads.astype(np.int64)
+    reads, inverted, ones = (
+        each.ravel()[_places(where)].astype(np.int64) for each in (words, turns, asserted)
+    )
     values = [reads >> 8 * byte & 255 for byte in range(2)]
-    ones, inverted = reads >> factored._ONES & 31, -(reads >> factored._INVERTED & 1)
 
     def short(x):
         return x.astype(np.int16)  # what exceeds 16 bits falls away
@@ -97,7 +103,7 @@ def _add_codes(table, moved, reads, offset, shift, highest, turn, total, parts):
     if clamped:
         code = np.clip(code, 0, highest)
     if flips:
-        mask = turn ^ short(inverted)[:, None]
+        mask = turn ^ short(-inverted)[:, None]
         code = (code ^ mask) - mask
     total[: len(reads)] += code
 
@@ -109,13 +115,23 @@ def find_currents(table, flat, start, coefficients, added, moment, current, on, 
     current[:] = _current(coefficients, F32(added), F32(moment), twice, *sums)
 
 
-def add_codes(table, given, apart, coefficients, line, turn, total, parts):
+def add_codes(table, words, inverted, asserted, leaks, where, coefficients, line, zeros, turn, total, parts):
     size = 2 * len(parts[0])
-    for place, (words, (added, moment, zero, inverted)) in enumerate(zip(given, apart, strict=True)):
-        current = _current(coefficients, added, moment, *_sums(table, words.view(np.uint8)[:size]))
-        code = np.clip(_fma(current, line[0], zero), F32(0), line[1]).astype(np.int32)
-        mask = turn ^ np.int32(inverted) if parts[1] else np.int32(0)
-        total[place] += (code ^ mask) - mask
+    for k, place in enumerate(_places(where)):
+        given = words.reshape(-1, words.shape[-1])[place].view(np.uint8)[:size]
+        added, moment = leaks[place] if parts[2] else (F32(0), F32(0))
+        current = _current(coefficients, added, moment, *_sums(table, given))
+        code = np.clip(_fma(current, line[0], zeros[asserted.flat[place]]), F32(0), line[1]).astype(np.int32)
+        mask = turn ^ -np.int32(inverted.flat[place]) if parts[1] else np.int32(0)
+        total[k] += (code ^ mask) - mask
+
+
+def _lay_block_out(sums, product, step, column, pixel, laid_out, vector, k, image, place):
+    block = slice(vector, vector + 16), slice(k, k + 16)
+    total = step * sums[block] + (F32(0) if product is None else product[block].astype(F32))
+    laid_out[image, k : k + 16, place : place + 16] = (
+        (F32(4) * total).T + column[k : k + 16, None] + pixel[vector : vector + 16]
+    )
 
 
 def _sums(table, values):
@@ -164,6 +180,7 @@ PLAIN = {
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
         "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
         "mapping.inputs": (_gather, _invert, _join),
+        "mapping.packed": (_lay_block_out,),
     }.items()
     for function in functions
 }

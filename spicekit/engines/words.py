@@ -7,6 +7,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,30 +58,78 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """What the word lines carry for a batch of p output pixels."""
+    """What the word lines carry for a batch of images.
 
-    words: NDArray[np.uint64]
-    """(p, groups, tiles, q), after inversion."""
+    The vectors of an image, one for each of its output pixels, lie side by side for each read: loops take read by read.
+    """
+
+    words: NDArray[np.unsignedinteger]
+    """(images, groups, tiles, pixels, q), after inversion: uint16 where a read has up to 16 rows, else uint64."""
     inverted: NDArray[np.uint8]
-    """(p, groups, tiles): sub-vectors applied inverted, 0 or 1."""
-    asserted: NDArray[np.int32]
-    """(p, groups, tiles) ones applied, after inversion."""
+    """(images, groups, tiles, pixels): sub-vectors applied inverted, 0 or 1."""
+    asserted: NDArray[np.int16]
+    """(images, groups, tiles, pixels) ones applied, after inversion."""
     shape: tuple[int, ...]
-    """Sides of the output, height and width for images: pixels run image by image, line by line."""
+    """Sides of the output, height and width for images: pixels run line by line."""
     first: int = 0
     """Place of the first image among all that run: noise is another for each."""
 
     @property
     def images(self) -> int:
         """In the batch."""
-        return len(self.words) // math.prod(self.shape)
+        return len(self.words)
+
+    @property
+    def vectors(self) -> int:
+        """p, of all images."""
+        return self.images * math.prod(self.shape)
 
     def part(self, start: int, stop: int) -> "Applied":
         """What is applied for images from `start` to before `stop`."""
-        area = math.prod(self.shape)
-        own = slice(start * area, stop * area)
-        arrays = {name: getattr(self, name)[own] for name in ("words", "inverted", "asserted")}
+        arrays = {name: getattr(self, name)[start:stop] for name in ("words", "inverted", "asserted")}
         return dataclasses.replace(self, **arrays, first=self.first + start)
+
+    @classmethod
+    def of_vectors(
+        cls,
+        words: NDArray[np.uint64],
+        inverted: NDArray[np.uint8],
+        asserted: NDArray[np.integer],
+        shape: tuple[int, ...],
+        *,
+        rows: int,
+        first: int = 0,
+    ) -> "Applied":
+        """Of words (p, groups, tiles, q) for reads of `rows` rows, and of the others (p, groups, tiles)."""
+        images = len(words) // math.prod(shape)
+
+        def by_image(part: NDArray[Any], kind: Any) -> NDArray[Any]:
+            apart = part.reshape(images, -1, *part.shape[1:])
+            return np.ascontiguousarray(np.moveaxis(apart, 1, 3), dtype=kind)
+
+        given = by_image(words, word_type(rows)), by_image(inverted, np.uint8), by_image(asserted, np.int16)
+        return cls(*given, shape, first)
+
+    def by_vector(self) -> "Vectors":
+        """The same, all of a vector's reads together: copies."""
+        words, inverted, asserted = (
+            np.ascontiguousarray(np.moveaxis(part, 3, 1)).reshape(
+                self.vectors, *part.shape[1:3], *part.shape[4:]
+            )
+            for part in (self.words, self.inverted, self.asserted)
+        )
+        return Vectors(words.astype(np.uint64, copy=False), inverted, asserted.astype(np.int32))
+
+
+class Vectors(NamedTuple):
+    """`Applied`, vector by vector: pixels run image by image."""
+
+    words: NDArray[np.uint64]
+    """(p, groups, tiles, q)."""
+    inverted: NDArray[np.uint8]
+    """(p, groups, tiles)."""
+    asserted: NDArray[np.int32]
+    """(p, groups, tiles)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +158,11 @@ def layout_of(rows: int) -> Layout:
     """
     row = np.arange(rows)
     return Layout(-(-rows // 64), row // 64, row % 64)
+
+
+def word_type(rows: int) -> Any:
+    """Type of the words that are applied in a read of `rows` rows."""
+    return np.uint16 if rows <= MAX_PATTERN_ROWS else np.uint64
 
 
 def pack(bits: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint64]:

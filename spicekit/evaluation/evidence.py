@@ -7,6 +7,7 @@ lies close to a threshold, where codes differ if they do anywhere, are drawn and
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,7 +147,7 @@ class _Recorder:
         reads = [(group, tile) for group, tiles in enumerate(stored.tiles) for tile in range(tiles)]
         outputs = stored.words.shape[-1]
         before = self.count
-        self.count += len(applied.words) * len(reads) * outputs
+        self.count += applied.vectors * len(reads) * outputs
         while self._wanted and self._wanted[0][0] < self.count:
             number, key = self._wanted.pop(0)
             vector, rest = divmod(number - before, len(reads) * outputs)
@@ -162,17 +163,18 @@ class _Recorder:
 
         spec, layout = self._spec, layout_of(self._spec.rows_active)
         m = spec.rows_active
-        only = slice(vector, vector + 1)
-        one = dataclasses.replace(
-            applied,
-            words=applied.words[only],
-            inverted=applied.inverted[only],
-            asserted=applied.asserted[only],
-            shape=(1, 1),
+        image, pixel = divmod(vector, math.prod(applied.shape))
+        only = slice(image, image + 1), slice(None), slice(None), slice(pixel, pixel + 1)
+        one = Applied(
+            np.ascontiguousarray(applied.words[only]),
+            np.ascontiguousarray(applied.inverted[only]),
+            np.ascontiguousarray(applied.asserted[only]),
+            (1, 1),
+            applied.first,
         )
         code = self._codes.sums(*one_read(stored, one, group=group, tile=tile))[0, column]
         bits = np.zeros(spec.rows, np.uint8)
-        bits[group * m : (group + 1) * m] = unpack(applied.words[vector, group, tile], layout)
+        bits[group * m : (group + 1) * m] = unpack(applied.words[image, group, tile, pixel], layout)
         together = spec.drive == "bitline" or spec.wires.railed  # what other columns carry counts
         first = column - column % spec.columns if together else column
         width = spec.columns if together else 1

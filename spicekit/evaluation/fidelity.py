@@ -21,7 +21,7 @@ from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.kernels import count_patterns
 from spicekit.engines.fast.model import Codes
-from spicekit.engines.fast.patterns import PatternCodes
+from spicekit.engines.fast.patterns import PatternCodes, in_one_word
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput, SpicekitError
 from spicekit.evaluation.convert import TiledNetwork
@@ -120,8 +120,10 @@ def _pattern_errors(
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Error of each pattern's code, of what the codes stand for (groups, 2^m), and how often it is read."""
     m = packed.layer.spec.rows_active
-    cells, given = packed.stored.words[:, :, 0].astype(np.uint32), applied.words[..., 0].astype(np.uint32)
-    reads, _ = count_patterns(cells, packed.stored.tiles, given, applied.asserted, m)
+    given, _, asserted = in_one_word(applied)
+    reads, _ = count_patterns(
+        packed.stored.words[:, :, 0].astype(np.uint32), packed.stored.tiles, given, asserted, m
+    )
     return np.rint(partial_sums - np.bitwise_count(np.arange(2**m))), reads
 
 
@@ -143,7 +145,7 @@ class _Compared:
         return self.exact.step
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
-        sums = np.zeros((len(applied.words), stored.words.shape[-1]), np.float32)
+        sums = np.zeros((applied.vectors, stored.words.shape[-1]), np.float32)
         for group, tiles in enumerate(stored.tiles):
             for tile in range(tiles):
                 exact = self.exact.signed_codes(stored, applied, group=group, tile=tile).astype(np.float32)

@@ -225,7 +225,7 @@ def count_events(
         name = packed.layer.name
         ones[name] += int(applied.asserted.sum())
         inverted[name] += int(applied.inverted.sum())
-        pixels[name] += len(applied.words)
+        pixels[name] += applied.vectors
 
     seen = watch(network, dataset, layers, probe)
     events = {}

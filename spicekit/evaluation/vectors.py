@@ -1,5 +1,6 @@
 """Stored and applied bits on which the engines are compared: random, adversarial, and from the layers of a network."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,7 +129,7 @@ def network_cases(
         if name in chosen and name not in cases:
             tile = int(rng.integers(packed.layer.rows.shape[1]))
             block = int(rng.integers(-(-packed.layer.outputs // spec.columns)))
-            pixels = rng.integers(len(applied.words), size=vectors)
+            pixels = rng.integers(applied.vectors, size=vectors)
             cases[name] = Case(
                 kind, _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
             )
@@ -216,5 +217,6 @@ def _weights_of(packed: "PackedLayer", tile: int, block: int) -> Bits:
 def _bits_of(packed: "PackedLayer", applied: Applied, pixels: NDArray[np.integer], tile: int) -> Bits:
     """(pixels, r) bits applied to a tile, of all its reads together."""
     spec = packed.layer.spec
-    bits = unpack(applied.words[pixels, :, tile], layout_of(spec.rows_active))
+    image, pixel = np.divmod(pixels, math.prod(applied.shape))
+    bits = unpack(applied.words[image, :, tile, pixel], layout_of(spec.rows_active))
     return bits.reshape(len(pixels), spec.rows)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.fast.lanes import INT8, INT64, Lanes, transpose
+from spicekit.engines.words import word_type
 
 IMAGES = 64
 """Images side by side."""
@@ -70,8 +71,8 @@ def pack_inputs(
     bases: NDArray[np.int64],
     *,
     dynamic: bool,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int32]]:
-    """Words applied for every output pixel of a batch.
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.uint8], NDArray[np.int16]]:
+    """Words applied for every output pixel of a batch, as `Applied` has them.
 
     Parameters
     ----------
@@ -92,27 +93,27 @@ def pack_inputs(
 
     Returns
     -------
-    words : (n * pixels, groups, tiles, q) uint64 array
-    inverted : (n * pixels, groups, tiles) uint8 array
-    asserted : (n * pixels, groups, tiles) int32 array
+    words : (n, groups, tiles, pixels, q) uint16 or uint64 array
+    inverted : (n, groups, tiles, pixels) uint8 array
+    asserted : (n, groups, tiles, pixels) int16 array
         Ones after inversion.
     """
     groups, tiles, q = mask.shape
-    reads = groups * tiles
-    units = len(bases) * reads  # of an image: they lie one behind the other
-    words = np.empty((batch, units, q), np.uint64)
-    inverted, asserted = (np.empty((batch, units), kind) for kind in (np.uint8, np.int32))
+    reads, kind = groups * tiles, word_type(offsets.shape[2])
+    units = reads * len(bases)  # of an image: they lie one behind the other
+    shape = batch, groups, tiles, len(bases)
+    words = np.empty((*shape, q), kind)
+    inverted, asserted = np.empty(shape, np.uint8), np.empty(shape, np.int16)
     given = together.reshape(-1), together[0].size, batch, offsets.reshape(reads, -1), used.reshape(-1)
     filled = tuple(array.reshape(-1) for array in (words, inverted, asserted))
     shared = *given, mask.reshape(-1, q), bases, dynamic, *filled
 
     def task(number: int) -> None:
-        room = np.zeros((8, IMAGES), np.uint8), *np.empty((2, _UNITS * q, IMAGES), np.uint64)
-        _pack(number, *shared, *room, *(np.empty((_UNITS, IMAGES), kind) for kind in (np.uint8, np.int32)))
+        room = np.zeros((8, IMAGES), np.uint8), *np.empty((2, _UNITS * q, IMAGES), kind)
+        _pack(number, *shared, *room, *(np.empty((_UNITS, IMAGES), kind) for kind in (np.uint8, np.int16)))
 
     run_tasks(task, len(together) * -(-units // _UNITS))
-    shape = batch * len(bases), groups, tiles
-    return words.reshape(*shape, q), inverted.reshape(shape), asserted.reshape(shape)
+    return words, inverted, asserted
 
 
 @_kernel
@@ -137,13 +138,13 @@ def _pack(  # type: ignore[no-untyped-def]
 ):
     """`pack_inputs` of some reads of 64 images each; the last five are its room."""
     reads, q = mask.shape
-    rows, units = offsets.shape[1], len(bases) * reads
+    rows, units = offsets.shape[1], reads * len(bases)
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
     chunks = (units + _UNITS - 1) // _UNITS
     block, first = task // chunks, task % chunks * _UNITS
     few = min(_UNITS, units - first)
     for k in range(few):
-        pixel, read = (first + k) // reads, (first + k) % reads
+        read, pixel = (first + k) // len(bases), (first + k) % len(bases)
         base = block * each + bases[pixel] * IMAGES
         for part in range(q):
             for byte in range(filled):
@@ -193,16 +194,17 @@ def _join(context, pieces, filled, found, ones, read):  # type: ignore[no-untype
             context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 2, 3)
         )
         place = builder.mul(arguments[4], INT64(IMAGES))
-        kind, wide = ir.VectorType(INT8, IMAGES), ir.VectorType(INT64, IMAGES)
+        kind, word = ir.VectorType(INT8, IMAGES), out.type.pointee
+        wide = ir.VectorType(word, IMAGES)
         found = cgutils.alloca_once_value(builder, ir.Constant(wide, None))
         with cgutils.for_range(builder, arguments[1]) as loop:
             byte = builder.sub(builder.sub(arguments[1], INT64(1)), loop.index)
             start = builder.gep(bytes_, [builder.mul(byte, INT64(IMAGES))])
             higher = Lanes(builder, builder.load(found)) << 8
-            builder.store((higher + Lanes.load(builder, start, kind).widen(INT64)).value, found)
-        word = Lanes(builder, builder.load(found))
-        word.store(builder.gep(out, [place]))
-        word.ones().store(builder.gep(counts, [place]))
+            builder.store((higher + Lanes.load(builder, start, kind).widen(word)).value, found)
+        words = Lanes(builder, builder.load(found))
+        words.store(builder.gep(out, [place]))
+        words.ones().store(builder.gep(counts, [place]))
         return context.get_dummy_value()
 
     return types.void(pieces, filled, found, ones, read), generate
@@ -221,7 +223,12 @@ def _invert(context, found, ones, mask, rows, dynamic, read, k, turned, left):  
 
         words, counts, masks, *outs = (array(place).data for place in (0, 1, 2, 7, 8))
         parts = builder.extract_value(array(2).shape, 1)
-        kind = ir.VectorType(INT64, IMAGES)
+        word = words.type.pointee
+        kind = ir.VectorType(word, IMAGES)
+
+        def splat(number: Any) -> Lanes:
+            fitting = number if word == INT64 else builder.trunc(number, word)
+            return Lanes.splat(builder, fitting, IMAGES)
 
         def line(data: Any, part: Any) -> Any:
             read = builder.add(builder.mul(arguments[6], parts), part)
@@ -231,21 +238,22 @@ def _invert(context, found, ones, mask, rows, dynamic, read, k, turned, left):  
         with cgutils.for_range(builder, parts) as loop:
             more = Lanes.load(builder, line(counts, loop.index), kind)
             builder.store((Lanes(builder, builder.load(total)) + more).value, total)
-        count, limit = Lanes(builder, builder.load(total)), Lanes.splat(builder, arguments[3], IMAGES)
+        count, limit = Lanes(builder, builder.load(total)), splat(arguments[3])
         # as `to_invert` has it
         wanted = builder.icmp_signed(">", (count + count).value, limit.value)
-        asked = Lanes.splat(builder, builder.zext(arguments[4], INT64), IMAGES)
+        asked = splat(builder.zext(arguments[4], INT64))
         turn = Lanes(builder, builder.sext(wanted, kind)) & Lanes(builder, builder.neg(asked.value))
         with cgutils.for_range(builder, parts) as loop:
             place = builder.add(builder.mul(arguments[5], parts), loop.index)
-            bits = Lanes.splat(builder, builder.load(builder.gep(masks, [place])), IMAGES)
+            bits = splat(builder.load(builder.gep(masks, [place])))
             there = line(words, loop.index)
             (Lanes.load(builder, there, kind) ^ (bits & turn)).store(there)
         left = count + (turn & (limit - count - count))
         row = builder.mul(arguments[6], INT64(IMAGES))
         for out, value in zip(outs, (builder.neg(turn.value), left.value), strict=True):
             narrow = ir.VectorType(out.type.pointee, IMAGES)
-            Lanes(builder, builder.trunc(value, narrow)).store(builder.gep(out, [row]))
+            fitting = value if narrow == kind else builder.trunc(value, narrow)
+            Lanes(builder, fitting).store(builder.gep(out, [row]))
         return context.get_dummy_value()
 
     return types.void(found, ones, mask, rows, dynamic, read, k, turned, left), generate

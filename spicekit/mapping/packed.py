@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
-from spicekit.engines.fast.lanes import transpose
+from spicekit.engines.fast.lanes import FLOAT, INT64, Lanes, transposed
 from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.words import Applied, Stored, layout_of, pack
@@ -131,27 +134,23 @@ def dot_products(packed: PackedLayer, applied: Applied, codes: Codes) -> NDArray
 
 def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots: NDArray[np.float32]) -> None:
     """`dot_products` of some images, written to their place."""
-    layer, step = packed.layer, np.float32(codes.step)
-    used, corrected = layer.used, layer.binsparx.flips
+    layer, used, corrected = packed.layer, packed.layer.used, packed.layer.binsparx.flips
     # compiled code moves whole vectors of them: of another type it would write past its room
     sums = np.ascontiguousarray(codes.sums(packed.stored, applied), np.float32)
     kind = packed.corrections.dtype
     factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected, kind)
+    product = None
     if corrected:
-        if step != 1:
-            sums *= step
-            step = np.float32(1)
         # in torch, on the threads that all else uses: numpy's own would wait for these, and they for them
-        there, terms = torch.from_numpy(sums), torch.from_numpy(factors.reshape(len(sums), -1))
+        terms = torch.from_numpy(factors).T
         # of whole numbers: the same bits in any order
-        product = torch._int_mm if kind == np.int8 else torch.mm
-        there += product(terms, torch.from_numpy(packed.corrections))
+        multiply = torch._int_mm if kind == np.int8 else torch.mm
+        product = multiply(terms, torch.from_numpy(packed.corrections)).numpy()
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
-    shared = sums, 4 * step, column, -2 * ones, dots.reshape(len(dots), layer.outputs, -1)
-    run_tasks(
-        lambda image: _lay_image_out(image, *shared, np.empty((layer.outputs, _LINE), np.float32)), len(dots)
-    )
+    given = sums, product, np.float32(codes.step), column, -2 * ones
+    laid_out = dots.reshape(len(dots), layer.outputs, -1)
+    run_tasks(lambda image: _lay_image_out(image, *given, laid_out), len(dots))
 
 
 @lru_cache(maxsize=64)
@@ -164,13 +163,12 @@ _kernel: Any = compiled(error_model="numpy", nogil=True)
 _AT_ONCE = 4096
 """Vectors whose sums are there at a time: little enough memory that the next ones get it again, untouched by the
 system. To be given new pages takes as long as all of a vector's additions."""
-_VECTORS = 4096  # that a thread takes at a time
-_LINE = 64  # pixels laid out at a time
+_SIDE = 16  # pixels and columns laid out at a time
 
 
 def _correction_factors(
     inverted: NDArray[np.uint8],
-    asserted: NDArray[np.int32],
+    asserted: NDArray[np.int16],
     used: NDArray[np.int64],
     wanted: bool,
     kind: DTypeLike,
@@ -179,7 +177,7 @@ def _correction_factors(
 
     Parameters
     ----------
-    inverted, asserted : (p, groups, tiles) arrays
+    inverted, asserted : (n, groups, tiles, pixels) arrays
     used : (groups, tiles) int64 array
         Rows in use.
     wanted : bool
@@ -189,42 +187,82 @@ def _correction_factors(
 
     Returns
     -------
-    factors : (p, 2, groups * tiles) array
+    factors : (2 * groups * tiles, n * pixels) array
         sum(u_a) - d n, which is +- the ones applied, minus where they are inverted; then d. Empty unless wanted.
-    ones : (p,) float32 array
+    ones : (n * pixels,) float32 array
         sum(u_a), as it was before any inversion, over all reads.
     """
-    pixels, reads = len(asserted), used.size
-    factors = np.empty((pixels if wanted else 0, 2, reads), kind)
-    ones = np.empty(pixels, np.float32)
-    shared = inverted.reshape(-1, reads), asserted.reshape(-1, reads), used.reshape(-1), wanted, factors, ones
-    run_tasks(lambda task: _set_factors(task, *shared), -(-pixels // _VECTORS))
-    return factors, ones
+    images, reads, pixels = len(asserted), used.size, asserted.shape[3]
+    factors = np.empty((2, reads if wanted else 0, images, pixels), kind)
+    ones = np.zeros((images, pixels), np.float32)
+    each = (images, reads, pixels)
+    shared = inverted.reshape(each), asserted.reshape(each), used.reshape(-1), factors, ones
+    run_tasks(lambda image: _set_factors(image, *shared), images)
+    return factors.reshape(-1, ones.size), ones.reshape(-1)
 
 
 @_kernel
-def _set_factors(task, inverted, asserted, used, wanted, factors, ones):  # type: ignore[no-untyped-def]
-    for pixel in range(task * _VECTORS, min((task + 1) * _VECTORS, len(ones))):
-        total = 0
-        for read in range(len(used)):
-            d = np.int64(inverted[pixel, read])
-            signed, plain = corrections_of(d, asserted[pixel, read], used[read])
-            total += plain
-            if wanted:
-                factors[pixel, 0, read], factors[pixel, 1, read] = signed, d
-        ones[pixel] = total
+def _set_factors(image, inverted, asserted, used, factors, ones):  # type: ignore[no-untyped-def]
+    for read in range(len(used)):
+        for pixel in range(ones.shape[1]):
+            d = np.int64(inverted[image, read, pixel])
+            signed, plain = corrections_of(d, asserted[image, read, pixel], used[read])
+            ones[image, pixel] += np.float32(plain)
+            if factors.shape[1]:
+                factors[0, read, image, pixel], factors[1, read, image, pixel] = signed, d
 
 
 @_kernel
-def _lay_image_out(image, sums, step, column, pixel, laid_out, room):  # type: ignore[no-untyped-def]
-    """Set `laid_out` (n, c_out, pixels of an image) to `step` x + `column` + `pixel` of each x of `sums` (p, c_out).
+def _lay_image_out(image, sums, product, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+    """Set `laid_out` (n, c_out, pixels of an image) to 4 (`step` x + y) + `column` + `pixel`; that of one image.
 
-    That of one image; `column` is (c_out,), `pixel` (p,), `room` (c_out, 64), all float32.
+    x are `sums` (p, c_out) float32, y the `product` (p, c_out) or None for 0; `column` is (c_out,), `pixel` (p,).
     """
     _, columns, area = laid_out.shape
-    for first in range(0, area, _LINE):
-        few, there = min(_LINE, area - first), image * area + first
-        transpose(sums.reshape(-1), there * columns, columns, room.reshape(-1), 0, _LINE, few, columns)
-        for k in range(columns):
-            for place in range(few):
-                laid_out[image, k, first + place] = step * room[k, place] + column[k] + pixel[there + place]
+    first, whole_columns, whole_area = image * area, columns - columns % _SIDE, area - area % _SIDE
+    for place in range(0, whole_area, _SIDE):
+        for k in range(0, whole_columns, _SIDE):
+            _lay_block_out(sums, product, step, column, pixel, laid_out, first + place, k, image, place)
+    for place in range(area):
+        for k in range(whole_columns if place < whole_area else 0, columns):
+            total = step * sums[first + place, k]
+            if product is not None:
+                total += np.float32(product[first + place, k])
+            laid_out[image, k, place] = np.float32(4) * total + column[k] + pixel[first + place]
+
+
+@intrinsic
+def _lay_block_out(context, sums, product, step, column, pixel, laid_out, vector, k, image, place):  # type: ignore[no-untyped-def]
+    """`_lay_image_out` of 16 pixels and columns."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def array(which: int) -> Any:
+            return context.make_array(signature.args[which])(context, builder, arguments[which])
+
+        def line(data: Any, at: Any, element: Any = FLOAT) -> Lanes:
+            return Lanes.load(builder, builder.gep(data, [at]), ir.VectorType(element, _SIDE))
+
+        given, corrected = array(0), signature.args[1] is not types.none
+        out = array(5)
+        columns, area = (builder.extract_value(out.shape, axis) for axis in (1, 2))
+        vector, k, image, place = arguments[6:]
+        scale = Lanes.splat(builder, arguments[2], _SIDE)
+        four = Lanes.splat(builder, ir.Constant(FLOAT, 4.0), _SIDE)
+        rows = []
+        for each in range(_SIDE):
+            at = builder.add(builder.mul(builder.add(vector, INT64(each)), columns), k)
+            row = scale * line(given.data, at)
+            if corrected:
+                added = array(1).data
+                more = line(added, at, added.type.pointee)
+                row = row + (more if added.type.pointee == FLOAT else more.single())
+            rows.append(row.value)
+        of_pixels = line(array(4).data, vector)
+        for each, found in enumerate(transposed(builder, rows)):
+            lane = builder.add(k, INT64(each))
+            of_column = Lanes.splat(builder, builder.load(builder.gep(array(3).data, [lane])), _SIDE)
+            at = builder.add(builder.mul(builder.add(builder.mul(image, columns), lane), area), place)
+            (four * Lanes(builder, found) + of_column + of_pixels).store(builder.gep(out.data, [at]))
+        return context.get_dummy_value()
+
+    return types.void(*(sums, product, step, column, pixel, laid_out, vector, k, image, place)), generate

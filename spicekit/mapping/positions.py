@@ -220,39 +220,38 @@ def byte_scores(weights: NDArray[np.float32], layout: Layout) -> NDArray[np.floa
 
 
 def invert_by_score(
-    words: NDArray[np.uint64],
-    asserted: NDArray[np.int32],
+    words: NDArray[np.unsignedinteger],
+    asserted: NDArray[np.int16],
     mask: NDArray[np.uint64],
     used: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """Invert, in place, the sub-vectors whose ones weigh more than half; returns which, (p, groups, tiles) uint8.
+    """Invert, in place, the sub-vectors whose ones weigh more than half; returns which, in the form of `asserted`.
 
-    `words` (p, groups, tiles, q) and `asserted` (p, groups, tiles) as in `Applied`, `mask` (groups, tiles, q) the rows
-    in use, `used` (groups, tiles) their number, `scores` (groups, tiles, q, 8, 256) from `byte_scores`.
+    `words` and `asserted` as in `Applied`, `mask` (groups, tiles, q) the rows in use, `used` (groups, tiles) their
+    number, `scores` (groups, tiles, q, 8, 256) from `byte_scores`.
     """
     inverted = np.zeros(asserted.shape, np.uint8)
     shared = words, asserted, mask, used, scores, inverted
-    run_tasks(lambda task: _invert_by_score(task, *shared), -(-len(words) // _VECTORS))
+    run_tasks(lambda image: _invert_by_score(image, *shared), len(words))
     return inverted
 
 
-_VECTORS = 1024  # that a thread takes at a time
-
-
 @compiled(nogil=True)
-def _invert_by_score(task, words, asserted, mask, used, scores, inverted):  # type: ignore[no-untyped-def]
-    pixels, groups, tiles, length = words.shape
-    for p in range(task * _VECTORS, min((task + 1) * _VECTORS, pixels)):
-        for group in range(groups):
-            for tile in range(tiles):
+def _invert_by_score(image, words, asserted, mask, used, scores, inverted):  # type: ignore[no-untyped-def]
+    _, groups, tiles, pixels, length = words.shape
+    for group in range(groups):
+        for tile in range(tiles):
+            for pixel in range(pixels):
                 score = np.float32(0)
                 for q in range(length):
+                    word = np.uint64(words[image, group, tile, pixel, q])
                     for byte in range(8):
-                        value = (words[p, group, tile, q] >> np.uint64(8 * byte)) & np.uint64(255)
+                        value = (word >> np.uint64(8 * byte)) & np.uint64(255)
                         score += scores[group, tile, q, byte, np.int64(value)]
                 if to_invert(score, used[group, tile]):
-                    inverted[p, group, tile] = 1
-                    asserted[p, group, tile] = used[group, tile] - asserted[p, group, tile]
+                    ones = asserted[image, group, tile, pixel]
+                    inverted[image, group, tile, pixel] = 1
+                    asserted[image, group, tile, pixel] = used[group, tile] - ones
                     for q in range(length):
-                        words[p, group, tile, q] ^= mask[group, tile, q]
+                        words[image, group, tile, pixel, q] ^= mask[group, tile, q]

@@ -16,7 +16,7 @@ from spicekit.engines.fast import mismatch
 from spicekit.engines.fast.die import DieCodes, codes_of_die
 from spicekit.engines.fast.mismatch import mismatch_steps, passed
 from spicekit.engines.fast.model import fit_thresholds, read_model
-from spicekit.engines.words import Applied, Tally
+from spicekit.engines.words import Tally
 from spicekit.errors import BadInput
 
 ROWS = (16, 64)
@@ -45,7 +45,7 @@ def thresholds_of(model, converter):
 
 
 def signs_of(stored, applied):
-    flipped = stored.inverted[0, 0][None, :] != (applied.inverted[:, 0, 0][:, None] == 1)
+    flipped = stored.inverted[0, 0][None, :] != (applied.by_vector().inverted[:, 0, 0][:, None] == 1)
     return np.where(flipped, -1, 1)
 
 
@@ -123,12 +123,7 @@ def test_codes_depend_on_neither_batch_nor_threads(sram_table, rows):
     codes = codes_of_die(model, fit_thresholds(model, converter, None), converter)
     _, _, stored, applied = reads_of(rows, images=5)
     together = codes.sums(stored, applied)
-    pixels = applied.shape[0] * applied.shape[1]
-    parts = []
-    for first, last in ((0, 1), (1, 3), (3, 5)):
-        cut = slice(first * pixels, last * pixels)
-        words, inverted, asserted = (a[cut] for a in (applied.words, applied.inverted, applied.asserted))
-        parts.append(codes.sums(stored, Applied(words, inverted, asserted, applied.shape, first)))
+    parts = [codes.sums(stored, applied.part(*cut)) for cut in ((0, 1), (1, 3), (3, 5))]
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:

@@ -202,7 +202,7 @@ def test_networks_read_what_tiles_read(tables, rows, cell):
     stored, applied = words_of(weights, bits)
     thresholds = fit_thresholds(model, Converter(), None)
     codes = convert(thresholds, current - model.cells.zeros(bits.sum(axis=1, dtype=int))[:, None])
-    flipped = stored.inverted[0, 0] ^ applied.inverted[:, 0].astype(bool)
+    flipped = stored.inverted[0, 0] ^ applied.by_vector().inverted[:, 0].astype(bool)
     found = model.codes(thresholds).sums(stored, applied)
     assert (found != np.where(flipped, -codes, codes)).mean() < 0.003
     tally = model.tally(stored, applied)

@@ -100,7 +100,7 @@ def test_cells_all_at_one_end_or_at_both_have_the_codes_of_the_model(sram_table,
     fine = fit_thresholds(model, Converter(bits=8, full_scale=float(rows)), None)
     codes = model.codes(fine).sums(stored, applied)[:, 0]
     expected = convert(
-        fine, model.currents(bits, bits, group=0) - model.cells.zeros(applied.asserted[:, 0, 0])
+        fine, model.currents(bits, bits, group=0) - model.cells.zeros(applied.by_vector().asserted[:, 0, 0])
     )
     assert abs(codes - expected).max() <= 1
     assert (codes == expected).mean() > 0.999

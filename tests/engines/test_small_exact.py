@@ -309,7 +309,9 @@ def test_codes_are_those_of_currents_solved_to_the_last_digit(end, reference):
             current = ladder.solve(ladder.ladder_of(spec, table, held), applied_rows).current
             zero = ladder.solve(ladder.ladder_of(spec, table, np.zeros_like(held)), applied_rows).current
             found = convert(thresholds, current - zero)
-            flipped = stored.inverted[group, tile] ^ applied.inverted[:, group, tile, None].astype(bool)
+            flipped = stored.inverted[group, tile] ^ applied.by_vector().inverted[
+                :, group, tile, None
+            ].astype(bool)
             sums += np.where(flipped, -found, found)
     exact = ExactCodes(spec, table, thresholds)
     assert exact.step == thresholds.step

@@ -161,8 +161,9 @@ def test_a_tally_adds_what_each_read_delivers(rows):
 def part_of(stored: Stored, applied: Applied, columns: slice, vectors: slice) -> tuple[Stored, Applied]:
     """Some columns and vectors, as if there were no others."""
     held = np.ascontiguousarray(stored.words[..., columns]), stored.inverted[..., columns]
-    given = (each[vectors] for each in (applied.words, applied.inverted, applied.asserted))
-    return Stored(*held, stored.tiles, "conv"), Applied(*given, applied.shape)
+    rows = 16 if applied.words.dtype == np.uint16 else 64
+    given = Applied.of_vectors(*(each[vectors] for each in applied.by_vector()), (1, 1), rows=rows)
+    return Stored(*held, stored.tiles, "conv"), given
 
 
 @pytest.mark.parametrize("columns", [128, 129])
@@ -194,10 +195,8 @@ def test_sums_of_many_reads_exceed_16_bits(rows):
     """Codes up to 255 of 200 tiles that are all alike."""
     model, converter = model_of(rows), Converter(bits=8, full_scale=float(rows))
     codes = codes_of_die(model, thresholds_of(model, converter), converter)
-    _, _, stored, applied = reads_of(rows, columns=2, vectors=3)
-    applied = dataclasses.replace(
-        applied, words=applied.words[:1], inverted=applied.inverted[:1], asserted=applied.asserted[:1]
-    )
+    _, _, stored, applied = reads_of(rows, columns=2)
+    _, applied = part_of(stored, applied, slice(None), slice(1))
     tiles = 200
     many = Stored(
         np.repeat(stored.words, tiles, axis=1),
@@ -217,9 +216,8 @@ def test_currents_of_a_layer_are_those_of_each_read(columns):
     for rows in (8, 24):
         model = model_of(rows)
         weights, bits, stored, applied = reads_of(rows, columns=columns)
-        found = model.currents_of(
-            stored.words[0, 0], applied.words[:, 0, 0], applied.asserted[:, 0, 0], group=0
-        )
+        given = applied.by_vector()
+        found = model.currents_of(stored.words[0, 0], given.words[:, 0, 0], given.asserted[:, 0, 0], group=0)
         on = (bits[:, None] & weights[None]).reshape(-1, rows)
         expected = model.currents(on, np.repeat(bits, columns, axis=0), group=0).reshape(found.shape)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * model.cells.lsb)

@@ -99,8 +99,8 @@ def test_dynamic_flips_apply_at_most_half_ones():
     packed = pack_layer(mapped(BinSparX(dynamic=True)))
     bits = (np.random.default_rng(2).random((1, 8, 5, 5)) < 0.9).astype(np.uint8)
     applied = apply_inputs(packed, bits)
-    assert (np.bitwise_count(applied.words).sum(axis=3) == applied.asserted).all()
-    assert (2 * applied.asserted <= packed.layer.used[None]).all()
+    assert (np.bitwise_count(applied.words).sum(axis=4) == applied.asserted).all()
+    assert (2 * applied.asserted <= packed.layer.used[..., None]).all()
     assert applied.inverted.any()
 
 

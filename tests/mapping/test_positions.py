@@ -32,7 +32,7 @@ def test_a_sub_vector_is_inverted_where_that_lowers_the_columns_predicted_error(
     packed = pack_layer(mapped(spec, BinSparX(static=True, dynamic=True, flip_rule="position")))
     layer = packed.layer
     bits = (np.random.default_rng(1).random((2, 20, 6, 6)) < 0.5).astype(np.uint8)
-    flipped = apply_inputs(packed, bits)
+    flipped = apply_inputs(packed, bits).by_vector()
     padded = np.pad(bits, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))  # (n, c, h, w, 3, 3)
     inputs = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 180)

@@ -56,7 +56,7 @@ class ExactCodes:
         NotConverged
             As in `ladder.solve`.
         """
-        sums = np.zeros((len(applied.words), stored.words.shape[-1]), np.float32)
+        sums = np.zeros((applied.vectors, stored.words.shape[-1]), np.float32)
         for group, tiles in enumerate(stored.tiles):
             for tile in range(tiles):
                 sums += self.signed_codes(stored, applied, group=group, tile=tile)
@@ -65,15 +65,18 @@ class ExactCodes:
     def signed_codes(self, stored: Stored, applied: Applied, *, group: int, tile: int) -> NDArray[np.int32]:
         """(p, c_out) codes of one read of one tile; negative where only weights, or only inputs, are inverted."""
         layout, m = layout_of(self.spec.rows_active), self.spec.rows_active
-        words, place = np.unique(applied.words[:, group, tile], axis=0, return_inverse=True)
+        given, turned = (
+            part[:, group, tile].reshape(applied.vectors, -1) for part in (applied.words, applied.inverted)
+        )
+        words, place = np.unique(given, axis=0, return_inverse=True)
         bits = np.zeros((len(words), self.spec.rows), np.uint8)
         bits[:, group * m : (group + 1) * m] = unpack(words, layout)
         # (groups, c_out, m) bits of the whole tile: cells of the groups that are not asserted leak
         cells = unpack(stored.words[:, tile].transpose(0, 2, 1), layout)
         weights = cells.transpose(0, 2, 1).reshape(self.spec.rows, -1)
         codes = self._codes(weights, bits, group)[place.ravel()]
-        flipped = stored.inverted[group, tile] ^ applied.inverted[:, group, tile, None].astype(bool)
-        return np.negative(codes, out=codes, where=flipped)
+        flipped = stored.inverted[group, tile] ^ turned.astype(bool)
+        return np.asarray(np.negative(codes, out=codes, where=flipped))
 
     def _codes(self, weights: NDArray[np.uint8], bits: NDArray[np.uint8], group: int) -> NDArray[np.int32]:
         """(b, c) codes; columns are solved to the last digit where one step leaves more than one code possible."""

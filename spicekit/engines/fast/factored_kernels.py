@@ -12,6 +12,7 @@ converter or a network does not need is left out when the loop is compiled: tupl
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -20,7 +21,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks, zeros_in_lines
-from spicekit.engines.fast.lanes import INT16, INT32, INT64, Lanes
+from spicekit.engines.fast.lanes import INT16, INT64, Lanes
 
 Short = NDArray[np.int16]
 
@@ -33,8 +34,6 @@ LEAK_PRODUCTS = PASSED_PRODUCTS = 1
 LEAK_SHIFT = 10
 """The number of asserted rows is multiplied by 2^10: 16 of them fill 15 bits."""
 
-_ONES, _INVERTED = 16, 31  # bits of a read where these begin
-_LINE = 16  # reads that fill a line of a cache
 _LANES = 32  # of whole numbers at a time
 _PIXELS = 4096  # vectors that share a table: their sums fit a level-2 cache beside it
 _LARGEST = np.iinfo(np.int16).max
@@ -54,9 +53,9 @@ def sum_factored_codes(
     turned: NDArray[np.int16],
     mismatch: Short | None,
     tiles: NDArray[np.int64],
-    words: NDArray[np.uint64],
+    words: NDArray[np.uint16],
     inverted: NDArray[np.uint8],
-    asserted: NDArray[np.int32],
+    asserted: NDArray[np.int16],
 ) -> NDArray[np.float32]:
     """Signed codes of all reads of each dot product, added.
 
@@ -82,22 +81,20 @@ def sum_factored_codes(
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words, inverted, asserted
-        As from `mapping.inputs.pack_inputs`.
+        As in `Applied`.
 
     Returns
     -------
     (p, c_out) float32 array
     """
-    pixels, groups, most, _ = words.shape
-    reads = np.empty((groups, most, pixels), np.uint32)
-    blocks = -(-pixels // _PIXELS)
-    run_tasks(lambda block: _lay_side_by_side(block, words, inverted, asserted, reads), blocks)
-    sums = np.zeros((pixels, stored.shape[3]), np.float32)
+    images, pixels = words.shape[0], words.shape[3]
+    blocks = blocks_of(images, pixels, _PIXELS)
+    sums = np.zeros((images * pixels, stored.shape[3]), np.float32)
     flips = bool(turned.any() or inverted.any())
     parts = tuple((0,) * count for count in (products, leaky, mismatch is not None, clamped, flips))
     moves = np.zeros((1, 1, 0, 1), np.int16) if mismatch is None else mismatch
     scale, cells = (offset, np.int16(shift), np.int16(highest)), (stored, turned, moves, tiles)
-    shared = factors, scale, parts, cells, reads, sums
+    shared = factors, scale, parts, cells, (words, inverted, asserted), sums
 
     def task(number: int) -> None:
         room = (
@@ -105,7 +102,7 @@ def sum_factored_codes(
             zeros_in_lines((2 * (mismatch is not None), 256, COLUMNS), np.int16),
             np.zeros((8, COLUMNS), np.int16),
             np.zeros(COLUMNS, np.int16),
-            zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int16),
+            zeros_in_lines((min(images * pixels, _PIXELS), COLUMNS), np.int16),
         )
         _sum_codes(number, *shared, room)
 
@@ -113,30 +110,49 @@ def sum_factored_codes(
     return sums
 
 
+def blocks_of(images: int, pixels: int, most: int) -> int:
+    """How many blocks of at most so many vectors make up all."""
+    return -(-images // max(1, most // pixels)) * -(-pixels // most)
+
+
+@numba.njit(inline="always")
+def block_of(block, images, pixels, most):  # type: ignore[no-untyped-def]
+    """First image and pixel of a block, how many images it has, and pixels of each: whole images, or a part of one."""
+    each, cuts = max(1, most // pixels), (pixels + most - 1) // most
+    image, pixel = block // cuts * each, block % cuts * most
+    return image, pixel, min(each, images - image), min(most, pixels - pixel)
+
+
 @_kernel
-def _sum_codes(task, factors, scale, parts, cells, reads, sums, room):  # type: ignore[no-untyped-def]
-    """`sum_factored_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made, and its room."""
+def _sum_codes(task, factors, scale, parts, cells, given, sums, room):  # type: ignore[no-untyped-def]
+    """`sum_factored_codes` of a block of vectors and 64 columns, and its room."""
     (offset, shift, highest), (stored, turned, mismatch, tiles) = scale, cells
+    words, inverted, asserted = given
     table, moved, bits, turn, total = room
-    pixels, columns = sums.shape
+    images, groups, most, pixels, _ = words.shape
+    columns = sums.shape[1]
     chunks = (columns + COLUMNS - 1) // COLUMNS
-    first, column = task // chunks * _PIXELS, task % chunks * COLUMNS
-    count, width = min(_PIXELS, pixels - first), min(COLUMNS, columns - column)
+    image, pixel, few, count = block_of(task // chunks, images, pixels, _PIXELS)
+    first, column = image * pixels + pixel, task % chunks * COLUMNS
+    width = min(COLUMNS, columns - column)
     left = _LARGEST // highest
-    for group in range(len(stored)):
+    for group in range(groups):
         for tile in range(tiles[group]):
             _fill(factors[group], stored[group, tile, 0], column, bits, table)
             if len(moved):
                 _add_up(mismatch[group, tile], column, moved)
             for lane in range(width):
                 turn[lane] = turned[group, tile, column + lane]
-            given = reads[group, tile, first : first + count]
-            _add_codes(table, moved, given, offset, shift, highest, turn, total, parts)
+            start, apart = ((image * groups + group) * most + tile) * pixels + pixel, groups * most * pixels
+            where = start, apart, few, count
+            _add_codes(
+                table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts
+            )
             left -= 1
             if left == 0:
-                _move(total, sums, first, column, count, width)
+                _move(total, sums, first, column, few * count, width)
                 left = _LARGEST // highest
-    _move(total, sums, first, column, count, width)
+    _move(total, sums, first, column, few * count, width)
 
 
 @_kernel
@@ -146,20 +162,6 @@ def _move(total, sums, first, column, count, width):  # type: ignore[no-untyped-
         for lane in range(width):
             sums[first + pixel, column + lane] += total[pixel, lane]
             total[pixel, lane] = 0
-
-
-@_kernel
-def _lay_side_by_side(task, words, inverted, asserted, reads):  # type: ignore[no-untyped-def]
-    """Set `reads` (groups, tiles, p) uint32: words, above them the number of ones and whether they are inverted."""
-    pixels, groups, tiles, _ = words.shape
-    for start in range(task * _PIXELS, min((task + 1) * _PIXELS, pixels), _LINE):
-        for group in range(groups):
-            for tile in range(tiles):
-                for pixel in range(start, min(start + _LINE, pixels)):
-                    above = (np.int64(inverted[pixel, group, tile]) << _INVERTED) | (
-                        np.int64(asserted[pixel, group, tile]) << _ONES
-                    )
-                    reads[group, tile, pixel] = np.int64(words[pixel, group, tile, 0]) | above
 
 
 @_kernel
@@ -221,36 +223,39 @@ def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untype
 
 
 @intrinsic
-def _add_codes(context, table, moved, reads, offset, shift, highest, turn, total, parts):  # type: ignore[no-untyped-def]
-    """Add the signed codes of reads (n,) of 64 columns to `total` (n, COLUMNS)."""
+def _add_codes(  # type: ignore[no-untyped-def]
+    context, table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts
+):
+    """Add the signed codes of 64 columns to `total` (n, COLUMNS).
+
+    Of the vectors that `where` says: place of the first, how far an image is from the next, images, vectors of each.
+    """
     products, *others = (part.count for part in parts.types)
     leaky, moving, clamped, flips = map(bool, others)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, mismatch, reads, offsets, turned, totals = _data(
-            context, builder, signature, arguments, 0, 1, 2, 3, 6, 7
+        entries, mismatch, given, turns, counts, offsets, turned, totals = _data(
+            context, builder, signature, arguments, 0, 1, 2, 3, 4, 6, 9, 10
         )
         fields = builder.extract_value(
             context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 1
         )
-        count = builder.extract_value(
-            context.make_array(signature.args[2])(context, builder, arguments[2]).shape, 0
-        )
-        behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[4:6])
+        start, apart, images, count = (builder.extract_value(arguments[5], k) for k in range(4))
+        behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[7:9])
         kind = most.value.type
         nothing = Lanes(builder, ir.Constant(kind, None))
-        turns = [Lanes.load(builder, builder.gep(turned, [INT64(c)]), kind) for c in _STARTS]
-        with cgutils.for_range(builder, count) as loop:
-            read = builder.load(builder.gep(reads, [loop.index]))
-            values = [
-                builder.zext(builder.and_(builder.lshr(read, INT32(8 * byte)), INT32(255)), INT64)
-                for byte in range(2)
-            ]
-            ones = builder.and_(builder.lshr(read, INT32(_ONES)), INT32(31))
-            inverted = builder.trunc(builder.ashr(read, INT32(_INVERTED)), INT16)
-            added = Lanes.splat(builder, builder.load(builder.gep(offsets, [ones])), _LANES)
-            scaled = Lanes.splat(builder, builder.trunc(builder.shl(ones, INT32(LEAK_SHIFT)), INT16), _LANES)
-            whole = Lanes.splat(builder, inverted, _LANES)
+        of_column = [Lanes.load(builder, builder.gep(turned, [INT64(c)]), kind) for c in _STARTS]
+        with cgutils.for_range(builder, images) as outer, cgutils.for_range(builder, count) as loop:
+            place = builder.add(builder.add(start, builder.mul(outer.index, apart)), loop.index)
+            row = builder.add(builder.mul(outer.index, count), loop.index)
+            read = builder.zext(builder.load(builder.gep(given, [place])), INT64)
+            values = [builder.and_(builder.lshr(read, INT64(8 * byte)), INT64(255)) for byte in range(2)]
+            ones = builder.load(builder.gep(counts, [place]))
+            turn = builder.neg(builder.zext(builder.load(builder.gep(turns, [place])), INT16))
+            added = builder.load(builder.gep(offsets, [builder.zext(ones, INT64)]))
+            added = Lanes.splat(builder, added, _LANES)
+            scaled = Lanes.splat(builder, builder.shl(ones, INT16(LEAK_SHIFT)), _LANES)
+            whole = Lanes.splat(builder, turn, _LANES)
 
             def entry(numbers: Any, block: Any, byte: int, column: int) -> Lanes:
                 value = builder.add(builder.shl(block, INT64(8)), values[byte])
@@ -267,7 +272,7 @@ def _add_codes(context, table, moved, reads, offset, shift, highest, turn, total
                     both = both + factor(0, field, column).upper_half(factor(1, field, column))
                 return both
 
-            for column, turn in zip(_STARTS, turns, strict=True):
+            for column, of_columns in zip(_STARTS, of_column, strict=True):
                 x = combined(0, products, column) + added
                 if leaky:
                     x = x + combined(1 + products, LEAK_PRODUCTS, column).upper_half(scaled)
@@ -279,14 +284,13 @@ def _add_codes(context, table, moved, reads, offset, shift, highest, turn, total
                 if clamped:
                     code = code.clamped(nothing, most)
                 if flips:
-                    mask = turn ^ whole
+                    mask = of_columns ^ whole
                     code = (code ^ mask) - mask
-                place = builder.add(builder.mul(loop.index, INT64(COLUMNS)), INT64(column))
-                there = builder.gep(totals, [place])
+                there = builder.gep(totals, [builder.add(builder.mul(row, INT64(COLUMNS)), INT64(column))])
                 (Lanes.load(builder, there, kind) + code).store(there)
         return context.get_dummy_value()
 
-    kinds = (table, moved, reads, offset, shift, highest, turn, total, parts)
+    kinds = (table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts)
     return types.void(*kinds), generate
 
 

@@ -30,7 +30,6 @@ Words = NDArray[np.uint64]
 
 LANES, VECTORS = (32, 4) if register_bits() == 512 else (8, 4)
 """Columns and vectors that are counted at once: their sums fill half of the registers."""
-_TASK = 1024  # vectors that a thread takes at a time
 _KINDS: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
@@ -45,31 +44,30 @@ class IdealCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        layer, q = _layer(stored), applied.words.shape[-1]
-        bits, columns = layer.bits, stored.words.shape[-1]
-        words = applied.words.reshape(len(applied.words), -1)
-        inverted = applied.inverted.reshape(len(words), -1)
-        inverted = inverted if q == 1 else np.repeat(inverted, q, axis=1)  # by word, as all else
+        layer = _layer(stored)
+        images, _, _, pixels, q = applied.words.shape
+        # by word, as all else
+        inverted = np.repeat(applied.inverted.reshape(images, -1, 1, pixels), q, axis=2).reshape(
+            images, -1, pixels
+        )
+        words = applied.words.reshape(images, -1, pixels, q).swapaxes(2, 3).reshape(images, -1, pixels)
         flips = layer.flips or bool(inverted.any())
-        sums = np.empty((len(words), columns), np.float32)
+        sums = np.empty((images * pixels, stored.words.shape[-1]), np.float32)
 
-        def task(number: int) -> None:
-            part = slice(number * _TASK, (number + 1) * _TASK)
-            given = _vectors(words[part].view(_KINDS[bits])[:, :: 64 // bits])
+        def task(image: int) -> None:
+            part = sums[image * pixels : (image + 1) * pixels]
+            given = _vectors(words[image], layer.bits)
             room = np.empty((2, VECTORS, LANES), np.int64)
             if not flips:
-                _count(given, layer.cells, sums[part], room[0])
+                _count(given, layer.cells, part, room[0])
             else:
-                turns = inverted[part]
-                each = (
-                    _vectors(-turns.astype(_KINDS[bits])),
-                    _vectors(np.packbits(turns, axis=1, bitorder="little")),
-                )
+                turns = inverted[image]
+                each = _vectors(np.negative(turns.astype(np.uint64)), layer.bits), _vectors(turns, 1)
                 held = layer.cells, layer.signs, layer.turned, layer.turns
-                ones = turns.sum(axis=1, dtype=np.int64)
-                _count_signed(given, *each, ones, *held, bits, sums[part], *room)
+                ones = turns.sum(axis=0, dtype=np.int64)
+                _count_signed(given, *each, ones, *held, layer.bits, part, *room)
 
-        run_tasks(task, -(-len(words) // _TASK))
+        run_tasks(task, images)
         return sums
 
 
@@ -105,12 +103,16 @@ def _layer(stored: Stored) -> _Layer:
     )
 
 
-def _vectors(parts: NDArray[Any]) -> Words:
-    """Parts (n, reads) of words as whole ones (n, words), the first at the lowest places."""
-    each = 8 // parts.itemsize
-    room = np.zeros((len(parts), -(-parts.shape[1] // each) * each), parts.dtype)
-    room[:, : parts.shape[1]] = parts
-    return room.view(np.uint64)
+def _vectors(parts: NDArray[Any], bits: int) -> Words:
+    """The lowest bits of words (reads, n) as whole ones (words, n), the first at the lowest places."""
+    each, (reads, vectors) = 64 // bits, parts.shape
+    if bits == 1:
+        bytes_ = np.packbits(parts, axis=0, bitorder="little")
+        return _vectors(bytes_, 8)
+    room = np.zeros((-(-reads // each), vectors, each), _KINDS[bits])
+    for k in range(each):
+        room[: len(range(k, reads, each)), :, k] = parts[k::each]
+    return room.view(np.uint64)[..., 0]
 
 
 def _columns(words: Words, bits: int) -> Words:
@@ -125,7 +127,7 @@ def _columns(words: Words, bits: int) -> Words:
 
 @_kernel
 def _count(words, cells, sums, room):  # type: ignore[no-untyped-def]
-    """Set `sums` (n, c) to the ones that `words` (n, k) and `cells` share; `room` is for some of them."""
+    """Set `sums` (n, c) to the ones that `words` (k, n) and `cells` share; `room` is for some of them."""
     vectors, columns = sums.shape
     for start in range(0, vectors, VECTORS):
         for chunk in range(len(cells)):
@@ -167,7 +169,7 @@ def count_ones(context, words, turns, start, cells, flips, chunk, found):  # typ
             return context.make_array(signature.args[place])(context, builder, arguments[place])
 
         given, held, out = array(0), array(3), array(6)
-        vectors, length = (builder.extract_value(given.shape, k) for k in range(2))
+        length, vectors = (builder.extract_value(given.shape, k) for k in range(2))
         kind = ir.VectorType(INT64, LANES)
         block = builder.mul(builder.mul(arguments[5], length), INT64(LANES))
         # fewer vectors than are counted at once: the last one again
@@ -176,7 +178,7 @@ def count_ones(context, words, turns, start, cells, flips, chunk, found):  # typ
         for k in range(VECTORS):
             wanted = builder.add(arguments[2], INT64(k))
             row = builder.select(builder.icmp_signed("<", wanted, last), wanted, last)
-            rows.append(builder.mul(row, length))
+            rows.append(row)
         totals = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in rows]
         inverted = signature.args[1] is not types.none
         with cgutils.for_range(builder, length) as loop:
@@ -184,7 +186,7 @@ def count_ones(context, words, turns, start, cells, flips, chunk, found):  # typ
             cell = Lanes.load(builder, builder.gep(held.data, [place]), kind)
             flip = Lanes.load(builder, builder.gep(array(4).data, [place]), kind) if inverted else None
             for row, total in zip(rows, totals, strict=True):
-                here = builder.add(row, loop.index)
+                here = builder.add(builder.mul(loop.index, vectors), row)
                 word = builder.load(builder.gep(given.data, [here]))
                 on = Lanes.splat(builder, word, LANES) & cell
                 if flip is not None:

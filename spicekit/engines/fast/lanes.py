@@ -201,18 +201,24 @@ def transpose_block(context, source, start, stride, target, place, step):  # typ
 
         _, begin, stride, _, place, step = arguments
         lines = [Lanes.load(builder, at(given, begin, stride, k), kind).value for k in range(side)]
-        for _ in range(side.bit_length() - 1):  # each round deals out two halves of the lines in turn
-            pairs = zip(lines[: side // 2], lines[side // 2 :], strict=True)
-            lines = [
-                builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT32, side), places))
-                for pair in pairs
-                for places in _dealt(side)
-            ]
-        for k, line in enumerate(lines):
+        for k, line in enumerate(transposed(builder, lines)):
             Lanes(builder, line).store(at(out, place, step, k))
         return context.get_dummy_value()
 
     return types.void(source, start, stride, target, place, step), generate
+
+
+def transposed(builder: ir.IRBuilder, lines: list[Value]) -> list[Value]:
+    """Columns of as many lines as each has numbers."""
+    side = len(lines)
+    for _ in range(side.bit_length() - 1):  # each round deals out two halves of the lines in turn
+        pairs = zip(lines[: side // 2], lines[side // 2 :], strict=True)
+        lines = [
+            builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT32, side), places))
+            for pair in pairs
+            for places in _dealt(side)
+        ]
+    return lines
 
 
 def _dealt(side: int) -> tuple[list[int], list[int]]:

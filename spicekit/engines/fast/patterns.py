@@ -60,9 +60,7 @@ class PatternCodes:
                 self.table,
                 _cells(stored, self.rows),
                 stored.tiles,
-                np.ascontiguousarray(applied.words[..., 0]).astype(np.uint32),
-                applied.inverted,
-                applied.asserted,
+                *in_one_word(applied),
                 self.rows,
                 self.by_ones,
             )
@@ -129,8 +127,9 @@ class PatternReads:
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
-        words, bits = stored.words[:, :, 0].astype(np.uint32), applied.words[..., 0].astype(np.uint32)
-        reads, others = count_patterns(words, stored.tiles, bits, applied.asserted, m)
+        bits, _, asserted = in_one_word(applied)
+        words = stored.words[:, :, 0].astype(np.uint32)
+        reads, others = count_patterns(words, stored.tiles, bits, asserted, m)
         current = reads * self.quiet + others * self.leak
         square = np.divide(current**2, reads, out=np.zeros_like(current), where=reads > 0)
         count = np.tile(np.bitwise_count(np.arange(2**m)), len(reads))
@@ -208,6 +207,14 @@ def _error(reads: PatternReads, table: IVTable) -> Array:
             found.append((reads.currents(on, bits, group=group) - exact[:, column]) / reads.cells.lsb)
     error = np.array(found).reshape(spec.groups, -1)
     return np.array([np.sqrt((error**2).mean(axis=1)).max(), np.abs(error).max()])
+
+
+def in_one_word(
+    applied: Applied,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.int32]]:
+    """(p, groups, tiles) each: words of up to 16 rows, which are applied inverted, and their ones."""
+    words, inverted, asserted = applied.by_vector()
+    return words[..., 0].astype(np.uint32), inverted, asserted
 
 
 def _cells(stored: Stored, rows: int) -> NDArray[np.uint32]:

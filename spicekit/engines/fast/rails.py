@@ -27,7 +27,7 @@ from spicekit.engines.exact.supply import carried, rail_of
 from spicekit.engines.fast.kernels import ones_of
 from spicekit.engines.fast.patterns import RMS_LIMIT, PatternReads
 from spicekit.engines.fast.wire_sums import WireSumReads, fit_patterns
-from spicekit.engines.words import Applied, Stored, Tally, layout_of, pack
+from spicekit.engines.words import Applied, Stored, Tally, Vectors, layout_of, pack
 from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
@@ -70,25 +70,24 @@ class RailReads:
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
-        blocks, levels = _blocks(applied), self.spec.rows_active + 1
+        given = applied.by_vector()
+        blocks, levels = _blocks(given), self.spec.rows_active + 1
         sums = np.zeros((len(blocks), 4, levels))
 
         def count(block: int, group: int, tile: int, found: Array) -> None:
             place = blocks[block], group, tile
-            words = stored.words[group, tile], applied.words[place], applied.asserted[place]
+            words = stored.words[group, tile], given.words[place], given.asserted[place]
             _count(*words, found, sums[block])
 
-        self.each_read(stored, applied, count)
+        self.each_read(stored, given, count)
         return Tally(*sums.sum(axis=0))
 
-    def each_read(
-        self, stored: Stored, applied: Applied, use: Callable[[int, int, int, Array], None]
-    ) -> None:
+    def each_read(self, stored: Stored, given: Vectors, use: Callable[[int, int, int, Array], None]) -> None:
         """Call `use` with the number of some vectors in `_blocks`, a group, a tile and the currents (n, c), A.
 
         Columns beyond those of a layer, up to whole tiles, store zeros: what they leak loads their rail.
         """
-        columns, blocks, cells = stored.words.shape[-1], _blocks(applied), self.cells
+        columns, blocks, cells = stored.words.shape[-1], _blocks(given), self.cells
         whole = np.bincount(rail_of(self.spec, -(-columns // self.spec.columns) * self.spec.columns))
         rail = rail_of(self.spec, columns)
         absent = whole - np.bincount(rail, minlength=len(whole))
@@ -98,7 +97,7 @@ class RailReads:
             for group, tiles in enumerate(stored.tiles):
                 for tile in range(tiles):
                     place = blocks[block], group, tile
-                    words, asserted = applied.words[place], applied.asserted[place]
+                    words, asserted = given.words[place], given.asserted[place]
                     found = self.alone.currents_of(stored.words[group, tile], words, asserted, group=group)
                     _couple(found, cells.lsb, rail, self.share[group], zeros[asserted], absent)
                     use(block, group, tile, found)
@@ -120,16 +119,17 @@ class RailCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        blocks, rows = _blocks(applied), self.model.spec.rows_active
-        sums = np.zeros((len(applied.words), stored.words.shape[-1]), np.float32)
+        given, rows = applied.by_vector(), self.model.spec.rows_active
+        blocks = _blocks(given)
+        sums = np.zeros((len(given.words), stored.words.shape[-1]), np.float32)
         zeros = self.model.cells.zeros(np.arange(rows + 1))
 
         def add(block: int, group: int, tile: int, current: Array) -> None:
             place = blocks[block], group, tile
-            ends = zeros[applied.asserted[place]], applied.inverted[place], stored.inverted[group, tile]
+            ends = zeros[given.asserted[place]], given.inverted[place], stored.inverted[group, tile]
             _add_codes(current, *ends, self.thresholds.current, sums[blocks[block]])
 
-        self.model.each_read(stored, applied, add)
+        self.model.each_read(stored, given, add)
         return sums
 
 
@@ -189,8 +189,8 @@ def _powers(current: Array) -> Array:
     return np.stack([current**power for power in range(1, DEGREE + 1)], axis=-1)
 
 
-def _blocks(applied: Applied) -> list[slice]:
-    return [slice(first, first + _PIXELS) for first in range(0, len(applied.words), _PIXELS)]
+def _blocks(given: Vectors) -> list[slice]:
+    return [slice(first, first + _PIXELS) for first in range(0, len(given.words), _PIXELS)]
 
 
 _PIXELS = 1024  # vectors that a thread reads at a time: their currents fit a level-2 cache

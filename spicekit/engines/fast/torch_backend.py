@@ -119,12 +119,13 @@ class DeviceCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
         """(p, c_out) signed codes of all reads of each dot product, added; from and to the processor's memory."""
-        bits = torch.from_numpy(unpack(applied.words, layout_of(self.rows)))
+        words, inverted, asserted = applied.by_vector()
+        bits = torch.from_numpy(unpack(words, layout_of(self.rows)))
         sums = self.read_sums(
             self.cells(stored),
             bits.to(self.device, self.dtype),
-            self._put(applied.inverted.astype(bool)),
-            self._put(applied.asserted.astype(np.int64)),
+            self._put(inverted.astype(bool)),
+            self._put(asserted.astype(np.int64)),
         )
         found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = sums.cpu().numpy()
         return found

@@ -67,32 +67,42 @@ def find_currents(context, table, flat, start, coefficients, added, moment, curr
 
 
 @intrinsic
-def add_codes(context, table, given, apart, coefficients, line, turn, total, parts):  # type: ignore[no-untyped-def]
-    """Add the signed codes of 64 columns, of a converter whose thresholds are equally spaced.
+def add_codes(  # type: ignore[no-untyped-def]
+    context, table, words, inverted, asserted, leaks, where, coefficients, line, zeros, turn, total, parts
+):
+    """Add the signed codes of 64 columns, of a converter whose thresholds are equally spaced, to `total` (n, 64).
 
-    It takes all vectors that a tile is given: what they share then stays in registers.
+    Of all vectors of a tile that `where` says: place of the first, how far an image is from the next, images, vectors
+    of each. What they share stays in registers.
     """
-    half, flips = (part.count for part in parts.types)
+    half, flips, leaky = (part.count for part in parts.types)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, bits, scalars, numbers, scale, turned, totals = _arrays(
-            context, builder, signature, arguments, range(7)
+        entries, bits, turns, ones, leak, numbers, scale, offsets, turned, totals = _arrays(
+            context, builder, signature, arguments, (0, 1, 2, 3, 4, 6, 7, 8, 9, 10)
         )
+        start, apart, images, count = (builder.extract_value(arguments[5], k) for k in range(4))
         slope, most = (
             Lanes.splat(builder, builder.load(_at(builder, scale.data, k)), _SINGLES) for k in range(2)
         )
         nothing = Lanes(builder, ir.Constant(slope.value.type, [0.0] * _SINGLES))
         whole = ir.VectorType(INT32, _SINGLES)
-        count, length = (builder.extract_value(bits.shape, k) for k in range(2))
-        with cgutils.for_range(builder, count) as loop:
-            word = builder.gep(bits.data, [builder.mul(loop.index, length)])
+        length = builder.extract_value(bits.shape, 4)
+        with cgutils.for_range(builder, images) as outer, cgutils.for_range(builder, count) as loop:
+            place = builder.add(builder.add(start, builder.mul(outer.index, apart)), loop.index)
+            word = builder.gep(bits.data, [builder.mul(place, length)])
             first = builder.bitcast(word, INT8.as_pointer())
-            place = builder.gep(scalars.data, [builder.shl(loop.index, loop.index.type(2))])
-            added, moment, zero, inverted = (builder.load(_at(builder, place, k)) for k in range(4))
-            zero = Lanes.splat(builder, zero, _SINGLES)
-            others = Lanes.splat(builder, builder.fptosi(inverted, INT32), _SINGLES)
-            row = builder.gep(totals.data, [builder.mul(loop.index, loop.index.type(COLUMNS))])
-            for column, _, found in _read(builder, half, entries.data, first, numbers.data, (added, moment)):
+            asserted = builder.zext(builder.load(builder.gep(ones.data, [place])), INT64)
+            zero = Lanes.splat(builder, builder.load(builder.gep(offsets.data, [asserted])), _SINGLES)
+            inverted = builder.neg(builder.zext(builder.load(builder.gep(turns.data, [place])), INT32))
+            others = Lanes.splat(builder, inverted, _SINGLES)
+            added = None
+            if leaky:
+                both = builder.gep(leak.data, [builder.shl(place, INT64(1))])
+                added = tuple(builder.load(_at(builder, both, k)) for k in range(2))
+            vector = builder.add(builder.mul(outer.index, count), loop.index)
+            row = builder.gep(totals.data, [builder.mul(vector, INT64(COLUMNS))])
+            for column, _, found in _read(builder, half, entries.data, first, numbers.data, added):
                 code = found.times_plus(slope, zero).clamped(nothing, most).whole()
                 if flips:
                     mask = Lanes.load(builder, _at(builder, turned.data, column), whole) ^ others
@@ -101,7 +111,8 @@ def add_codes(context, table, given, apart, coefficients, line, turn, total, par
                 (Lanes.load(builder, there, whole) + code).store(there)
         return context.get_dummy_value()
 
-    return types.void(table, given, apart, coefficients, line, turn, total, parts), generate
+    kinds = table, words, inverted, asserted, leaks, where, coefficients, line, zeros, turn, total, parts
+    return types.void(*kinds), generate
 
 
 def _arrays(
@@ -192,10 +203,13 @@ def _polynomial(
     def number(k: int) -> Lanes:
         return Lanes.splat(builder, builder.load(_at(builder, numbers, k)), _SINGLES)
 
-    added, moment = (Lanes.splat(builder, scalar, _SINGLES) for scalar in leak)
     half, keep = (number(k) for k in range(2))
     c = [number(2 + k) for k in range(TERMS)]
-    n, u = n.times_plus(half, added), u.times_plus(keep, moment)
+    if leak is None:
+        n, u = n * half, u * keep
+    else:
+        added, moment = (Lanes.splat(builder, scalar, _SINGLES) for scalar in leak)
+        n, u = n.times_plus(half, added), u.times_plus(keep, moment)
     p = n.times_plus(n.times_plus(n.times_plus(c[4], c[3]), c[2]), e.times_plus(c[16], c[1]))
     p = n.times_plus(p, c[0])
     q = n * n.times_plus(n.times_plus(c[7], c[6]), e.times_plus(c[17], c[5]))

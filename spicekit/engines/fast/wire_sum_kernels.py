@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks, zeros_in_lines
+from spicekit.engines.fast.factored_kernels import block_of, blocks_of
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
 from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_value, find_currents
 
 Single = NDArray[np.float32]
 
-_LINE = 8  # words that fill a line of a cache
 _PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
 
 # Place of each of the columns in a table. Numbers of 8 bits are widened to 16 and then to 32 bits by parting those at
@@ -48,7 +48,7 @@ def sum_codes(
     tiles: NDArray[np.int64],
     words: NDArray[np.uint64],
     inverted: NDArray[np.uint8],
-    asserted: NDArray[np.int32],
+    asserted: NDArray[np.int16],
     size: int,
 ) -> Single:
     """Signed codes of all reads of each dot product, added.
@@ -63,7 +63,7 @@ def sum_codes(
     tiles : (groups,) int64 array
         Tiles in which the group is read.
     words, inverted, asserted
-        As from `inputs.pack_inputs`.
+        As in `Applied`.
     size : int
         Bytes of a read.
 
@@ -71,22 +71,20 @@ def sum_codes(
     -------
     (p, c_out) float32 array
     """
-    pixels, groups, most, q = words.shape
-    bits = np.empty((groups, most, pixels, q), np.uint64)
-    apart = np.empty((groups, most, pixels, 4), np.float32)
+    images, pixels = words.shape[0], words.shape[3]
+    blocks = blocks_of(images, pixels, _PIXELS)
     zeros = np.ascontiguousarray(scale[1:, 0 if len(lookup) else 1])
-    flat = words.reshape(-1), bytes_of(words), inverted.reshape(-1), asserted.reshape(-1)
-    laid_out = leak, zeros, groups * most, q, size, flat, bits.reshape(-1), apart.reshape(-1)
-    blocks = -(-pixels // _PIXELS)
-    run_tasks(lambda block: _lay_side_by_side(block, *laid_out), blocks)
-    sums = np.empty((pixels, stored.shape[3]), np.float32)
-    parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any())
+    leaks = np.empty((words.size // words.shape[4] if leak else 0, 2), np.float32)
+    if leak:
+        run_tasks(lambda image: _set_leaks(image, leak, words, bytes_of(words), size, leaks), images)
+    sums = np.empty((images * pixels, stored.shape[3]), np.float32)
+    parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any()), (0,) * bool(leak)
     looked_up = lookup if len(lookup) else None
-    cells, given = (stored, turned, tiles), (bits, bytes_of(bits), apart)
-    shared = coefficients, scale[0], looked_up, cells, given, parts, sums
+    cells, given = (stored, turned, tiles), (words, bytes_of(words), inverted, asserted, leaks)
+    shared = coefficients, (scale[0], zeros), looked_up, cells, given, parts, sums
 
     def task(number: int) -> None:
-        total = zeros_in_lines((min(pixels, _PIXELS), COLUMNS), np.int32)
+        total = zeros_in_lines((min(images * pixels, _PIXELS), COLUMNS), np.int32)
         _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), room_for(size))
 
     run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
@@ -105,69 +103,55 @@ def room_for(size: int) -> tuple[Any, ...]:
 
 
 @_kernel
-def _sum_codes(task, coefficients, line, lookup, cells, given, parts, sums, total, turn, room):  # type: ignore[no-untyped-def]
-    """`sum_codes` of some vectors and 64 columns, of what `_lay_side_by_side` made.
+def _sum_codes(task, coefficients, scale, lookup, cells, given, parts, sums, total, turn, room):  # type: ignore[no-untyped-def]
+    """`sum_codes` of a block of vectors and 64 columns.
 
-    `line` is the converter's; `lookup` is None if codes are a line. The lengths of `parts` are half a read's bytes, and
-    whether anything is inverted: what is not wanted is left out when the loop is compiled.
+    `scale` is the line of the converter; then, by number of asserted rows, the column of zeros if codes are looked up,
+    else the code of no current. `lookup` is None if codes are a line. The lengths of `parts` are half a read's bytes,
+    whether anything is inverted and whether cells leak: what is not wanted is left out when the loop is compiled.
     """
-    half, (stored, turned, tiles), (bits, flat, apart) = parts[0], cells, given
+    half, _, leaky = parts
+    (line, zeros), (stored, turned, tiles), (words, flat, inverted, asserted, leaks) = scale, cells, given
     table, more, current, on = room
-    pixels, columns = sums.shape
+    images, groups, most, pixels, q = words.shape
+    columns = sums.shape[1]
     chunks = (columns + COLUMNS - 1) // COLUMNS
-    first, column = task // chunks * _PIXELS, task % chunks * COLUMNS
-    count, width = min(_PIXELS, pixels - first), min(COLUMNS, columns - column)
-    for group in range(len(stored)):
+    image, pixel, few, count = block_of(task // chunks, images, pixels, _PIXELS)
+    first, column = image * pixels + pixel, task % chunks * COLUMNS
+    width, apart = min(COLUMNS, columns - column), groups * most * pixels
+    for group in range(groups):
         numbers = coefficients[group]
         for tile in range(tiles[group]):
             fill(stored[group, tile], column, table, more)
             for lane in range(width):
                 turn[lane] = turned[group, tile, column + lane]
-            scalars = apart[group, tile, first : first + count]
+            start = ((image * groups + group) * most + tile) * pixels + pixel
             if lookup is None:
-                words = bits[group, tile, first : first + count]
-                add_codes(table, words, scalars, numbers, line, turn, total, parts)
+                where = start, apart, few, count
+                add_codes(
+                    table, words, inverted, asserted, leaks, where, numbers, line, zeros, turn, total, parts
+                )
             else:
-                for pixel in range(count):
-                    start = start_of(bits, group, tile, first + pixel)
-                    added, moment, zeros, turns = scalars[pixel]
-                    find_currents(table, flat, start, numbers, added, moment, current, on, half)
-                    _add_looked_up(current, lookup, zeros, np.int32(turns), turn, total, pixel)
-    for pixel in range(count):
+                for k in range(few * count):
+                    place = start + k // count * apart + k % count
+                    added = moment = np.float32(0)
+                    if len(leaky):
+                        added, moment = leaks[place, 0], leaks[place, 1]
+                    ones, turns = asserted.flat[place], -np.int32(inverted.flat[place])
+                    find_currents(table, flat, 8 * q * place, numbers, added, moment, current, on, half)
+                    _add_looked_up(current, lookup, zeros[ones], turns, turn, total, k)
+    for k in range(few * count):
         for lane in range(width):
-            sums[first + pixel, column + lane] = total[pixel, lane]
+            sums[first + k, column + lane] = total[k, lane]
 
 
 @_kernel
-def _lay_side_by_side(task, leak, zeros, reads, q, size, given, bits, apart):  # type: ignore[no-untyped-def]
-    """Set what a tile is given, side by side for all vectors; arrays are flat, to reckon places in them once.
-
-    Parameters
-    ----------
-    zeros : (m + 1,) float32 array
-        By number of asserted rows, the column of zeros if codes are looked up, else the code of no current.
-    reads, q : int
-        Groups x tiles; words of a read.
-    bits : (groups, tiles, p, q) uint64 array
-        The words.
-    apart : (groups, tiles, p, 4) float32 array
-        What asserted cells that are not ON add to n and u; their part of `zeros`; -1 where a sub-vector is inverted,
-        else 0.
-    """
-    flat, each_byte, turns, ones = given
-    pixels = len(ones) // reads
-    for first in range(task * _PIXELS, min((task + 1) * _PIXELS, pixels), _LINE):
-        for read in range(reads):
-            for pixel in range(first, min(first + _LINE, pixels)):
-                there, here = pixel * reads + read, read * pixels + pixel
-                for part in range(q):
-                    bits[here * q + part] = flat[there * q + part]
-                added = moment = np.float32(0)
-                if leak:  # a call takes longer than all else
-                    added, moment = leak_sums(each_byte, there * q * 8, size, leak)
-                apart[4 * here], apart[4 * here + 1] = added, moment
-                apart[4 * here + 2] = zeros[ones[there]]
-                apart[4 * here + 3] = -np.float32(turns[there])
+def _set_leaks(image, leak, words, flat, size, leaks):  # type: ignore[no-untyped-def]
+    """Set what asserted cells that are not ON add to n and u, `leaks` (reads of all vectors, 2), of one image."""
+    _, groups, tiles, pixels, q = words.shape
+    each = groups * tiles * pixels
+    for place in range(image * each, (image + 1) * each):
+        leaks[place, 0], leaks[place, 1] = leak_sums(flat, 8 * q * place, size, leak)
 
 
 def tally_reads(

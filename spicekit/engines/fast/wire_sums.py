@@ -139,14 +139,14 @@ class WireSumReads:
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
         m = self.cells.spec.rows_active
-        codes = self._plain
+        codes, given = self._plain, applied.by_vector()
         reads, others, total, squares = tally_reads(
             codes.coefficients,
             codes.leak,
             stored.words,
             stored.tiles,
-            applied.words,
-            applied.asserted,
+            given.words,
+            given.asserted,
             codes.size,
             m + 1,
         )
