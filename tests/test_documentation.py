@@ -85,10 +85,9 @@ def test_the_first_tutorial_runs_from_calibration_to_report_and_prints_what_it_s
         assert " ".join(lines.split()) in said
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "page", [pytest.param("own-cell", marks=pytest.mark.long), "own-card", "own-images", "sign-off"]
-)
+@pytest.mark.parametrize("page", ["own-cell", "own-card", "own-images", "sign-off"])
 def test_a_how_to_page_runs_as_it_stands(tmp_path, page):
     if page == "sign-off":
         (tmp_path / "tile.toml").write_text(SMALL)

@@ -1,5 +1,6 @@
 """Networks learn on tiles: forward through the circuit, the gradient straight through."""
 
+import pytest
 import torch
 from torch.nn import functional
 
@@ -43,6 +44,7 @@ def test_ideal_tiles_have_the_software_layers_gradients():
         torch.testing.assert_close(found[name].grad, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_an_epoch_on_tiles_brings_a_network_up_from_chance(tmp_path):
     before = predict_logits(convert(load_network(BEGIN), HEAVY), TEST)
     assert accuracy(before, TEST) < 0.3

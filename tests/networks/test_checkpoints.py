@@ -143,6 +143,7 @@ def test_a_missing_network_names_those_that_ship(tmp_path):
         load_network(tmp_path / "none.safetensors")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", get_args(NetworkName))
 def test_shipped_networks_read_at_least_97_percent_of_held_out_digits(name):
     network, digits = load_network(name, data="digits"), load_dataset("digits", "test")

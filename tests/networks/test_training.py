@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,20 @@ def weights(network):
 
 
 @pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The folder of a run of one epoch; for tests that change nothing in it."""
+    out = tmp_path_factory.mktemp("begun")
+    run(out, RECIPE.replace(epochs=1))
+    return out
+
+
+@pytest.fixture
+def first(begun, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(begun, tmp_path / "first")
+
+
+@pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     return run(tmp_path_factory.mktemp("run"))
 
@@ -68,8 +83,15 @@ def test_training_leaves_the_callers_random_numbers_alone(tmp_path):
     assert torch.rand(1) == expected
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("network", ["vgg-small", "resnet18"])
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    [
+        ("vgg-small", "float32"),
+        ("resnet18", "bfloat16"),
+        pytest.param("vgg-small", "bfloat16", marks=pytest.mark.long),
+        pytest.param("resnet18", "float32", marks=pytest.mark.long),
+    ],
+)
 def test_a_small_network_learns_digits(tmp_path, network, precision):
     recipe = RECIPE.replace(network=network, precision=precision, epochs=4, width=0.1, learning_rate=0.01)
     losses = []
@@ -79,20 +101,18 @@ def test_a_small_network_learns_digits(tmp_path, network, precision):
     assert (tmp_path / "log.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_folder_is_not_overwritten_unasked(tmp_path):
-    run(tmp_path, RECIPE.replace(epochs=1))
+def test_a_run_folder_is_not_overwritten_unasked(first):
     with pytest.raises(BadInput, match="pass --resume"):
-        run(tmp_path, RECIPE.replace(epochs=1))
+        run(first, RECIPE.replace(epochs=1))
     with pytest.raises(BadInput, match=r"another recipe \(epochs = 1, now 2\)"):
-        run(tmp_path, RECIPE, resume=True)
+        run(first, RECIPE, resume=True)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: data.replace(b"step", b"stop", 1)])
-def test_a_damaged_state_is_refused(tmp_path, damage):
-    run(tmp_path, RECIPE.replace(epochs=1))
-    (tmp_path / STATE).write_bytes(damage((tmp_path / STATE).read_bytes()))
+def test_a_damaged_state_is_refused(first, damage):
+    (first / STATE).write_bytes(damage((first / STATE).read_bytes()))
     with pytest.raises(BadInput, match=r"state\.safetensors"):
-        run(tmp_path, RECIPE.replace(epochs=1), resume=True)
+        run(first, RECIPE.replace(epochs=1), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +126,16 @@ def test_a_damaged_state_is_refused(tmp_path, damage):
     ],
 )
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_state_whose_weights_do_not_fit_is_refused_by_name(tmp_path, change, message, resume):
+def test_a_state_whose_weights_do_not_fit_is_refused_by_name(tmp_path, first, change, message, resume):
     recipe = RECIPE.replace(epochs=1)
-    run(tmp_path / "first", recipe)
-    path = tmp_path / "first" / STATE
+    path = first / STATE
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
     tensors = load_file(path)
     change(tensors)
     del header["sha256"]
     save_file(tensors, path, sealed(tensors, header))
-    again = (tmp_path / "first", recipe) if resume else (tmp_path / "again", recipe.replace(begin=str(path)))
+    again = (first, recipe) if resume else (tmp_path / "again", recipe.replace(begin=str(path)))
     with pytest.raises(BadInput, match=message):
         run(*again, resume=resume)
 
@@ -147,6 +166,7 @@ def test_augmentation_shifts_whole_images_and_mirrors_only_if_told():
     assert (still == image).all()
 
 
+@pytest.mark.long
 def test_kill_9_then_the_same_command_with_resume(tmp_path):
     command = [
         *(sys.executable, "-c", "from spicekit.cli.main import main; main()"),
@@ -171,38 +191,42 @@ def test_kill_9_then_the_same_command_with_resume(tmp_path):
     assert torch.equal(weights(a), weights(b))
 
 
+STILL = RECIPE.replace(epochs=1, seed=5, learning_rate=1e-9)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A network of another seed, which learns nothing."""
+    return run(tmp_path_factory.mktemp("fresh"), STILL)
+
+
 @pytest.mark.parametrize(
     ("file", "renamed"),
     [(CHECKPOINT, CHECKPOINT), (CHECKPOINT, STATE), (STATE, STATE), (STATE, "good.state")],
 )
-def test_a_run_can_begin_with_the_weights_of_another(tmp_path, file, renamed):
-    recipe = RECIPE.model_copy(update={"epochs": 1})
-    first = run(tmp_path / "first", recipe)
-    begin = str((tmp_path / "first" / file).rename(tmp_path / renamed))
-    still = recipe.model_copy(update={"begin": begin, "seed": 5, "learning_rate": 1e-9})
-    again = run(tmp_path / "again", still)
-    fresh = run(tmp_path / "fresh", still.model_copy(update={"begin": None}))
-    assert torch.equal(again.conv4.weight_bits(), first.conv4.weight_bits())
-    assert not torch.equal(fresh.conv4.weight_bits(), first.conv4.weight_bits())
-    other = recipe.model_copy(update={"begin": begin, "width": 0.1})
+def test_a_run_can_begin_with_the_weights_of_another(tmp_path, first, fresh, file, renamed):
+    begun = load_network(first / CHECKPOINT)
+    begin = str((first / file).rename(tmp_path / renamed))
+    again = run(tmp_path / "again", STILL.replace(begin=begin))
+    assert torch.equal(again.conv4.weight_bits(), begun.conv4.weight_bits())
+    assert not torch.equal(fresh.conv4.weight_bits(), begun.conv4.weight_bits())
+    other = STILL.replace(begin=begin, width=0.1)
     with pytest.raises(BadInput, match=renamed + r": is Architecture\(.*; this run trains "):
         run(tmp_path / "other", other)
 
 
-def test_a_run_that_begins_with_a_state_goes_on_with_its_latent_weights(tmp_path):
+def test_a_run_that_begins_with_a_state_goes_on_with_its_latent_weights(tmp_path, first):
     def latent(folder):
         return load_file(folder / STATE)["network.conv4.weight"]
 
-    run(tmp_path / "first")
-    begin = str(tmp_path / "first" / STATE)
+    begin = str(first / STATE)
     run(tmp_path / "again", RECIPE.replace(begin=begin, epochs=1, learning_rate=1e-9))
-    assert torch.allclose(latent(tmp_path / "again"), latent(tmp_path / "first"), atol=1e-6)
-    assert len(latent(tmp_path / "first").abs().unique()) > 1000  # no signs
+    assert torch.allclose(latent(tmp_path / "again"), latent(first), atol=1e-6)
+    assert len(latent(first).abs().unique()) > 1000  # no signs
 
 
-def test_a_run_goes_on_where_the_weights_that_it_began_with_are_gone(tmp_path):
-    run(tmp_path / "first", RECIPE.replace(epochs=1))
-    begin = tmp_path / "first" / CHECKPOINT
+def test_a_run_goes_on_where_the_weights_that_it_began_with_are_gone(tmp_path, first):
+    begin = first / CHECKPOINT
     recipe = RECIPE.replace(begin=str(begin))
     whole = run(tmp_path / "whole", recipe)
 

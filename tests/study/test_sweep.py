@@ -246,11 +246,11 @@ def test_a_plain_script_runs_a_study_and_is_not_run_by_its_workers(network, tmp_
     assert (done.stdout, done.returncode) == ("begins\n0\n", 0), done.stderr
 
 
-def test_a_row_with_one_layer_on_real_tiles_says_what_that_layer_reads(network, tmp_path):
+def test_a_row_with_one_layer_on_real_tiles_says_what_that_layer_reads(network, address, tmp_path):
     path = tmp_path / "study.toml"
     base = STUDY.format(network=network).split("[[grid]]")[0]
     path.write_text(base.replace("[base]", '[base]\nablation = {layer = "conv4"}\n'))
-    (row,) = sweep(read_study(path), tmp_path / "out", cluster=Cluster(workers=1)).points
+    (row,) = sweep(read_study(path), tmp_path / "out", scheduler=Scheduler(address)).points
     layers = json.loads(row["layers"])
     assert row["nf"] == layers["conv4"]["nf"] != layers["conv2"]["nf"]
     assert row["partial_sum"] == layers["conv4"]["partial_sum"]
