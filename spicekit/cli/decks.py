@@ -13,7 +13,7 @@ from spicekit.cli.netlist import Inputs, Read, Spec, Vector, netlist, one_read
 from spicekit.errors import BadInput
 
 if TYPE_CHECKING:
-    from spicekit.decks.diff import Difference
+    from spicekit.decks.compare import Difference
     from spicekit.decks.source import Deck
 
 __all__ = ["netlist"]
@@ -144,7 +144,7 @@ def _run_vectors(
 @netlist.command()
 def diff(first: DeckFile, second: DeckFile, as_json: Json = False) -> None:
     """Compare two decks by structure, not text; exit status 1 if their circuits differ."""
-    from spicekit.decks.diff import diff as compare
+    from spicekit.decks.compare import diff as compare
 
     print_differences(compare(_read(first), _read(second)), first="absent", second="absent", as_json=as_json)
 
@@ -169,10 +169,10 @@ def verify(
 ) -> None:
     """Hold a tile's deck against its spec and bits: every device, wire, command, hash; exit status 1 if one differs."""
     from spicekit.circuits.spec import read_header
+    from spicekit.decks.compare import verify as compare
+    from spicekit.decks.compare import verify_translated
     from spicekit.decks.dialects import dialect_of
     from spicekit.decks.source import read_text
-    from spicekit.decks.verify import verify as compare
-    from spicekit.decks.verify import verify_translated
     from spicekit.engines.tile import expected_currents
 
     tile_spec, stored, bits = one_read(spec, weights, inputs, vector, read)
@@ -209,7 +209,7 @@ def show(deck: DeckFile, as_json: Json = False) -> None:
     """Sum a deck up: devices, wires, bias, expected currents."""
     from pydantic import TypeAdapter
 
-    from spicekit.decks.diff import Summary, summarise
+    from spicekit.decks.expansion import Summary, summarise
     from spicekit.report.circuits import deck_tables
 
     summary = summarise(_read(deck))

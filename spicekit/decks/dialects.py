@@ -6,12 +6,10 @@ refused, not guessed.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, cast, get_args
 
 from spicekit.circuits.spec import read_header
-from spicekit.decks.diff import Difference, spelled
 from spicekit.decks.source import Deck, Statement, bare_words, parse_deck
 from spicekit.errors import BadInput, no_such
 
@@ -63,34 +61,6 @@ def dialect_of(text: str) -> tuple[Dialect, tuple[str, ...]]:
         if "[deck]" in comments:
             return check_dialect(str(read_header(comments).facts.get("dialect", "ngspice"))), tuple(comments)
     return "ngspice", ()
-
-
-def compare_statements(first: str, second: str, dialect: Dialect) -> Iterator[Difference]:
-    """Statements that two decks of one dialect do not share, by scope and name; their order does not matter."""
-    a, b = (Counter(_statements(text, dialect)) for text in (first, second))
-    only: dict[str, list[str]] = {}
-    for side, counted in enumerate(((a - b).elements(), (b - a).elements())):
-        for scope, statement in counted:
-            words = statement.split()
-            name = words[:2] if words[0].lstrip(".") == "model" else words[:1]
-            key = " ".join(filter(None, (scope, *name)))
-            only.setdefault(key, ["", ""])[side] += f"{statement}; "
-    for where, (one, other) in sorted(only.items()):
-        yield Difference(where, one.removesuffix("; "), other.removesuffix("; "))
-
-
-def _statements(text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    scope = ""
-    for line in text.splitlines():
-        said = line.partition(REMARKS[dialect] if dialect != "xyce" else ";")[0]
-        words = spelled(said).replace("(", " (").split()
-        if not words or (dialect == "xyce" and line.startswith("*")):
-            continue
-        if words[0].lstrip(".") == "ends":
-            scope = ""
-        yield scope, " ".join(words)
-        if words[0].lstrip(".") == "subckt":
-            scope = words[1]
 
 
 def _parameters(text: str) -> dict[str, str]:

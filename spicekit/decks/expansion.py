@@ -13,8 +13,9 @@ from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
+from spicekit.circuits.spec import Header, read_header
 from spicekit.decks.complaints import Lines, complaints, missing_models
-from spicekit.decks.source import Deck, Finding, Statement, finding
+from spicekit.decks.source import Deck, Finding, Statement, deck_text, finding, number
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput
 from spicekit.spice.batch import run_batch
@@ -87,8 +88,8 @@ def expand(deck: Deck, *, compiled: Collection[Path] = ()) -> Circuit:
     lossy = any(s.word[0] in "opty" for s in statements)  # which crash it then
     apart = len(statements) > _LARGE and not lossy
     timeout = _longest(statements)
-    commands = [*loads, f"listing expand > {_LISTING}", *([] if apart else [_SET_UP])]
-    run = run_batch(_text(statements, commands), timeout=timeout, compiled=compiled)
+    commands = [*loads, f"listing expand > {_LISTING}", *([] if apart else [_SET_UP]), "quit 0"]
+    run = run_batch(deck_text(statements, commands), timeout=timeout, compiled=compiled)
     listing = run.files.get(_LISTING, "")
     lines = Lines(statements)
     devices, models, findings = _listed(listing, lines)
@@ -96,7 +97,7 @@ def expand(deck: Deck, *, compiled: Collection[Path] = ()) -> Circuit:
     status, output = run.status, run.output
     if apart and not status:
         some = one_of_each(statements)
-        run = run_batch(_text(some, [*loads, _SET_UP]), timeout=timeout, compiled=compiled)
+        run = run_batch(deck_text(some, [*loads, _SET_UP, "quit 0"]), timeout=timeout, compiled=compiled)
         findings += complaints(run.output, Lines(some))
         status, output = run.status, run.output
     if status:
@@ -129,19 +130,12 @@ def expanded(deck: Deck, *, compiled: Collection[Path] = (), called: str = "the 
 
 def has_operating_point(deck: Deck, *, compiled: Collection[Path] = ()) -> bool:
     """Whether ngspice finds an operating point of a deck, or one for each of its transients is not asked for."""
-    asked = [
-        statement for statement in deck.statements if statement.word in (".op", ".dc", ".ac", ".tran", ".tf")
-    ]
+    asked = [s for s in deck.statements if s.word in (".op", ".dc", ".ac", ".tran", ".tf")]
     if asked and all(s.word == ".tran" and s.text.lower().split()[-1] == "uic" for s in asked):
         return True
-    commands = ("op", "if $sim_status <> 0", "quit 1", "end")
     statements, loads = _given(deck, (), compiled)
-    return (
-        run_batch(
-            _text(statements, [*loads, *commands]), timeout=_longest(statements), compiled=compiled
-        ).status
-        == 0
-    )
+    text = deck_text(statements, [*loads, "op", "if $sim_status <> 0", "quit 1", "end", "quit 0"])
+    return run_batch(text, timeout=_longest(statements), compiled=compiled).status == 0
 
 
 def one_of_each(statements: list[Statement]) -> list[Statement]:
@@ -179,7 +173,6 @@ def one_of_each(statements: list[Statement]) -> list[Statement]:
     return kept
 
 
-_TITLE = "spicekit reads a deck"
 _LISTING = "listing.txt"
 _NOWHERE = "v.nowhere"
 _SET_UP = f"dc {_NOWHERE} 0 1 1"
@@ -219,11 +212,6 @@ def _longest(statements: Sequence[Statement]) -> float:
     return 120 + len(statements) / 100
 
 
-def _text(statements: Sequence[Statement], commands: Sequence[str]) -> str:
-    texts = (statement.text for statement in statements)
-    return "\n".join([_TITLE, *texts, ".control", *commands, "quit 0", ".endc", ".end", ""])
-
-
 def _listed(text: str, lines: Lines) -> tuple[list[Device], dict[str, Model], list[Finding]]:
     """Devices and models of a listing, and what ngspice attached to its cards."""
     devices: list[tuple[int, str]] = []
@@ -231,12 +219,12 @@ def _listed(text: str, lines: Lines) -> tuple[list[Device], dict[str, Model], li
     findings: list[Finding] = []
     at = Statement("", 1)
     for line in text.split("\n")[2:]:
-        number, colon, body = line.partition(" : ")
-        if not colon or not number.strip().isdigit():
+        place, colon, body = line.partition(" : ")
+        if not colon or not place.strip().isdigit():
             if line.strip():
                 findings.append(finding(at, "error", "ngspice", line.strip()))
             continue
-        count, body = int(number), body.strip()
+        count, body = int(place), body.strip()
         if len(line) > _CUT:  # what ngspice cuts off is compared as written
             written = lines.at(count - 1, body).text
             body = f"{body.rpartition(' ')[0]} written={''.join(written.lower().split())}"
@@ -292,3 +280,69 @@ def _device(lines: Lines, count: int, body: str, models: Collection[str]) -> Dev
 def model_names(models: Iterable[str]) -> frozenset[str]:
     """Names that a device may call its model by: bins of a card have numbers, `nch.1`."""
     return frozenset(models) | {name.rpartition(".")[0] for name in models if name.endswith((".0", ".1"))}
+
+
+# A deck in figures: devices, wires, sources, and what its header says.
+
+
+@dataclass(frozen=True)
+class Group:
+    """Elements whose names differ by their numbers only: `rbl_0_0`, `rbl_1_0` are `rbl`."""
+
+    count: int
+    values: tuple[str, ...]
+    """What they are set to, each once."""
+    total: float | None
+    """Sum of their values; None where a value is no number."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A deck in figures."""
+
+    header: Header | None
+    """None for a deck that spicekit did not render."""
+    devices: Mapping[str, int]
+    """Devices of the flat circuit, by letter."""
+    instances: Mapping[str, int]
+    """Subcircuit instances at the top level, by subcircuit."""
+    resistors: Mapping[str, Group]
+    capacitors: Mapping[str, Group]
+    sources: Mapping[str, Group]
+
+
+def summarise(deck: Deck) -> Summary:
+    """Figures of a deck.
+
+    Raises
+    ------
+    BadInput
+        If ngspice does not take it.
+    """
+    circuit = expanded(deck)
+    return Summary(
+        header=read_header(deck.comments) if "[deck]" in deck.comments else None,
+        devices=dict(sorted(Counter(device.kind for device in circuit.devices).items())),
+        instances=deck.outline.instances,
+        resistors=_groups(circuit, "r"),
+        capacitors=_groups(circuit, "c"),
+        sources=_groups(circuit, "vi"),
+    )
+
+
+def _groups(circuit: Circuit, kinds: str) -> dict[str, Group]:
+    members: dict[str, list[str]] = {}
+    for device in circuit.devices:
+        if device.kind in kinds and "." not in device.name:
+            members.setdefault(_NUMBERS.sub("", device.name), []).append(" ".join(device.words))
+    return {name: _group(values) for name, values in members.items()}
+
+
+def _group(values: list[str]) -> Group:
+    numbers = [number(value.removeprefix("dc ")) for value in values]
+    known = [value for value in numbers if value is not None]
+    total = sum(known) if len(known) == len(numbers) else None
+    return Group(len(values), tuple(dict.fromkeys(values)), total)
+
+
+_NUMBERS = re.compile(r"(_\d+)+$")

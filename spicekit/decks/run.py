@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.render import CURRENTS_FILE, WAVES_FILE, claimed
 from spicekit.circuits.spec import read_header
 from spicekit.decks.complaints import Lines
-from spicekit.decks.source import Deck
+from spicekit.decks.source import Deck, deck_text
 from spicekit.decks.vetting import vet
 from spicekit.errors import BadInput, SpiceFailed
 from spicekit.spice.batch import BatchRun, run_batch
@@ -86,12 +86,8 @@ def run_vectors(
         commands += ["op", "if $sim_status <> 0", "quit 1", "end"]
         commands += [f"print i(vsense_{column}) >> {CURRENTS_FILE}" for column in range(spec.columns)]
         commands += ["destroy all"]
-    text = deck.text(commands=False).removesuffix(".end\n")
-    run = run_batch(
-        "\n".join([text, ".control", *commands, "quit 0", ".endc", ".end", ""]),
-        timeout=timeout,
-        compiled=compiled,
-    )
+    text = deck_text(deck.statements, [*commands, "quit 0"])
+    run = run_batch(text, timeout=timeout, compiled=compiled)
     if run.status:
         raise SpiceFailed(f"run_vectors: ngspice, {run.output[-300:].strip()}")
     return column_currents(run).reshape(len(vectors), spec.columns)

@@ -99,15 +99,16 @@ class Deck:
         """What it defines and uses."""
         return _outline(self.statements)
 
-    def text(self, *, commands: bool = True) -> str:
-        """What ngspice may be given: a title of ours, then a line for each statement and command."""
-        lines = [TITLE, *(statement.text for statement in self.statements)]
-        if commands and self.commands:
-            lines += [".control", *(command.text for command in self.commands), ".endc"]
-        return "\n".join([*lines, ".end", ""])
+    def text(self) -> str:
+        """What ngspice may be given."""
+        return deck_text(self.statements, [command.text for command in self.commands])
 
 
-TITLE = "* read by spicekit"
+def deck_text(statements: Iterable[Statement], commands: Sequence[str]) -> str:
+    """A deck with a title of ours, then a line for each statement and command."""
+    control = [".control", *commands, ".endc"] if commands else []
+    texts = (statement.text for statement in statements)
+    return "\n".join(["* read by spicekit", *texts, *control, ".end", ""])
 
 
 def read_deck(path: Path, *, libraries: Sequence[Path] = ()) -> Deck:

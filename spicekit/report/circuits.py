@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.decks.diff import Summary
+from spicekit.decks.expansion import Summary
 from spicekit.files import write_atomically
 from spicekit.report.charts import Chart, Spec, axis, category, png_of
 from spicekit.report.page import Table, text_table

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from spicekit.evaluation.network_costs import Change, Constant, Figures, NetworkCosts
+from spicekit.evaluation.costs import Figures
+from spicekit.evaluation.network_costs import Change, Constant, NetworkCosts
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.report.charts import Chart, Spec, axis, category, switched, tips
 from spicekit.report.page import Table, text_table

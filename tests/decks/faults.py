@@ -11,9 +11,9 @@ import numpy as np
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.check import check
+from spicekit.decks.compare import verify
 from spicekit.decks.run import run_deck
 from spicekit.decks.source import parse_deck
-from spicekit.decks.verify import verify
 from spicekit.engines.tile import expected_currents
 from spicekit.errors import SpicekitError
 

@@ -10,10 +10,10 @@ from faults import INPUTS, SPEC, WEIGHTS
 
 from spicekit.circuits.render import Detail, Transient, tile_deck
 from spicekit.circuits.spec import TileSpec
+from spicekit.decks.compare import verify_translated
 from spicekit.decks.dialects import Dialect, stored_levels, translate
 from spicekit.decks.run import column_currents, run_deck
 from spicekit.decks.source import parse_deck, read_deck
-from spicekit.decks.verify import verify_translated
 from spicekit.errors import BadInput, MissingTool
 from spicekit.spice.vacask import program_path
 

@@ -5,7 +5,7 @@ import pytest
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.decks.diff import diff
+from spicekit.decks.compare import diff
 from spicekit.decks.source import parse_deck
 from spicekit.errors import BadInput
 

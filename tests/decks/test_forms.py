@@ -7,7 +7,7 @@ import pytest
 
 from spicekit.decks import expansion
 from spicekit.decks.check import check
-from spicekit.decks.diff import diff
+from spicekit.decks.compare import diff
 from spicekit.decks.source import Finding, parse_deck, read_deck
 from spicekit.decks.vetting import vet
 from spicekit.errors import SpiceFailed

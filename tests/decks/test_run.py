@@ -7,7 +7,8 @@ import pytest
 
 from spicekit.circuits.render import Detail, Expected, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.decks.diff import diff, summarise
+from spicekit.decks.compare import diff
+from spicekit.decks.expansion import summarise
 from spicekit.decks.run import column_currents, judge, run_deck
 from spicekit.decks.source import Deck, parse_deck
 from spicekit.errors import BadInput, SpiceFailed

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from faults import FAULTS, INPUTS, SPEC, WEIGHTS, good, plant
 
-import spicekit.decks.verify as verification
+import spicekit.decks.compare as verification
 from spicekit.circuits.render import Detail, Expected, Transient, cell_deck, tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
-from spicekit.decks.diff import Difference
+from spicekit.decks.compare import Difference, verify
 from spicekit.decks.source import parse_deck
-from spicekit.decks.verify import verify
 from spicekit.engines.tile import expected_currents
 from spicekit.errors import BadInput
 

@@ -8,9 +8,9 @@ from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.render import Transient, tile_deck
 from spicekit.circuits.spec import Discharge, TileSpec, Wires
+from spicekit.decks.compare import verify
 from spicekit.decks.run import run_deck
 from spicekit.decks.source import parse_deck
-from spicekit.decks.verify import verify
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact import ladder, supply

@@ -6,8 +6,8 @@ from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.decks.compare import verify
 from spicekit.decks.source import parse_deck
-from spicekit.decks.verify import verify
 from spicekit.engines.cell_currents import Variation, lsb
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact import supply
