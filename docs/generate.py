@@ -36,7 +36,7 @@ def commands(command: Any, path: str) -> Iterator[str]:
         yield f"\n## {path}\n\n{inspect.cleandoc(command.help or '')}\n"
         rows = [row(parameter) for parameter in command.params if parameter.name != "help"]
         if rows:
-            yield "\n".join(["| | default | |", "|---|---|---|", *rows])
+            yield "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
     for name, one in (inner or {}).items():
         yield from commands(one, f"{path} {name}")
 
