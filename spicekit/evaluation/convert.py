@@ -22,7 +22,7 @@ from spicekit.evaluation.reads import Layers, Tallies, added, cells_read, flips,
 from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import Mitigation, check_mitigations
 from spicekit.mapping.packed import mismatch_passed
-from spicekit.networks.adopt import check_binary, unwrapped
+from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
 from spicekit.networks.inference import like_of
 from spicekit.networks.layers import binary_layers
@@ -102,8 +102,7 @@ def convert(
     >>> print(tiled.conv3)  # doctest: +ELLIPSIS
     TiledConv2d(32 -> 64, 3 x 3, padding 1, on 5 x 1 tiles of 64 x 64 8t-sram, 16 rows a read, BinSparX ...)
     """
-    network = unwrapped(network)
-    check_binary(network)
+    network = check_binary(network)
     check_mitigations([mitigation])
     design = as_design(design)
     table = table_for(design.tile, table)
@@ -127,32 +126,18 @@ def tile_network(
 ) -> TiledNetwork:
     """Lay a network out on a design point.
 
-    Parameters
-    ----------
-    network : Module
-    design : Design
-    table : IVTable
-        Of the design's cell and corner.
-    mitigation : Mitigation
-    calibration : Dataset, optional
-        On whose first images fitted converter references and batch norms are calibrated; never those to be classified.
-    counted : mapping, optional
-        What the `probed` of them read, by layer, where it has been counted already: fitted references follow from it.
-
-    Raises
-    ------
-    BadInput
-        If `ablation.layer` names no layer, or there are too few calibration images.
+    Fitted converter references and batch norms are calibrated on the first images of `calibration`, never those to be
+    classified; `counted` is what the `probed` of these read, by layer, where that is known. `BadInput` if
+    `ablation.layer` names no layer, or there are too few such images.
     """
     mapping, converter, only = design.mapping, design.converter, design.ablation.layer
     names = list(binary_layers(network))
     cells = cells_read(design, table)
     if only is not None and only not in names:
         raise no_such("[ablation] layer", only, names)
-    if mapping.recalibrate > (len(calibration) if calibration else 0):
+    if mapping.recalibrate > (there := len(calibration) if calibration else 0):
         raise BadInput(
-            f"[mapping] recalibrate = {mapping.recalibrate}: only {len(calibration) if calibration else 0} images are "
-            f"there; pass more as calibration."
+            f"[mapping] recalibrate = {mapping.recalibrate}: only {there} images are there; pass more as calibration."
         )
     model = read_model(design.tile, cells)
     tally: Tally | None = None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -29,7 +30,7 @@ from spicekit.evaluation.network_costs import measure_read, with_read_time
 from spicekit.evaluation.reads import ReadCounts, added, cells_read, probed, read_statistics, weights_hash
 from spicekit.evaluation.records import Demo, Evaluation, PlacedEvaluation, TileRun, restored
 from spicekit.mapping.binsparx import Mitigation, check_mitigations
-from spicekit.networks.adopt import check_binary, unwrapped
+from spicekit.networks.adopt import check_binary
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Data, Dataset, as_dataset, load_dataset, require_apart
 from spicekit.networks.inference import accuracy, numbered, predict_logits
@@ -107,8 +108,7 @@ def evaluate(
     >>> [(run.mitigation, run.accuracy > 0.8) for run in result.runs]
     [('none', False), ('both', True)]
     """
-    network = unwrapped(network)
-    check_binary(network)
+    network = check_binary(network)
     design, dataset = as_design(design), as_dataset(dataset)
     if calibration is not None:
         names = None if numbered(dataset.classes) else dataset.classes
@@ -201,27 +201,19 @@ def evaluate(
         ),
     )
 
+    options: dict[str, Any] = {
+        **{"calibration": calibration, "mitigations": mitigations, "counts": counts, "store": store},
+        **{"energy": energy, "settle": settle, "fidelity": fidelity, "spice": spice, "report": report},
+    }
+
     def again(other: Design, like: Evaluation) -> Evaluation:
         tiles = other.tile, like.design.tile
         sizes = {(tile.rows, tile.columns, tile.rows_active) for tile in tiles}
         alike = len(sizes) == 1 and weights_hash(network) == like.provenance["weights_sha256"]
+        known = (like.software, like.ideal) if alike else None
         conditions = [Characterisation(tile).conditions for tile in tiles]
-        return evaluate(
-            network,
-            dataset,
-            other,
-            table if conditions[0] == conditions[1] else None,
-            calibration=calibration,
-            mitigations=mitigations,
-            known=(like.software, like.ideal) if alike else None,
-            counts=counts,
-            energy=energy,
-            settle=settle,
-            fidelity=fidelity,
-            spice=spice,
-            store=store,
-            report=report,
-        )
+        same = table if conditions[0] == conditions[1] else None
+        return evaluate(network, dataset, other, same, known=known, **options)
 
     result._again = again
     return result

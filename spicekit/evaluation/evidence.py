@@ -53,24 +53,10 @@ def spice_evidence(
     rng: np.random.Generator,
     workers: int | None = None,
 ) -> SpiceEvidence:
-    """Draw reads of an evaluation and run their columns in ngspice.
+    """Draw so many reads of an evaluation, and half as many near thresholds; run their columns in ngspice.
 
-    Parameters
-    ----------
-    tiled : TiledNetwork
-    dataset : Dataset
-        What the evaluation classifies; as many of its images are looked at as reads are drawn.
-    reads : int
-        Of the uniform sample; half as many are drawn near thresholds.
-    rng : Generator
-        Chooses images and reads.
-    workers : int, optional
-        ngspice processes; as many as there are cores by default.
-
-    Raises
-    ------
-    BadInput
-        For fewer than one read; for converters with faults, mismatch and linear cells, which no deck has.
+    As many images of `dataset`, what the evaluation classifies, are looked at; `rng` chooses both. `BadInput`
+    for fewer than one read; for converters with faults, mismatch and linear cells, which no deck has.
     """
     from spicekit.evaluation.reads import cells_read
     from spicekit.networks.inference import predict_logits
@@ -280,18 +266,11 @@ def evidence_path(folder: Path, spec: TileSpec) -> Path:
 
 
 def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None) -> SignOffStatus:
-    """Whether results of a design lie within what was signed off.
+    """Whether results of a design lie within what was signed off: in `store`, or else in the user's or ours.
 
     What was found of the tile is held to the limits that the design has now, whatever they were then. It is void for
     another tile, I-V table or converter scale, for cells that are not nominal, and if the fast engine reads otherwise
     by now.
-
-    Parameters
-    ----------
-    design : Design
-    table : IVTable
-    store : Path, optional
-        Look for evidence here only; by default in the user's store, then in the one that ships.
     """
     spec = design.tile
     if design.variation.mismatch or design.ablation.linear_cells:

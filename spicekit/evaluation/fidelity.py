@@ -72,13 +72,7 @@ def code_errors(tiled: TiledNetwork, dataset: Dataset) -> tuple[float, ...]:
     """By how much converters miscount: column reads for one image by their error in ON cells.
 
     An error is what a code stands for less the ON cells that the read has; a converter with fewer codes than ON cells
-    also rounds. Reads are those that the software's own activations cause.
-
-    Parameters
-    ----------
-    tiled : TiledNetwork
-    dataset : Dataset
-        Its first `CODE_IMAGES` images are counted.
+    also rounds. Reads are those that the software's own activations cause on the first `CODE_IMAGES` images.
 
     Returns
     -------

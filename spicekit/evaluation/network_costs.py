@@ -352,7 +352,7 @@ def energy(
     from spicekit.networks.adopt import check_binary
     from spicekit.networks.data import as_dataset
 
-    check_binary(network)
+    network = check_binary(network)
     design, dataset = as_design(design), as_dataset(dataset)
     circuit = circuit or measure_read(design.tile)
     few = probed(dataset, design)

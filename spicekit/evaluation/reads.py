@@ -154,22 +154,22 @@ def watch(
     seen = dict.fromkeys(layers, 0)
     sides: dict[str, tuple[int, ...]] = {}
 
-    def look(name: str, layer: BinaryConv, arguments: tuple[Tensor]) -> None:
-        planes = layer.input_planes(arguments[0])
+    def look(name: str, layer: BinaryConv, dots: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        planes = layer.input_planes(values)
         sides[name] = tuple(planes.shape[3:])
         for plane in planes:
             bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
             probe(layers[name], apply_inputs(layers[name], bits, first=seen[name]))
         seen[name] += planes.shape[1]
+        return dots(values)
 
-    for name, layer in binary_layers(copied).items():
-        layer.register_forward_pre_hook(functools.partial(look, name))
+    for name, layer in binary_layers(
+        copied
+    ).items():  # whoever asks: a network may call `layer.forward` itself
+        layer.dots = functools.partial(look, name, layer, layer.dots)  # type: ignore[method-assign]
     predict_logits(copied, dataset)
     if idle := [name for name in layers if not seen[name]]:
-        raise BadInput(
-            f"layer {idle[0]!r} is not called while the network classifies: take it out, or call the layer itself in "
-            f"place of its `forward`."
-        )
+        raise BadInput(f"layer {idle[0]!r} is not called while the network classifies: take it out.")
     return sides
 
 

@@ -16,13 +16,7 @@ from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
-from spicekit.evaluation.vectors import (
-    ADVERSARIAL,
-    HARVEST_IMAGES,
-    Case,
-    adversarial_cases,
-    cases_for,
-)
+from spicekit.evaluation.vectors import ADVERSARIAL, HARVEST_IMAGES, Case, adversarial_cases, cases_for
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Report, Result, new_axes, silent, units_of
 from spicekit.spice.job import Failure, Outcome
@@ -225,18 +219,14 @@ def sign_off(
     if not simulators or len({*simulators}) < len(simulators):
         raise BadInput(f"sign_off: pass simulators, each once; got {', '.join(simulators) or 'none'}.")
     builds = [simulator_at_hand(simulator) for simulator in simulators]
+    harvest = None
     if network is not None and images is not None:
         from spicekit.networks.adopt import check_binary
         from spicekit.networks.data import as_dataset
 
-        check_binary(network)
-        images = as_dataset(images)
+        network, images = check_binary(network), as_dataset(images)
+        harvest = network, images.first(min(HARVEST_IMAGES, len(images)))
     if cases is None:
-        harvest = (
-            None
-            if network is None or images is None
-            else (network, images.first(min(HARVEST_IMAGES, len(images))))
-        )
         cases = cases_for(spec, vectors, rng=np.random.default_rng(seed), harvest=harvest)
     if not cases:
         raise BadInput("sign_off: there are no cases; pass one at least.")

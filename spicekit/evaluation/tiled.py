@@ -210,20 +210,10 @@ TILED: dict[type[BinaryConv], type[TiledConv]] = {
 
 
 def on_tiles(network: nn.Module, tiles: Tiles, *, others: dict[str, Tiles] | None = None) -> nn.Module:
-    """A copy of a network, in evaluation mode, whose binary layers are on tiles.
+    """A copy of a network, in evaluation mode, whose binary layers are on tiles; some, by name, on `others`.
 
-    Parameters
-    ----------
-    network : Module
-    tiles : Tiles
-    others : dict, optional
-        Layers, by name, that lie on other tiles.
-
-    Raises
-    ------
-    BadInput
-        For a kind of layer that no tiles are known for, or one whose `forward` was replaced; and when the copy computes
-        a binary product beside its layers, which `adopt` would have found.
+    `BadInput` for a kind of layer that no tiles are known for, or one whose `forward` was replaced; and when the copy
+    computes a binary product beside its layers, which `adopt` would have found.
     """
     copied = own_copy(network)
     require_tiles(copied)

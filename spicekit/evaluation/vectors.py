@@ -1,5 +1,6 @@
 """Stored and applied bits on which the engines are compared: random, adversarial, and from the layers of a network."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -104,18 +105,9 @@ def network_cases(
     binsparx: BinSparX,
     rng: np.random.Generator,
 ) -> list[Case]:
-    """Tiles of a network as mapped, and sub-vectors that they see when it classifies images in software.
+    """Tiles of a network as mapped, and `vectors` for each that it sees when the network classifies images in software.
 
-    Parameters
-    ----------
-    network : Module
-    images : Dataset
-    spec : TileSpec
-    vectors : int
-        Of each tile.
-    binsparx : BinSparX
-    rng : Generator
-        Chooses each layer's tile, its columns and the pixels.
+    `rng` chooses each layer's tile, its columns and the pixels.
     """
     from spicekit.evaluation.reads import watch
 
@@ -130,9 +122,7 @@ def network_cases(
             tile = int(rng.integers(packed.layer.rows.shape[1]))
             block = int(rng.integers(-(-packed.layer.outputs // spec.columns)))
             pixels = rng.integers(applied.vectors, size=vectors)
-            cases[name] = Case(
-                kind, _weights_of(packed, tile, block), _bits_of(packed, applied, pixels, tile)
-            )
+            cases[name] = _case(kind, packed, applied, tile=tile, block=block, pixels=pixels)
 
     watch(network, images, layers, probe)
     return list(cases.values())
@@ -151,24 +141,8 @@ def network_case(
 ) -> Case:
     """One tile of a layer as mapped, and the reads that one output pixel of the first image makes on it in software.
 
-    Parameters
-    ----------
-    layer : str
-        Name of a binary layer.
-    tile, block : int
-        Which tile along the layer's inputs, and which along its outputs.
-    position : (int, int)
-        Row and column of the output pixel.
-
-    Returns
-    -------
-    Case
-        With a vector for each read: rows that it does not assert are 0.
-
-    Raises
-    ------
-    BadInput
-        If the network has no such layer, tile or pixel.
+    `tile` counts along the layer's inputs, `block` along its outputs; `position` is the pixel's row and column. It
+    has a vector for each read: rows that this does not assert are 0. `BadInput` if there is no such layer, tile or pixel.
     """
     from spicekit.evaluation.reads import watch
 
@@ -191,11 +165,10 @@ def network_case(
             if not 0 <= value < end:
                 raise BadInput(f"{layer}: {name} {value} is outside 0..{end - 1}.")
         pixels = np.array([position[0] * width + position[1]])
-        bits = one_read_each(spec, _bits_of(packed, applied, pixels, tile))
-        found.append(Case(f"{layer}, tile {tile}", _weights_of(packed, tile, block), bits))
+        found.append(_case(f"{layer}, tile {tile}", packed, applied, tile=tile, block=block, pixels=pixels))
 
     watch(network, images.first(1), layers, probe)
-    return found[0]
+    return dataclasses.replace(found[0], bits=one_read_each(spec, found[0].bits))
 
 
 def _laid_out(network: "Module", spec: TileSpec, binsparx: BinSparX) -> "Layers":
@@ -206,17 +179,14 @@ def _laid_out(network: "Module", spec: TileSpec, binsparx: BinSparX) -> "Layers"
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
-def _weights_of(packed: "PackedLayer", tile: int, block: int) -> Bits:
-    """(r, c) stored bits; zeros where the layer has no more outputs."""
+def _case(
+    kind: str, packed: "PackedLayer", applied: Applied, *, tile: int, block: int, pixels: NDArray[np.integer]
+) -> Case:
+    """One block of a layer's columns on a tile, zeros where it has no more outputs; each pixel's reads together."""
     spec = packed.layer.spec
     first = spec.columns * block
     stored = packed.layer.stored[:, tile].reshape(spec.rows, -1)[:, first : first + spec.columns]
-    return np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
-
-
-def _bits_of(packed: "PackedLayer", applied: Applied, pixels: NDArray[np.integer], tile: int) -> Bits:
-    """(pixels, r) bits applied to a tile, of all its reads together."""
-    spec = packed.layer.spec
     image, pixel = np.divmod(pixels, math.prod(applied.shape))
     bits = unpack(applied.words[image, :, tile, pixel], layout_of(spec.rows_active))
-    return bits.reshape(len(pixels), spec.rows)
+    weights = np.pad(stored, ((0, 0), (0, spec.columns - stored.shape[1])))
+    return Case(kind, weights, bits.reshape(len(pixels), spec.rows))

@@ -191,8 +191,9 @@ def unwrapped(network: nn.Module) -> nn.Module:
             return network
 
 
-def check_binary(network: nn.Module) -> None:
-    """`BadInput` unless a network has binary layers, each of them with finite weights."""
+def check_binary(network: nn.Module) -> nn.Module:
+    """A network out of its wrappers; `BadInput` unless it has binary layers, each of them with finite weights."""
+    network = unwrapped(network)
     layers = binary_layers(network)
     if not layers:
         raise BadInput(
@@ -201,6 +202,7 @@ def check_binary(network: nn.Module) -> None:
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
             raise BadInput(f"layer {name} has weights that are not finite; train it anew.")
+    return network
 
 
 # -- watching -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from spicekit.errors import BadInput, no_such
-from spicekit.networks import cifar, own_data
-from spicekit.networks.own_data import Split
+from spicekit.networks import cifar
 
+Split = Literal["train", "test"]
 DATA_NAMES = ("digits", "cifar10", "cifar100")
 SIDE = 32  # pixels of the digits, as of CIFAR's images
 
@@ -179,7 +179,9 @@ def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> 
         raise BadInput(f"load_dataset({name!r}): a folder is for cifar10 and cifar100; leave it out.")
     if name == "digits":
         return digits(which)
-    return Dataset(split=which, **own_data.read_own(Path(name), which)._asdict())
+    from spicekit.networks.own_data import read_own  # which makes a `Dataset`
+
+    return read_own(Path(name), which)
 
 
 Data: TypeAlias = Any
@@ -215,8 +217,8 @@ def as_dataset(data: Data, *, classes: int | Sequence[str] | None = None, split:
     if images.dtype.kind == "f":
         images = np.asarray(images, np.float32)
     elif images.dtype == np.uint8:
-        own_data.require_bytes(images, "as_dataset: images")
-        images = own_data.channels_last(images, "images", "as_dataset")
+        require_bytes(images, "as_dataset: images")
+        images = channels_last(images, "images", "as_dataset")
     return Dataset("own", split, images, labels, names, "given in Python")
 
 
@@ -250,6 +252,35 @@ def _array(values: Any) -> NDArray[Any]:
         values = values.detach().cpu()
         values = values.float() if values.dtype == torch.bfloat16 else values
     return np.asarray(values)
+
+
+def channels_last(images: NDArray[Any], where: str, source: str, layout: str | None = None) -> NDArray[Any]:
+    """Images (n, h, w), (n, h, w, c), (n, c, h, w) or vectors (n, f): with channels last."""
+    if images.ndim == 3:
+        return images[..., None]
+    if images.ndim == 4:
+        likely = [name for name, axis in (("nchw", 1), ("nhwc", 3)) if images.shape[axis] in (1, 3, 4)]
+        if layout is None and len(likely) == 1:
+            layout = likely[0]
+        if layout not in ("nhwc", "nchw"):
+            raise BadInput(
+                f"{source}: {where} shaped {images.shape} may be n-h-w-c or n-c-h-w; say which with "
+                f"an array layout, 'nhwc' or 'nchw', in the .npz file, or make a Dataset of n-h-w-c in Python."
+            )
+        return np.moveaxis(images, 1, -1) if layout == "nchw" else images
+    if images.ndim != 2:
+        raise BadInput(
+            f"{source}: {where} are shaped {images.shape}; pass (n, h, w, c), (n, c, h, w) or (n, f)."
+        )
+    return images
+
+
+def require_bytes(images: NDArray[np.uint8], what: str) -> None:
+    """`BadInput` for uint8 images that hold 0 and 1 alone: a network would get 0 and 0.004."""
+    if images.size and images.max() == 1:
+        raise BadInput(
+            f"{what} are uint8 and hold 0 and 1 alone, where white is 255; multiply them by 255, or pass floats."
+        )
 
 
 def fetch_dataset(name: str, folder: Path | None) -> None:

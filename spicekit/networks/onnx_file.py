@@ -110,7 +110,6 @@ def read_onnx(path: Path) -> OnnxNetwork:
         Without the package `onnx`.
     """
     import onnx
-    from onnx import numpy_helper
 
     try:
         model = onnx.load(path, load_external_data=False)
@@ -121,27 +120,29 @@ def read_onnx(path: Path) -> OnnxNetwork:
                 f"torch.onnx.export(..., external_data=False), or onnx.save."
             )
         constants = {
-            each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer
+            each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer
         }
         nodes = []
         for place, node in enumerate(graph.node):
             where = f"{path}: node {node.name or place} ({node.op_type})"
-            attributes = {each.name: _attribute(each, where) for each in node.attribute}
-            nodes.append((node.name, node.op_type, attributes, list(node.input), list(node.output), where))
+            attributes = {
+                each.name: _attribute(each, where) for each in node.attribute if each.name != "domain"
+            }
+            operator = Operator(node.op_type, where, attributes)
+            nodes.append((node.name, operator, list(node.input), list(node.output)))
         ends = [each.name for each in (*graph.input, *graph.output, *graph.initializer)]
-        names = [*ends, *(name for one in nodes for name in (*one[:2], *one[3], *one[4]))]
+        names = [*ends, *(text for name, one, ins, outs in nodes for text in (name, one.kind, *ins, *outs))]
         if odd := next((name for name in names if not isinstance(name, str)), None):
             raise ValueError(f"{odd!r} is no name in UTF-8")
     except BadInput:
         raise
     except Exception as error:  # protobuf and onnx fail in many ways on damaged files
         raise BadInput(f"{path}: is no readable ONNX file ({error}).") from error
-    unknown = [(kind, where) for _, kind, _, _, _, where in nodes if kind not in OPERATORS]
-    if unknown:
-        others = sorted({kind for kind, _ in unknown} - {unknown[0][0]})
+    if unknown := [operator for _, operator, _, _ in nodes if operator.kind not in OPERATORS]:
+        others = sorted({operator.kind for operator in unknown} - {unknown[0].kind})
         also = f", nor are {', '.join(others)}" if others else ""
         raise BadInput(
-            f"{unknown[0][1]}: this operator is not known{also}; known are {', '.join(sorted(OPERATORS))}."
+            f"{unknown[0].where}: this operator is not known{also}; known are {', '.join(sorted(OPERATORS))}."
         )
     free = [each for each in graph.input if each.name not in constants]
     if len(free) != 1 or not graph.output:
@@ -150,16 +151,13 @@ def read_onnx(path: Path) -> OnnxNetwork:
         )
     sides = tuple(side.dim_value or None for side in free[0].type.tensor_type.shape.dim)
     known, gives = {"", free[0].name, *constants}, graph.output[0].name
-    for _, _, attributes, inputs, outputs, where in nodes:
+    for _, operator, inputs, outputs in nodes:
         if gone := set(inputs) - known:
-            raise BadInput(f"{where}: no node before it gives its input {sorted(gone)[0]!r}.")
+            raise BadInput(f"{operator.where}: no node before it gives its input {sorted(gone)[0]!r}.")
         known.update(outputs)
-        attributes.pop("domain", None)
     if gives not in known:
         raise BadInput(f"{path}: no node gives its output {gives!r}.")
-    built = [(name, Operator(kind, where, attrs), ins, outs) for name, kind, attrs, ins, outs, where in nodes]
-    network = OnnxNetwork(built, constants, takes=free[0].name, gives=gives, shape=sides or (None,))
-    return network.eval()
+    return OnnxNetwork(nodes, constants, takes=free[0].name, gives=gives, shape=sides or (None,)).eval()
 
 
 def _fits(declared: tuple[int | None, ...], images: Tensor) -> bool:
@@ -178,13 +176,12 @@ def _free(name: str, taken: dict[str, Any]) -> str:
 
 def _attribute(attribute: Any, where: str) -> Any:
     import onnx
-    from onnx import numpy_helper
 
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, onnx.TensorProto):
-        return torch.from_numpy(numpy_helper.to_array(value).copy())
+        return torch.from_numpy(onnx.numpy_helper.to_array(value).copy())
     if isinstance(value, onnx.GraphProto | onnx.SparseTensorProto):
         raise BadInput(f"{where}: holds a graph or a sparse tensor, which is not supported.")
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Attributes = dict[str, Any]
 Function = Callable[..., Any]
 
 LARGEST = 1 << 28
@@ -22,7 +21,11 @@ LARGEST = 1 << 28
 
 
 def _pads(
-    x: Tensor, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], options: Attributes
+    x: Tensor,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    options: dict[str, Any],
 ) -> list[int]:
     """Before and after each axis, the last one first, as torch wants them."""
     axes, mode = len(kernel), options.get("auto_pad", "NOTSET")
@@ -228,28 +231,27 @@ def _multi_threshold(x: Tensor, thresholds: Tensor, **options: Any) -> Tensor:
     return levels
 
 
+_AS_IN_TORCH = (
+    *("Abs", "Add", "Ceil", "Div", "Exp", "Floor", "IsNaN", "MatMul", "Mul"),
+    *("Neg", "Pow", "Relu", "Round", "Sigmoid", "Sign", "Sqrt", "Sub", "Tanh"),
+)
 OPERATORS: dict[str, Function] = {
-    "Abs": torch.abs,
-    "Add": torch.add,
-    "And": torch.logical_and,
+    **{name: getattr(torch, name.lower()) for name in _AS_IN_TORCH},
+    **{name: getattr(torch, f"logical_{name.lower()}") for name in ("And", "Not", "Or")},
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "BipolarQuant": _bipolar,
     "Cast": lambda x, *, to, **_: x.to(_TYPES[to]),
-    "Ceil": torch.ceil,
     "Clip": _clip,
     "Concat": lambda *parts, axis: torch.cat(parts, axis),
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
-    "Div": torch.div,
     "Dropout": lambda x, *_, **__: x,
     "Equal": torch.eq,
-    "Exp": torch.exp,
     "Expand": lambda x, shape: x.expand(np.broadcast_shapes(tuple(x.shape), tuple(_sides(shape)))),
     "Flatten": lambda x, *, axis=1: x.reshape(int(torch.tensor(x.shape[:axis]).prod()), -1),
-    "Floor": torch.floor,
     "Gather": lambda x, index, *, axis=0: x.index_select(axis, index.reshape(-1)).reshape(
         *x.shape[:axis], *index.shape, *x.shape[axis % x.ndim + 1 :]
     ),
@@ -261,41 +263,27 @@ OPERATORS: dict[str, Function] = {
     "GreaterOrEqual": torch.ge,
     "HardSigmoid": lambda x, *, alpha=0.2, beta=0.5: (alpha * x + beta).clamp(0, 1),
     "Identity": lambda x: x,
-    "IsNaN": torch.isnan,
     "LeakyRelu": lambda x, *, alpha=0.01: functional.leaky_relu(x, alpha),
     "Less": torch.lt,
     "LessOrEqual": torch.le,
     "LogSoftmax": lambda x, *, axis=-1: functional.log_softmax(x, axis),
-    "MatMul": torch.matmul,
     "Max": lambda *values: functools.reduce(torch.maximum, values),
     "MaxPool": _max_pool,
     "Min": lambda *values: functools.reduce(torch.minimum, values),
-    "Mul": torch.mul,
     "MultiThreshold": _multi_threshold,
-    "Neg": torch.neg,
-    "Not": torch.logical_not,
-    "Or": torch.logical_or,
     "PRelu": lambda x, slope: torch.where(x < 0, x * slope, x),
     "Pad": _pad,
-    "Pow": torch.pow,
     "Quant": _quant,
     "ReduceMax": _reduce(torch.amax),
     "ReduceMean": _reduce(torch.mean),
     "ReduceSum": _reduce(torch.sum),
-    "Relu": torch.relu,
     "Reshape": _reshape,
-    "Round": torch.round,
     "Shape": lambda x, **_: torch.tensor(x.shape),
-    "Sigmoid": torch.sigmoid,
-    "Sign": torch.sign,
     "Slice": _slice,
     "Softmax": lambda x, *, axis=-1: functional.softmax(x, axis),
     "Split": _split,
-    "Sqrt": torch.sqrt,
     "Squeeze": _squeeze,
-    "Sub": torch.sub,
     "Sum": lambda x, *others: x + sum(others),
-    "Tanh": torch.tanh,
     "TopK": lambda x, k, *, axis=-1, largest=1, sorted=1: tuple(
         torch.topk(x, int(k), axis, bool(largest), bool(sorted))
     ),

@@ -12,7 +12,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from pydantic import Field
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.files import open_file, read_arrays, read_file
+from spicekit.networks.data import Dataset, Split, channels_last, require_bytes
 
 # Of a set that comes in one piece, every tenth image of each class is the "train" split, for calibration alone, and the
 # others are the "test" split: no image is in both. Assumed: calibration looks at some tens of images.
@@ -34,22 +35,7 @@ _LEAST_CONTRAST = 100
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 _SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _IDX = re.compile(r"(?P<part>.+)-images[-.]idx3-ubyte(?P<gz>\.gz)?")
-_NPZ_PAIRS = ("{split}_images", "{split}_labels"), ("x_{split}", "y_{split}")
-
-
-Split = Literal["train", "test"]
-
-
-class Read(NamedTuple):
-    """What files hold: the fields of a `data.Dataset`, which describes them."""
-
-    name: str
-    images: NDArray[Any]
-    labels: NDArray[Any]
-    classes: tuple[str, ...]
-    source: str
-    mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
+_NPZ_LABELS = ("train_labels", "test_labels", "y_train", "y_test", "labels")
 
 
 class Preparation(Config):
@@ -72,7 +58,7 @@ class Preparation(Config):
 PREPARATION = "data.toml"
 
 
-def read_own(path: Path, split: Split) -> Read:
+def read_own(path: Path, split: Split) -> Dataset:
     """A split of a data set of one's own.
 
     Parameters
@@ -109,59 +95,36 @@ def read_own(path: Path, split: Split) -> Read:
     )
 
 
-def channels_last(images: NDArray[Any], where: str, source: str, layout: str | None = None) -> NDArray[Any]:
-    """Images (n, h, w), (n, h, w, c), (n, c, h, w) or vectors (n, f): with channels last."""
-    if images.ndim == 3:
-        return images[..., None]
-    if images.ndim == 4:
-        likely = [name for name, axis in (("nchw", 1), ("nhwc", 3)) if images.shape[axis] in (1, 3, 4)]
-        if layout is None and len(likely) == 1:
-            layout = likely[0]
-        if layout not in ("nhwc", "nchw"):
-            raise BadInput(
-                f"{source}: {where} shaped {images.shape} may be n-h-w-c or n-c-h-w; say which with "
-                f"an array layout, 'nhwc' or 'nchw', in the .npz file, or make a Dataset of n-h-w-c in Python."
-            )
-        return np.moveaxis(images, 1, -1) if layout == "nchw" else images
-    if images.ndim != 2:
-        raise BadInput(
-            f"{source}: {where} are shaped {images.shape}; pass (n, h, w, c), (n, c, h, w) or (n, f)."
-        )
-    return images
-
-
 # -- one file -------------------------------------------------------------------------------------------------
 
 
-def _read_npz(path: Path, split: Split) -> Read:
+def _read_npz(path: Path, split: Split) -> Dataset:
     arrays = read_arrays(path, unpacked=_MOST_PACKED * path.stat().st_size)
-    for pair in (*_NPZ_PAIRS, ("images", "labels")):
-        images_name, labels_name = (name.format(split=split) for name in pair)
-        if images_name in arrays and labels_name in arrays:
-            break
-    else:
+    pairs = (f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}"), ("images", "labels")
+    found = next((pair for pair in pairs if set(pair) <= arrays.keys()), None)
+    if found is None:
         raise BadInput(
             f"{path}: has arrays {', '.join(sorted(arrays)) or 'none'}; it needs images and labels, or train_images, "
             f"train_labels, test_images and test_labels."
         )
+    images_name, labels_name = found
     layout = str(arrays["layout"]).lower() if "layout" in arrays else None
     images = channels_last(arrays[images_name], images_name, str(path), layout)
     labels = arrays[labels_name]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]  # as Keras has those of CIFAR
-    names = arrays.get("classes")
     if labels.dtype.kind not in "ui" or labels.shape != (len(images),) or not len(labels):
         raise BadInput(
             f"{path}: {labels_name} is {labels.dtype} shaped {labels.shape} beside {len(images)} images; an integer "
             f"for each is needed."
         )
-    known = max(
-        int(arrays[other].max()) + 1
-        for pair in (*_NPZ_PAIRS, ("images", "labels"))
-        for other in (pair[1].format(split=each) for each in ("train", "test"))
-        if other in arrays and arrays[other].size and arrays[other].dtype.kind in "ui"
-    )
-    classes = tuple(map(str, names.ravel())) if names is not None else tuple(map(str, range(known)))
+    if "classes" in arrays:
+        classes = arrays["classes"].ravel()
+    else:  # as many as the labels of both splits show
+        shown = (arrays[name] for name in _NPZ_LABELS if name in arrays)
+        classes = np.arange(
+            max(int(each.max()) + 1 for each in shown if each.size and each.dtype.kind in "ui")
+        )
     if images_name == "images":
         own = _share(labels, split)
         images, labels = images[own], labels[own]
@@ -169,7 +132,7 @@ def _read_npz(path: Path, split: Split) -> Read:
         tuple(arrays[key].ravel().tolist()) if key in arrays else () for key in ("mean", "std")
     )
     pixels = _pixels(images, arrays.get("range"), images_name, path)
-    return Read(path.stem, pixels, labels, classes, path.name, mean, deviation)
+    return Dataset(path.stem, split, pixels, labels, tuple(map(str, classes)), path.name, mean, deviation)
 
 
 def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: Path) -> NDArray[Any]:
@@ -198,14 +161,6 @@ def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: 
     return np.ascontiguousarray(np.moveaxis(scaled, -1, 1))
 
 
-def require_bytes(images: NDArray[np.uint8], what: str) -> None:
-    """`BadInput` for uint8 images that hold 0 and 1 alone: a network would get 0 and 0.004."""
-    if images.size and images.max() == 1:
-        raise BadInput(
-            f"{what} are uint8 and hold 0 and 1 alone, where white is 255; multiply them by 255, or pass floats."
-        )
-
-
 def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
     """Places of the images of a split, of a set that comes in one piece."""
     train = np.zeros(len(labels), bool)
@@ -221,7 +176,7 @@ def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
 # -- idx files ------------------------------------------------------------------------------------------------
 
 
-def _read_idx(folder: Path, split: Split) -> Read:
+def _read_idx(folder: Path, split: Split) -> Dataset:
     """As MNIST, Fashion-MNIST, KMNIST and EMNIST are distributed."""
     found = [match for file in sorted(folder.iterdir()) if (match := _IDX.fullmatch(file.name))]
     files = [match for match in found if ("train" in match["part"]) == (split == "train")]
@@ -243,7 +198,7 @@ def _read_idx(folder: Path, split: Split) -> Read:
     if first > 1:
         raise BadInput(f"{labels_path}: its labels begin with {first}; they begin with 0 or 1.")
     classes = tuple(str(label) for label in range(max(10, int(labels.max()) + 1)))
-    return Read(folder.name, images[..., None], labels, classes, folder.name)
+    return Dataset(folder.name, split, images[..., None], labels, classes, folder.name)
 
 
 def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -270,7 +225,7 @@ def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
 # -- class folders --------------------------------------------------------------------------------------------
 
 
-def _read_class_folders(folder: Path, split: Split) -> Read:
+def _read_class_folders(folder: Path, split: Split) -> Dataset:
     roots = {
         one: next((folder / name for name in names if (folder / name).is_dir()), None)
         for one, names in _SPLITS.items()
@@ -327,8 +282,9 @@ def _read_class_folders(folder: Path, split: Split) -> Read:
             )
         image[:] = np.asarray(picture).reshape(image.shape)
     done = f", resized to {height} x {width} pixels ({prepare.method})" if prepare.resize else ""
-    return Read(
+    return Dataset(
         folder.name,
+        split,
         images,
         np.array(labels)[places],
         tuple(classes),

@@ -107,26 +107,25 @@ def train(
     if len(train_set) < recipe.batch:
         raise BadInput(f"train: {len(train_set)} images do not fill a batch of {recipe.batch}.")
     processor = _processor(device)
-    if (
-        train_set.images.dtype != np.uint8
-        or train_set.images.ndim != 4
-        or train_set.images.shape[3] not in (1, 3)
-    ):
+    images = train_set.images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise BadInput(
-            f"train: {train_set.name} has {train_set.images.dtype} shaped {train_set.images.shape}; the networks that "
-            f"can be trained here take uint8 images, grey or RGB."
+            f"train: {train_set.name} has {images.dtype} shaped {images.shape}; the networks that can be trained here "
+            f"take uint8 images, grey or RGB."
         )
     begun = take_run(out, resume=resume)
     kind = Architecture(
         name=recipe.network,
         classes=len(train_set.classes),
-        channels=1 if train_set.images.shape[3] == 1 else 3,
+        channels=1 if images.shape[3] == 1 else 3,
         width=recipe.width,
         bits=recipe.bits,
     )
     network = build(kind, seed=recipe.seed)
     if not begun or place is not None:  # fitted converters are those of the beginning
-        _begin(network, recipe, train_set)
+        network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
+        if recipe.begin is not None:
+            _fill(network, Path(recipe.begin))
     if place is not None:
         network = place(network)
     for name in (STATE, CHECKPOINT, "network.md", "log.csv", "log.png"):
@@ -191,13 +190,6 @@ def take_run(out: Path, *, resume: bool) -> bool:
         raise BadInput(f"{out}: holds a run; pass --resume to go on with it, or name another folder.")
     take_folder(out)
     return begun
-
-
-def _begin(network: Network, recipe: Recipe, train_set: Dataset) -> None:
-    """Fit the normalisation of a fresh network's inputs; give it the weights that the run begins with."""
-    network.normalise.fit(network_inputs(train_set.first(min(len(train_set), _SAMPLE))))
-    if recipe.begin is not None:
-        _fill(network, Path(recipe.begin))
 
 
 def _fill(network: Network, begin: Path) -> None:

@@ -1,10 +1,12 @@
 """A network on tiles is a module like any other."""
 
 import copy
+import dataclasses
 import functools
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,11 +18,11 @@ from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import convert
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.reads import lay_out, tallies
+from spicekit.evaluation.reads import added, lay_out, tallies
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, tiled_layers
 from spicekit.networks.adopt import adopt
 from spicekit.networks.data import load_dataset, network_inputs
-from spicekit.networks.layers import BinaryConv2d, signs_of
+from spicekit.networks.layers import BinaryConv2d, BinaryLinear, signs_of
 from spicekit.networks.models import Architecture, build
 
 DESIGN = Design(tile=TileSpec(rows_active=16, wires=Wires(r_bl=3.2, r_sl=3.2)))
@@ -280,12 +282,38 @@ def test_a_forward_set_on_a_layer_is_refused():
 def test_a_layer_that_images_never_reach_is_named(sram_table):
     class Around(nn.Sequential):
         def forward(self, x):
-            return self[0].forward(x).mean((2, 3))
+            return self[1](x).mean((2, 3))
 
-    network, images = Around(BinaryConv2d(3, 10)), load_dataset("digits", "test").first(1)
+    network, images = (
+        Around(BinaryConv2d(3, 10), BinaryConv2d(3, 10)),
+        load_dataset("digits", "test").first(1),
+    )
     layers = lay_out(network, DESIGN, mitigation="none")
     with pytest.raises(BadInput, match="layer '0' is not called"):
         tallies(network, images, layers, read_model(DESIGN.tile, sram_table))
+
+
+@pytest.mark.parametrize("layer", [BinaryConv2d(3, 10), BinaryLinear(32, 10)], ids=["convolution", "linear"])
+def test_a_layer_whose_forward_a_network_calls_itself_reads_what_a_called_one_does(sram_table, layer):
+    class Directly(nn.Sequential):
+        def forward(self, x):
+            return self[0].forward(x).mean((2, 3)).repeat(1, 4)
+
+    class Called(nn.Sequential):
+        def forward(self, x):
+            return self[0](x).mean((2, 3)).repeat(1, 4)
+
+    images = load_dataset("digits", "test").first(1)
+    found = []
+    for kind in (Directly, Called):
+        layers = lay_out(kind(layer), DESIGN, mitigation="both")
+        read = tallies(kind(layer), images, layers, read_model(DESIGN.tile, sram_table))
+        found.append(added(read.values()))
+    assert found[0].reads.sum() > 0
+    for field in dataclasses.fields(found[0]):
+        assert np.array_equal(getattr(found[0], field.name), getattr(found[1], field.name)), field.name
+    on_tiles = [convert(kind(layer), DESIGN, table=sram_table) for kind in (Directly, Called)]
+    assert torch.equal(*(network(network_inputs(images)) for network in on_tiles))
 
 
 def test_a_binary_product_beside_the_projects_layers_is_not_counted_as_if_it_were_not_there(sram_table):
