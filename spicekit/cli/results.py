@@ -197,7 +197,7 @@ def evaluate(
     """Accuracy, partial sums, NF and read energy of a network on tiles, with and without BinSparX."""
     from spicekit.compiled import keep_memory
     from spicekit.evaluation.convert import calibration_images
-    from spicekit.evaluation.fidelity import check_comparable
+    from spicekit.evaluation.evidence import check_comparable
     from spicekit.mapping.binsparx import check_mitigations
     from spicekit.networks.data import fetch_dataset
 

@@ -150,6 +150,25 @@ class Tally:
         )
 
 
+def one_read(stored: Stored, applied: Applied, *, group: int, tile: int) -> tuple[Stored, Applied]:
+    """A layer that consists of one group's read of one tile."""
+    only = slice(tile, tile + 1)
+    return (
+        dataclasses.replace(
+            stored,
+            words=np.ascontiguousarray(stored.words[:, only]),
+            inverted=np.ascontiguousarray(stored.inverted[:, only]),
+            tiles=np.eye(len(stored.tiles), dtype=stored.tiles.dtype)[group],
+        ),
+        dataclasses.replace(
+            applied,
+            words=np.ascontiguousarray(applied.words[:, :, only]),
+            inverted=np.ascontiguousarray(applied.inverted[:, :, only]),
+            asserted=np.ascontiguousarray(applied.asserted[:, :, only]),
+        ),
+    )
+
+
 def layout_of(rows: int) -> Layout:
     """Where the rows of a read of `rows` rows lie.
 

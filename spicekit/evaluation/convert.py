@@ -5,27 +5,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from spicekit.circuits.spec import TileSpec
 from spicekit.engines.converter import Thresholds
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.model import Codes, ReadModel, fit_thresholds, read_model
 from spicekit.engines.words import Tally
-from spicekit.errors import BadInput, no_such
+from spicekit.errors import BadInput, SpicekitError, no_such
 from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.reads import Layers, Tallies, added, cells_read, flips, lay_out, probed, tallies
-from spicekit.evaluation.tiled import Tiles, on_tiles, start_at, tiled_layers
-from spicekit.mapping.binsparx import Mitigation, check_mitigations
+from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, start_at, tiled_layers
+from spicekit.mapping.binsparx import MITIGATIONS, Mitigation, check_mitigations
 from spicekit.mapping.packed import mismatch_passed
 from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
-from spicekit.networks.inference import like_of
+from spicekit.networks.inference import accuracy, like_of, predict_logits
 from spicekit.networks.layers import binary_layers
+from spicekit.results import Report, silent
 from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 
@@ -192,3 +195,77 @@ def _fresh(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+# -- the proof on ideal tiles ---------------------------------------------------------------------------------
+
+
+class NotExact(SpicekitError):
+    """A network on ideal tiles did not give its software logits: the mapping would be wrong."""
+
+
+def software_and_ideal(
+    network: nn.Module,
+    dataset: Dataset,
+    spec: TileSpec,
+    *,
+    mitigations: Sequence[Mitigation] = ("both",),
+    report: Report = silent,
+) -> tuple[float, float]:
+    """Accuracy in software and on ideal tiles; those with `mitigations` are compared on a few images.
+
+    Raises
+    ------
+    NotExact
+        If a logit on ideal tiles, with or without a mitigation, differs from the software's in a single bit; names the
+        first layer whose products do.
+    """
+    software = predict_logits(network, dataset, batch_per_thread=True, report=partial(report, "software"))
+    ideal = _ideal_logits(
+        network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
+    )
+    few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
+    # in the same batches: torch rounds a single image otherwise
+    logits = predict_logits(network, few, batch_per_thread=True)
+    for mitigation in dict.fromkeys(mitigations):
+        if mitigation != "none":
+            _ideal_logits(network, few, logits, spec, mitigation=mitigation)
+    return accuracy(software, dataset), accuracy(ideal, dataset)
+
+
+IDEAL_IMAGES = 16
+"""Of which logits with mitigations on ideal tiles are compared, too: tests prove their rules layer by layer."""
+
+
+def _ideal_logits(
+    network: nn.Module,
+    dataset: Dataset,
+    software: Tensor,
+    spec: TileSpec,
+    *,
+    mitigation: Mitigation,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """The logits on ideal tiles; `NotExact` if they are not those of the software."""
+    ideal = on_tiles(network, Tiles(spec, IdealCodes(), MITIGATIONS[mitigation]))
+    logits = predict_logits(ideal, dataset, batch_per_thread=True, report=report)
+    if wrong := int((logits != software).any(dim=1).sum()):
+        raise NotExact(
+            f"{wrong} of {len(logits)} images have other logits on ideal tiles (BinSparX: {mitigation}) than in "
+            f"software; layer {_first_wrong_layer(ideal, dataset)!r} is the first whose products differ."
+        )
+    return logits
+
+
+def _first_wrong_layer(network: nn.Module, dataset: Dataset) -> str | None:
+    """The first layer on tiles whose products, of the inputs that it gets, are not the software's; None if all are."""
+    wrong: list[str] = []
+
+    def compare(layer: TiledConv2d, arguments: tuple[Tensor], output: Tensor) -> None:
+        if not torch.equal(output, layer.product(layer.input_levels(arguments[0]))):
+            wrong.append(layer.name)
+
+    for layer in tiled_layers(network).values():
+        layer.register_forward_hook(compare)
+    predict_logits(network, dataset)
+    return wrong[0] if wrong else None

@@ -20,14 +20,21 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.mismatch import RMS_LIMIT
 from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import TiledNetwork, tile_network
+from spicekit.evaluation.convert import TiledNetwork, software_and_ideal, tile_network
 from spicekit.evaluation.design import Design, as_design
-from spicekit.evaluation.evidence import check_solvable, sign_off_status, spice_evidence
-from spicekit.evaluation.fidelity import check_comparable, code_errors, software_and_ideal
-from spicekit.evaluation.fidelity import fidelity as compare
+from spicekit.evaluation.evidence import check_comparable, check_solvable, sign_off_status, spice_evidence
+from spicekit.evaluation.evidence import fidelity as compare
 from spicekit.evaluation.network_costs import energy as network_energy
 from spicekit.evaluation.network_costs import measure_read, with_read_time
-from spicekit.evaluation.reads import ReadCounts, added, cells_read, probed, read_statistics, weights_hash
+from spicekit.evaluation.reads import (
+    ReadCounts,
+    added,
+    cells_read,
+    code_errors,
+    probed,
+    read_statistics,
+    weights_hash,
+)
 from spicekit.evaluation.records import Demo, Evaluation, PlacedEvaluation, TileRun, restored
 from spicekit.mapping.binsparx import Mitigation, check_mitigations
 from spicekit.networks.adopt import check_binary

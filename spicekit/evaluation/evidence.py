@@ -1,9 +1,11 @@
-"""What stands behind an evaluation: sign-offs that are kept, and reads of its own that ngspice runs again.
+"""What stands behind an evaluation: the exact engine on its images, ngspice on its reads, and sign-offs that are kept.
 
-Column reads are drawn from all that the network's layers make on the tiles when it classifies images, and each read's
-column, as it was stored and driven, is solved by ngspice. Its current goes through the same converter: same scale,
-thresholds and clipping. A code differs if the two integers do. A uniform sample gives the rate; reads whose current
-lies close to a threshold, where codes differ if they do anywhere, are drawn and counted apart.
+The exact engine solves and converts every read of every layer, so that errors have every chance to grow.
+
+For ngspice column reads are drawn from all that the layers make, and each read's column, as it was stored and driven,
+is solved. Its current goes through the same converter: same scale, thresholds and clipping. A code differs if the two
+integers do. A uniform sample gives the rate; reads whose current lies close to a threshold, where codes differ if they
+do anywhere, are drawn and counted apart.
 """
 
 import dataclasses
@@ -19,13 +21,14 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Thresholds, convert
+from spicekit.engines.exact.codes import ExactCodes
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import Tile, read_currents
-from spicekit.engines.words import Applied, Stored, layout_of, unpack
+from spicekit.engines.words import Applied, Stored, layout_of, one_read, unpack
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.records import SpiceEvidence
+from spicekit.evaluation.records import Fidelity, SpiceEvidence
 from spicekit.evaluation.signoff import SignOff, fast_reads
 from spicekit.evaluation.vectors import NETWORK
 from spicekit.files import read_json
@@ -40,6 +43,67 @@ from spicekit.tables.table import IVTable
 if TYPE_CHECKING:
     from spicekit.evaluation.convert import TiledNetwork
     from spicekit.networks.data import Dataset
+
+
+def fidelity(tiled: "TiledNetwork", dataset: "Dataset") -> Fidelity:
+    """Run a network through both engines, seconds for an image of CIFAR's size; `BadInput` as `check_comparable`."""
+    from spicekit.evaluation.reads import cells_read
+    from spicekit.networks.inference import predict_logits
+
+    check_comparable(tiled.design)
+    exact_codes = ExactCodes(tiled.design.tile, cells_read(tiled.design, tiled.table), tiled.thresholds)
+    network, compared = tiled.with_codes(partial(_Compared, exact_codes))
+    exact, fast = predict_logits(network, dataset), predict_logits(tiled.network, dataset)
+    if exact.min() == exact.max() or fast.min() == fast.max():
+        raise BadInput(
+            "fidelity: all logits are alike, and correlate with nothing; take more images or classes."
+        )
+    return Fidelity(
+        images=len(dataset),
+        correlation=float(np.corrcoef(exact.ravel(), fast.ravel())[0, 1]),
+        worst_logit=float((exact - fast).abs().max() / exact.std()),
+        predictions_differ=int((exact.argmax(1) != fast.argmax(1)).sum()),
+        codes=sum(both.codes for both in compared.values()),
+        codes_differ=sum(both.differ for both in compared.values()),
+    )
+
+
+def check_comparable(design: Design) -> None:
+    """`BadInput` if the design's converters have faults, or its cells are not all alike."""
+    if design.converter.flawed:
+        raise BadInput(
+            "fidelity: the exact engine's converters have no faults; leave out offset, inl and noise."
+        )
+    if design.variation.mismatch:
+        raise BadInput(
+            "fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0."
+        )
+
+
+@dataclass(eq=False)
+class _Compared:
+    """The exact engine's codes; counts those that the fast engine makes otherwise."""
+
+    exact: ExactCodes
+    fast: Codes
+    codes: int = 0
+    differ: int = 0
+
+    @property
+    def step(self) -> float:
+        return self.exact.step
+
+    def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
+        sums = np.zeros((applied.vectors, stored.words.shape[-1]), np.float32)
+        for group, tiles in enumerate(stored.tiles):
+            for tile in range(tiles):
+                exact = self.exact.signed_codes(stored, applied, group=group, tile=tile).astype(np.float32)
+                fast = self.fast.sums(*one_read(stored, applied, group=group, tile=tile))
+                self.codes += exact.size
+                self.differ += int((exact != fast).sum())
+                sums += exact
+        return sums
+
 
 POOL = 20
 """Reads that are looked at for each one of the uniform sample, to find those close to a threshold."""
@@ -91,8 +155,6 @@ def spice_evidence(
 
 def check_solvable(design: Design) -> None:
     """`BadInput` if decks do not have what the design's tiles have."""
-    from spicekit.evaluation.fidelity import check_comparable
-
     check_comparable(design)
     if design.ablation.linear_cells:
         raise BadInput("spice_evidence: a deck's cells are not linear; leave out [ablation] linear_cells.")
@@ -145,8 +207,6 @@ class _Recorder:
     def _read(
         self, stored: Stored, applied: Applied, vector: int, group: int, tile: int, column: int
     ) -> _Read:
-        from spicekit.evaluation.fidelity import one_read
-
         spec, layout = self._spec, layout_of(self._spec.rows_active)
         m = spec.rows_active
         image, pixel = divmod(vector, math.prod(applied.shape))

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,14 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spicekit.engines.exact.ladder import decides
+from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
+from spicekit.engines.fast.kernels import count_patterns
 from spicekit.engines.fast.model import ReadModel, read_model
-from spicekit.engines.words import Applied, Tally
+from spicekit.engines.fast.patterns import PatternCodes, in_one_word
+from spicekit.engines.words import Applied, Tally, one_read
 from spicekit.errors import BadInput
 from spicekit.evaluation.costs import LayerEvents
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.records import ReadStatistics
-from spicekit.evaluation.tiled import Tiles
+from spicekit.evaluation.tiled import Tiles, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, BinSparX, Mitigation
 from spicekit.mapping.packed import PackedLayer, apply_inputs
 from spicekit.networks.as_written import require_tiles
@@ -33,6 +37,9 @@ from spicekit.networks.inference import predict_logits
 from spicekit.networks.layers import BinaryConv, binary_layers
 from spicekit.provenance import code_hash, content_hash
 from spicekit.tables.table import IVTable, linear
+
+if TYPE_CHECKING:
+    from spicekit.evaluation.convert import TiledNetwork
 
 Layers = dict[str, PackedLayer]
 """By name."""
@@ -252,3 +259,58 @@ def count_events(
             border_constants=border.border_classes * mapped.outputs if border else 0,
         )
     return events
+
+
+def code_errors(tiled: "TiledNetwork", dataset: Dataset) -> tuple[float, ...]:
+    """By how much converters miscount: column reads for one image by their error in ON cells.
+
+    An error is what a code stands for less the ON cells that the read has; a converter with fewer codes than ON cells
+    also rounds. Reads are those that the software's own activations cause on the first `CODE_IMAGES` images.
+
+    Returns
+    -------
+    (2 m + 1,) tuple of float
+        From -m to m, the rows of a read; larger errors count there. Empty for flawed converters, mismatch and stuck
+        cells: reads of these differ from column to column.
+    """
+    design, die = tiled.design, tiled.design.variation
+    if design.converter.flawed or die.mismatch or die.stuck_at_0 or die.stuck_at_1:
+        return ()
+    few = dataset.first(min(CODE_IMAGES, len(dataset)))
+    m = design.tile.rows_active
+    found = np.zeros(2 * m + 1)
+    layers, ideal = tiled_layers(tiled.network), IdealCodes()
+
+    def add(error: NDArray[Any], reads: NDArray[np.int64] | None) -> None:
+        places = np.clip(error.astype(np.int64) + m, 0, 2 * m)
+        weights = None if reads is None else reads.ravel()
+        found[:] += np.bincount(places.ravel(), weights, minlength=len(found))
+
+    def probe(packed: PackedLayer, applied: Applied) -> None:
+        codes = layers[packed.layer.name].tiles.codes
+        alike = codes.by_pattern() if isinstance(codes, FactoredCodes | PatternCodes) else None
+        if alike is not None:
+            add(*_pattern_errors(alike * codes.step, packed, applied))
+            return
+        for group, tiles in enumerate(packed.stored.tiles):
+            for tile in range(tiles):
+                read = one_read(packed.stored, applied, group=group, tile=tile)
+                error = np.rint(codes.step * np.abs(codes.sums(*read)) - np.abs(ideal.sums(*read)))
+                add(error, None)
+
+    watch(tiled.software, few, tiled.layers, probe)
+    return tuple((found / len(few)).tolist())
+
+
+def _pattern_errors(
+    partial_sums: NDArray[Any], packed: PackedLayer, applied: Applied
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Error of each pattern's code, of what the codes stand for (groups, 2^m), and how often it is read."""
+    m = packed.layer.spec.rows_active
+    cells, (given, _, asserted) = packed.stored.words[:, :, 0].astype(np.uint32), in_one_word(applied)
+    reads, _ = count_patterns(cells, packed.stored.tiles, given, asserted, m)
+    return np.rint(partial_sums - np.bitwise_count(np.arange(2**m))), reads
+
+
+CODE_IMAGES = 4
+"""Whose reads `code_errors` counts: millions, in a second or two."""

@@ -141,8 +141,8 @@ def network_case(
 ) -> Case:
     """One tile of a layer as mapped, and the reads that one output pixel of the first image makes on it in software.
 
-    `tile` counts along the layer's inputs, `block` along its outputs; `position` is the pixel's row and column. It
-    has a vector for each read: rows that this does not assert are 0. `BadInput` if there is no such layer, tile or pixel.
+    `tile` counts along the layer's inputs, `block` along its outputs; `position` is the pixel's row and column. It has
+    a vector for each read: rows that this does not assert are 0. `BadInput` if there is no such layer, tile or pixel.
     """
     from spicekit.evaluation.reads import watch
 

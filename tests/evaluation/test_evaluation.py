@@ -15,11 +15,10 @@ from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation import reads as reads_module
 from spicekit.evaluation import tiled as module
-from spicekit.evaluation.convert import tile_network
+from spicekit.evaluation.convert import NotExact, software_and_ideal, tile_network
 from spicekit.evaluation.design import Design, read_design
 from spicekit.evaluation.evaluate import evaluate, run_on_tiles
-from spicekit.evaluation.fidelity import CODE_IMAGES, NotExact, code_errors, software_and_ideal
-from spicekit.evaluation.reads import ReadCounts, tallies, watch
+from spicekit.evaluation.reads import CODE_IMAGES, ReadCounts, code_errors, tallies, watch
 from spicekit.evaluation.tiled import Tiles, start_at, tiled_layers
 from spicekit.networks.data import load_dataset, network_inputs
 from spicekit.networks.inference import predict_logits

@@ -10,7 +10,7 @@ from spicekit.engines.exact.codes import ExactCodes
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import tile_network
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.fidelity import fidelity
+from spicekit.evaluation.evidence import fidelity
 from spicekit.evaluation.tiled import Tiles, on_tiles
 from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.data import load_dataset
@@ -56,7 +56,7 @@ def test_columns_without_resistance_give_the_software_logits(network, images, sr
 
 def test_a_surrogate_that_is_off_is_seen(network, images, sram_table):
     design = design_of(3.2, rows_active=64)
-    from spicekit.evaluation import fidelity as module
+    from spicekit.evaluation import evidence as module
 
     class Worse(ExactCodes):
         def signed_codes(self, *arguments, **options):
