@@ -192,12 +192,7 @@ class Tile(Cells):
             lost = losses(columns, one_read_each(self.spec, vectors[:1]))
             inside = {"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))}
             solved, row = self.solve(vectors[0]), np.arange(self.spec.rows)
-            for name in (
-                "v_bl",
-                "v_sl",
-                "cell_current",
-                "cell_ideal",
-            ):  # of each row in the read that asserts it
+            for name in ("v_bl", "v_sl", "cell_current", "cell_ideal"):  # of each row in its own read
                 inside[name] = solved[name].values[0, row // self.spec.rows_active, row]
         write_arrays(
             Path(path),
@@ -221,12 +216,8 @@ class Tile(Cells):
                 "table_origin": self.table.origin,
             }
         )
-        return {
-            **({"units": units} if units else {}),
-            "lsb": self.lsb,
-            **facts,
-            "provenance": json.dumps(origin),
-        }
+        unit = {"units": units} if units else {}
+        return {**unit, "lsb": self.lsb, **facts, "provenance": json.dumps(origin)}
 
     def __repr__(self) -> str:
         spec = self.spec

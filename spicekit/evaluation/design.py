@@ -6,14 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from spicekit.circuits.spec import (
-    SPEC_TABLES,
-    Device,
-    Discharge,
-    TileSpec,
-    Wires,
-    rooted,
-)
+from spicekit.circuits.spec import SPEC_TABLES, Device, Discharge, TileSpec, Wires, rooted
 from spicekit.config import Config, parse, read_toml, unknown_key
 from spicekit.devices.cards import Corner
 from spicekit.engines.cell_currents import Variation
@@ -247,12 +240,7 @@ _INNER: dict[str, type[Config]] = {"wires": Wires, "corner": Corner, "device": D
 _PARTS: dict[str, type[Config]] = {
     name: type(field.default) for name, field in Design.model_fields.items() if name not in ("tile", "ends")
 }
-_TABLES: dict[str, type[Config]] = {
-    "tile": TileSpec,
-    **_INNER,
-    "ends": Ends,
-    **_PARTS,
-}
+_TABLES: dict[str, type[Config]] = {"tile": TileSpec, **_INNER, "ends": Ends, **_PARTS}
 _FIELDS = [
     (table, field)
     for table, kind in _TABLES.items()

@@ -146,10 +146,7 @@ def added(counted: Iterable[Tallies]) -> Tally:
 
 
 def watch(
-    network: nn.Module,
-    dataset: Dataset,
-    layers: Layers,
-    probe: Callable[[PackedLayer, Applied], None],
+    network: nn.Module, dataset: Dataset, layers: Layers, probe: Callable[[PackedLayer, Applied], None]
 ) -> dict[str, tuple[int, ...]]:
     """Classify images in software; `probe` is called with each layer and what its word lines would carry.
 
@@ -216,11 +213,7 @@ def _standard_error(values: Sequence[float]) -> float | None:
 
 
 def count_events(
-    network: nn.Module,
-    dataset: Dataset,
-    layers: Layers,
-    *,
-    currents: Mapping[str, float],
+    network: nn.Module, dataset: Dataset, layers: Layers, *, currents: Mapping[str, float]
 ) -> dict[str, LayerEvents]:
     """What happens in each layer for one image, the mean over `dataset`, classified in software.
 

@@ -45,11 +45,7 @@ class Case:
 
 
 def cases_for(
-    spec: TileSpec,
-    vectors: int,
-    *,
-    rng: np.random.Generator,
-    harvest: "tuple[Module, Dataset] | None" = None,
+    spec: TileSpec, vectors: int, *, rng: np.random.Generator, harvest: "tuple[Module, Dataset] | None" = None
 ) -> list[Case]:
     """Cases of all kinds, with `vectors` each; those of a network, plain and with BinSparX, if there is one.
 

@@ -206,24 +206,18 @@ def _check(tensors: dict[str, Tensor], expected: Mapping[str, Tensor], source: s
 
 
 def sealed(tensors: dict[str, Tensor], header: dict[str, str]) -> dict[str, str]:
-    """The header with a checksum over itself and the tensors."""
-    return {**header, "sha256": content_digest(tensors, header)}
-
-
-def require_sealed(tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """`ValueError` if tensors or header are not those that were sealed."""
-    rest = {name: text for name, text in header.items() if name != "sha256"}
-    if header.get("sha256") != content_digest(tensors, rest):
-        raise ValueError("its content does not match its checksum")
-
-
-def content_digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
-    """SHA-256 of tensors and header."""
+    """The header with a checksum, SHA-256, over itself and the tensors."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
+    return {**header, "sha256": digest.hexdigest()}
+
+
+def require_sealed(tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """`ValueError` if tensors or header are not those that were sealed."""
+    if header != sealed(tensors, {name: text for name, text in header.items() if name != "sha256"}):
+        raise ValueError("its content does not match its checksum")
 
 
 def card_text(card: Card, *, sha256: str) -> str:
