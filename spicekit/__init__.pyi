@@ -8,8 +8,6 @@ from spicekit.engines.cell_currents import Variation as Variation
 from spicekit.engines.converter import Converter as Converter
 from spicekit.errors import BadInput as BadInput
 from spicekit.errors import SpicekitError as SpicekitError
-from spicekit.evaluation.array import Tile as Tile
-from spicekit.evaluation.array import load_table as load_table
 from spicekit.evaluation.convert import convert as convert
 from spicekit.evaluation.design import Design as Design
 from spicekit.evaluation.design import design as design
@@ -21,6 +19,8 @@ from spicekit.evaluation.network_costs import energy as energy
 from spicekit.evaluation.records import Evaluation as Evaluation
 from spicekit.evaluation.signoff import SignOff as SignOff
 from spicekit.evaluation.signoff import sign_off as sign_off
+from spicekit.evaluation.tile import Tile as Tile
+from spicekit.evaluation.tile import load_table as load_table
 from spicekit.evaluation.tiled import TiledConv2d as TiledConv2d
 from spicekit.evaluation.tiled import TiledLinear as TiledLinear
 from spicekit.networks.adopt import adopt as adopt

@@ -125,24 +125,24 @@ def adopt_and_survey(
     check_finite(adopted)
     like = next((tensor for tensor in adopted.state_dict().values() if tensor.is_floating_point()), example)
     example = example.to(like.device, like.dtype) if example.is_floating_point() else example.to(like.device)
-    names = "auto" if binary == "auto" else [name.removeprefix("module.") for name in binary]
-    if names != "auto" and (unknown := set(names) - {name for name, _ in adopted.named_modules()}):
-        raise BadInput(f"adopt: the network has no layer {', '.join(map(repr, sorted(unknown)))}.")
     hooks = {name: look_at(module, name) for name, module in adopted.named_modules()}
+    names = list(hooks) if binary == "auto" else [name.removeprefix("module.") for name in binary]
+    if unknown := set(names) - hooks.keys():
+        raise BadInput(f"adopt: the network has no layer {', '.join(map(repr, sorted(unknown)))}.")
     sides: dict[str, tuple[int, ...]] = {}
     watched = _watch(adopted, example, sides)
     own = binary_layers(adopted)
-    if names != "auto":
+    if binary != "auto":
         for name in names:
             products = [each for each in watched if each.module == name]
             if not products:
                 raise BadInput(f"adopt: layer {name} computed no product on the example; name one that does.")
             if refused := [each for each in products if each.digital and each.ordinal >= 0]:
                 raise BadInput(f"adopt: layer {name} is not binary: {refused[0].digital}.")
-        watched = [each if each.module in names else each.left("it was not asked for") for each in watched]
+    watched = [each if each.module in names else each.left("it was not asked for") for each in watched]
     for name, hook in hooks.items():
         products = [each for each in watched if each.module == name]
-        if names == "auto" or name in names:
+        if name in names:
             hook.digital = frozenset(each.ordinal for each in products if each.bits is None)
         if taken := {each.ordinal: each.bits for each in products if each.bits is not None}:
             written = adopted.get_submodule(name)

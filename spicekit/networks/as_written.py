@@ -36,19 +36,15 @@ class Bits:
     dtype: torch.dtype
     """Of the output."""
 
+    @property
+    def how(self) -> tuple[object, ...]:
+        """What has to be the same at each call, besides the level."""
+        first = self.layers[0]
+        return first.geometry, first.zero_padded, len(self.layers), self.from_zero, self.frame
+
     def alike(self, other: "Bits") -> bool:
         """Whether another call of the layer is computed in the same way, but for its weights."""
-        mine, others = (
-            (
-                each.layers[0].geometry,
-                len(each.layers),
-                each.layers[0].zero_padded,
-                each.from_zero,
-                each.frame,
-            )
-            for each in (self, other)
-        )
-        return mine == others and abs(self.level - other.level) <= tolerance(self.dtype) * self.level
+        return self.how == other.how and abs(self.level - other.level) <= tolerance(self.dtype) * self.level
 
 
 class AsWritten(nn.Module):
@@ -326,11 +322,8 @@ def levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]] 
     full = (inputs.abs() - level).abs() <= tolerance(inputs.dtype) * level
     if level == 0 or not math.isfinite(level) or not (zero | full).all():
         low, high = float(inputs.min()), float(inputs.max())
-        if (
-            ((inputs - low).abs() <= tolerance(inputs.dtype) * level)
-            .logical_or((inputs - high).abs() <= tolerance(inputs.dtype) * level)
-            .all()
-        ):
+        near = [(inputs - value).abs() <= tolerance(inputs.dtype) * level for value in (low, high)]
+        if (near[0] | near[1]).all():
             pair = f"{low:.3g} and {high:.3g}"
             return f"its inputs are {pair}, neither -a and +a nor 0 and a: multiply signs, and add the rest"
         return f"its inputs are not of two values: they go from {low:.3g} to {high:.3g}"

@@ -4,6 +4,7 @@ Files are untrusted. The python archive is a pickle, which could run any code: i
 in place of the few names that it needs, and with nothing else.
 """
 
+import functools
 import gzip
 import hashlib
 import io
@@ -38,6 +39,8 @@ _LARGEST_ARCHIVE = 512 << 20  # bytes, unpacked; a true one has 186 MB
 _LARGEST_READ = 1 << 20  # bytes of an archive at once; its own headers have thousands
 _LARGEST_MOSAIC = 64 << 20  # pixels; all of CIFAR-10 has 61 million
 
+_read_file = functools.partial(read_file, largest=_LARGEST_BATCH)
+
 Images = npt.NDArray[np.uint8]
 Batch = tuple[Images, Images]
 """Images (n, 32, 32, 3) and labels (n,), uint8."""
@@ -68,7 +71,14 @@ def read_cifar10(folder: Path, split: Literal["train", "test"], *, images_per_ba
     if (folder / "SHA256SUMS").is_file():
         images, labels = _read_compact(folder, split)
     else:
-        layout, files = _open_archive(folder, split)
+        for layout in (_PYTHON, _BINARY):
+            if files := _find(folder, layout, layout.names(split)):
+                break
+        else:
+            raise BadInput(
+                f"{folder}: no CIFAR-10 {split} split found; name a folder with {_PYTHON.folder}, {_BINARY.folder}, "
+                f"{_PYTHON.archive}, {_BINARY.archive} or a compact copy with SHA256SUMS."
+            )
         batches = [layout.decode(data, where) for where, data in files]
         for (where, _), (_, batch_labels) in zip(files, batches, strict=True):
             if len(batch_labels) != images_per_batch:
@@ -132,17 +142,6 @@ class _Layout:
         return [stem + self.suffix for stem in stems]
 
 
-def _open_archive(folder: Path, split: str) -> tuple[_Layout, list[tuple[str, bytes]]]:
-    """The layout found, and (where, content) of each batch file of the split."""
-    for layout in (_PYTHON, _BINARY):
-        if (files := _find(folder, layout, layout.names(split))) is not None:
-            return layout, files
-    raise BadInput(
-        f"{folder}: no CIFAR-10 {split} split found; name a folder with {_PYTHON.folder}, {_BINARY.folder}, "
-        f"{_PYTHON.archive}, {_BINARY.archive} or a compact copy with SHA256SUMS."
-    )
-
-
 def _find(folder: Path, layout: _Layout, names: list[str]) -> list[tuple[str, bytes]] | None:
     """(where, content) of the named files of a layout, unpacked or in its archive; None if it is not there."""
     for place in (folder / layout.folder, folder):
@@ -152,10 +151,6 @@ def _find(folder: Path, layout: _Layout, names: list[str]) -> list[tuple[str, by
         contents = _read_tar(folder / layout.archive, names)
         return [(f"{folder / layout.archive}:{name}", contents[name]) for name in names]
     return None
-
-
-def _read_file(path: Path) -> bytes:
-    return read_file(path, largest=_LARGEST_BATCH)
 
 
 class _Unpacked(io.RawIOBase):
