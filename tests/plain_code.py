@@ -29,8 +29,9 @@ def count_ones(words, turns, start, cells, flips, chunk, found):
     found[:] = np.bitwise_count(on).sum(axis=1)
 
 
-def fill_value(table, more, value, low):
-    table[value] = table[low] + more
+def fill_values(table, added):
+    held = (np.arange(256)[:, None] >> np.arange(8)) & 1
+    table[:] = np.einsum("vb,bfc->vfc", held.astype(np.uint8), added)
 
 
 def _gather(flat, base, offsets, first, count, pieces, byte):
@@ -128,10 +129,10 @@ def add_codes(table, words, inverted, asserted, leaks, where, coefficients, line
 
 def _lay_block_out(sums, product, step, column, pixel, laid_out, vector, k, image, place):
     block = slice(vector, vector + 16), slice(k, k + 16)
-    total = step * sums[block] + (F32(0) if product is None else product[block].astype(F32))
-    laid_out[image, k : k + 16, place : place + 16] = (
-        (F32(4) * total).T + column[k : k + 16, None] + pixel[vector : vector + 16]
-    )
+    more = F32(0) if product is None else product[block[::-1]].astype(F32)
+    total = step * sums[block].T + more
+    there = image, slice(k, k + 16), slice(place, place + 16)
+    laid_out[there] = F32(4) * total + column[block[1], None] + pixel[block[0]]
 
 
 def _sums(table, values):
@@ -178,7 +179,7 @@ PLAIN = {
         "engines.fast.ideal": (count_ones,),
         "engines.fast.lanes": (transpose_block,),
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
-        "engines.fast.wire_sum_code": (fill_value, find_currents, add_codes),
+        "engines.fast.wire_sum_code": (fill_values, find_currents, add_codes),
         "mapping.inputs": (_gather, _invert, _join),
         "mapping.packed": (_lay_block_out,),
     }.items()

@@ -24,6 +24,7 @@ IMAGES = 64
 """Images side by side."""
 
 _UNITS = 128  # reads that a thread takes at a time
+_BYTES = 1 << 16  # of channels that a thread lays side by side at a time
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 
@@ -37,29 +38,36 @@ def side_by_side(bits: NDArray[np.uint8], source: NDArray[np.int64]) -> NDArray[
     -------
     (blocks, c, places, 64) uint8 array
     """
-    together = np.zeros((-(-len(bits) // IMAGES), bits.shape[1], len(source), IMAGES), np.uint8)
-    shared, pixels = (np.ascontiguousarray(bits).reshape(-1), bits.shape[:2], source, together), bits.shape[2]
-    run_tasks(
-        lambda task: _lay_side_by_side(task, *shared, np.empty((pixels, IMAGES), np.uint8)),
-        together.shape[0] * together.shape[1],
-    )
+    images, channels, pixels = bits.shape
+    together = np.zeros((-(-images // IMAGES), channels, len(source), IMAGES), np.uint8)
+    flat, each = np.ascontiguousarray(bits).reshape(-1), max(1, _BYTES // (pixels * IMAGES))
+    chunks = -(-channels // each)
+
+    def task(number: int) -> None:
+        room, block = np.zeros((pixels, IMAGES), np.uint8), number // chunks
+        some = number % chunks * each, min(number % chunks * each + each, channels)
+        there, here = (part.view(np.uint64) for part in (together[block], room))
+        _lay_side_by_side(flat, bits.shape, block * IMAGES, some, source, room, here, there)
+
+    run_tasks(task, len(together) * chunks)
     return together
 
 
 @_kernel
-def _lay_side_by_side(task, flat, shape, source, together, room):  # type: ignore[no-untyped-def]
-    """`side_by_side` of one channel of 64 images, of `flat` bits of a `shape` (n, c); `room` is (pixels, 64)."""
-    batch, channels = shape
-    pixels = len(room)
-    block, channel = task // channels, task % channels
-    first = block * IMAGES
+def _lay_side_by_side(flat, shape, first, some, source, room, words, together):  # type: ignore[no-untyped-def]
+    """`side_by_side` of `some` channels of up to 64 images from `first` on, of `flat` bits of a `shape` (n, c, pixels).
+
+    `room` is (pixels, 64) uint8; `words` is the same, and `together` (c, places, 8) that of these images, as uint64.
+    """
+    batch, channels, pixels = shape
     images = min(IMAGES, batch - first)
-    start = (first * channels + channel) * pixels
-    transpose(flat, start, channels * pixels, room.reshape(-1), 0, IMAGES, images, pixels)
-    for place in range(len(source)):
-        if source[place] >= 0:
-            for image in range(images):
-                together[block, channel, place, image] = room[source[place], image]
+    for channel in range(*some):
+        start = (first * channels + channel) * pixels
+        transpose(flat, start, channels * pixels, room.reshape(-1), 0, IMAGES, images, pixels)
+        for place in range(len(source)):
+            if source[place] >= 0:
+                for part in range(IMAGES // 8):
+                    together[channel, place, part] = words[source[place], part]
 
 
 def pack_inputs(

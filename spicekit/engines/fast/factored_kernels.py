@@ -169,7 +169,8 @@ def _fill(factors, stored, column, bits, table):  # type: ignore[no-untyped-def]
     """Fill the table of 64 columns from `column` on, of a tile's words (c_out,).
 
     What is wanted of a value is its factor without the bits that a column does not store. They are taken away bit by
-    bit: where one is not stored, a value that has it takes what the value without it has.
+    bit, of the upper four and then of the lower four: where one is not stored, a value that has it takes what the value
+    without it has.
     """
     for byte in range(2):
         for bit in range(8):
@@ -196,27 +197,42 @@ def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untype
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         numbers, held, out = _data(context, builder, signature, arguments, 0, 1, 2)
-        kind = ir.VectorType(INT16, COLUMNS)
-        start = arguments[3]
+        kind, start = ir.VectorType(INT16, _LANES), arguments[3]
 
-        def at(data: Any, place: Any) -> Any:
-            return builder.gep(data, [builder.mul(place, INT64(COLUMNS))])
+        def at(data: Any, place: Any, column: int) -> Any:
+            return builder.gep(data, [builder.add(builder.mul(place, INT64(COLUMNS)), INT64(column))])
 
-        with cgutils.for_range(builder, INT64(256)) as loop:
-            place = builder.add(start, loop.index)
-            number = builder.load(builder.gep(numbers, [place]))
-            Lanes.splat(builder, number, COLUMNS).store(at(out, place))
-        for bit in range(8):
-            step = 1 << bit
-            row = Lanes.load(builder, at(held, INT64(bit)), kind).value
-            stored = builder.icmp_signed("!=", row, ir.Constant(kind, None))
-            with cgutils.for_range(builder, INT64(128)) as loop:  # values that have the bit
-                low = builder.and_(loop.index, INT64(step - 1))
-                value = builder.add(builder.shl(builder.sub(loop.index, low), INT64(1)), low)
-                without = at(out, builder.add(start, value))
-                having = at(out, builder.add(builder.add(start, value), INT64(step)))
-                both = (Lanes.load(builder, place, kind).value for place in (having, without))
-                Lanes(builder, builder.select(stored, *both)).store(having)
+        for column in _STARTS:
+            rows = (Lanes.load(builder, at(held, INT64(bit), column), kind).value for bit in range(8))
+            stored = [builder.icmp_signed("!=", row, ir.Constant(kind, None)) for row in rows]
+
+            def without(values: list[Any], first: int, stored: list[Any] = stored) -> list[Any]:
+                """Values of four bits, from bit `first` on, without those that a column does not store."""
+                for bit in range(4):
+                    values = [
+                        builder.select(stored[first + bit], value, values[number - (1 << bit)])
+                        if number >> bit & 1
+                        else value
+                        for number, value in enumerate(values)
+                    ]
+                return values
+
+            with cgutils.for_range(
+                builder, INT64(16)
+            ) as loop:  # values of the lower bits, then of the upper ones
+                places = [
+                    builder.add(builder.add(start, loop.index), INT64(16 * upper)) for upper in range(16)
+                ]
+                factors = (builder.load(builder.gep(numbers, [place])) for place in places)
+                values = [Lanes.splat(builder, factor, _LANES).value for factor in factors]
+                for place, value in zip(places, without(values, 4), strict=True):
+                    Lanes(builder, value).store(at(out, place, column))
+            with cgutils.for_range(builder, INT64(16)) as loop:
+                first = builder.add(start, builder.shl(loop.index, INT64(4)))
+                there = [at(out, builder.add(first, INT64(lower)), column) for lower in range(16)]
+                values = [Lanes.load(builder, place, kind).value for place in there]
+                for place, value in zip(there[1:], without(values, 0)[1:], strict=True):
+                    Lanes(builder, value).store(place)
         return context.get_dummy_value()
 
     return types.void(factors, bits, table, first), generate

@@ -56,16 +56,18 @@ class IdealCodes:
 
         def task(image: int) -> None:
             part = sums[image * pixels : (image + 1) * pixels]
-            given = _vectors(words[image], layer.bits)
+            given, turns, turned = (
+                _room(len(words[image]), pixels, bits) for bits in (layer.bits, layer.bits, 1)
+            )
             room = np.empty((2, VECTORS, LANES), np.int64)
+            _join(words[image], layer.bits, given)
             if not flips:
                 _count(given, layer.cells, part, room[0])
             else:
-                turns = inverted[image]
-                each = _vectors(np.negative(turns.astype(np.uint64)), layer.bits), _vectors(turns, 1)
+                ones = np.zeros(pixels, np.int64)
+                _join_turns(inverted[image], layer.bits, turns, turned, ones)
                 held = layer.cells, layer.signs, layer.turned, layer.turns
-                ones = turns.sum(axis=0, dtype=np.int64)
-                _count_signed(given, *each, ones, *held, layer.bits, part, *room)
+                _count_signed(given, turns, turned, ones, *held, layer.bits, part, *room)
 
         run_tasks(task, images)
         return sums
@@ -103,16 +105,33 @@ def _layer(stored: Stored) -> _Layer:
     )
 
 
-def _vectors(parts: NDArray[Any], bits: int) -> Words:
-    """The lowest bits of words (reads, n) as whole ones (words, n), the first at the lowest places."""
-    each, (reads, vectors) = 64 // bits, parts.shape
-    if bits == 1:
-        bytes_ = np.packbits(parts, axis=0, bitorder="little")
-        return _vectors(bytes_, 8)
-    room = np.zeros((-(-reads // each), vectors, each), _KINDS[bits])
-    for k in range(each):
-        room[: len(range(k, reads, each)), :, k] = parts[k::each]
-    return room.view(np.uint64)[..., 0]
+def _room(reads: int, vectors: int, bits: int) -> Words:
+    """For the lowest bits of words (reads, n), as whole ones (words, n)."""
+    return np.zeros((-(-reads * bits // 64), vectors), np.uint64)
+
+
+@_kernel
+def _join(words, bits, joined):  # type: ignore[no-untyped-def]
+    """Put the lowest bits of words (reads, n) together, the first at the lowest places of `joined` (words, n)."""
+    mask = ~np.uint64(0) >> np.uint64(64 - bits)
+    for read in range(len(words)):
+        whole, place = read * bits // 64, np.uint64(read * bits % 64)
+        for vector in range(words.shape[1]):
+            joined[whole, vector] |= (np.uint64(words[read, vector]) & mask) << place
+
+
+@_kernel
+def _join_turns(inverted, bits, turns, turned, ones):  # type: ignore[no-untyped-def]
+    """`_join` words of ones where `inverted` (reads, n) is 1, as `turns`, and bits, as `turned`; count them."""
+    mask = ~np.uint64(0) >> np.uint64(64 - bits)
+    for read in range(len(inverted)):
+        whole, place = read * bits // 64, np.uint64(read * bits % 64)
+        word, bit = read // 64, np.uint64(read % 64)
+        for vector in range(inverted.shape[1]):
+            turn = np.uint64(inverted[read, vector])
+            turns[whole, vector] |= (turn * mask) << place
+            turned[word, vector] |= turn << bit
+            ones[vector] += inverted[read, vector]
 
 
 def _columns(words: Words, bits: int) -> Words:

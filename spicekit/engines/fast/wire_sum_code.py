@@ -28,24 +28,34 @@ _SINGLES = 32 if register_bits() == 512 else 16
 
 
 @intrinsic
-def fill_value(context, table, more, value, low):  # type: ignore[no-untyped-def]
-    """Set the entries of `value`: `more` than those of `low`, which lacks one of its bits."""
+def fill_values(context, table, added):  # type: ignore[no-untyped-def]
+    """Set the entries of all values of a byte: each adds up what its bits add, `added` (8, 2, 64)."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, added = (
+        entries, more = (
             context.make_array(kind)(context, builder, argument).data
-            for kind, argument in zip(signature.args[:2], arguments[:2], strict=True)
+            for kind, argument in zip(signature.args, arguments, strict=True)
         )
         both = 2 * COLUMNS
-        kind = ir.VectorType(INT8, both)
-        there, here = (
-            builder.gep(entries, [builder.mul(place, place.type(both))])
-            for place in (arguments[3], arguments[2])
-        )
-        (Lanes.load(builder, there, kind) + Lanes.load(builder, added, kind)).store(here)
+        kind = ir.VectorType(INT8, register_bits() // 8)
+
+        def at(data: Any, place: Any, lane: int) -> Any:
+            return builder.gep(data, [builder.add(builder.mul(place, INT64(both)), INT64(lane))])
+
+        def sums(first: Lanes, bits: list[Lanes]) -> list[Lanes]:
+            found = [first]
+            for bit in bits:
+                found += [each + bit for each in found]
+            return found
+
+        for lane in range(0, both, kind.count):
+            bits = [Lanes.load(builder, at(more, INT64(bit), lane), kind) for bit in range(8)]
+            for upper, base in enumerate(sums(Lanes(builder, ir.Constant(kind, None)), bits[4:])):
+                for lower, value in enumerate(sums(base, bits[:4])):
+                    value.store(at(entries, INT64(16 * upper + lower), lane))
         return context.get_dummy_value()
 
-    return types.void(table, more, value, low), generate
+    return types.void(table, added), generate
 
 
 @intrinsic

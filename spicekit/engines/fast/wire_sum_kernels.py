@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spicekit.compiled import compiled, run_tasks, zeros_in_lines
 from spicekit.engines.fast.factored_kernels import block_of, blocks_of
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
-from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_value, find_currents
+from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_values, find_currents
 
 Single = NDArray[np.float32]
 
@@ -97,8 +97,9 @@ def bytes_of(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 
 def room_for(size: int) -> tuple[Any, ...]:
-    """A table, two numbers for each of its columns as they are filled in, currents and ON cells of a read."""
-    table, more = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8), np.zeros((2, COLUMNS), np.uint8)
+    """A table and what `fill` needs, currents and ON cells of a read."""
+    table = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8)
+    more = np.zeros((-(-size // 8), COLUMNS), np.uint64), np.zeros((8, 2, COLUMNS), np.uint8)
     return table, more, np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.uint16)
 
 
@@ -245,17 +246,17 @@ def fill(stored, column, table, more):  # type: ignore[no-untyped-def]
     behind them, counted from the nearer end of the column: itself and those after it, or those before it.
     """
     order = _NARROW_ORDER if 8 * len(table) <= NARROW_ROWS else _WIDE_ORDER
+    words, added = more
+    for part in range(len(words)):
+        for lane in range(min(COLUMNS, stored.shape[1] - column)):
+            words[part, order[lane]] = stored[part, column + lane]
     for byte in range(len(table)):
         for bit in range(8):
-            behind = 8 - bit if 2 * byte < len(table) else bit
-            for lane in range(min(COLUMNS, stored.shape[1] - column)):
-                held = np.uint8(
-                    (stored[byte // 8, column + lane] >> np.uint64(8 * (byte % 8) + bit)) & np.uint64(1)
-                )
-                more[0, order[lane]], more[1, order[lane]] = 8 * held, behind * held
-            first = 1 << bit
-            for low in range(first):
-                fill_value(table[byte], more, first + low, low)
+            behind = np.uint8(8 - bit if 2 * byte < len(table) else bit)
+            for lane in range(COLUMNS):
+                held = np.uint8((words[byte // 8, lane] >> np.uint64(8 * (byte % 8) + bit)) & np.uint64(1))
+                added[bit, 0, lane], added[bit, 1, lane] = np.uint8(8) * held, behind * held
+        fill_values(table[byte], added)
 
 
 @_inlined
