@@ -113,13 +113,12 @@ def _corners(cell: str, rows: Rows) -> Chart:
         for volt, current in zip(sweep.voltage.tolist(), sweep.current[1, 1, :, 0].tolist(), strict=True)
         if np.isfinite(current)
     ]
-    titles = {"corner": "corner", "temperature": "temperature", "bl": "bit line, V", "current": "current, uA"}
     spec = curves(
         axis("bl", "bit line, V"),
         axis("current", "current, uA"),
         by=category("corner", "corner"),
         dash=category("temperature", "temperature"),
-        tooltip=tips(titles, {"current": ".4~g"}),
+        tooltip=tips("corner", "temperature", ("bl", "bit line, V"), ("current", "current, uA", ".4~g")),
     )
     note = "Current of a cell that holds 1 and gets 1, source line at 0 V, by corner and temperature."
     return Chart(f"corners-{plain_name(cell).replace(' ', '-')}", f"ON current of {cell}", note, points, spec)
@@ -173,9 +172,7 @@ def iv_charts(sweep: Sweep) -> tuple[Chart, Chart]:
         x,
         axis("current", "current, uA"),
         by=category("sl", "source line"),
-        tooltip=tips(
-            {"bl": "bit line, V", "sl": "source line", "current": "current, uA"}, {"current": ".4~g"}
-        ),
+        tooltip=tips(("bl", "bit line, V"), ("sl", "source line"), ("current", "current, uA", ".4~g")),
         point={"size": 12},
     )
     four = curves(
@@ -183,7 +180,7 @@ def iv_charts(sweep: Sweep) -> tuple[Chart, Chart]:
         axis("current", "current, A", **LOG),
         by=category("state", None),
         dash=category("state", None),
-        tooltip=tips({"bl": "bit line, V", "state": "state", "current": "current, A"}, {"current": ".3e"}),
+        tooltip=tips(("bl", "bit line, V"), "state", ("current", "current, A", ".3e")),
         zoom=False,
     )
     return (

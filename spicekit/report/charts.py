@@ -104,13 +104,18 @@ def category(name: str, title: str | None, *, order: Sequence[str] | None = None
     }
 
 
-def tips(fields: Mapping[str, str], forms: Mapping[str, str] | None = None) -> list[Spec]:
-    """What is shown under the pointer: titles by field."""
-    forms = forms or {}
+def tips(*fields: str | tuple[str, str] | tuple[str, str, str]) -> list[Spec]:
+    """What is shown under the pointer: fields, each with its title and its number format where it has them."""
+    named = [(one, one) if isinstance(one, str) else one for one in fields]
     return [
-        {"field": literal(name), "title": title, **({"format": forms[name]} if name in forms else {})}
-        for name, title in fields.items()
+        {"field": literal(name), "title": title, **({"format": form[0]} if form else {})}
+        for name, title, *form in named
     ]
+
+
+def only(field: str) -> list[Spec]:
+    """The transform for a layer that draws just the rows with a field."""
+    return [{"filter": f"isValid(datum.{field})"}]
 
 
 def plain_name(name: str) -> str:

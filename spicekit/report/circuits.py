@@ -7,7 +7,7 @@ from typing import Any
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.expansion import Summary
 from spicekit.files import write_atomically
-from spicekit.report.charts import Chart, Spec, axis, category, png_of
+from spicekit.report.charts import Chart, Spec, axis, category, only, png_of
 from spicekit.report.page import Table, text_table
 from spicekit.tables.cell_figures import CellFigures, CoreMargins, ElementMargins, ReadPoint
 from spicekit.tables.settling import Settling
@@ -162,7 +162,7 @@ _TIME = "time since the edge, ps"
 
 def _line(x: str, x_title: str, y: str, y_title: str, series: str, **y_more: Any) -> Spec:
     return {
-        "transform": [{"filter": f"isValid(datum.{y})"}],
+        "transform": only(y),
         "mark": {"type": "line", "point": len(y_more) > 0},
         "encoding": {
             "x": axis(x, x_title, scale={"zero": False}),

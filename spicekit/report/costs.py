@@ -31,7 +31,6 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
         parts = list(dict.fromkeys(row["part"] for row in rows))
         parameter, opacity = switched("part")
         whose = " for one image" if what == "energy" else ""
-        named = {"on tiles": "on", "part": "part", "value": f"{what}, {unit}"}
         spec: Spec = {
             "mark": "bar",
             "params": [parameter],
@@ -41,7 +40,7 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
                 "color": category("part", None, order=parts),
                 "order": {"field": "place"},
                 "opacity": opacity,
-                "tooltip": tips(named, {"value": ".4~g"}),
+                "tooltip": tips(("on tiles", "on"), "part", ("value", f"{what}, {unit}", ".4~g")),
             },
         }
         note = (

@@ -27,22 +27,20 @@ def family_charts(families: Sequence[Family]) -> list[Chart]:
             for volt, ampere in zip(one.voltage, one.current, strict=False)
             if ampere > 0 or one.v_gate is not None
         ]
-        form = {"current": ".4~g"}
+        current = ("current", "uA", ".4~g")
         transfer = curves(
             axis("v", "gate voltage, V"),
             axis("current", "drain current, uA", **LOG),
             by=category("corner", "corner", order=_SPEEDS),
             dash=category("temperature", "temperature"),
-            tooltip=tips(
-                {"corner": "corner", "temperature": "temperature", "v": "gate, V", "current": "uA"}, form
-            ),
+            tooltip=tips("corner", "temperature", ("v", "gate, V"), current),
             zoom=False,
         )
         output = curves(
             axis("v", "drain voltage, V"),
             axis("current", "drain current, uA"),
             by=category("gate", "gate"),
-            tooltip=tips({"gate": "gate", "v": "drain, V", "current": "uA"}, form),
+            tooltip=tips("gate", ("v", "drain, V"), current),
         )
         name = plain_name(device).replace(" ", "-")
         note = "One fin, magnitudes, drain at Vdd 0.70 V, by corner and temperature."
@@ -136,14 +134,7 @@ def _chart(judged: Sequence[Comparison]) -> Chart:
                     "color": category("device", None),
                     "opacity": opacity,
                     "tooltip": tips(
-                        {
-                            "device": "device",
-                            "figure": "figure",
-                            "measured": "measured",
-                            "target": "target",
-                            "share": "% of the limit",
-                        },
-                        {"share": "+.1f"},
+                        "device", "figure", "measured", "target", ("share", "% of the limit", "+.1f")
                     ),
                 },
             },

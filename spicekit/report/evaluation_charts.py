@@ -39,14 +39,6 @@ def accuracy_chart(results: Mapping[str, Evaluation]) -> Chart:
                     "images": result.images,
                 }
             )
-    names = {
-        "design": "design",
-        "on": "on",
-        "accuracy": "accuracy, %",
-        "low": "from",
-        "high": "to",
-        "images": "images",
-    }
     return Chart(
         "accuracy",
         "Accuracy",
@@ -62,7 +54,16 @@ def accuracy_chart(results: Mapping[str, Evaluation]) -> Chart:
                 scale={"domain": [0, 108]},
                 axis={"values": [0, 20, 40, 60, 80, 100]},
             ),
-            tooltip=tips(names, {"accuracy": ".1f", "low": ".1f", "high": ".1f", "images": ","}),
+            tooltip=tips(
+                *(
+                    "design",
+                    "on",
+                    ("accuracy", "accuracy, %", ".1f"),
+                    ("low", "from", ".1f"),
+                    ("high", "to", ".1f"),
+                ),
+                ("images", "images", ","),
+            ),
             low_high=True,
         ),
     )
@@ -80,9 +81,7 @@ def nf_chart(results: Mapping[str, Evaluation]) -> Chart:
         x="design",
         series="on tiles",
         y=axis("nf", "NF, %"),
-        tooltip=tips(
-            {"design": "design", "on tiles": "on", "nf": "NF, %", "energy": "energy, nJ"}, {"nf": ".1f"}
-        ),
+        tooltip=tips("design", ("on tiles", "on"), ("nf", "NF, %", ".1f"), ("energy", "energy, nJ")),
     )
     return Chart("nf", "Non-ideality factor", NF, rows, spec)
 
@@ -116,14 +115,14 @@ def layer_charts(result: Evaluation, of: str = "") -> Iterator[Chart]:
         for run in result.runs
         for name, layer in run.layers.items()
     ]
-    heads = {key: unit for key, (_, unit, _) in _PER_LAYER.items()}
+    figures = [(key, unit, ".3~g") for key, (_, unit, _) in _PER_LAYER.items()]
     for key, (title, unit, note) in _PER_LAYER.items():
         spec = grouped_bars(
             rows,
             x="layer",
             series="on tiles",
             y=axis(key, unit),
-            tooltip=tips({"layer": "layer", "on tiles": "on", **heads}, dict.fromkeys(heads, ".3~g")),
+            tooltip=tips("layer", ("on tiles", "on"), *figures),
         )
         yield Chart(f"layers-{key}", title + of, note, rows, spec)
 
@@ -175,7 +174,7 @@ def _histograms(result: Evaluation, of: str) -> Iterator[Chart]:
             series="on tiles",
             x_title=x,
             y=axis("share", "reads, %"),
-            tooltip=tips({"value": x, "on tiles": "on", "share": "reads, %"}, {"share": ".3~g"}),
+            tooltip=tips(("value", x), ("on tiles", "on"), ("share", "reads, %", ".3~g")),
         )
         yield Chart(name.replace("_", "-"), title + of, note, rows, spec)
 
@@ -196,10 +195,7 @@ def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...], of: 
                 "taken for", "taken for", order=names, axis={"labelAngle": 0, "labelOverlap": True}
             ),
             "y": category("is", "image of a", order=names),
-            "tooltip": tips(
-                {"is": "is", "taken for": "taken for", "images": "images", "share": "of its class, %"},
-                {"share": ".1f"},
-            ),
+            "tooltip": tips("is", "taken for", "images", ("share", "of its class, %", ".1f")),
         },
         "layer": [
             {

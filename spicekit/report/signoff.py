@@ -3,56 +3,40 @@
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.signoff import BINS, FLOOR, EngineError, SignOff
-from spicekit.report.charts import Chart, Spec, axis, category, switched, tips
+from spicekit.report.charts import Chart, Spec, axis, category, only, switched, tips
 from spicekit.report.page import Column, Number, Page, Table
 
+ENGINES = ("exact", "fast")
 ERRORS = {"rms": "rms", "p99": "99 % stay below", "worst": "worst"}
-
-
 LSB = "LSB: the current of one ON cell without wires and terminals."
 
 
 def sign_off_page(result: SignOff) -> Page:
     """Page of a sign-off."""
-    worst = {
-        engine: max(
-            (one for one in result.errors if one.engine == engine),
-            key=lambda one: one.worst,
-            default=None,
-        )
-        for engine in ("exact", "fast")
-    }
     limits = result.design.limits
-    bounds = {"exact": limits.exact_worst, "fast": limits.fast_worst}
-    numbers = [
-        Number(
-            "-" if one is None else f"{one.worst:.3g} LSB",
-            f"worst error, {engine}",
-            f"limit {bounds[engine]:g} LSB",
-        )
-        for engine, one in worst.items()
-    ]
+    numbers = []
+    for engine in ENGINES:
+        worst = max((one.worst for one in _of(result, engine)), default=None)
+        value, bound = "-" if worst is None else f"{worst:.3g} LSB", _bounds(result.design, engine)["worst"]
+        numbers.append(Number(value, f"worst error, {engine}", f"limit {bound:g} LSB"))
     differ = max((one.codes_differ for one in result.errors), default=0.0)
+    failed = f"of which {len(result.failures)} failed"
     numbers += [
         Number(f"{differ:.2%}", "codes that differ, worst kind", f"limit {limits.codes_differ:.0%}"),
-        Number(
-            f"{result.vectors:,}",
-            f"reads of a whole tile in {result.simulator}",
-            f"of which {len(result.failures)} failed",
-        ),
+        Number(f"{result.vectors:,}", f"reads of a whole tile in {result.simulator}", failed),
     ]
+    agree = f"The engines agree with {result.simulator} within the design's limits."
     return Page(
         title=f"Sign-off against {result.simulator}",
-        verdict=f"The engines agree with {result.simulator} within the design's limits."
-        if result.passed
-        else "; ".join(result.faults) + ".",
+        verdict=agree if result.passed else "; ".join(result.faults) + ".",
         numbers=tuple(numbers),
         parts=(
-            *(_chart(result, engine) for engine in ("exact", "fast")),
-            *(chart for engine in ("exact", "fast") for chart in _distribution(result, engine)),
+            *(_chart(result, engine) for engine in ENGINES),
+            *(chart for engine in ENGINES for chart in _distribution(result, engine)),
             error_table(result),
             *_again(result),
         ),
@@ -67,13 +51,15 @@ def sign_off_page(result: SignOff) -> Page:
     )
 
 
+def _of(result: SignOff, engine: str) -> list[EngineError]:
+    return [one for one in result.errors if one.engine == engine]
+
+
 def _bounds(design: Design, engine: str) -> dict[str, float]:
     limits = design.limits
-    return (
-        {"worst": limits.exact_worst}
-        if engine != "fast"
-        else {"rms": limits.fast_rms, "worst": limits.fast_worst}
-    )
+    if engine != "fast":
+        return {"worst": limits.exact_worst}
+    return {"rms": limits.fast_rms, "worst": limits.fast_worst}
 
 
 def _decades(top: float) -> Spec:
@@ -84,71 +70,61 @@ def _decades(top: float) -> Spec:
     return {"scale": scale, "axis": {"format": ".0e", "values": powers}}
 
 
+def _limits(x: Spec, **encoding: Any) -> Spec:
+    """A layer with a dashed line at each limit."""
+    return {
+        "transform": only("limit"),
+        "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
+        "encoding": {"x": axis("limit", "error, LSB", **x), **encoding},
+    }
+
+
 def _chart(result: SignOff, engine: str) -> Chart:
-    bounds = _bounds(result.design, engine)
-    rows: list[dict[str, object]] = []
-    for one in result.errors:
-        if one.engine == engine:
-            rows += [
-                {
-                    "vectors": one.kind,
-                    "error": name,
-                    "value": max(getattr(one, key), FLOOR),
-                    "codes": 100 * one.codes_differ,
-                }
-                for key, name in ERRORS.items()
-            ]
+    bounds, found = _bounds(result.design, engine), _of(result, engine)
+    rows: list[dict[str, object]] = [
+        {
+            "vectors": one.kind,
+            "error": name,
+            "value": max(getattr(one, key), FLOOR),
+            "codes": 100 * one.codes_differ,
+        }
+        for one in found
+        for key, name in ERRORS.items()
+    ]
     rows += [{"error": ERRORS[key], "limit": limit} for key, limit in bounds.items()]
-    x = _decades(max([*bounds.values(), *(one.worst for one in result.errors if one.engine == engine)]))
+    x = _decades(max([*bounds.values(), *(one.worst for one in found)]))
     parameter, opacity = switched("error")
     color = category("error", None, order=list(ERRORS.values()))
-    layers: Spec = {
-        "layer": [
-            {
-                "transform": [{"filter": "isValid(datum.limit)"}],
-                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
-                "encoding": {
-                    "x": axis("limit", "error, LSB", **x),
-                    "color": color,
-                    "tooltip": tips({"error": "limit of", "limit": "LSB"}),
-                },
-            },
-            {
-                "transform": [{"filter": "isValid(datum.value)"}],
-                "params": [parameter],
-                "mark": {"type": "point", "filled": True, "size": 90},
-                "encoding": {
-                    "y": category("vectors", None, axis={"labelLimit": 150}),
-                    "x": axis("value", "error, LSB", **x),
-                    "color": color,
-                    "shape": category("error", None, order=list(ERRORS.values())),
-                    "opacity": opacity,
-                    "tooltip": tips(
-                        {
-                            "vectors": "vectors",
-                            "error": "error",
-                            "value": "LSB",
-                            "codes": "codes that differ, %",
-                        },
-                        {"value": ".3~g", "codes": ".2f"},
-                    ),
-                },
-            },
-        ]
+    points: Spec = {
+        "transform": only("value"),
+        "params": [parameter],
+        "mark": {"type": "point", "filled": True, "size": 90},
+        "encoding": {
+            "y": category("vectors", None, axis={"labelLimit": 150}),
+            "x": axis("value", "error, LSB", **x),
+            "color": color,
+            "shape": color,
+            "opacity": opacity,
+            "tooltip": tips(
+                "vectors", "error", ("value", "LSB", ".3~g"), ("codes", "codes that differ, %", ".2f")
+            ),
+        },
     }
+    limits = _limits(x, color=color, tooltip=tips(("error", "limit of"), ("limit", "LSB")))
     note = (
         f"Errors of column currents against {result.simulator}, in LSB, by kind of vector; dashed: the limits. "
         f"What is below {FLOOR:g} LSB is drawn there."
     )
-    return Chart(f"signoff-{engine}", f"Errors of the {engine} engine", note, rows, layers, height=220)
+    title = f"Errors of the {engine} engine"
+    return Chart(f"signoff-{engine}", title, note, rows, {"layer": [limits, points]}, height=220)
 
 
 def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
     """How many column reads have an error of which size, with the limit of the worst."""
     rows: list[dict[str, object]] = [
         {"vectors": one.kind, "low": low, "high": high, "share": 100 * count / one.reads, "reads": count}
-        for one in result.errors
-        if one.engine == engine and one.reads
+        for one in _of(result, engine)
+        if one.reads
         for (low, high), count in zip(pairwise(BINS), one.histogram, strict=False)
         if count
     ]
@@ -158,45 +134,31 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
     x = _decades(max([limit, *(float(str(row["high"])) for row in rows)]))
     rows.append({"limit": limit})
     kind, (parameter, opacity) = category("vectors", None), switched("vectors")
-    spec: Spec = {
-        "layer": [
-            {
-                "transform": [{"filter": "isValid(datum.low)"}],
-                "params": [parameter],
-                "mark": {"type": "rect", "fillOpacity": 0.3, "strokeWidth": 1.5},
-                "encoding": {
-                    "x": axis("low", "error, LSB", **x),
-                    "x2": {"field": "high"},
-                    "y": axis("share", "column reads of a kind, %"),
-                    "y2": {"datum": 0},
-                    "fill": kind,
-                    "stroke": kind,
-                    "opacity": opacity,
-                    "tooltip": tips(
-                        {
-                            "vectors": "vectors",
-                            "low": "from, LSB",
-                            "high": "to, LSB",
-                            "reads": "column reads",
-                        },
-                        {"low": ".2~g", "high": ".2~g", "reads": ","},
-                    ),
-                },
-            },
-            {
-                "transform": [{"filter": "isValid(datum.limit)"}],
-                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
-                "encoding": {"x": axis("limit", "error, LSB", **x), "tooltip": tips({"limit": "limit, LSB"})},
-            },
-        ]
+    bars: Spec = {
+        "transform": only("low"),
+        "params": [parameter],
+        "mark": {"type": "rect", "fillOpacity": 0.3, "strokeWidth": 1.5},
+        "encoding": {
+            "x": axis("low", "error, LSB", **x),
+            "x2": {"field": "high"},
+            "y": axis("share", "column reads of a kind, %"),
+            "y2": {"datum": 0},
+            "fill": kind,
+            "stroke": kind,
+            "opacity": opacity,
+            "tooltip": tips(
+                *("vectors", ("low", "from, LSB", ".2~g"), ("high", "to, LSB", ".2~g")),
+                ("reads", "column reads", ","),
+            ),
+        },
     }
+    layers = [bars, _limits(x, tooltip=tips(("limit", "limit, LSB")))]
     note = (
         f"Column reads by the size of their error, by kind of vector. Dashed: the limit of the worst, {limit:g} "
         "LSB. Everything must lie left of it. Click a name to see one kind."
     )
-    yield Chart(
-        f"distribution-{engine}", f"Distribution of errors, {engine} engine", note, rows, spec, height=220
-    )
+    title = f"Distribution of errors, {engine} engine"
+    yield Chart(f"distribution-{engine}", title, note, rows, {"layer": layers}, height=220)
 
 
 def _again(result: SignOff) -> Iterator[Table]:
@@ -220,15 +182,12 @@ def error_table(result: SignOff) -> Table:
         Column("codes", "%", f"converter codes that are not those of {result.simulator}'s currents", ".2f"),
         Column("verdict"),
     )
-    rows = []
-    for one in result.errors:
-        limit = _bounds(result.design, one.engine)["worst"]
-        row = (one.kind, one.engine, one.reads, one.rms, one.p99, one.worst, limit, 100 * one.codes_differ)
-        rows.append((*row, "FAIL" if _fails(result, one) else "pass"))
-    marked = frozenset(place for place, one in enumerate(result.errors) if _fails(result, one))
-    return Table("Errors by kind of vector", columns, tuple(rows), marked=marked)
-
-
-def _fails(result: SignOff, one: EngineError) -> bool:
-    bounds = {**_bounds(result.design, one.engine), "codes_differ": result.design.limits.codes_differ}
-    return any(not getattr(one, name) <= bound for name, bound in bounds.items())
+    rows, marked = [], set()
+    for place, one in enumerate(result.errors):
+        bounds = {**_bounds(result.design, one.engine), "codes_differ": result.design.limits.codes_differ}
+        fails = any(not getattr(one, name) <= bound for name, bound in bounds.items())
+        row = (one.kind, one.engine, one.reads, one.rms, one.p99, one.worst, bounds["worst"])
+        rows.append((*row, 100 * one.codes_differ, "FAIL" if fails else "pass"))
+        if fails:
+            marked.add(place)
+    return Table("Errors by kind of vector", columns, tuple(rows), marked=frozenset(marked))

@@ -8,7 +8,18 @@ from typing import Any
 
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, plain_name, series_scale, switched, tips
+from spicekit.report.charts import (
+    ZOOM,
+    Chart,
+    Spec,
+    axis,
+    category,
+    only,
+    plain_name,
+    series_scale,
+    switched,
+    tips,
+)
 from spicekit.report.page import Column, Number, Page, Part, Table, shown
 from spicekit.report.study_findings import (
     MOST_TOLD,
@@ -86,7 +97,7 @@ def pareto_chart(done: Sequence[JsonDict]) -> Chart:
         "enlarge, double-click for all; click a name to single it out."
     )
     front_line: Spec = {
-        "transform": [{"filter": "isValid(datum.front)"}],
+        "transform": only("front"),
         "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "color": "#888888"},
         "encoding": {"x": _ENERGY, "y": _ACCURACY, "detail": category("front", None)},
     }
@@ -128,10 +139,9 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
     split = (
         {"shape": category("kind", None, order=kinds, legend={"orient": "bottom"})} if len(kinds) > 1 else {}
     )
-    shown_fields = {plain_name(name): name for name in varying(done)}
-    results = {"accuracy": "accuracy, %", "nf": "NF, %", "energy": "energy, nJ"}
+    results = (("accuracy", "accuracy, %", ".4~g"), ("nf", "NF, %", ".4~g"), ("energy", "energy, nJ", ".4~g"))
     return {
-        "transform": [{"filter": "isValid(datum.kind)"}],
+        "transform": only("kind"),
         "params": [parameter, ZOOM],
         "mark": {"type": "point", "filled": True, "size": 70},
         "encoding": {
@@ -140,7 +150,7 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
             "color": color,
             **split,
             "opacity": opacity,
-            "tooltip": tips({**shown_fields, **results}, dict.fromkeys(results, ".4~g")),
+            "tooltip": tips(*((plain_name(name), name) for name in varying(done)), *results),
         },
     }
 
@@ -184,10 +194,7 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         "encoding": {
             "y": category("parameter", None, axis={"labelLimit": 400}),
             "x": axis("accuracy", "mean accuracy, %", scale={"zero": False}),
-            "tooltip": tips(
-                {"parameter": "parameter", "value": "value", "accuracy": "mean accuracy, %"},
-                {"accuracy": ".1f"},
-            ),
+            "tooltip": tips("parameter", "value", ("accuracy", "mean accuracy, %", ".1f")),
         },
         "layer": [
             {"mark": {"type": "line"}, "encoding": {"detail": category("parameter", None)}},
@@ -261,9 +268,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
             "y": axis("place", None, axis=None),
             "color": axis("accuracy", "accuracy, %"),
             "detail": category("point", None),
-            "tooltip": tips(
-                {"axis": "axis", "value": "value", "accuracy": "accuracy, %"}, {"accuracy": ".1f"}
-            ),
+            "tooltip": tips("axis", "value", ("accuracy", "accuracy, %", ".1f")),
         },
         "layer": [
             {"mark": {"type": "line", "opacity": 0.45}},

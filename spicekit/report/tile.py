@@ -12,7 +12,7 @@ from spicekit.config import parse
 from spicekit.errors import BadInput
 from spicekit.files import parse_json, read_arrays
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, tips
+from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, only, tips
 from spicekit.report.page import Column, Number, Page, Table, sketch_of
 from spicekit.results import Record
 from spicekit.units import engineering
@@ -153,21 +153,18 @@ def _sums(partial_sum: Array, ideal: Array) -> Chart:
     spec: Spec = {
         "layer": [
             {
-                "transform": [{"filter": "isValid(datum.x)"}],
+                "transform": only("x"),
                 "mark": {"type": "line", "strokeDash": [5, 4], "color": "#888888"},
                 "encoding": {"x": axis("x", _IDEAL), "y": axis("y", _MEASURED)},
             },
             {
-                "transform": [{"filter": "isValid(datum.ideal)"}],
+                "transform": only("ideal"),
                 "params": [ZOOM],
                 "mark": {"type": "point", "filled": True, "opacity": 0.6, "size": 45},
                 "encoding": {
                     "x": axis("ideal", _IDEAL),
                     "y": axis("measured", _MEASURED),
-                    "tooltip": tips(
-                        {"vector": "vector", "column": "column", "ideal": "ideal", "measured": "measured"},
-                        {"measured": ".3f"},
-                    ),
+                    "tooltip": tips("vector", "column", "ideal", ("measured", "measured", ".3f")),
                 },
             },
         ]
@@ -206,9 +203,7 @@ def _waterfall(arrays: dict[str, Array]) -> Chart:
     spec: Spec = {
         "encoding": {
             "x": category("step", None, order=[row["step"] for row in rows], axis={"labelAngle": 0}),
-            "tooltip": tips(
-                {"step": "step", "value": "LSB", "to": "left, LSB"}, {"value": "+.3f", "to": ".3f"}
-            ),
+            "tooltip": tips("step", ("value", "LSB", "+.3f"), ("to", "left, LSB", ".3f")),
         },
         "layer": [
             {
@@ -250,9 +245,7 @@ def _heat_maps(arrays: dict[str, Array]) -> Iterator[Chart]:
                 "x": {"field": "column", "type": "ordinal", "title": "column", "axis": _TICKS},
                 "y": {"field": "row", "type": "ordinal", "title": "row, 0 at the driver", "axis": _TICKS},
                 "color": axis("value", unit),
-                "tooltip": tips(
-                    {"row": "row", "column": "column", "value": f"{title.lower()}, {unit}"}, {"value": ".4~g"}
-                ),
+                "tooltip": tips("row", "column", ("value", f"{title.lower()}, {unit}", ".4~g")),
             },
         }
         yield Chart(

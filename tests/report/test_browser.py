@@ -46,7 +46,7 @@ def everything() -> Page:
         x="layer",
         series="on",
         y=axis("nf", "NF, %"),
-        tooltip=tips({"layer": "layer", "nf": "NF"}),
+        tooltip=tips("layer", ("nf", "NF")),
         low_high=True,
     )
     map_rows = [{"row": r, "column": c, "value": r * c} for r in range(40) for c in range(40)]
