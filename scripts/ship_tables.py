@@ -3,7 +3,7 @@
 import sys
 
 from spicekit import calibrate
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.tables.characterise import default_plan
 from spicekit.tables.inventory import write_manifest
 

@@ -1,4 +1,4 @@
-"""Files from outside, read without trust; files of ours, either whole or not there."""
+"""Files from outside, read without trust; files of ours, either whole or not there; files that ship."""
 
 import fcntl
 import io
@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -278,3 +278,30 @@ def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     write_atomically(path, buffer.getvalue())
+
+
+Shipped = Literal["netlists", "device_models", "cells", "calibration"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_folder(name: Shipped) -> Path:
+    """Folder of shipped files: templates, device models, cells, calibrated tables.
+
+    In a checkout they are the repository's own folders, so that an edit takes effect at once; in a wheel they lie in
+    `spicekit/_data`. What lies beside an installed package is not ours: any distribution may put a folder there.
+
+    Raises
+    ------
+    BadInput
+        If neither the checkout nor the installed package holds it.
+    """
+    installed = (_PACKAGE / "_data").is_dir()
+    if installed or (_PACKAGE.parent / "pyproject.toml").is_file():
+        candidate = (_PACKAGE / "_data" if installed else _PACKAGE.parent) / name
+        if candidate.is_dir():
+            return candidate
+    raise BadInput(
+        f"shipped_folder({name!r}): found neither in a checkout nor in the installed package at "
+        f"{_PACKAGE}; reinstall spicekit."
+    )

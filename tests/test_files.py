@@ -12,8 +12,7 @@ import pytest
 import spicekit
 from spicekit.circuits.cells import load_cell
 from spicekit.errors import BadInput
-from spicekit.files import write_atomically
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder, write_atomically
 
 WRITERS = 6
 

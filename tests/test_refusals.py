@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.errors import SpicekitError
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.tables.store import read_sweep, write_sweep
 
 WIRES = "[wires]\nr_bl = 3.2\nr_sl = 3.2\n"

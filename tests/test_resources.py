@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 import spicekit
-from spicekit import resources
+from spicekit import files
 from spicekit.errors import BadInput
 
 CHECKOUT = Path(spicekit.__file__).parent.parent
@@ -18,11 +18,11 @@ def test_a_folder_of_the_same_name_beside_an_installed_package_is_not_ours(
 ) -> None:
     for place in ("calibration", "spicekit/_data/calibration", "other/calibration"):
         (tmp_path / place).mkdir(parents=True)
-    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "spicekit")
-    assert resources.shipped_folder("calibration") == tmp_path / "spicekit/_data/calibration"
-    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "other/spicekit")  # nothing of ours at all
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "spicekit")
+    assert files.shipped_folder("calibration") == tmp_path / "spicekit/_data/calibration"
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "other/spicekit")  # nothing of ours at all
     with pytest.raises(BadInput, match="reinstall"):
-        resources.shipped_folder("calibration")
+        files.shipped_folder("calibration")
 
 
 def test_an_installed_package_finds_every_folder_that_the_wheel_takes_along(
@@ -33,6 +33,6 @@ def test_an_installed_package_finds_every_folder_that_the_wheel_takes_along(
         place = tmp_path / target
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(CHECKOUT / source)
-    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "spicekit")
-    for name in get_args(resources.Shipped):
-        assert resources.shipped_folder(name).samefile(CHECKOUT / name)
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "spicekit")
+    for name in get_args(files.Shipped):
+        assert files.shipped_folder(name).samefile(CHECKOUT / name)

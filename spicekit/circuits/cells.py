@@ -18,8 +18,7 @@ from spicekit.config import Config, parse, read_toml
 from spicekit.devices.cards import Card
 from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput
-from spicekit.files import read_file
-from spicekit.resources import shipped_folder
+from spicekit.files import read_file, shipped_folder
 
 Port = Literal["drive", "select", "sense", "state", "column vdd", "row low", "ground"]
 """What a port of a subcircuit is tied to: bit line, word line, source line, a node at the stored bit's level, a supply

@@ -24,8 +24,8 @@ from spicekit.devices.cards import load_lines
 from spicekit.devices.reram import load_reram, subcircuit, subcircuit_name
 from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput, no_such
+from spicekit.files import shipped_folder
 from spicekit.provenance import content_hash
-from spicekit.resources import shipped_folder
 from spicekit.units import to_celsius
 
 Detail = Literal["read-port", "full"]

@@ -19,9 +19,8 @@ from spicekit.config import Config
 from spicekit.devices.bsim4 import model_text, require_known, require_runnable
 from spicekit.devices.sheet import Osdi, Polarity, Sheet, read_sheet
 from spicekit.errors import BadInput, no_such
-from spicekit.files import open_file
+from spicekit.files import open_file, shipped_folder
 from spicekit.provenance import content_hash
-from spicekit.resources import shipped_folder
 
 Process = Literal["tt", "ff", "ss", "fs", "sf"]
 Speed = Literal["tt", "ff", "ss"]

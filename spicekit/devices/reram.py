@@ -19,7 +19,7 @@ from pydantic import Field
 
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput, no_such
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulate_all_with
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.files import read_arrays, read_file, read_json, write_atomically
+from spicekit.files import read_arrays, read_file, read_json, shipped_folder, write_atomically
 from spicekit.provenance import content_hash, provenance
-from spicekit.resources import shipped_folder
 from spicekit.spice.job import Failure, Job, Step
 from spicekit.spice.simulator import FALLBACKS
 from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep, made_by

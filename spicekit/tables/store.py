@@ -20,9 +20,8 @@ from spicekit.circuits.cells import load_cell
 from spicekit.circuits.spec import TileSpec
 from spicekit.devices.reram import load_reram
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
-from spicekit.files import read_file, write_atomically, writing
+from spicekit.files import read_file, shipped_folder, write_atomically, writing
 from spicekit.provenance import JsonDict, content_hash
-from spicekit.resources import shipped_folder
 from spicekit.tables.characterise import POINTS, V_MAX, Characterisation, Sweep, default_plan
 from spicekit.tables.table import IVTable
 

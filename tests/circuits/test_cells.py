@@ -15,7 +15,7 @@ from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact.ladder import ladder_of, solve
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import read_design
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.spice.simulator import Failure, Job, Step, simulate
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 

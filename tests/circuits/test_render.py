@@ -12,7 +12,7 @@ from spicekit.circuits.spec import TileSpec, Wires, read_header
 from spicekit.decks.check import check
 from spicekit.decks.source import parse_deck
 from spicekit.errors import BadInput
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.spice.simulator import Job, Step, simulate
 
 WIRES = Wires(r_bl=3.2, r_sl=3.2, r_row=3.2, r_col=3.2)

@@ -14,7 +14,7 @@ from spicekit.engines.spice import sensed, tile_job
 from spicekit.errors import BadInput, MissingTool
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.signoff import sign_off
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.spice.job import Failure, Job, Outcome, Step
 from spicekit.spice.simulator import simulate
 from spicekit.tables.calibrate import calibrate

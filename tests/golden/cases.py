@@ -20,12 +20,12 @@ from spicekit.engines.tile import Tile, column_currents
 from spicekit.engines.words import Tally
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.evaluate import evaluate
+from spicekit.files import shipped_folder
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, layer_on_die, mismatch_passed, pack_layer
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
-from spicekit.resources import shipped_folder
 from spicekit.tables.store import find_table
 from spicekit.tables.table import IVTable
 

@@ -18,9 +18,9 @@ import numpy as np
 from fuzzing import READERS, cached, with_log
 
 from spicekit.errors import SpicekitError
+from spicekit.files import shipped_folder
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.runs import read_state
-from spicekit.resources import shipped_folder
 from spicekit.study.results import Log
 from spicekit.tables.inventory import inventory
 

@@ -34,14 +34,13 @@ from spicekit.devices.sheet import read_full_sheet, read_sheet
 from spicekit.engines import cache
 from spicekit.errors import SpicekitError
 from spicekit.evaluation.design import read_design
-from spicekit.files import MARKER, read_array
+from spicekit.files import MARKER, read_array, shipped_folder
 from spicekit.networks.checkpoints import FOLDER, load_network
 from spicekit.networks.cifar import read_cifar10
 from spicekit.networks.onnx_file import read_onnx
 from spicekit.networks.own_data import read_own
 from spicekit.networks.runs import read_state
 from spicekit.report.results import read_page
-from spicekit.resources import shipped_folder
 from spicekit.study.cluster import read_cluster
 from spicekit.study.plan import read_study
 from spicekit.study.results import LOG_FILE, Log

@@ -23,10 +23,9 @@ from refusing import exhausting, refused
 import spicekit as sk
 from spicekit.config import read_toml
 from spicekit.devices.measure import read_curves
-from spicekit.files import read_array, read_arrays
+from spicekit.files import read_array, read_arrays, shipped_folder
 from spicekit.networks.checkpoints import read_tensors
 from spicekit.report.results import read_page
-from spicekit.resources import shipped_folder
 from spicekit.study.results import read_rows
 from spicekit.tables.inventory import inventory
 from spicekit.tables.store import read_sweep

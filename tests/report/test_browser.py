@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
+from spicekit.files import shipped_folder
 from spicekit.report.cell import table_page
 from spicekit.report.charts import Chart, axis, category, grouped_bars, tips
 from spicekit.report.page import Column, Number, Page, Strip, Table, Thumb, html, sketch_of
-from spicekit.resources import shipped_folder
 from spicekit.tables.store import read_sweep
 
 sync_api = pytest.importorskip("playwright.sync_api")

@@ -31,8 +31,8 @@ from results_of_each_kind import (
 
 from spicekit import report
 from spicekit.errors import BadInput, BadTable
+from spicekit.files import shipped_folder
 from spicekit.report.results import compare
-from spicekit.resources import shipped_folder
 
 BUNDLE = "d2bbe3248f19952d0d487b5be267ccaaf91e55e8f89fcba90a7d6ac305bdd080"
 """Printed by scripts/vendor_page.sh."""

@@ -28,9 +28,9 @@ from typer.testing import CliRunner
 
 from spicekit.cli.app import app
 from spicekit.errors import BadInput
+from spicekit.files import shipped_folder
 from spicekit.report.page import Table, html
 from spicekit.report.results import compare
-from spicekit.resources import shipped_folder
 from spicekit.results import accuracy_interval
 
 

@@ -12,7 +12,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import Corner
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, design, read_design
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.spice.simulator import Job, Step, simulate
 from spicekit.study.plan import read_study
 from spicekit.tables.ends import (

@@ -7,7 +7,7 @@ import pytest
 
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import read_design
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.tables.characterise import Characterisation, default_plan, read_plan
 
 

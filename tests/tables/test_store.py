@@ -13,8 +13,8 @@ import xarray
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices.cards import Corner
 from spicekit.errors import BadTable, MissingTable
+from spicekit.files import shipped_folder
 from spicekit.provenance import content_hash
-from spicekit.resources import shipped_folder
 from spicekit.spice.simulator import ngspice
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation, Sweep

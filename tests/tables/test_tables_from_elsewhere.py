@@ -8,7 +8,7 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.resources import shipped_folder
+from spicekit.files import shipped_folder
 from spicekit.tables import inventory as inventory_module
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import import_table, inventory, simulated_faults
