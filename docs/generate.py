@@ -59,12 +59,14 @@ PYTHON = (
 
 
 def public() -> Iterator[str]:
-    """A heading for each public name, for mkdocstrings to fill."""
+    """A place for each public name, for mkdocstrings to fill."""
     stub = ast.parse((ROOT / "spicekit" / "__init__.pyi").read_text())
     for node in stub.body:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield f"\n## sk.{alias.asname or alias.name}\n\n::: {node.module}.{alias.name}\n"
+                name = f"sk.{alias.asname or alias.name}"
+                options = f"    options: {{heading: {name}, toc_label: {name}}}"
+                yield f"\n::: {node.module}.{alias.name}\n{options}\n"
 
 
 def write(path: str, text: str) -> None:
