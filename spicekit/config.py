@@ -205,8 +205,7 @@ def _one_line(model: type[pydantic.BaseModel], error: pydantic.ValidationError, 
             text = f"'{key}': {message}" if key else message
         else:
             text = f"'{key}' = {_short(fault['input'])}: {message}"
-        line = _line(source, fault["loc"])
-        faults.append(f"line {line}: {text}" if line else text)
+        faults.append(at_line(source, fault["loc"]) + text)
     return "; ".join(faults) + more
 
 
@@ -223,8 +222,13 @@ def _names(kind: Any) -> set[str]:
     return set().union(*map(_names, get_args(kind)))
 
 
+def at_line(source: str, loc: tuple[int | str, ...]) -> str:
+    """`line N: `, of the line where a TOML file sets a key; "" if there is no such file or it is not plain."""
+    line = _line(source, loc)
+    return f"line {line}: " if line else ""
+
+
 def _line(source: str, loc: tuple[int | str, ...]) -> int | None:
-    """Where a TOML file sets a key; None if there is no such file or it is not plain."""
     path, table = _SOURCE.fullmatch(source).groups()  # type: ignore[union-attr]  # it matches everything
     names = [part for part in loc if isinstance(part, str)]
     if not path.endswith(".toml") or not names:
@@ -240,11 +244,17 @@ def _line(source: str, loc: tuple[int | str, ...]) -> int | None:
     for number, line in enumerate(lines, 1):
         if head := _HEAD.match(line):
             here = head[1].split(".")[-1].strip()
-            key = here
+            key, within = here, here
         else:
-            key = line.partition("=")[0].strip().strip("\"'")
+            name, _, value = line.partition("=")
+            *tables, key = name.strip().strip("\"'").split(".")  # "run.images" of a study's grid
+            within = tables[-1] if tables else here
+            if key == parent and re.search(
+                rf"[{{,]\s*{re.escape(names[-1])}\s*=", value
+            ):  # run = {images = 8}
+                within, key = parent, names[-1]
         if key == names[-1]:
-            (found if here == parent else others).append(number)
+            (found if within == parent else others).append(number)
     places = [part for part in loc if isinstance(part, int)]
     at_hand = found or others
     if len(at_hand) == 1:

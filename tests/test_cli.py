@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pytest
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 
 import spicekit
@@ -63,14 +64,21 @@ def test_help_fits_the_terminal_and_loses_no_word(monkeypatch, folder, columns):
     assert "[converter], [limits]" in " ".join(run(folder, "signoff", "-h").stdout.split())
 
 
-@pytest.mark.parametrize("columns", [40, 80])
-def test_no_word_of_a_table_is_split(monkeypatch, capsys, columns):
+@pytest.mark.parametrize("columns", [40, 60, 66, 72, 80, 100])
+@pytest.mark.parametrize(
+    "row",
+    [
+        [f"a-long-name-{number}" for number in range(4)],
+        ["random, 10% ones", "exact", "16", *(f"{number}.4e-07" for number in range(4)), "0.00", "pass"],
+        ["name", "a sentence that is longer than all else and may be broken", "1.234e-05", "漢字漢字"],
+    ],
+)
+def test_no_word_of_a_table_is_split(monkeypatch, capsys, columns, row):
     monkeypatch.setenv("COLUMNS", str(columns))
-    words = [f"a-long-name-{number}" for number in range(4)]
-    print_tables([text_table("title", ("name", "one", "two", "three"), [words])])
+    print_tables([text_table("title", [f"head {place}\nunit" for place in range(len(row))], [row])])
     printed = capsys.readouterr().out
-    assert all(word in printed for word in words)
-    assert max(map(len, printed.splitlines())) <= columns
+    assert all(word in printed for cell in row for word in cell.split())
+    assert max(map(cell_len, printed.splitlines())) <= columns
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80])

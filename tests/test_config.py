@@ -7,6 +7,7 @@ from spicekit.config import Config, parse
 from spicekit.engines.converter import Converter
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, read_design
+from spicekit.study.plan import read_study
 from spicekit.tables.characterise import Plan, read_plan
 
 WIRES = {"r_bl": 3.2, "r_sl": 3.2}
@@ -115,10 +116,10 @@ times = 1e-9
     [
         (MISTYPED.replace("times", "time"), "line 4: unknown key 'row_active': did you mean 'rows_active'"),
         (MISTYPED.replace("row_", "rows_"), r"\[read\]: line 9: unknown key 'times': did you mean 'time'"),
-        ("[tile]\n[wire]\nr_bl = 3", "unknown key 'wire': did you mean 'wires'"),
+        ("[tile]\n[wire]\nr_bl = 3", "line 2: unknown key 'wire': did you mean 'wires'"),
         (
             "[wires]\nr_bl = 3\nr_sl = 3\n[convertor]\nbits = 4",
-            "unknown key 'convertor': did you mean 'converter'",
+            "line 4: unknown key 'convertor': did you mean 'converter'",
         ),
         (
             "[tile]\nrows = 63\nrows_active = 64\n[wires]\nr_bl = 3\nr_sl = 3",
@@ -132,6 +133,19 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line_and_the_nearest_right_nam
     with pytest.raises(BadInput, match=f"tile.toml.*{said}") as refusal:
         read_design(tmp_path / "tile.toml")
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[base]\nrun = {network = "vgg-small", images = -1}\n', "line 2: 'images' = -1"),
+        ('[base]\nwires = {r_bl = 3, r_sl = 3}\n[[grid]]\n"run.images" = [8, -1]\n', "line 4: 'images' = -1"),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_told_with_its_line(tmp_path, text, said):
+    (tmp_path / "study.toml").write_text(text)
+    with pytest.raises(BadInput, match=rf"study.toml \[run\]: {said}"):
+        read_study(tmp_path / "study.toml")
 
 
 def test_the_line_in_a_list_of_tables_is_that_of_its_place(tmp_path):

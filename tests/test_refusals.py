@@ -201,9 +201,16 @@ def test_a_store_that_is_not_there_has_no_tables_to_be_right(folder, verb):
     assert "'nowhere' does not exist" in refused("tables", *verb, "--store", "nowhere")
 
 
-def test_a_picture_is_not_given_the_name_of_another_format(folder):
-    table = next(shipped_folder("calibration").glob("*.h5"))
-    assert "x.pdf: pictures are PNG" in refused("tables", "plot", str(table), "--out", "x.pdf")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tables plot 8t-sram-tt-700mV-298K-b85586274a --out",
+        "devices plot nmos-lvt --out",
+        "netlist settle --spec tile.toml --picture",
+    ],
+)
+def test_a_picture_is_not_given_the_name_of_another_format(folder, words):
+    assert "x.pdf: pictures are PNG" in refused(*words.split(), "x.pdf")
     assert not (folder / "x.pdf").exists()
 
 

@@ -1,8 +1,10 @@
 """Scripts that prove something run at their smallest."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,32 @@ def test_a_changed_loop_is_noticed(tmp_path):
     assert "killed by tests/engines/test_small_tiles.py" in said
     tried = json.loads(out.read_text())["mutants"]
     assert any(mutant["killed_by"] for mutant in tried)
+
+
+def test_the_containers_steps_are_those_of_the_package():
+    """What holds without a container: its files, extras, pins, packages and command exist, its shell is right."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "Containerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    of = {
+        word: [rest for name, rest in steps if name == word] for word in ("ARG", "COPY", "RUN", "ENTRYPOINT")
+    }
+    for source, *_ in map(str.split, of["COPY"]):
+        assert (ROOT / source).exists()
+    for step in of["RUN"]:
+        subprocess.run(["sh", "-n"], input=step, text=True, check=True)
+    extras = re.search(r"/src\[(.*)\]", " ".join(of["RUN"]))
+    assert extras is not None
+    assert set(extras[1].split(",")) <= project["optional-dependencies"].keys()
+    assert re.search(
+        r"^torch==", (ROOT / "constraints.txt").read_text(), re.MULTILINE
+    )  # or the CPU build is replaced
+    assert any(step.startswith('TORCH="torch --index-url') for step in of["ARG"])
+    assert [json.loads(step) for step in of["ENTRYPOINT"]] == [[name] for name in project["scripts"]]
+    (system,) = re.findall(r"apt-get install -y -q (.*) >", (ROOT / "scripts" / "setup.sh").read_text())
+    (packages,) = re.findall(r"apt-get install .*?--no-install-recommends (.*?) &&", " ".join(of["RUN"]))
+    assert {*system.split(), "python3-venv"} <= set(packages.split())
+    assert {".git", ".venv"} <= set((ROOT / ".dockerignore").read_text().split())
 
 
 @pytest.mark.long

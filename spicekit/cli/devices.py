@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 import spicekit as sk
-from spicekit.cli.display import Json, each, next_step, print_json, print_paths, print_tables, stages, verbs
+from spicekit.cli.display import (
+    Json,
+    check_png,
+    each,
+    next_step,
+    print_json,
+    print_paths,
+    print_tables,
+    stages,
+    verbs,
+)
 from spicekit.errors import BadInput
 from spicekit.units import engineering
 
@@ -135,6 +145,7 @@ def plot(
     from spicekit.report.charts import png_of
     from spicekit.report.device import family_charts
 
+    check_png(out)
     with stages() as report:
         report("curves in ngspice", 0, 2)
         charts = family_charts(draw_families([name]))

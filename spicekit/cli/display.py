@@ -87,6 +87,12 @@ def require_folder(out: Path, verb: str) -> None:
         raise BadInput(f"{verb}: there is no folder {out.parent} for --out {out}; make it first.")
 
 
+def check_png(path: Path) -> None:
+    """Refuse a picture's name that ends in anything else."""
+    if path.suffix != ".png":
+        raise BadInput(f"{path}: pictures are PNG; pass a name that ends in .png.")
+
+
 def say(text: str) -> None:
     """A line that is no result, on stderr; none with --quiet."""
     if not _State.quiet:
@@ -263,27 +269,36 @@ def _print_table(table: "Table", *, numbers: bool = False) -> None:
     from rich.padding import Padding
     from rich.table import Table as Grid
 
-    screen, grid, rows = console(), Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)), table.texts()
-    for place, name in enumerate(table.heads):
-        grid.add_column(
-            escape(name),
-            overflow="fold",
-            no_wrap=numbers or not place,
-            justify="right" if numbers and place else "left",
-        )
-    for row in rows:
-        grid.add_row(*map(escape, row))
-    wide = screen.options.update(width=10_000)  # or no table would measure wider than the screen
-    for padding in (1, 0):
-        grid.padding = (0, padding, 0, 0)
-        if screen.measure(grid, options=wide).minimum <= screen.width:
+    screen, head, rows = console(), table.heads, table.texts()
+    for whole, padding in ((len(head), 1), (len(head), 0), (1, 1), (1, 0))[: 2 if numbers else None]:
+        room = screen.width - 1 - (padding + 1) * len(head)
+        if (widths := _widths(head, rows, room, whole=whole)) is not None:
+            grid = Grid(box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0))
+            for place, (name, width) in enumerate(zip(head, widths, strict=True)):
+                grid.add_column(escape(name), width=width, justify="right" if numbers and place else "left")
+            for row in rows:
+                grid.add_row(*map(escape, row))
             screen.print(grid)
             return
     for first, *others in rows:
         screen.print(f"\n{escape(first)}", highlight=False)
-        for name, cell in zip(table.heads[1:], others, strict=True):
+        for name, cell in zip(head[1:], others, strict=True):
             if cell:
                 screen.print(Padding(f"{escape(', '.join(name.splitlines()))}: {escape(cell)}", (0, 0, 0, 2)))
+
+
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]], room: int, *, whole: int) -> list[int] | None:
+    """Of columns that break no word, the first `whole` ones no line; rich would shrink the widest ones alone."""
+    from rich.cells import cell_len
+
+    columns = list(zip(head, *rows, strict=True))
+    most = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
+    least = [max((cell_len(word) for cell in cells for word in cell.split()), default=0) for cells in columns]
+    least[:whole] = most[:whole]
+    if sum(least) > room:
+        return None
+    share = min(1.0, (room - sum(least)) / max(1, sum(most) - sum(least)))
+    return [low + int(share * (high - low)) for low, high in zip(least, most, strict=True)]
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -11,6 +11,7 @@ from spicekit.cli.display import (
     Folder,
     Json,
     Weights,
+    check_png,
     each,
     next_step,
     print_paths,
@@ -201,6 +202,8 @@ def settle(
     from spicekit.tables.settling import Pattern, settling
 
     tile_spec = sk.read_design(spec).tile
+    if picture is not None:
+        check_png(picture)
     with stages() as told:
         patterns = each(told, "transient of a column", get_args(Pattern))
         reads = {pattern: settling(tile_spec, pattern) for pattern in patterns}

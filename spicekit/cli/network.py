@@ -156,25 +156,29 @@ def inspect(
     from spicekit.report.page import text_table
 
     tile = sk.read_design(spec).tile if spec is not None else sk.TileSpec(wires=sk.Wires(r_bl=0, r_sl=0))
-    survey = read_and_survey(file, data=data)[1]
-    rows: list[tuple[str, ...]] = []
+    tiled: list[tuple[str, ...]] = []
+    digital: list[tuple[str, ...]] = []
     records: list[dict[str, object]] = []
+    with stages() as told:
+        told(f"{file}: run once to see its layers", 0, 1)
+        survey = read_and_survey(file, data=data)[1]
+        told(f"{file}: run once to see its layers", 1, 1)
     for found in survey.found:
         name, layer = found.name or "(the network)", found.layer
         if layer is None:
-            rows.append((name, found.shape, "", "", "", "", found.digital))
+            digital.append((name, found.shape, found.digital))
             records.append({"layer": name, "shape": found.shape, "digital": found.digital})
             continue
         size = footprint(layer.geometry, layer.out_channels, found.sides, tile, zero_padded=layer.zero_padded)
         counts = {key: layer.bits * found.groups * value for key, value in asdict(size).items()}
-        rows.append(
-            (name, found.shape, *(f"{counts[key]:,}" for key in ("tiles", "cells", "reads", "additions")), "")
-        )
+        figures = (f"{counts[key]:,}" for key in ("tiles", "cells", "reads", "additions"))
+        tiled.append((name, found.shape, *figures))
         records.append({"layer": name, "shape": found.shape, **counts})
     if as_json:
         print_json(records)
         return
-    head = ("layer", "operator", "tiles", "cells", "reads an image", "border sums", "stays digital")
+    head = ("layer", "operator", "tiles", "cells", "reads\nan image", "border\nsums")
     title = f"{file} on tiles of {tile.rows} x {tile.columns}, {tile.rows_active} rows a read"
-    print_tables([text_table(title, head, rows)])
+    found_digital = text_table("digital", ("layer", "operator", "why"), digital)
+    print_tables([table for table in (text_table(title, head, tiled), found_digital) if table.rows])
     next_step(f"spicekit evaluate --network {file} --spec tile.toml")

@@ -13,6 +13,7 @@ import typer
 import spicekit as sk
 from spicekit.cli.display import (
     Json,
+    check_png,
     each,
     jobs_done,
     next_step,
@@ -240,7 +241,6 @@ def plot(
     from spicekit.tables.inventory import locate
     from spicekit.tables.store import read_sweep
 
-    if out.suffix != ".png":
-        raise BadInput(f"--out {out}: pictures are PNG; pass a name that ends in .png.")
+    check_png(out)
     write_atomically(out, png_of(iv_charts(read_sweep(locate(name, _folders(store))))))
     print_paths(out, as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from spicekit.circuits.spec import SPEC_TABLES, Device, Discharge, TileSpec, Wires, rooted
-from spicekit.config import Config, parse, read_toml, unknown_key
+from spicekit.config import Config, at_line, parse, read_toml, unknown_key
 from spicekit.devices.cards import Corner
 from spicekit.engines.cell_currents import Variation
 from spicekit.engines.converter import Converter
@@ -129,7 +129,7 @@ class Design(Config):
         if unknown := [
             name for name, table in tables.items() if name not in known and isinstance(table, dict)
         ]:
-            raise BadInput(f"{source}: {unknown_key(unknown[0], known)}")
+            raise BadInput(f"{source}: {at_line(source, (unknown[0],))}{unknown_key(unknown[0], known)}")
         parts = {
             name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]")
             for name, kind in _PARTS.items()

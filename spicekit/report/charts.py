@@ -201,8 +201,17 @@ def grouped_bars(
         "mark": {"type": "rule", "strokeWidth": 1.5},
         "encoding": {**shared, "y": axis("low", y["title"]), "y2": {"field": "high"}},
     }
+    narrow = "bandwidth('xOffset') < 28"  # px: numbers stand upright there
     numbers = {
-        "mark": {"type": "text", "dy": -6, "fontSize": 11},
+        "mark": {
+            "type": "text",
+            "fontSize": 11,
+            "angle": {"expr": f"{narrow} ? -90 : 0"},
+            "align": {"expr": f"{narrow} ? 'left' : 'center'"},
+            "baseline": {"expr": f"{narrow} ? 'middle' : 'bottom'"},
+            "dx": {"expr": f"{narrow} ? 4 : 0"},
+            "dy": {"expr": f"{narrow} ? 0 : -4"},
+        },
         "encoding": {
             **shared,
             "y": axis("high", y["title"]),

@@ -75,13 +75,10 @@ def demo_page(demo: Demo) -> Page:
 
 def comparison_page(results: Mapping[str, Evaluation]) -> Page:
     """Page of several evaluations side by side, by name: what differs in design and in outcome."""
-    best = max(results, key=lambda name: results[name].runs[-1].accuracy)
     keyed = {(str(one.provenance.get("network", "network")), name): one for name, one in results.items()}
-    ranked = sorted(one.runs[-1].accuracy for one in results.values())
     return Page(
         title=f"Comparison of {len(results)} evaluations",
-        verdict=f"{best} is the most accurate with {label(results[best].runs[-1].mitigation)}: "
-        f"{ranked[-1]:.1%}, {100 * (ranked[-1] - ranked[0]):.1f} points above the least.",
+        verdict=_ranked(results),
         numbers=tuple(
             Number(
                 f"{one.runs[-1].accuracy:.1%}",
@@ -97,6 +94,19 @@ def comparison_page(results: Mapping[str, Evaluation]) -> Page:
         },
         rows=rows_of(keyed),
     )
+
+
+def _ranked(results: Mapping[str, Evaluation]) -> str:
+    """Which are the most accurate, by how much, and whether their images tell them from the least."""
+    found = {name: one.runs[-1].accuracy for name, one in results.items()}
+    top, bottom = (pick(found, key=found.__getitem__) for pick in (max, min))
+    if found[top] == found[bottom]:
+        return f"All have the same accuracy, {found[top]:.1%}."
+    best = [name for name, accuracy in found.items() if accuracy == found[top]]
+    margin = f"{found[top]:.1%}, {100 * (found[top] - found[bottom]):.1f} points above the least"
+    low, high = (accuracy_interval(found[name], results[name].images) for name in (top, bottom))
+    few = " Their 95 % intervals overlap: more images would tell them apart." if low[0] <= high[1] else ""
+    return f"{' and '.join(best)} {'is' if len(best) == 1 else 'are'} the most accurate: {margin}.{few}"
 
 
 def verdict(result: Evaluation) -> str:

@@ -3,19 +3,21 @@
 const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#8c6d1f", "#7b4fc9", "#b0183b", "#4a6b12", "#00838f"];
 const DARK = ["#56b4e9", "#ff9457", "#2fc99c", "#e6a3c6", "#f2c14e", "#a5d8ff", "#b5b5b5", "#d3b45c", "#b79cf0", "#ff7b92", "#a8cc5c", "#4dd0e1"];
 
-function config(dark, columns, width) {
+function config(dark, longest) {
   const ink = dark ? "#e8ebef" : "#1b1f24", soft = dark ? "#aab2bd" : "#545c66", line = dark ? "#3a414a" : "#e1e5ea";
   return {
     background: null, font: "system-ui, sans-serif", aria: false, view: {stroke: null},
     axis: {labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelFlush: false},
-    axisX: {tickCount: Math.max(4, Math.floor(width / 90))},
-    legend: {labelColor: ink, titleColor: ink, orient: "top", columns, labelFontSize: 12, symbolOpacity: 1, labelLimit: 0, symbolLimit: 0},
+    axisX: {tickCount: {expr: "max(4, floor(width / 90))"}},
+    legend: {labelColor: ink, titleColor: ink, orient: "top", columns: {expr: `width < 420 ? 1 : clamp(floor(width / ${6.5 * longest + 36}), 1, 8)`}, labelFontSize: 12, symbolOpacity: 1, labelLimit: 0, symbolLimit: 0},
     header: {labelColor: ink, titleColor: ink}, title: {color: ink}, text: {color: ink}, rule: {color: ink}, tick: {color: ink},
     range: {category: dark ? DARK : LIGHT, heatmap: RAMP, ramp: RAMP},
   };
 }
 
 const RAMP = ["#5a6f96", "#3f8fb0", "#3fae8f", "#a3c14a", "#f0c419"];  // seen on white and on black
+
+const PAPER = 680;  // px that A4 leaves a chart, with the margins of page.css
 
 const wantsDark = matchMedia("(prefers-color-scheme: dark)"), views = new Map();
 
@@ -24,20 +26,18 @@ function unpacked(text) {
   return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
-function columns(spec, rows, fields, width) {  // of a legend: as many as its longest name leaves room for
+function longestName(spec, rows, fields) {  // of a legend, which has as many columns as it leaves room for
   const named = [...JSON.stringify(spec).matchAll(/"(?:color|fill|shape)":\{"field":"([^"]+)"/g)].map((found) => fields.indexOf(found[1]));
   const places = named.filter((place) => place >= 0);
-  const longest = Math.max(places.length ? 0 : 18, ...rows.flatMap((row) => places.map((place) => String(row[place] ?? "").length)));
-  return width < 480 ? 1 : Math.max(1, Math.min(8, Math.floor(width / (6.5 * longest + 36))));
+  return Math.max(places.length ? 0 : 18, ...rows.flatMap((row) => places.map((place) => String(row[place] ?? "").length)));
 }
 
 async function draw(holder, dark) {
   const {spec, fields, rows} = await unpacked(holder.parentElement.querySelector("script").textContent);
-  const shown = config(dark, columns(spec, rows, fields, holder.clientWidth), holder.clientWidth);
   spec.data.values = rows.map((row) => Object.fromEntries(fields.map((name, place) => [name, row[place]])));
   const {view} = await spicekit.embed(holder, spec, {
     mode: "vega-lite", actions: false, defaultStyle: false, ast: true, expr: spicekit.expressionInterpreter,
-    renderer: rows.length > 1500 ? "canvas" : "svg", config: shown,
+    renderer: rows.length > 1500 ? "canvas" : "svg", config: config(dark, longestName(spec, rows, fields)),
     tooltip: {disableDefaultStyle: true, theme: "page"},
   });
   holder.querySelector("svg, canvas").setAttribute("aria-hidden", "true");  // the holder is named as a whole
@@ -51,6 +51,8 @@ function drawAll(dark) {
 
 const drawn = drawAll(wantsDark.matches).then(() => { document.body.dataset.drawn = "yes"; });
 wantsDark.addEventListener("change", () => drawAll(wantsDark.matches));
+addEventListener("beforeprint", () => views.forEach(({view}) => { if (view.getState().signals.width) view.signal("width", PAPER).run(); }));
+addEventListener("afterprint", () => dispatchEvent(new Event("resize")));  // which lays charts out for their holders
 
 function save(name, url) {
   const link = document.createElement("a");

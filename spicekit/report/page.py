@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,10 +63,10 @@ class Table:
 
     def texts(self) -> list[list[str]]:
         """The cells as they are shown."""
-        return [
-            [_text(cell, column.form) for cell, column in zip(row, self.columns, strict=True)]
-            for row in self.rows
+        forms = [
+            _form(column, [row[place] for row in self.rows]) for place, column in enumerate(self.columns)
         ]
+        return [[_text(cell, form) for cell, form in zip(row, forms, strict=True)] for row in self.rows]
 
 
 def text_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> Table:
@@ -233,6 +234,17 @@ def shown(value: Any, *, none: str = "none") -> str:
     if isinstance(value, tuple):
         return " / ".join(shown(one, none=none) for one in value)
     return none if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _form(column: Column, cells: Sequence[Any]) -> str:
+    """How numbers are written: those of one unit and much the same size with decimals of one length, that line up."""
+    sizes = [abs(cell) for cell in cells if isinstance(cell, float | int) and cell]
+    if not (column.unit and column.form.endswith("g") and any(size % 1 for size in sizes)):
+        return column.form
+    least, most = min(sizes), max(sizes)
+    if not (least >= 0.01 and most < min(1e5, 1000 * least)):
+        return column.form
+    return f".{max(0, int(column.form[1:-1]) - 1 - math.floor(math.log10(least)))}f"
 
 
 def _text(cell: Any, form: str) -> str:

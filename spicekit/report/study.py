@@ -33,9 +33,12 @@ from spicekit.report.study_findings import (
     varying,
 )
 from spicekit.study.results import PROVENANCE
+from spicekit.units import engineering
 
 MOST_LINES = 400
 """Points in the chart of parallel axes; more would be a smear."""
+MOST_NAMED = 5
+"""Values of such an axis that are written beside it; of one with more, only its ends are."""
 
 
 SHOWN_OF_HASH = 12
@@ -48,14 +51,18 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
     top = best(rows)
     names = varying(rows)
     constant = {key: value for key, value in rows[0].items() if "." in key and key not in names}
-    hours = sum(row.get("seconds") or 0 for row in done) / 3600
+    seconds = sum(row.get("seconds") or 0 for row in done)
     numbers = [Number(f"{len(rows):,}", "points", f"{len(rows) - len(done)} failed")]
     if top:
         low = min(done, key=lambda row: row["accuracy"])
         numbers += [
             Number(f"{top['accuracy']:.1%}", "best accuracy", f"software {top['software_accuracy']:.1%}"),
             Number(f"{1e9 * top['energy']:.4g} nJ", "bit-line energy of that point", "for one image"),
-            Number(f"{low['accuracy']:.1%}", "least accuracy", f"{hours:.2f} h in jobs"),
+            Number(
+                f"{low['accuracy']:.1%}",
+                "least accuracy",
+                f"{engineering(seconds, 's')} in jobs" if seconds < 60 else f"{seconds / 3600:.2f} h in jobs",
+            ),
         ]
     return Page(
         title=f"Study {name}",
@@ -246,6 +253,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
     rows = []
     for name, values in axes.items():
         places = _places(values)
+        named = {0.0, 1.0} if len(set(places)) > MOST_NAMED else set(places)
         rows += [
             {
                 "point": point,
@@ -253,6 +261,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
                 "place": place,
                 "value": shown(value),
                 "accuracy": 100 * chosen[point]["accuracy"],
+                "name": shown(value) if place in named and places.index(place) == point else None,
             }
             for point, (value, place) in enumerate(zip(values, places, strict=True))
         ]
@@ -260,19 +269,24 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
     note = "A line is a point; an axis runs from its lowest value to its highest, or lists what it has."
     if len(chosen) < len(done):
         note += f" {len(chosen)} of {len(done):,} points, evenly drawn."
+    color = {"color": axis("accuracy", "accuracy, %")}
     spec: Spec = {
         "encoding": {
             "x": category(
                 "axis", None, order=order, axis={"labelAngle": -20, "labelLimit": 140, "grid": True}
             ),
             "y": axis("place", None, axis=None),
-            "color": axis("accuracy", "accuracy, %"),
             "detail": category("point", None),
             "tooltip": tips("axis", "value", ("accuracy", "accuracy, %", ".1f")),
         },
         "layer": [
-            {"mark": {"type": "line", "opacity": 0.45}},
-            {"mark": {"type": "point", "filled": True, "size": 28, "opacity": 0.7}},
+            {"mark": {"type": "line", "opacity": 0.45}, "encoding": color},
+            {"mark": {"type": "point", "filled": True, "size": 28, "opacity": 0.7}, "encoding": color},
+            {
+                "transform": [{"filter": "isValid(datum.name)"}],
+                "mark": {"type": "text", "dx": 7, "align": "left", "limit": 110, "fontSize": 11},
+                "encoding": {"text": {"field": "name"}},
+            },
         ],
     }
     return Chart("parallel", "All parameters at once", note, rows, spec, wide=True)

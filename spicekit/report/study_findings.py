@@ -30,8 +30,13 @@ def best(rows: Sequence[JsonDict]) -> JsonDict | None:
 
 
 def describe(row: JsonDict, rows: Sequence[JsonDict]) -> str:
-    """A point of a study in a line: what came of it, and where it differs from others in what matters most."""
-    names, effects = varying(rows), main_effects([one for one in rows if not one["fault"]])
+    """A point of a study in a line: what came of it, and where it differs from others in what matters most.
+
+    Of its cell's parameters those that differ between points of that cell: an 8T cell has no ReRAM.
+    """
+    effects = main_effects([one for one in rows if not one["fault"]])
+    own = varying([one for one in rows if one.get("tile.cell") == row.get("tile.cell")])
+    names = [name for name in varying(rows) if name == "tile.cell" or name in own]
     by_effect = [name for together in effects for name in together.split(", ")]
     told = sorted(names, key=lambda name: by_effect.index(name) if name in by_effect else len(names))[
         :MOST_TOLD

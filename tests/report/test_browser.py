@@ -200,6 +200,19 @@ def test_charts_come_as_png_svg_and_csv(browser, whole, tmp_path):
     tab.close()
 
 
+def test_charts_are_laid_out_anew_for_paper_and_back(browser, whole):
+    """On the paper's width, not as a laptop's chart that is made small; legends with as many columns as fit."""
+    tab = Tab(browser, whole)
+    widths = "[...document.querySelectorAll('.chart :is(svg, canvas)')].map(one => one.clientWidth)"
+    screen = tab.page.evaluate(widths)
+    assert 680 not in screen
+    tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.page.evaluate(widths) == [680] * len(screen)
+    tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.page.evaluate(widths) == screen
+    tab.close()
+
+
 def test_a_theme_that_changes_changes_the_charts(browser, whole):
     tab = Tab(browser, whole)
     label = tab.page.locator(".role-axis-label text").first

@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from spicekit.cli.app import app
 from spicekit.errors import BadInput
 from spicekit.files import shipped_folder
-from spicekit.report.page import Table, html
+from spicekit.report.page import Column, Table, html
 from spicekit.report.results import compare
 from spicekit.results import accuracy_interval
 
@@ -196,3 +196,17 @@ def test_evaluations_are_compared_in_design_and_outcome(tmp_path):
     assert {"What differs in design", "read.time", "1e-09", "2e-09"} <= texts
     assert any("12.5 points above" in text for text in texts)
     assert len(rows_of(out.with_suffix(".csv"))) == 4
+
+
+def test_numbers_of_one_unit_line_up_where_they_are_of_a_size():
+    columns = (
+        Column("current", "uA", form=".4g"),
+        Column("error", "LSB", form=".2g"),
+        Column("x", form=".4g"),
+    )
+    cells = ((352.0, 3e-7, 352.0), (90.5, 0.1, 90.5), (None, 0.0, None))
+    assert Table("t", columns, cells).texts() == [
+        ["352.00", "3e-07", "352"],
+        ["90.50", "0.1", "90.5"],
+        ["", "0", ""],
+    ]

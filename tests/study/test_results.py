@@ -134,6 +134,16 @@ def test_a_sentence_about_a_point_names_what_matters_most():
     assert "table.field6 0" in told  # the one that costs most
 
 
+def test_a_sentence_about_a_point_names_no_part_that_its_cell_lacks():
+    """Two ReRAM presets beside an 8T cell, whose rows hold a preset's name as well: the default."""
+    rows = [
+        row(accuracy, 1.0, **{"tile.cell": cell, "device.reram": reram})
+        for cell, reram, accuracy in (("8t-sram", "slow", 0.9), ("1t1r", "slow", 0.8), ("1t1r", "fast", 0.7))
+    ]
+    assert describe(rows[0], rows).endswith(" at tile.cell 8t-sram")
+    assert describe(rows[1], rows).endswith(" at tile.cell 1t1r, device.reram slow")
+
+
 def test_no_name_in_the_chart_of_sensitivities_covers_another():
     rows = [row(0.5 + 0.001 * seed, 1.0, **{"variation.seed": f"die number {seed}"}) for seed in range(5)]
     rows.append(row(0.9, 1.0, **{"variation.seed": "far away"}))
