@@ -12,9 +12,18 @@ import numpy as np
 from spicekit.decks.dialects import vacask_circuit
 from spicekit.decks.source import Deck, parse_deck
 from spicekit.errors import BadInput, SpiceFailed, no_such
-from spicekit.spice.job import Failure, Job, Outcome, Run, Simulator, Step
-from spicekit.spice.simulator import available_cores, ngspice, simulate_all
-from spicekit.spice.vacask import run_vacask, vacask
+from spicekit.spice.batch import run_vacask, vacask
+from spicekit.spice.simulator import (
+    Failure,
+    Job,
+    Outcome,
+    Run,
+    Simulator,
+    Step,
+    available_cores,
+    ngspice,
+    simulate_all,
+)
 
 SimulatorName = Literal["ngspice", "vacask"]
 

@@ -28,7 +28,7 @@ from spicekit.devices.measure import (
 from spicekit.devices.sheet import FullSheet, read_full_sheet
 from spicekit.errors import BadInput, NotConverged
 from spicekit.files import write_atomically
-from spicekit.spice.simulator import Session, ngspice_version
+from spicekit.spice.simulator import Session, ngspice
 
 Array = NDArray[np.float64]
 
@@ -240,7 +240,7 @@ def _record(fit: Fit) -> str:
     return f"""# How {Path(fit.device).name} was fitted
 
 `spicekit devices fit {Path(fit.device).name}`: least squares on {len(fitted)} BSIM4 parameters against ngspice
-{ngspice_version()}, {fit.steps} steps for {len(fit.cards)} cards. Curves and their source: `device.toml`; fixed
+{ngspice().version}, {fit.steps} steps for {len(fit.cards)} cards. Curves and their source: `device.toml`; fixed
 parameters and starting values: `spicekit/devices/bsim4.py`; method: `spicekit/devices/fit.py`,
 docs/decisions/cards.md.
 

@@ -9,18 +9,17 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.compiled import ENVIRONMENT, code_folder
 from spicekit.devices.bsim4 import supported_levels
 from spicekit.errors import DISTRIBUTION, SpicekitError
-from spicekit.spice.batch import run_batch
+from spicekit.spice.batch import VACASK_HINT, run_batch, run_vacask, vacask
 from spicekit.spice.simulator import (
     INSTALL_HINT,
     OSDI_HINT,
     Job,
     Step,
-    ngspice_version,
+    ngspice,
     simulate,
     supports_osdi,
     worker_cage,
 )
-from spicekit.spice.vacask import VACASK_HINT, run_vacask, vacask
 from spicekit.tables.characterise import DEFAULT_CELLS, made_by
 from spicekit.tables.store import find_table
 
@@ -96,7 +95,7 @@ quit 0
 def _simulation() -> Finding:
     deck = "* divider\nv1 a 0 dc 1\nr1 a b 1000\nr2 b 0 3000\n.end\n"
     try:
-        version = ngspice_version()
+        version = ngspice().version
         (waves,) = simulate(Job(deck, (Step("op"),)), timeout=60.0)
     except SpicekitError as error:
         cure = "install it with: pip install PySpice" if "'PySpice" in str(error) else INSTALL_HINT

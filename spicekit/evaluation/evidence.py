@@ -33,8 +33,7 @@ from spicekit.evaluation.signoff import SignOff, fast_reads
 from spicekit.evaluation.vectors import NETWORK
 from spicekit.files import read_json
 from spicekit.results import Record
-from spicekit.spice.job import Failure
-from spicekit.spice.simulator import simulate_all
+from spicekit.spice.simulator import Failure, simulate_all
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import stores
 from spicekit.tables.store import user_store

@@ -19,7 +19,7 @@ from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.vectors import ADVERSARIAL, HARVEST_IMAGES, Case, adversarial_cases, cases_for
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Report, Result, new_axes, silent, units_of
-from spicekit.spice.job import Failure, Outcome
+from spicekit.spice.simulator import Failure, Outcome
 from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
 

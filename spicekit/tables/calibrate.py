@@ -13,7 +13,7 @@ from spicekit.decks.simulators import SimulatorName, simulator_at_hand
 from spicekit.errors import BadInput, BadTable, MissingTable, NewerTable, NotConverged
 from spicekit.files import lock, unlock, writing
 from spicekit.provenance import content_hash
-from spicekit.spice.job import Failure, Simulator
+from spicekit.spice.simulator import Failure, Simulator
 from spicekit.tables.characterise import Characterisation, Sweep, characterise
 from spicekit.tables.store import current_sweep, user_store, write_sweep
 

@@ -26,7 +26,7 @@ from spicekit.files import read_json, write_atomically
 from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.spice.simulator import Job, Step, ngspice, simulate
 from spicekit.tables.characterise import Characterisation
-from spicekit.tables.spread import all_runs, read_current
+from spicekit.tables.spread import all_waves, read_current
 from spicekit.units import to_celsius
 
 Array = NDArray[np.float64]
@@ -295,7 +295,7 @@ def end_error(
     true = [with_ends(deck, tile, devices, driver_fins=driver_fins, sense_fins=sense_fins) for deck in decks]
     keep = tuple(f"vsense_{column}#branch" for column in range(tile.columns))
     jobs = (Job(deck, (Step("op"),), keep) for deck in (*decks, *true))
-    currents = np.array([[run.waves[name][0] for name in keep] for (run,) in all_runs(jobs, what="ends")])
+    currents = np.array([[wave[name][0] for name in keep] for (wave,) in all_waves(jobs, what="ends")])
     error = (currents[:_VECTORS] - currents[_VECTORS:]) / curves.cell
     return EndError(
         error.size, float(np.sqrt((error**2).mean())), float(np.abs(error).max()), float(error.mean())

@@ -121,29 +121,43 @@ def _read(
     tile: TileSpec, weights: Bits, inputs: Bits, *, lsb: float, row_cells: int, timeout: float
 ) -> Settling:
     """One read from rest, simulated until it has settled."""
-    final = _operating_point(tile, weights, inputs)
+    senses = [f"vsense_{j}#branch" for j in range(tile.columns)]
+    (end,) = simulate(Job(tile_deck(tile, weights, inputs, batch=False), (Step("op"),)))
+    final = np.array([end[name][0] for name in senses])
     transient = Transient(stop=_FIRST_STOP, row_cells=row_cells)
     while transient.stop <= _LAST_STOP:
         deck = tile_deck(tile, weights, inputs, batch=False, transient=transient)
         step = Step(f"tran {transient.step} {transient.stop}")
         (waves,) = simulate(Job(deck, (step,)), timeout=timeout)
-        settled = _settled_at(waves, final, lsb / 2)
+        time, error = waves["time"], np.abs(np.array([waves[name] for name in senses]) - final[:, None])
+        settled = _settled_at(time, error.max(axis=0), lsb / 2)
         if settled < _TRUSTED * transient.stop:
-            return _settling(tile, inputs, waves, settled, final, lsb, transient)
+            break
         transient = dataclasses.replace(transient, stop=transient.stop * 4)
-    raise SpiceFailed(f"settling: a column of {tile.rows} rows had not settled after {_LAST_STOP} s")
+    else:
+        raise SpiceFailed(f"settling: a column of {tile.rows} rows had not settled after {_LAST_STOP} s")
+
+    def charge(sources: list[str], during: NDArray[np.bool_]) -> float:
+        """Delivered by the sources; ngspice counts current into a source's positive node."""
+        return -float(sum(np.trapezoid(waves[f"{name}#branch"][during], time[during]) for name in sources))
+
+    by_word_lines = tile.drive == "wordline"
+    read_sources = ["vread"] if by_word_lines else [f"vin_{i}" for i in range(tile.rows)]
+    word_lines = [f"vwl_{i}" for i in range(tile.rows)] if by_word_lines else []
+    return Settling(
+        time=max(settled - transient.delay, 0.0),
+        current=final,
+        lsb=lsb,
+        read_charge=charge(read_sources, (time >= transient.delay) & (time <= settled)),
+        word_line_charge=charge(word_lines, np.ones(time.shape, bool)),
+        word_lines=int(inputs.sum()) if by_word_lines else 0,
+        waves={name: waves[name] for name in ("time", *senses)},
+        delay=transient.delay,
+    )
 
 
-def _operating_point(tile: TileSpec, weights: Bits, inputs: Bits) -> NDArray[np.float64]:
-    (waves,) = simulate(Job(tile_deck(tile, weights, inputs, batch=False), (Step("op"),)))
-    return np.array([waves[f"vsense_{j}#branch"][0] for j in range(tile.columns)])
-
-
-def _settled_at(waves: Waves, final: NDArray[np.float64], tolerance: float) -> float:
-    """Time after which all columns stay within `tolerance` of `final`; infinite if one does not."""
-    time = waves["time"]
-    currents = np.array([waves[f"vsense_{j}#branch"] for j in range(len(final))])
-    error = np.abs(currents - final[:, None]).max(axis=0)
+def _settled_at(time: NDArray[np.float64], error: NDArray[np.float64], tolerance: float) -> float:
+    """Time after which an error stays within a tolerance; infinite if it does not."""
     outside = np.flatnonzero(~(error <= tolerance))
     if not len(outside):
         return 0.0
@@ -151,33 +165,3 @@ def _settled_at(waves: Waves, final: NDArray[np.float64], tolerance: float) -> f
     if last + 1 == len(time):
         return float("inf")
     return float(np.interp(-tolerance, -error[last : last + 2], time[last : last + 2]))
-
-
-def _settling(
-    tile: TileSpec,
-    inputs: Bits,
-    waves: Waves,
-    settled: float,
-    final: NDArray[np.float64],
-    lsb: float,
-    transient: Transient,
-) -> Settling:
-    time = waves["time"]
-    read_sources = ["vread"] if tile.drive == "wordline" else [f"vin_{i}" for i in range(tile.rows)]
-    word_lines = [f"vwl_{i}" for i in range(tile.rows)] if tile.drive == "wordline" else []
-    during_read = (time >= transient.delay) & (time <= settled)
-
-    def charge(sources: list[str], during: NDArray[np.bool_]) -> float:
-        """Delivered by the sources; ngspice counts current into a source's positive node."""
-        return -float(sum(np.trapezoid(waves[f"{name}#branch"][during], time[during]) for name in sources))
-
-    return Settling(
-        time=max(settled - transient.delay, 0.0),
-        current=final,
-        lsb=lsb,
-        read_charge=charge(read_sources, during_read),
-        word_line_charge=charge(word_lines, np.ones_like(during_read)),
-        word_lines=int(inputs.sum()) if word_lines else 0,
-        waves={name: wave for name, wave in waves.items() if name == "time" or name.startswith("vsense_")},
-        delay=transient.delay,
-    )

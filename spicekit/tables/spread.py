@@ -12,7 +12,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import Card
 from spicekit.devices.reram import load_reram, sample_gaps
 from spicekit.errors import SpiceFailed
-from spicekit.spice.simulator import Failure, Job, Run, Step, simulate, simulate_all
+from spicekit.spice.simulator import Job, Step, Waves, simulate, simulate_all
 
 Array = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     else:
         jobs = [Job(cell_deck(spec, weight=weight), tuple(steps), _KEEP)]
     nominal = Job(cell_deck(spec, weight=weight), (Step("op"),), _KEEP)
-    first, *sampled = all_runs([nominal, *jobs], what="read_spread")
+    first, *sampled = all_waves([nominal, *jobs], what="read_spread")
     return Spread(_currents(first)[0], np.concatenate([_currents(runs) for runs in sampled]))
 
 
@@ -139,7 +139,7 @@ def sensitivity(spec: TileSpec) -> Array:
             for weight in (0, 1)
             for gap in gaps[weight].tolist()
         ]
-    by_bit = [_currents(runs) for runs in all_runs(jobs, what="sensitivity")]
+    by_bit = [_currents(runs) for runs in all_waves(jobs, what="sensitivity")]
     nominal, moved = np.split(np.stack(by_bit[:2]), [1], axis=1)
     if of_state:
         moved = np.hstack([moved, np.concatenate(by_bit[2:]).reshape(2, 2)])
@@ -162,21 +162,19 @@ _KEEP = ("vsl#branch",)
 
 def read_current(spec: TileSpec, weight: int) -> float:
     """A, of one cell between ideal terminals, its word line asserted, by ngspice."""
-    (waves,) = simulate(Job(cell_deck(spec, weight=weight), (Step("op"),), _KEEP))
-    return float(waves["vsl#branch"][0])
+    return float(_currents(simulate(Job(cell_deck(spec, weight=weight), (Step("op"),), _KEEP)))[0])
 
 
-def all_runs(jobs: Iterable[Job], *, what: str) -> list[Sequence[Run]]:
-    """Runs of each job, in order; `SpiceFailed`, which says what they are for, if one failed."""
-    found: dict[int, Sequence[Run]] = {}
+def all_waves(jobs: Iterable[Job], *, what: str) -> list[list[Waves]]:
+    """Waves of each job's steps, in order; `SpiceFailed`, which says what they are for, if one failed."""
+    found: dict[int, list[Waves]] = {}
     for place, outcome in simulate_all(jobs):
-        if isinstance(outcome, Failure):
-            raise SpiceFailed(f"{what}: {outcome.reason}")
-        if trouble := next((run.trouble for run in outcome.runs if run.trouble), ""):
-            raise SpiceFailed(f"{what}: {trouble}")
-        found[place] = outcome.runs
+        try:
+            found[place] = outcome.waves()
+        except SpiceFailed as error:
+            raise SpiceFailed(f"{what}: {error}") from None
     return [found[place] for place in sorted(found)]
 
 
-def _currents(runs: Sequence[Run]) -> Array:
-    return np.array([run.waves["vsl#branch"][0] for run in runs])
+def _currents(waves: Sequence[Waves]) -> Array:
+    return np.array([wave["vsl#branch"][0] for wave in waves])

@@ -161,17 +161,15 @@ def check_current(sweep: Sweep, path: Path) -> None:
     """
     request = Characterisation.of(sweep.origin["conditions"])
     if path.name != f"{request.name}.h5":
-        raise BadTable(
-            f"{path}: holds the table {request.name} (renamed, or of another spicekit); {_repair(path)}"
-        )
+        raise _bad(path, f"holds the table {request.name} (renamed, or of another spicekit)")
     if "imported" in sweep.origin:
         return
     if sweep.origin.get("deck_sha256") != request.deck_hash:
-        raise BadTable(f"{path}: is stale: the card or template has changed since; {_repair(path)}")
+        raise _bad(path, "is stale: the card or template has changed since")
     if sweep.voltage.shape != (POINTS,) or not np.allclose(sweep.voltage, np.linspace(0.0, V_MAX, POINTS)):
-        raise BadTable(f"{path}: its voltages are not those of a sweep of ours; {_repair(path)}")
+        raise _bad(path, "its voltages are not those of a sweep of ours")
     if request.hash_of(sweep.decks) != sweep.origin.get("deck_sha256"):
-        raise BadTable(f"{path}: its decks are not those that it says it was made from; {_repair(path)}")
+        raise _bad(path, "its decks are not those that it says it was made from")
 
 
 def checked_table(sweep: Sweep, path: Path) -> IVTable:
@@ -181,7 +179,7 @@ def checked_table(sweep: Sweep, path: Path) -> IVTable:
     except NotConverged as error:
         raise BadTable(f"{path}: {error}") from error
     if fault := impossible(table):
-        raise BadTable(f"{path}: {fault}; {_repair(path)}")
+        raise _bad(path, fault)
     return table
 
 
@@ -231,18 +229,18 @@ def read_sweep(path: Path) -> Sweep:
         RuntimeError,
         OverflowError,
     ) as error:
-        raise BadTable(f"{path}: is not a readable spicekit table ({error}); {_repair(path)}") from error
+        raise _bad(path, f"is not a readable spicekit table ({error})") from error
     if sweep is None:
         raise NewerTable(
             f"{path}: has schema {schema}, this spicekit reads up to {SCHEMA}; upgrade spicekit, or replace the file "
             f"by one of this schema with: {_command(path)} --force"
         )
     if checksum(sweep) != expected:
-        raise BadTable(f"{path}: does not match its checksum (edited or damaged); {_repair(path)}")
+        raise _bad(path, "does not match its checksum (edited or damaged)")
     try:
         IVTable(sweep.voltage, np.nan_to_num(sweep.current), {})
     except BadTable as error:
-        raise BadTable(f"{path}: {str(error).rstrip('.')}; {_repair(path)}") from error
+        raise _bad(path, str(error).rstrip(".")) from error
     return sweep
 
 
@@ -284,15 +282,21 @@ def _default_names() -> set[str]:
     return {request.name for request in default_plan()}
 
 
-def _repair(path: Path) -> str:
-    return f"make it anew with: {_command(path)}"
+def _bad(path: Path, fault: str) -> BadTable:
+    return BadTable(f"{path}: {fault}; make it anew with: {_command(path)}")
 
 
-_DIMENSIONS = {
-    "w": ("1", "stored weight bit"),
-    "a": ("1", "activation bit"),
-    "v_bl": ("V", "bit-line terminal (row terminal with bit-line drive)"),
-    "v_sl": ("V", "source-line terminal (column terminal with bit-line drive)"),
+_ATTRIBUTES = {
+    "w": {"units": "1", "long_name": "stored weight bit"},
+    "a": {"units": "1", "long_name": "activation bit"},
+    "v_bl": {"units": "V", "long_name": "bit-line terminal (row terminal with bit-line drive)"},
+    "v_sl": {"units": "V", "long_name": "source-line terminal (column terminal with bit-line drive)"},
+    "current": {
+        "units": "A",
+        "long_name": "current into the bit-line terminal and out of the source-line terminal",
+    },
+    "converged": {"units": "1", "long_name": "1 where ngspice converged; elsewhere the current is NaN"},
+    "deck": {"long_name": "SPICE deck that was swept, with the device models, by stored weight bit"},
 }
 
 
@@ -341,18 +345,13 @@ def _fill(file: Any, sweep: Sweep) -> None:
     bits = np.array([0, 1], np.uint8)
     axes = {"w": bits, "a": bits, "v_bl": sweep.voltage, "v_sl": sweep.voltage}
     for name, values in axes.items():
-        axis = file.create_dataset(name, data=values)
-        axis.make_scale(name)
-        axis.attrs["units"], axis.attrs["long_name"] = _DIMENSIONS[name]
+        file.create_dataset(name, data=values).make_scale(name)
     packed = {"chunks": (1, 1, *sweep.current.shape[2:]), "compression": "gzip", "shuffle": True}
-    current = file.create_dataset("current", data=sweep.current, **packed)
-    current.attrs["units"] = "A"
-    current.attrs["long_name"] = "current into the bit-line terminal and out of the source-line terminal"
-    converged = file.create_dataset("converged", data=sweep.converged.astype(np.uint8), **packed)
-    converged.attrs["units"] = "1"
-    converged.attrs["long_name"] = "1 where ngspice converged; elsewhere the current is NaN"
-    deck = file.create_dataset("deck", data=list(sweep.decks), dtype=h5py.string_dtype())
-    deck.attrs["long_name"] = "SPICE deck that was swept, with the device models, by stored weight bit"
-    for dataset in (current, converged, deck):
-        for position, name in enumerate(list(axes)[: dataset.ndim]):
-            dataset.dims[position].attach_scale(file[name])
+    file.create_dataset("current", data=sweep.current, **packed)
+    file.create_dataset("converged", data=sweep.converged.astype(np.uint8), **packed)
+    file.create_dataset("deck", data=list(sweep.decks), dtype=h5py.string_dtype())
+    for name, attributes in _ATTRIBUTES.items():
+        file[name].attrs.update(attributes)
+    for name in ("current", "converged", "deck"):
+        for dimension, axis in zip(file[name].dims, axes, strict=False):  # a deck has but one
+            dimension.attach_scale(file[axis])

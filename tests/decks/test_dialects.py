@@ -15,7 +15,7 @@ from spicekit.decks.dialects import Dialect, stored_levels, translate
 from spicekit.decks.run import column_currents, run_deck
 from spicekit.decks.source import parse_deck, read_deck
 from spicekit.errors import BadInput, MissingTool
-from spicekit.spice.vacask import program_path
+from spicekit.spice.batch import program_path
 
 OTHERS: tuple[Dialect, ...] = ("xyce", "spectre", "vacask")
 

@@ -15,8 +15,7 @@ from spicekit.errors import BadInput, MissingTool
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.signoff import sign_off
 from spicekit.files import shipped_folder
-from spicekit.spice.job import Failure, Job, Outcome, Step
-from spicekit.spice.simulator import simulate
+from spicekit.spice.simulator import Failure, Job, Outcome, Step, simulate
 from spicekit.tables.calibrate import calibrate
 from spicekit.tables.characterise import Characterisation, characterise, made_by
 from spicekit.tables.inventory import inventory, simulated_faults, table_differences

@@ -13,7 +13,7 @@ from spicekit.engines.cache import cached
 from spicekit.errors import MissingTool
 from spicekit.spice import simulator
 from spicekit.spice.batch import run_batch
-from spicekit.spice.job import Job, Step
+from spicekit.spice.simulator import Job, Step
 
 DIVIDER = "* a divider\nv1 a 0 1.5\nr1 a b 1k\nr2 b 0 2k\n.end\n"
 ONE_VOLT = f"""

@@ -14,8 +14,7 @@ import pytest
 from spicekit.errors import SpiceFailed
 from spicekit.spice import batch, cage
 from spicekit.spice.batch import run_batch
-from spicekit.spice.job import Job, Step
-from spicekit.spice.simulator import ngspice, simulate, worker_cage
+from spicekit.spice.simulator import Job, Step, ngspice, simulate, worker_cage
 
 DECK = "* a divider\nv1 a 0 2\nr1 a b 1k\nr2 b 0 1k\nd1 b 0 dm\n.model dm d is=1e-14\n"
 FAST = {"timeout": 30.0}
@@ -130,7 +129,7 @@ def test_no_start_up_file_is_read_by_the_program(tmp_path, monkeypatch):
 
 
 WORKER = """
-from spicekit.spice.job import Job, Step
+from spicekit.spice.simulator import Job, Step
 from spicekit.spice.simulator import ngspice, simulate
 if __name__ == "__main__":
     (wave,) = simulate(Job({deck!r}, (Step("op"),), keep=("b",)))

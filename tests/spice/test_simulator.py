@@ -319,7 +319,7 @@ def test_a_job_that_wants_too_much_memory_fails(tmp_path):
     script = f"""
 from spicekit.errors import SpiceFailed
 from spicekit.spice import cage, worker
-from spicekit.spice.job import Job, Step
+from spicekit.spice.simulator import Job, Step
 from spicekit.spice.simulator import _library
 cage.MEMORY = 500 << 20
 started = worker._start(_library(), {str(tmp_path / "private")!r}, ())

@@ -17,7 +17,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.devices import cards
 from spicekit.devices.cards import Corner
 from spicekit.errors import BadInput, BadTable, MissingTable
-from spicekit.spice.job import Simulator
+from spicekit.spice.simulator import Simulator
 from spicekit.tables.calibrate import CalibrationSummary, TableLocks, calibrate
 from spicekit.tables.characterise import Characterisation
 from spicekit.tables.inventory import inventory
