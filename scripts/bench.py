@@ -26,7 +26,7 @@ from spicekit.circuits.spec import Device, TileSpec, Wires
 from spicekit.compiled import keep_memory
 from spicekit.engines.cell_currents import NO_VARIATION, Variation, lsb
 from spicekit.engines.converter import Converter
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.lanes import target
@@ -527,7 +527,7 @@ def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict
     table = find_table(spec)
     on = fit_patterns(2 * patterns, rows, rng=np.random.default_rng(SEED))
     on = np.random.default_rng(SEED).permutation(on[on.any(axis=1)])
-    current = solve(ladder_of(spec, table, np.ones((rows, 1), np.uint8)), on).current[:, 0] / lsb(spec, table)
+    current = solve(Crossbar(spec, table, np.ones((rows, 1), np.uint8)), on).current[:, 0] / lsb(spec, table)
     sums = features(on, on, share=0.0)
     small = sums / np.array([rows, rows**2, rows**3, rows**3, rows])[:, None]
     target, weight = sums[0] ** 2 / current, current**2 / sums[0] ** 2

@@ -20,8 +20,7 @@ from spicekit.engines.cell_currents import (
     stick,
 )
 from spicekit.engines.exact import ladder, mesh
-from spicekit.engines.exact.ladder import Ladder
-from spicekit.engines.exact.mesh import Mesh
+from spicekit.engines.exact.ladder import Crossbar
 from spicekit.engines.fast import mesh as fast_mesh
 from spicekit.engines.fast import mismatch, model
 from spicekit.errors import BadInput, no_such
@@ -64,6 +63,11 @@ class Tile:
         if not self.variation.mismatch:
             return np.ones(self.weights.shape)
         return factors(self.held, self.variation, cell_sensitivity(self.spec, self.table), place=_PLACE)
+
+    @property
+    def crossbar(self) -> Crossbar:
+        """The tile as the exact engine takes it; raises as `factor` does."""
+        return Crossbar(self.spec, self.table, self.held, self.factor)
 
 
 def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
@@ -119,12 +123,11 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName, report: Report 
         current = _ideal(tile, reads)
     elif engine == "spice":
         current = spice.solve(spec, tile.held, reads, report=report)
-    elif spec.drive == "wordline":
-        current = ladder.solve(Ladder(spec, tile.table, tile.held, tile.factor), reads).current
     elif engine == "fast":
         current = fast_mesh.column_currents(spec, tile.table, tile.held, reads)
     else:
-        current = mesh.solve(Mesh(spec, tile.table, tile.held, tile.factor), reads).current
+        solve = ladder.solve if spec.drive == "wordline" else mesh.solve
+        current = solve(tile.crossbar, reads).current
     return current.reshape(len(bits), spec.groups, spec.columns)
 
 

@@ -9,9 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import Variation, lsb
-from spicekit.engines.exact.ladder import Ladder
 from spicekit.engines.exact.maps import losses, read_maps
-from spicekit.engines.exact.mesh import Mesh
 from spicekit.engines.tile import EngineName, check_engine, one_read_each, partial_sums, read_currents
 from spicekit.engines.tile import Tile as Cells
 from spicekit.errors import BadInput
@@ -140,9 +138,8 @@ class Tile(Cells):
         from xarray import DataArray, Dataset
 
         vectors, spec = self.vectors(bits), self.spec
-        kind = Ladder if spec.drive == "wordline" else Mesh
-        network = kind(spec, self.table, self.held, self.factor)
-        found = [read_maps(network, read) for read in one_read_each(spec, vectors)]
+        crossbar = self.crossbar
+        found = [read_maps(crossbar, read) for read in one_read_each(spec, vectors)]
         dims = ("vector", "read", "row", "column")
         shape = (len(vectors), spec.groups, spec.rows, spec.columns)
         coords = {dim: np.arange(size) for dim, size in zip(dims, shape, strict=True)}
@@ -188,8 +185,7 @@ class Tile(Cells):
         current = reads.values.sum(axis=1)
         inside: dict[str, NDArray[Any]] = {}
         if maps and len(vectors) and self.spec.drive == "wordline" and not self.spec.discharge:
-            columns = Ladder(self.spec, self.table, self.held, self.factor)
-            lost = losses(columns, one_read_each(self.spec, vectors[:1]))
+            lost = losses(self.crossbar, one_read_each(self.spec, vectors[:1]))
             inside = {"lost": np.array(list(lost.values())), "lost_to": np.array(list(lost))}
             solved, row = self.solve(vectors[0]), np.arange(self.spec.rows)
             for name in ("v_bl", "v_sl", "cell_current", "cell_ideal"):  # of each row in its own read

@@ -12,7 +12,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.decks.check import check
 from spicekit.decks.source import parse_deck
 from spicekit.engines.cell_currents import lsb
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import read_design
 from spicekit.files import shipped_folder
@@ -70,7 +70,7 @@ def test_a_cell_of_ones_own_agrees_with_ngspice_on_whole_tiles(cell: str, tmp_pa
     assert [finding for finding in check(parse_deck(deck)) if finding.severity == "error"] == []
     (wave,) = simulate(Job(deck, (Step("op"),)))
     spice = np.array([wave[f"vsense_{j}#branch"][0] for j in range(4)])
-    exact = solve(ladder_of(spec, table, weights), inputs[None]).current[0]
+    exact = solve(Crossbar(spec, table, weights), inputs[None]).current[0]
     assert exact == pytest.approx(spice, abs=0.001 * lsb(spec, table))
 
 

@@ -11,7 +11,7 @@ from layer_reads import applied_of, stored_of
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
 from spicekit.engines.converter import Converter, convert, flaws_of, noise_levels, positions
-from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.fast import mismatch
 from spicekit.engines.fast.die import DieCodes, codes_of_die
 from spicekit.engines.fast.mismatch import mismatch_steps, passed
@@ -213,8 +213,8 @@ def test_first_order_mismatch_is_that_of_the_exact_engine(tables, rows, limit):
         weights, bits, *_ = reads_of(rows)
         held = np.ascontiguousarray(weights.T)
         factor = factors(held, variation, cell_sensitivity(spec, table), place="conv")
-        true = solve(Ladder(spec, table, held, factor), bits).current
-        nominal = solve(ladder_of(spec, table, held), bits).current
+        true = solve(Crossbar(spec, table, held, factor), bits).current
+        nominal = solve(Crossbar(spec, table, held), bits).current
         found = passed(spec, table, variation)
         cells = cell_currents_of(spec, table)
         d = mismatch_steps(found, cells, held[None], factor[None])[0] / 4096
@@ -240,7 +240,7 @@ def test_mismatched_cells_give_the_codes_of_their_exact_currents_but_at_a_thresh
         codes = codes_of_die(model, thresholds, Converter(), passed=found)
         sums = codes.sums(dataclasses.replace(stored, mismatch=made), applied)
         zeros = model.cells.zeros(bits.sum(axis=1, dtype=float))[:, None]
-        sides = (Ladder(spec, table, held, factor), ladder_of(spec, table, held))
+        sides = (Crossbar(spec, table, held, factor), Crossbar(spec, table, held))
         exact, nominal = (convert(thresholds, solve(side, bits).current - zeros) for side in sides)
         signs = signs_of(stored, applied)
         differ = (sums * signs != exact).mean()

@@ -15,7 +15,7 @@ from spicekit.engines.cell_currents import lsb
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact import ladder, supply
 from spicekit.engines.exact.codes import ExactCodes
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.spice import solve as spice
@@ -52,7 +52,7 @@ def test_a_resistor_discharges_its_line_exponentially(over):
     capacitance = line_capacitance(still)
     spec = spec_of(time=over * 1e4 * capacitance, rows=1, columns=1, wires=ideal)
     one = np.ones((1, 1), np.uint8)
-    current = solve(ladder_of(spec, table, one), one).current[0, 0]
+    current = solve(Crossbar(spec, table, one), one).current[0, 0]
     expected = capacitance * 0.35 * (1 - math.exp(-over)) / spec.discharge.time
     assert current == pytest.approx(expected, rel=1e-4)
 
@@ -64,24 +64,24 @@ def test_the_exact_engine_agrees_with_transients_in_ngspice(tables, cell, load, 
     unit = lsb(spec_of(cell=cell), tables[cell])
     spec = spec_of(load, load * 0.15 / (8 * unit), cell=cell)
     weights, bits = bits_of()
-    exact = solve(ladder_of(spec, tables[cell], weights), bits).current
+    exact = solve(Crossbar(spec, tables[cell], weights), bits).current
     assert np.abs(exact - spice(spec, weights, bits)).max() < worst * unit
-    held = solve(ladder_of(spec.replace(discharge=None), tables[cell], weights), bits).current
+    held = solve(Crossbar(spec.replace(discharge=None), tables[cell], weights), bits).current
     assert (held - exact).max() > 0.1 * unit
 
 
 def test_in_no_time_a_line_is_as_good_as_held(sram_table):
     weights, bits = bits_of()
     spec = spec_of(time=1e-16)
-    held = solve(ladder_of(spec.replace(discharge=None), sram_table, weights), bits).current
-    np.testing.assert_allclose(solve(ladder_of(spec, sram_table, weights), bits).current, held, rtol=1e-4)
+    held = solve(Crossbar(spec.replace(discharge=None), sram_table, weights), bits).current
+    np.testing.assert_allclose(solve(Crossbar(spec, sram_table, weights), bits).current, held, rtol=1e-4)
 
 
 def test_a_current_that_is_not_resolved_is_no_number(sram_table, monkeypatch):
     monkeypatch.setattr(supply, "LEVELS", (2, 3))
     weights, bits = bits_of()
     with pytest.raises(NotConverged, match="still moves by"):
-        solve(ladder_of(spec_of(time=2e-10), sram_table, weights), bits)
+        solve(Crossbar(spec_of(time=2e-10), sram_table, weights), bits)
 
 
 def test_the_fast_engine_follows(sram_table):
@@ -142,7 +142,7 @@ def test_what_knows_no_discharge_says_so(sram_table):
     with pytest.raises(BadInput, match="leave out settling"):
         settling(spec, "worst")
     with pytest.raises(BadInput, match="lines that are held"):
-        read_maps(ladder_of(spec, sram_table, weights), bits[0])
+        read_maps(Crossbar(spec, sram_table, weights), bits[0])
     with pytest.raises(BadInput, match="flip_rule = 'count'"):
         shared_resistance(spec)
     with pytest.raises(BadInput, match=r"lasts \[discharge\] time"):

@@ -6,7 +6,8 @@ import pytest
 
 from spicekit.circuits.spec import Device, TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of, lsb
-from spicekit.engines.exact.mesh import mesh_of, solve
+from spicekit.engines.exact.ladder import Crossbar
+from spicekit.engines.exact.mesh import solve
 from spicekit.engines.fast.mesh import column_currents, correction, prepare, read
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.errors import BadInput
@@ -40,7 +41,7 @@ def test_errors_stay_below_a_thirtieth_of_an_lsb_rms_with_cells_of_100_kohm(high
         bits = sample_patterns(120, 64, rng=rng)
     else:
         bits = (rng.random((120, 64)) < rng.uniform(0.1, 0.9, (120, 1))).astype(np.uint8)
-    error = column_currents(spec, high, weights, bits) - solve(mesh_of(spec, high, weights), bits).current
+    error = column_currents(spec, high, weights, bits) - solve(Crossbar(spec, high, weights), bits).current
     assert np.sqrt(np.mean(error**2)) <= lsb(spec, high) / 30
     assert abs(error).max() <= 0.3 * lsb(spec, high)
 
@@ -52,7 +53,9 @@ def test_no_other_tile_is_much_worse_than_stated(high):
     for _ in range(6):
         weights = rng.permutation(sample_patterns(64, 64, rng=rng)).T
         bits = sample_patterns(30, 64, rng=rng)
-        error = column_currents(spec, high, weights, bits) - solve(mesh_of(spec, high, weights), bits).current
+        error = (
+            column_currents(spec, high, weights, bits) - solve(Crossbar(spec, high, weights), bits).current
+        )
         assert np.sqrt(np.mean(error**2)) <= 1.5 * stated * lsb(spec, high)
 
 
@@ -75,7 +78,7 @@ def test_a_tile_of_linear_cells_is_its_matrix():
     rng = np.random.default_rng(4)
     weights, bits = (rng.integers(0, 2, (n, 16), dtype=np.uint8) for n in (16, 50))
     surrogate = prepare(spec, table, weights)
-    exact = solve(mesh_of(spec, table, weights), bits).current
+    exact = solve(Crossbar(spec, table, weights), bits).current
     for current in (bits @ surrogate.matrix, read(surrogate, bits)):
         np.testing.assert_allclose(current, exact, atol=1e-4 * exact.max())
 

@@ -11,7 +11,7 @@ from spicekit.engines.cache import fitted
 from spicekit.engines.converter import Converter, Thresholds
 from spicekit.engines.exact import ladder, mesh
 from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
-from spicekit.engines.exact.ladder import Ladder, larger
+from spicekit.engines.exact.ladder import Crossbar, larger
 from spicekit.engines.exact.maps import read_maps
 from spicekit.engines.fast import wire_sums
 from spicekit.engines.fast.model import read_model
@@ -81,7 +81,7 @@ def test_the_larger_of_a_number_and_none_is_none():
 def test_a_cell_without_a_number_does_not_pass_as_converged(formula, end, row):
     """As a table would give it whose spline is damaged: everywhere but in the last row, later rows have numbers."""
     spec, scale = SPEC.replace(sense_end=end), np.ones((4, 2))
-    columns = Ladder(spec, formula, WEIGHTS, scale)
+    columns = Crossbar(spec, formula, WEIGHTS, scale)
     scale[row, 1] = np.nan  # after it was checked
     with pytest.raises(NotConverged, match="column 1 for vector 0: Kirchhoff residual nan A"):
         ladder.solve(columns, BITS)
@@ -90,7 +90,7 @@ def test_a_cell_without_a_number_does_not_pass_as_converged(formula, end, row):
 @pytest.mark.parametrize("row", range(4))
 def test_nor_does_it_in_a_mesh(formula, row):
     spec, scale = SPEC.replace(cell="1t1r", drive="bitline"), np.ones((4, 2))
-    tile = mesh.Mesh(spec, formula, WEIGHTS, scale)
+    tile = ladder.Crossbar(spec, formula, WEIGHTS, scale)
     scale[row, 1] = np.nan
     with pytest.raises(NotConverged, match="Kirchhoff residual nan A"):
         mesh.solve(tile, BITS)
@@ -101,7 +101,7 @@ def test_nor_does_it_in_a_mesh(formula, row):
 def test_nor_does_it_in_a_map(formula, column):
     """Whichever column it is in: Python's `max` drops what is no number behind one that is."""
     scale = np.ones((4, 2))
-    columns = Ladder(SPEC, formula, WEIGHTS, scale)
+    columns = Crossbar(SPEC, formula, WEIGHTS, scale)
     scale[1, column] = np.nan
     with pytest.raises(NotConverged, match="off by nan A"):
         read_maps(columns, BITS[0])
@@ -119,10 +119,10 @@ def test_one_step_that_is_no_number_is_bounded_by_nothing(formula):
 def test_factors_that_no_cell_has_are_refused(formula, factor):
     scale = np.ones((4, 2))
     scale[1, 1] = factor
-    with pytest.raises(BadInput, match="Ladder: scale must hold finite factors, 0 or more"):
-        Ladder(SPEC, formula, WEIGHTS, scale)
-    with pytest.raises(BadInput, match="Ladder: weights and scale must be"):
-        Ladder(SPEC, formula, WEIGHTS, np.ones((4, 3)))
+    with pytest.raises(BadInput, match="Crossbar: scale must hold finite factors, 0 or more"):
+        Crossbar(SPEC, formula, WEIGHTS, scale)
+    with pytest.raises(BadInput, match="Crossbar: weights and scale must be"):
+        Crossbar(SPEC, formula, WEIGHTS, np.ones((4, 3)))
 
 
 @pytest.mark.parametrize("error", [[np.nan, np.nan], [0.3, 0.3]])

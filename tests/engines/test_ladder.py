@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.exact import ladder
-from spicekit.engines.exact.ladder import Ladder, ladder_of, solve, spline_at
+from spicekit.engines.exact.ladder import Crossbar, solve, spline_at
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable, interpolate
 
@@ -35,7 +35,7 @@ def test_without_resistance_the_current_is_the_sum_of_the_cells(tables, bits, se
         weights = np.arange(ROWS, dtype=np.uint8)[:, None] % 2
         state = cell_currents_of(spec, table).state
         expected = state[weights[:, 0], bits[0]].sum()
-        assert solve(ladder_of(spec, table, weights), bits).current[0, 0] == pytest.approx(expected, rel=1e-9)
+        assert solve(Crossbar(spec, table, weights), bits).current[0, 0] == pytest.approx(expected, rel=1e-9)
 
 
 @settings(deadline=None, max_examples=60)
@@ -43,7 +43,7 @@ def test_without_resistance_the_current_is_the_sum_of_the_cells(tables, bits, se
 def test_every_added_on_cell_adds_current(sram_table, bits, row, ohm, sense_end):
     without, added = bits.copy(), bits.copy()
     without[0, row], added[0, row] = 0, 1
-    column = ladder_of(spec_of(ohm, sense_end=sense_end), sram_table, np.ones((ROWS, 1), np.uint8))
+    column = Crossbar(spec_of(ohm, sense_end=sense_end), sram_table, np.ones((ROWS, 1), np.uint8))
     assert solve(column, added).current[0, 0] > solve(column, without).current[0, 0]
 
 
@@ -51,10 +51,8 @@ def test_every_added_on_cell_adds_current(sram_table, bits, row, ohm, sense_end)
 @given(bits=columns, ohm=ohms, sense_end=ends)
 def test_resistance_only_ever_lowers_the_current(sram_table, bits, ohm, sense_end):
     stored = np.ones((ROWS, 1), np.uint8)
-    resistive = solve(ladder_of(spec_of(ohm, sense_end=sense_end), sram_table, stored), bits).current
-    ideal = solve(
-        ladder_of(spec_of(0.0, sense_end=sense_end, terminal=0.0), sram_table, stored), bits
-    ).current
+    resistive = solve(Crossbar(spec_of(ohm, sense_end=sense_end), sram_table, stored), bits).current
+    ideal = solve(Crossbar(spec_of(0.0, sense_end=sense_end, terminal=0.0), sram_table, stored), bits).current
     assert (resistive <= ideal * (1 + 1e-9)).all()
 
 
@@ -62,7 +60,7 @@ def test_resistance_only_ever_lowers_the_current(sram_table, bits, ohm, sense_en
 @given(ohm=ohms, sense_end=ends)
 def test_a_batch_gives_what_single_calls_give_bit_for_bit(sram_table, ohm, sense_end):
     rng = np.random.default_rng(0)
-    column = ladder_of(
+    column = Crossbar(
         spec_of(ohm, sense_end=sense_end), sram_table, rng.integers(0, 2, (ROWS, 4), dtype=np.uint8)
     )
     bits = rng.integers(0, 2, (9, ROWS), dtype=np.uint8)
@@ -76,14 +74,14 @@ def test_swapping_columns_swaps_their_currents(sram_table):
     weights = rng.integers(0, 2, (ROWS, 4), dtype=np.uint8)
     bits = rng.integers(0, 2, (3, ROWS), dtype=np.uint8)
     order = [2, 0, 3, 1]
-    straight = solve(ladder_of(spec_of(5.0), sram_table, weights), bits).current
-    swapped = solve(ladder_of(spec_of(5.0), sram_table, weights[:, order]), bits).current
+    straight = solve(Crossbar(spec_of(5.0), sram_table, weights), bits).current
+    swapped = solve(Crossbar(spec_of(5.0), sram_table, weights[:, order]), bits).current
     assert (swapped == straight[:, order]).all()
 
 
 def test_a_far_cell_delivers_less_with_both_ends_near_the_driver(sram_table):
     one_hot = np.eye(ROWS, dtype=np.uint8)
-    column = ladder_of(spec_of(50.0, sense_end="near"), sram_table, np.ones((ROWS, 1), np.uint8))
+    column = Crossbar(spec_of(50.0, sense_end="near"), sram_table, np.ones((ROWS, 1), np.uint8))
     assert (np.diff(solve(column, one_hot).current[:, 0]) < 0).all()
 
 
@@ -100,7 +98,7 @@ def test_linear_cells_agree_with_a_dense_nodal_solution(sense_end):
     weights = rng.integers(0, 2, (ROWS, 1), dtype=np.uint8)
     bits = rng.integers(0, 2, (1, ROWS), dtype=np.uint8)
     cells = np.array([g[w, a] for w, a in zip(weights[:, 0], bits[0], strict=True)])
-    assert solve(ladder_of(spec, table, weights), bits).current[0, 0] == pytest.approx(
+    assert solve(Crossbar(spec, table, weights), bits).current[0, 0] == pytest.approx(
         dense_current(cells, spec), rel=1e-9
     )
 
@@ -149,18 +147,18 @@ def test_mismatch_scales_a_cell(sram_table):
     stored = np.ones((ROWS, 1), np.uint8)
     scale = np.full((ROWS, 1), 0.5)
     bits = np.ones((1, ROWS), np.uint8)
-    half = solve(Ladder(spec, sram_table, stored, scale), bits).current
-    np.testing.assert_allclose(half, solve(ladder_of(spec, sram_table, stored), bits).current / 2, rtol=1e-9)
+    half = solve(Crossbar(spec, sram_table, stored, scale), bits).current
+    np.testing.assert_allclose(half, solve(Crossbar(spec, sram_table, stored), bits).current / 2, rtol=1e-9)
 
 
 def test_a_column_that_does_not_converge_is_named(sram_table, monkeypatch):
     monkeypatch.setattr(ladder, "TOLERANCE", 0.0)
-    column = ladder_of(spec_of(30.0), sram_table, np.ones((ROWS, 2), np.uint8))
+    column = Crossbar(spec_of(30.0), sram_table, np.ones((ROWS, 2), np.uint8))
     with pytest.raises(NotConverged, match=r"column 0 for vector 0: Kirchhoff residual .* A"):
         solve(column, np.ones((1, ROWS), np.uint8))
 
 
 def test_activations_of_another_length_are_refused(sram_table):
-    column = ladder_of(spec_of(1.0), sram_table, np.ones((ROWS, 1), np.uint8))
+    column = Crossbar(spec_of(1.0), sram_table, np.ones((ROWS, 1), np.uint8))
     with pytest.raises(BadInput, match=r"bits must be \(b, 12\), got \(1, 11\)"):
         solve(column, np.ones((1, ROWS - 1), np.uint8))

@@ -5,9 +5,8 @@ import pytest
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import lsb
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.exact.maps import losses, read_maps
-from spicekit.engines.exact.mesh import mesh_of
 from spicekit.tables.table import interpolate
 
 WIRES = Wires(layer="M2", pitch_nm=108)
@@ -24,7 +23,7 @@ def bits():
 def test_the_cells_of_a_column_add_up_to_its_current(sram_table, bits, end, active):
     weights, vector = bits
     spec = TileSpec(rows=32, columns=6, rows_active=active, sense_end=end, wires=WIRES)
-    ladder = ladder_of(spec, sram_table, weights)
+    ladder = Crossbar(spec, sram_table, weights)
     rows = np.repeat(np.eye(32 // active, dtype=np.uint8), active, axis=1)
     found = sum((read_maps(ladder, own * vector).current * own[:, None]).sum(axis=0) for own in rows)
     asserted = solve(ladder, rows * vector).current.sum(axis=0)
@@ -37,7 +36,7 @@ def test_the_cells_of_a_column_add_up_to_its_current(sram_table, bits, end, acti
 def test_voltages_fall_away_from_the_driver_and_towards_the_sink(sram_table, bits):
     weights, vector = bits
     found = read_maps(
-        ladder_of(TileSpec(rows=32, columns=6, rows_active=32, wires=WIRES), sram_table, weights), vector
+        Crossbar(TileSpec(rows=32, columns=6, rows_active=32, wires=WIRES), sram_table, weights), vector
     )
     assert np.all(np.diff(found.v_bl, axis=0) <= 0)
     assert np.all(np.diff(found.v_sl, axis=0) <= 0)
@@ -48,7 +47,7 @@ def test_voltages_fall_away_from_the_driver_and_towards_the_sink(sram_table, bit
 def test_losses_add_up_to_what_the_column_lacks(sram_table, bits):
     weights, vector = bits
     spec = TileSpec(rows=32, columns=6, rows_active=16, wires=WIRES)
-    ladder = ladder_of(spec, sram_table, weights)
+    ladder = Crossbar(spec, sram_table, weights)
     reads = np.repeat(np.eye(2, dtype=np.uint8), 16, axis=1) * vector
     found = losses(ladder, reads)
     assert all(value > 0 for name, value in found.items() if name != "device")
@@ -63,7 +62,7 @@ def test_losses_add_up_to_what_the_column_lacks(sram_table, bits):
 def test_without_resistance_nothing_is_lost(sram_table, bits):
     weights, vector = bits
     wires = Wires(r_driver=0, r_sink=0, r_bl=0, r_sl=0)
-    ladder = ladder_of(TileSpec(rows=32, columns=6, rows_active=32, wires=wires), sram_table, weights)
+    ladder = Crossbar(TileSpec(rows=32, columns=6, rows_active=32, wires=wires), sram_table, weights)
     assert np.abs(list(losses(ladder, vector[None]).values())).max() < 1e-4
 
 
@@ -74,7 +73,7 @@ def test_voltages_of_a_mesh_are_ohms_law_along_its_wires(tables, end):
         cell="1t1r", drive="bitline", rows=5, columns=4, rows_active=5, sense_end=end, wires=wires
     )
     rng = np.random.default_rng(1)
-    tile = mesh_of(spec, tables["1t1r"], rng.integers(0, 2, (5, 4), dtype=np.uint8))
+    tile = Crossbar(spec, tables["1t1r"], rng.integers(0, 2, (5, 4), dtype=np.uint8))
     bits = np.array([1, 0, 1, 1, 0], np.uint8)
     found = read_maps(tile, bits)
     for i, bit in enumerate(bits):  # from each row's source on

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.circuits.wiring import wiring
 from spicekit.engines.exact import ladder
-from spicekit.engines.exact.ladder import residual_limit
-from spicekit.engines.exact.mesh import Mesh, cell_currents, mesh_of, solve
+from spicekit.engines.exact.ladder import Crossbar, residual_limit
+from spicekit.engines.exact.mesh import cell_currents, solve
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable, interpolate
 
@@ -60,7 +60,7 @@ def test_without_resistance_a_column_is_the_sum_of_its_driven_cells(table, weigh
     spec = spec_of(0.0, terminal=0.0, sense_end=sense_end)
     hrs, lrs = interpolate(table, np.array([1, 3]), np.full(2, spec.v_read), np.zeros(2))
     expected = bits @ np.where(weights == 1, lrs, hrs)
-    current = solve(mesh_of(spec, table, weights), bits).current
+    current = solve(Crossbar(spec, table, weights), bits).current
     np.testing.assert_allclose(current, expected, rtol=1e-9, atol=1e-18)
 
 
@@ -69,7 +69,7 @@ def test_without_resistance_a_column_is_the_sum_of_its_driven_cells(table, weigh
 def test_linear_cells_agree_with_a_dense_nodal_solution(linear, weights, bits, sense_end, **resistances):
     """Cells of 1/g ohm: the network is linear, and Kirchhoff's law a matrix that numpy inverts."""
     spec = spec_of(sense_end=sense_end).replace(wires=Wires(**resistances))
-    current = solve(mesh_of(spec, linear, weights), bits).current[0]
+    current = solve(Crossbar(spec, linear, weights), bits).current[0]
     np.testing.assert_allclose(current, dense_currents(spec, weights, bits[0]), rtol=1e-4, atol=1e-12)
 
 
@@ -98,7 +98,7 @@ def dense_currents(spec: TileSpec, weights: np.ndarray, bits: np.ndarray) -> np.
 @settings(deadline=None, max_examples=30)
 @given(weights=stored, bits=applied, part=applied, ohm=ohms)
 def test_currents_of_linear_cells_add_up_over_rows(linear, weights, bits, part, ohm):
-    tile = mesh_of(spec_of(ohm), linear, weights)
+    tile = Crossbar(spec_of(ohm), linear, weights)
     together, first, rest = solve(tile, np.concatenate([bits, bits & part, bits & (1 - part)])).current
     np.testing.assert_allclose(first + rest, together, rtol=1e-4, atol=1e-11)
 
@@ -106,8 +106,8 @@ def test_currents_of_linear_cells_add_up_over_rows(linear, weights, bits, part, 
 @settings(deadline=None, max_examples=30)
 @given(weights=stored, bits=applied, ohm=ohms, sense_end=ends)
 def test_resistance_only_ever_lowers_the_sum_of_the_columns(table, weights, bits, ohm, sense_end):
-    resistive = solve(mesh_of(spec_of(ohm, sense_end=sense_end), table, weights), bits).current
-    ideal = solve(mesh_of(spec_of(0.0, terminal=0.0), table, weights), bits).current
+    resistive = solve(Crossbar(spec_of(ohm, sense_end=sense_end), table, weights), bits).current
+    ideal = solve(Crossbar(spec_of(0.0, terminal=0.0), table, weights), bits).current
     assert resistive.sum() <= ideal.sum() * (1 + 1e-6)
 
 
@@ -117,22 +117,22 @@ def test_every_added_on_cell_adds_current_to_its_column(table, weights, row, col
     without, added = weights.copy(), weights.copy()
     without[row, column], added[row, column] = 0, 1
     bits = np.ones((1, ROWS), np.uint8)
-    before, after = (solve(mesh_of(spec_of(ohm), table, w), bits).current for w in (without, added))
+    before, after = (solve(Crossbar(spec_of(ohm), table, w), bits).current for w in (without, added))
     assert after[0, column] > before[0, column]
 
 
 @settings(deadline=None, max_examples=20)
 @given(weights=stored, bits=applied, ohm=ohms)
 def test_upside_down_with_the_sense_points_at_the_other_end_is_the_same_tile(table, weights, bits, ohm):
-    far = solve(mesh_of(spec_of(ohm, sense_end="far"), table, weights), bits).current
-    near = solve(mesh_of(spec_of(ohm, sense_end="near"), table, weights[::-1]), bits[:, ::-1]).current
+    far = solve(Crossbar(spec_of(ohm, sense_end="far"), table, weights), bits).current
+    near = solve(Crossbar(spec_of(ohm, sense_end="near"), table, weights[::-1]), bits[:, ::-1]).current
     assert (far == near).all()
 
 
 def test_a_cell_far_along_its_row_delivers_less(table):
     spec = spec_of(50.0)
     driven = cell_currents(
-        mesh_of(spec, table, np.ones((ROWS, COLUMNS), np.uint8)), np.eye(ROWS, dtype=np.uint8)[3]
+        Crossbar(spec, table, np.ones((ROWS, COLUMNS), np.uint8)), np.eye(ROWS, dtype=np.uint8)[3]
     )
     assert (np.diff(driven[3]) < 0).all()
 
@@ -140,7 +140,7 @@ def test_a_cell_far_along_its_row_delivers_less(table):
 def test_cell_currents_add_up_to_the_columns(table):
     rng = np.random.default_rng(0)
     weights, bits = rng.integers(0, 2, (ROWS, COLUMNS), dtype=np.uint8), np.ones(ROWS, np.uint8)
-    tile = mesh_of(spec_of(), table, weights)
+    tile = Crossbar(spec_of(), table, weights)
     columns = solve(tile, bits[None]).current[0]
     np.testing.assert_allclose(cell_currents(tile, bits).sum(axis=0), columns, rtol=1e-12)
 
@@ -151,14 +151,14 @@ def test_swapping_columns_swaps_their_currents_where_rows_have_no_resistance(tab
     weights = rng.integers(0, 2, (ROWS, COLUMNS), dtype=np.uint8)
     bits = rng.integers(0, 2, (3, ROWS), dtype=np.uint8)
     order = rng.permutation(COLUMNS)
-    straight = solve(mesh_of(spec, table, weights), bits).current
-    swapped = solve(mesh_of(spec, table, weights[:, order]), bits).current
+    straight = solve(Crossbar(spec, table, weights), bits).current
+    swapped = solve(Crossbar(spec, table, weights[:, order]), bits).current
     np.testing.assert_allclose(swapped, straight[:, order], rtol=1e-9)
 
 
 def test_currents_depend_on_neither_batch_nor_threads(table):
     rng = np.random.default_rng(0)
-    tile = mesh_of(spec_of(30.0), table, rng.integers(0, 2, (ROWS, COLUMNS), dtype=np.uint8))
+    tile = Crossbar(spec_of(30.0), table, rng.integers(0, 2, (ROWS, COLUMNS), dtype=np.uint8))
     bits = rng.integers(0, 2, (9, ROWS), dtype=np.uint8)
     together = solve(tile, bits).current
     singly = np.concatenate([solve(tile, vector[None]).current for vector in bits])
@@ -175,8 +175,8 @@ def test_currents_depend_on_neither_batch_nor_threads(table):
 def test_mismatch_scales_a_cell(table):
     spec = spec_of(0.0, terminal=0.0)
     ones, bits = np.ones((ROWS, COLUMNS), np.uint8), np.ones((1, ROWS), np.uint8)
-    half = solve(Mesh(spec, table, ones, np.full((ROWS, COLUMNS), 0.5)), bits).current
-    np.testing.assert_allclose(half, solve(mesh_of(spec, table, ones), bits).current / 2, rtol=1e-9)
+    half = solve(Crossbar(spec, table, ones, np.full((ROWS, COLUMNS), 0.5)), bits).current
+    np.testing.assert_allclose(half, solve(Crossbar(spec, table, ones), bits).current / 2, rtol=1e-9)
 
 
 @pytest.mark.parametrize("ohm", [0.0, 50.0])
@@ -184,20 +184,20 @@ def test_mismatch_scales_a_cell(table):
 def test_tiles_of_all_sizes_converge(table, rows, columns, ohm):
     spec = spec_of(ohm, rows=rows, columns=columns, rows_active=rows)
     weights = np.ones((rows, columns), np.uint8)
-    solution = solve(mesh_of(spec, table, weights), np.ones((1, rows), np.uint8))
+    solution = solve(Crossbar(spec, table, weights), np.ones((1, rows), np.uint8))
     assert solution.residual.shape == (1, columns)
     assert solution.residual.max() <= residual_limit(table)
 
 
 def test_a_column_that_does_not_converge_is_named(table, monkeypatch):
     monkeypatch.setattr(ladder, "TOLERANCE", 0.0)
-    tile = mesh_of(spec_of(30.0), table, np.ones((ROWS, COLUMNS), np.uint8))
+    tile = Crossbar(spec_of(30.0), table, np.ones((ROWS, COLUMNS), np.uint8))
     with pytest.raises(NotConverged, match=r"column \d for vector 0: Kirchhoff residual .* A"):
         solve(tile, np.ones((1, ROWS), np.uint8))
 
 
 def test_activations_of_another_length_are_refused(table):
-    tile = mesh_of(spec_of(), table, np.ones((ROWS, COLUMNS), np.uint8))
+    tile = Crossbar(spec_of(), table, np.ones((ROWS, COLUMNS), np.uint8))
     with pytest.raises(BadInput, match=r"bits must be \(b, 9\), got \(1, 8\)"):
         solve(tile, np.ones((1, ROWS - 1), np.uint8))
 
@@ -206,9 +206,9 @@ def test_activations_of_another_length_are_refused(table):
 def test_a_mismatch_that_is_no_factor_is_refused(table, factor):
     weights = np.ones((ROWS, COLUMNS), np.uint8)
     with pytest.raises(BadInput, match="finite factors"):
-        Mesh(spec_of(), table, weights, np.full((ROWS, COLUMNS), factor))
+        Crossbar(spec_of(), table, weights, np.full((ROWS, COLUMNS), factor))
 
 
 def test_weights_of_another_shape_are_refused(table):
     with pytest.raises(BadInput, match=r"must be \(9, 7\), got \(7, 9\)"):
-        mesh_of(spec_of(), table, np.ones((COLUMNS, ROWS), np.uint8))
+        Crossbar(spec_of(), table, np.ones((COLUMNS, ROWS), np.uint8))

@@ -9,7 +9,7 @@ from spicekit.engines.cell_currents import cell_currents_of, lsb
 from spicekit.engines.converter import Thresholds, convert
 from spicekit.engines.exact import codes
 from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
-from spicekit.engines.exact.ladder import ladder_of, solve, solve_reads
+from spicekit.engines.exact.ladder import Crossbar, solve, solve_reads
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.errors import BadInput
 
@@ -31,7 +31,7 @@ def test_the_exact_current_is_within_the_bound(tables, cell, rows, rows_active, 
         bits = sample_patterns(60, rows, rng=np.random.default_rng(group))
         bits[:, np.arange(rows) // rows_active != group] = 0
         current, bound = first_step(start_of(spec, table, group), weights, bits)
-        error = abs(current - solve(ladder_of(spec, table, weights), bits).current)
+        error = abs(current - solve(Crossbar(spec, table, weights), bits).current)
         assert (error <= bound).all()
         if ohm <= 3.2:
             assert np.quantile(bound, 0.99) < 0.2 * lsb(spec, table)
@@ -43,7 +43,7 @@ def test_a_current_outside_the_bound_would_be_seen(sram_table):
     weights = np.ascontiguousarray(sample_patterns(100, 64, rng=np.random.default_rng(1)).T)
     bits = sample_patterns(100, 64, rng=np.random.default_rng(2))
     current, bound = first_step(start_of(spec, sram_table, 0), weights, bits)
-    error = abs(current - solve(ladder_of(spec, sram_table, weights), bits).current)
+    error = abs(current - solve(Crossbar(spec, sram_table, weights), bits).current)
     assert (error > bound / 10).mean() > 0.5
 
 
@@ -70,7 +70,7 @@ def test_codes_are_those_of_columns_solved_to_the_last_digit(tables, cell, rows_
             read = np.zeros((40, 64), np.uint8)
             read[:, rows] = bits[:, group, 0]
             cells = np.concatenate(list(weights[:, 0].transpose(0, 2, 1)))
-            current = solve(ladder_of(spec, table, cells), read).current
+            current = solve(Crossbar(spec, table, cells), read).current
             zeros = cell_currents_of(spec, table).zeros(read.sum(axis=1, dtype=np.int64))
             expected = convert(thresholds, current - zeros[:, None])
             flip = inverted[group, 0] ^ given[:, group, 0, None].astype(bool)

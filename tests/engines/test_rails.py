@@ -12,7 +12,7 @@ from spicekit.engines.cell_currents import Variation, lsb
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact import supply
 from spicekit.engines.exact.codes import ExactCodes
-from spicekit.engines.exact.ladder import Ladder, ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.exact.maps import losses, read_maps
 from spicekit.engines.fast.die import codes_of_die
 from spicekit.engines.fast.model import fit_thresholds, read_model
@@ -79,10 +79,10 @@ def test_a_tile_without_such_rails_is_refused(changes, reason):
 def test_the_exact_engine_agrees_with_ngspice(tables, cell, ends, per_rail, sense_end):
     spec = spec_of(supply=ends[0], ground=ends[1], rail_columns=per_rail, cell=cell, sense_end=sense_end)
     weights, bits = bits_of()
-    exact = solve(ladder_of(spec, tables[cell], weights), bits).current
+    exact = solve(Crossbar(spec, tables[cell], weights), bits).current
     np.testing.assert_allclose(exact, spice(spec, weights, bits), atol=1e-6 * exact.max())
     alone = spec.replace(wires=spec.wires.without_rails())
-    assert (exact < solve(ladder_of(alone, tables[cell], weights), bits).current).all()
+    assert (exact < solve(Crossbar(alone, tables[cell], weights), bits).current).all()
 
 
 @pytest.mark.parametrize("sense_end", ["far", "near"])
@@ -90,29 +90,29 @@ def test_the_rails_of_one_column_are_in_series_with_its_ends(sram_table, sense_e
     weights, bits = bits_of(1)
     railed = spec_of(supply=70.0, ground=40.0, columns=1, sense_end=sense_end)
     ends = Wires(r_bl=3.2, r_sl=3.2, r_driver=170.0, r_sink=140.0)
-    expected = solve(ladder_of(railed.replace(wires=ends), sram_table, weights), bits).current
+    expected = solve(Crossbar(railed.replace(wires=ends), sram_table, weights), bits).current
     np.testing.assert_allclose(
-        solve(ladder_of(railed, sram_table, weights), bits).current, expected, rtol=1e-7
+        solve(Crossbar(railed, sram_table, weights), bits).current, expected, rtol=1e-7
     )
 
 
 def test_one_column_stands_for_a_rail_full_of_such(sram_table):
     weights, bits = bits_of(1)
     spec = spec_of(supply=3.0, ground=2.0, rail_columns=6)
-    many = solve(ladder_of(spec, sram_table, np.repeat(weights, COLUMNS, axis=1)), bits).current
-    one = solve(ladder_of(spec.one_column(), sram_table, weights), bits).current
+    many = solve(Crossbar(spec, sram_table, np.repeat(weights, COLUMNS, axis=1)), bits).current
+    one = solve(Crossbar(spec.one_column(), sram_table, weights), bits).current
     np.testing.assert_allclose(many, np.repeat(one, COLUMNS, axis=1), rtol=1e-6)
 
 
 def test_a_rail_knows_nothing_of_other_rails_and_other_vectors(sram_table):
     weights, bits = bits_of()
     spec = spec_of(supply=5.0, ground=5.0, rail_columns=5)
-    whole = solve(ladder_of(spec, sram_table, weights), bits).current
+    whole = solve(Crossbar(spec, sram_table, weights), bits).current
     changed = weights.copy()
     changed[:, :5] = 1
-    assert (solve(ladder_of(spec, sram_table, changed), bits).current[:, 5:] == whole[:, 5:]).all()
-    assert (solve(ladder_of(spec, sram_table, weights), bits[2:3]).current == whole[2:3]).all()
-    two_tiles = solve(ladder_of(spec, sram_table, np.hstack([changed, weights])), bits).current
+    assert (solve(Crossbar(spec, sram_table, changed), bits).current[:, 5:] == whole[:, 5:]).all()
+    assert (solve(Crossbar(spec, sram_table, weights), bits[2:3]).current == whole[2:3]).all()
+    two_tiles = solve(Crossbar(spec, sram_table, np.hstack([changed, weights])), bits).current
     assert (two_tiles[:, COLUMNS:] == whole).all()
 
 
@@ -120,13 +120,13 @@ def test_a_rail_that_is_not_solved_gives_no_number(sram_table, monkeypatch):
     monkeypatch.setattr(supply, "MAX_ITERATIONS", 2)
     weights, bits = bits_of()
     with pytest.raises(NotConverged, match="rail 0 for vector 0: its columns miss what it carries"):
-        solve(ladder_of(spec_of(supply=50.0), sram_table, weights), bits)
+        solve(Crossbar(spec_of(supply=50.0), sram_table, weights), bits)
 
 
 def test_rails_that_take_nearly_all_are_solved(sram_table):
     weights, bits = bits_of()
     spec = spec_of(supply=1e5, ground=1e4)
-    current = solve(ladder_of(spec, sram_table, weights), bits).current
+    current = solve(Crossbar(spec, sram_table, weights), bits).current
     assert (current >= 0).all()
     assert (current.sum(axis=1) < 0.35 / 1.1e5).all()
 
@@ -134,13 +134,13 @@ def test_rails_that_take_nearly_all_are_solved(sram_table):
 def test_inside_a_tile_the_voltages_are_those_of_the_deck(sram_table):
     weights, bits = bits_of()
     spec = spec_of(supply=20.0, ground=30.0, rail_columns=7)
-    ladder = ladder_of(spec, sram_table, weights)
+    ladder = Crossbar(spec, sram_table, weights)
     found = read_maps(ladder, bits[0])
     np.testing.assert_allclose(found.current.sum(axis=0), solve(ladder, bits[:1]).current[0], rtol=1e-5)
     lost = losses(ladder, bits[:1])
     assert lost["rails"] > 0
     alone = spec.replace(wires=spec.wires.without_rails())
-    rest = losses(ladder_of(alone, sram_table, weights), bits[:1])
+    rest = losses(Crossbar(alone, sram_table, weights), bits[:1])
     assert "rails" not in rest
     assert {name: lost[name] for name in ("driver", "wires", "sink")} == {
         name: rest[name] for name in ("driver", "wires", "sink")
@@ -236,7 +236,7 @@ def test_what_knows_no_rails_says_so(railed, sram_table):
     with pytest.raises(BadInput, match="no mismatch behind shared rails"):
         read_currents(tile, bits, engine="fast")
     varied = read_currents(tile, bits, engine="exact")[:, 0]
-    assert (varied == solve(Ladder(railed.spec, sram_table, weights, tile.factor), bits).current).all()
+    assert (varied == solve(Crossbar(railed.spec, sram_table, weights, tile.factor), bits).current).all()
 
 
 def test_a_study_has_rails_as_axes(tmp_path):

@@ -6,7 +6,7 @@ from layer_reads import applied_of, stored_of
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.lanes import transpose
 from spicekit.engines.fast.model import fit_thresholds, read_model
@@ -60,9 +60,7 @@ def test_codes_are_those_of_the_exact_currents_but_at_a_threshold(sram_table, ro
     model = read_model(spec, sram_table)
     weights, bits, stored, applied = reads_of(rows)
     codes = model.codes(fit_thresholds(model, Converter(), None)).sums(stored, applied)
-    exact = (
-        solve(ladder_of(spec, sram_table, np.ascontiguousarray(weights.T)), bits).current / model.cells.lsb
-    )
+    exact = solve(Crossbar(spec, sram_table, np.ascontiguousarray(weights.T)), bits).current / model.cells.lsb
     assert abs(codes - exact).max() < 0.55
     assert (codes == np.rint(exact)).mean() > 0.97
 
@@ -83,7 +81,7 @@ def test_the_surrogate_keeps_its_limits_on_patterns_it_was_not_fitted_to(
     model = read_model(spec, sram_table)
     on = sample_patterns(4000, rows, rng=np.random.default_rng(9))
     on = on[(on.mean(axis=1) > 0.05) & (on.mean(axis=1) < 0.95)]
-    exact = solve(ladder_of(spec, sram_table, np.ones((rows, 1), np.uint8)), on).current[:, 0]
+    exact = solve(Crossbar(spec, sram_table, np.ones((rows, 1), np.uint8)), on).current[:, 0]
     error = (model.currents(on, on, group=0) - exact) / model.cells.lsb
     assert np.sqrt((error**2).mean()) <= rms
     assert abs(error).max() <= worst
@@ -127,7 +125,7 @@ def test_the_error_that_a_surrogate_states_is_found_on_other_reads(tables, cell,
     model = read_model(spec, tables[cell])
     rng = np.random.default_rng(7)
     stored, bits = sample_patterns(60, rows, rng=rng).T, sample_patterns(60, rows, rng=rng)
-    exact = solve(ladder_of(spec, tables[cell], stored), bits).current
+    exact = solve(Crossbar(spec, tables[cell], stored), bits).current
     on = (bits[:, None] & stored.T[None]).reshape(-1, rows)
     found = model.currents(on, np.repeat(bits, 60, axis=0), group=0).reshape(exact.shape)
     rms = np.sqrt(np.mean(((found - exact) / model.cells.lsb) ** 2))

@@ -197,14 +197,14 @@ def test_columns_obey_kirchhoff_at_every_node(drive, end):
     bits = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [1, 1, 1, 1]], np.uint8)
     scale = RNG.uniform(0.6, 1.3, weights.shape)
     if drive == "wordline":
-        solution = ladder.solve(ladder.Ladder(spec, table, weights, scale), bits)
+        solution = ladder.solve(ladder.Crossbar(spec, table, weights, scale), bits)
     else:
-        solution = mesh.solve(mesh.Mesh(spec, table, weights, scale), bits)
+        solution = mesh.solve(ladder.Crossbar(spec, table, weights, scale), bits)
     expected = [nodal_currents(spec, table, weights, vector, scale) for vector in bits]
     np.testing.assert_allclose(solution.current, expected, rtol=2e-6, atol=1e-12)
     assert (solution.residual < 1e-7 * 36e-6).all()
     if drive == "bitline":
-        driven = mesh.cell_currents(mesh.Mesh(spec, table, weights, scale), bits[0])
+        driven = mesh.cell_currents(ladder.Crossbar(spec, table, weights, scale), bits[0])
         np.testing.assert_allclose(driven.sum(axis=0), solution.current[0], rtol=1e-9)
 
 
@@ -215,7 +215,7 @@ def test_linear_cells_take_one_step(end):
     weights = RNG.integers(0, 2, (ROWS, COLUMNS), dtype=np.uint8)
     bits = np.array([[1, 0, 1, 1, 1], [1, 1, 1, 1, 1]], np.uint8)
     spec = spec_of(end=end, ohm=400.0)
-    solution = ladder.solve(ladder.ladder_of(spec, table, weights), bits)
+    solution = ladder.solve(ladder.Crossbar(spec, table, weights), bits)
     assert solution.residual.max() < 1e-18
     expected = [nodal_currents(spec, table, weights, vector, np.ones(weights.shape)) for vector in bits]
     np.testing.assert_allclose(solution.current, expected, rtol=1e-8)
@@ -306,8 +306,8 @@ def test_codes_are_those_of_currents_solved_to_the_last_digit(end, reference):
             applied_rows = np.zeros((len(bits), 10), np.uint8)
             applied_rows[:, 5 * group : 5 * group + 5] = bits[:, group, tile]
             held = np.ascontiguousarray(weights[tile].reshape(3, 10).T)
-            current = ladder.solve(ladder.ladder_of(spec, table, held), applied_rows).current
-            zero = ladder.solve(ladder.ladder_of(spec, table, np.zeros_like(held)), applied_rows).current
+            current = ladder.solve(ladder.Crossbar(spec, table, held), applied_rows).current
+            zero = ladder.solve(ladder.Crossbar(spec, table, np.zeros_like(held)), applied_rows).current
             found = convert(thresholds, current - zero)
             flipped = stored.inverted[group, tile] ^ applied.by_vector().inverted[
                 :, group, tile, None
@@ -372,7 +372,7 @@ def test_the_step_is_within_its_bound_and_the_bound_is_of_use():
     rng = np.random.default_rng(3)
     weights, bits = rng.integers(0, 2, (6, 8), dtype=np.uint8), rng.integers(0, 2, (8, 6), dtype=np.uint8)
     current, bound = first_step(start_of(spec, table, 0), weights, bits)
-    exact = ladder.solve(ladder.ladder_of(spec, table, weights), bits).current
+    exact = ladder.solve(ladder.Crossbar(spec, table, weights), bits).current
     assert (abs(current - exact) <= bound).all()
     assert bound.max() < 0.05 * 35e-6
     assert bound.max() < 1000 * abs(current - exact).max()

@@ -6,7 +6,7 @@ import pytest
 from spicekit.circuits.render import tile_deck
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.cell_currents import lsb
-from spicekit.engines.exact.ladder import Ladder, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.spice.simulator import Job, Step, simulate
 from spicekit.tables.spread import alters, mismatched, read_spread, sigmas
 
@@ -51,8 +51,8 @@ def test_scaled_cells_stand_for_shifted_thresholds_within_a_few_hundredths_of_an
     alone = simulate(Job(cell_deck(SPEC, weight=1), tuple(steps), ("vsl#branch",)))
     current = np.array([waves["vsl#branch"][0] for waves in alone])
     scale = (current[1:] / current[0]).reshape(8, 2)
-    exact = solve(Ladder(SPEC, sram_table, ones, scale), ones[:, :1].T).current[0]
-    unscaled = solve(Ladder(SPEC, sram_table, ones, np.ones((8, 2))), ones[:, :1].T).current[0]
+    exact = solve(Crossbar(SPEC, sram_table, ones, scale), ones[:, :1].T).current[0]
+    unscaled = solve(Crossbar(SPEC, sram_table, ones, np.ones((8, 2))), ones[:, :1].T).current[0]
     step = lsb(SPEC, sram_table)
     assert (abs(exact - spice) < 0.05 * step).all()
     assert (abs(exact - spice) < abs(unscaled - spice)).all()

@@ -29,7 +29,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Thresholds, convert
-from spicekit.engines.exact.ladder import LANES, ladder_of, linearise, residual_limit, solve, solve_reads, up
+from spicekit.engines.exact.ladder import LANES, Crossbar, linearise, residual_limit, solve, solve_reads, up
 from spicekit.engines.words import Applied, Stored, layout_of, unpack
 from spicekit.errors import BadInput
 from spicekit.tables.table import IVTable, interpolate
@@ -84,7 +84,7 @@ class ExactCodes:
         slow = self.spec.sense_end == "near" or railed or self.spec.discharge
         if railed:  # a tile's columns without outputs leak into its rails
             weights = np.pad(weights, ((0, 0), (0, -outputs % self.spec.columns)))
-        columns = ladder_of(self.spec, self.table, weights)
+        columns = Crossbar(self.spec, self.table, weights)
         zeros = cell_currents_of(self.spec, self.table).zeros(bits.sum(axis=1, dtype=np.int64))
         if slow:
             exact = solve(columns, bits).current[:, :outputs]

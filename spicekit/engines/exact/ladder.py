@@ -43,31 +43,28 @@ DISCHARGE_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
-class Ladder:
-    """The columns of a tile with word-line drive, ready to be solved for many activation vectors."""
+class Crossbar:
+    """Cells between their lines, ready to be solved for many activation vectors."""
 
     spec: TileSpec
     table: IVTable
     weights: Bits
-    """(r, c) stored bits; any number of columns."""
-    scale: Array
-    """(r, c) factor on each cell's current, not negative; ones where there is no mismatch."""
+    """(r, c) stored bits; of word-line drive any number of columns."""
+    scale: Array | None = None
+    """(r, c) factor on each cell's current, finite and not negative; None where there is no mismatch."""
 
     def __post_init__(self) -> None:
-        check_cells("Ladder", self.weights, self.scale, (self.spec.rows, *self.weights.shape[1:2]))
+        given, scale = self.weights.shape, self.factor
+        expected = self.spec.rows, self.spec.columns if self.spec.drive == "bitline" else given[-1]
+        if given != expected or scale.shape != expected:
+            raise BadInput(f"Crossbar: weights and scale must be {expected}, got {given} and {scale.shape}.")
+        if not ((scale >= 0) & np.isfinite(scale)).all():
+            raise BadInput("Crossbar: scale must hold finite factors, 0 or more.")
 
-
-def check_cells(name: str, weights: Bits, scale: Array, shape: tuple[int, ...]) -> None:
-    """`BadInput` unless stored bits and factors are (r, c) of that shape, and the factors finite and not negative."""
-    if len(shape) != 2 or weights.shape != shape or scale.shape != shape:
-        raise BadInput(f"{name}: weights and scale must be {shape}, got {weights.shape} and {scale.shape}.")
-    if not ((scale >= 0) & np.isfinite(scale)).all():
-        raise BadInput(f"{name}: scale must hold finite factors, 0 or more.")
-
-
-def ladder_of(spec: TileSpec, table: IVTable, weights: Bits) -> Ladder:
-    """The columns that store `weights` (r, c), without mismatch."""
-    return Ladder(spec, table, weights, np.ones(weights.shape))
+    @property
+    def factor(self) -> Array:
+        """(r, c) `scale`, or ones."""
+        return np.ones(self.weights.shape) if self.scale is None else self.scale
 
 
 def decides(spec: TileSpec, table: IVTable) -> tuple[JsonDict, str, float | None]:
@@ -86,12 +83,12 @@ class Solution:
     """A, largest difference between a cell's linearised current and its table current."""
 
 
-def solve(ladder: Ladder, bits: Bits) -> Solution:
+def solve(columns: Crossbar, bits: Bits) -> Solution:
     """Column currents of a word-line-driven tile.
 
     Parameters
     ----------
-    ladder : Ladder
+    columns : Crossbar
     bits : (b, r) uint8 array
         Activations, 0 or 1; rows that a read does not assert are 0.
 
@@ -102,15 +99,15 @@ def solve(ladder: Ladder, bits: Bits) -> Solution:
     NotConverged
         If a column misses the tolerance; names the first such column and its residual in A.
     """
-    shape = len(bits), ladder.weights.shape[1]
-    spec, limit = ladder.spec, residual_limit(ladder.table)
+    shape = len(bits), columns.weights.shape[1]
+    spec, limit = columns.spec, residual_limit(columns.table)
     if not (spec.wires.railed or spec.discharge):
-        found = solve_reads(ladder, bits, *np.divmod(np.arange(shape[0] * shape[1]), shape[1]))
+        found = solve_reads(columns, bits, *np.divmod(np.arange(shape[0] * shape[1]), shape[1]))
         return Solution(found.current.reshape(shape), found.residual.reshape(shape))
     residual = np.empty(shape)
 
     def currents(vector: Indices, column: Indices, supply: Array, ground: Array) -> Array:
-        found = solve_reads(ladder, bits, vector, column, ends=(supply, ground))
+        found = solve_reads(columns, bits, vector, column, ends=(supply, ground))
         residual[vector, column] = found.residual
         return found.current
 
@@ -122,20 +119,25 @@ def solve(ladder: Ladder, bits: Bits) -> Solution:
 
 
 def solve_reads(
-    ladder: Ladder, bits: Bits, vector: Indices, column: Indices, *, ends: tuple[Array, Array] | None = None
+    columns: Crossbar,
+    bits: Bits,
+    vector: Indices,
+    column: Indices,
+    *,
+    ends: tuple[Array, Array] | None = None,
 ) -> Solution:
     """Some of what `solve` gives: currents and residuals (n,) of `column` (n,) for `vector` (n,), both indices.
 
     `ends` are the voltages (n,) of supply and ground that each column sees, V; by default `v_read` and 0 V.
     """
-    spec, table, wires = ladder.spec, ladder.table, ladder.spec.wires
+    spec, table, wires = columns.spec, columns.table, columns.spec.wires
     if bits.ndim != 2 or bits.shape[1] != spec.rows:
         raise BadInput(f"solve: bits must be (b, {spec.rows}), got {bits.shape}.")
     limit = residual_limit(table)
     current, residual = np.empty((2, len(vector)))
     shared = (
         (0,) * (spec.sense_end == "far"),
-        (bits, np.ascontiguousarray(ladder.weights.T), np.ascontiguousarray(ladder.scale.T), vector, column),
+        (bits, *(np.ascontiguousarray(each.T) for each in (columns.weights, columns.factor)), vector, column),
         table.patches,
         (float(table.voltage[0]), table.step),
         limit,

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cell_currents import lsb
 from spicekit.engines.exact import mesh
-from spicekit.engines.exact.ladder import MAX_ITERATIONS, Ladder, residual_limit, solve
-from spicekit.engines.exact.mesh import Mesh
+from spicekit.engines.exact.ladder import MAX_ITERATIONS, Crossbar, residual_limit, solve
 from spicekit.engines.exact.supply import carried, ends
 from spicekit.errors import BadInput, NotConverged
 from spicekit.tables.table import IVTable, interpolate, linear
@@ -38,40 +37,40 @@ class Maps:
     """(r, c) A, that it would pass between `v_read` and 0 V."""
 
 
-def losses(ladder: Ladder, reads: NDArray[np.uint8]) -> dict[str, float]:
+def losses(columns: Crossbar, reads: NDArray[np.uint8]) -> dict[str, float]:
     """LSB that a column of one vector loses on average, by what takes them, each added to those before.
 
     `reads` (g, r) are those of the vector. Driver, wires, sink and, where there are some, shared rails act on linear
     cells, which conduct what the real ones do at `v_read`; the device is what real cells change then.
     """
-    spec, wires = ladder.spec, ladder.spec.wires
+    spec, wires = columns.spec, columns.spec.wires
     steps = {"driver": ("r_driver",), "wires": spec.segment_names, "sink": ("r_sink",)}
     if wires.railed:
         steps["rails"] = ("r_supply", "r_ground")
     ohm = {**wires.model_dump(), **{name: wires.segment(name) for name in spec.segment_names}}
     ohm |= {"layer": None, "pitch_nm": None}
-    straight = linear(ladder.table, spec.v_read)
+    straight = linear(columns.table, spec.v_read)
 
-    def mean_current(columns: Ladder) -> float:
-        return float(solve(columns, reads).current.sum(axis=0).mean())
+    def mean_current(solved: Crossbar) -> float:
+        return float(solve(solved, reads).current.sum(axis=0).mean())
 
     currents = []
     for done in range(len(steps) + 1):
         off = dict.fromkeys([name for names in list(steps.values())[done:] for name in names], 0.0)
         tile = spec.replace(wires=ohm | off)
-        currents.append(mean_current(Ladder(tile, straight, ladder.weights, ladder.scale)))
-    lost = -np.diff([*currents, mean_current(ladder)]) / lsb(spec, ladder.table)
+        currents.append(mean_current(Crossbar(tile, straight, columns.weights, columns.scale)))
+    lost = -np.diff([*currents, mean_current(columns)]) / lsb(spec, columns.table)
     return dict(zip((*steps, "device"), lost.tolist(), strict=True))
 
 
-def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
+def read_maps(tile: Crossbar, bits: NDArray[np.uint8]) -> Maps:
     """Voltages and currents of every cell in one read.
 
     With bit-line drive `v_bl` is the voltage of the row's wire, and `v_sl` that of the column's.
 
     Parameters
     ----------
-    tile : Ladder or Mesh
+    tile : Crossbar
     bits : (r,) uint8 array
         Rows that the read does not assert are 0.
 
@@ -82,13 +81,12 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
     NotConverged
         If Kirchhoff's law is missed by more than `residual_limit`.
     """
-    spec = tile.spec
-    shape = tile.weights.shape
-    if isinstance(tile, Mesh):
+    spec, shape, factor = tile.spec, tile.weights.shape, tile.factor
+    if spec.drive == "bitline":
         state = 2 * tile.weights + 1  # word lines are high
         v_bl, v_sl = np.broadcast_to(spec.v_read * bits[:, None], shape), np.zeros(shape)
         current = mesh.cell_currents(tile, bits)
-        ideal = tile.scale * interpolate(tile.table, state.ravel(), v_bl.ravel(), v_sl.ravel()).reshape(shape)
+        ideal = factor * interpolate(tile.table, state.ravel(), v_bl.ravel(), v_sl.ravel()).reshape(shape)
         return Maps(*_mesh_voltages(spec, bits, current), current, ideal)
     if spec.discharge:
         raise BadInput(
@@ -101,7 +99,7 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
     if spec.wires.railed:
         supply, ground = (v[0] for v in ends(spec, carried(spec, solve(tile, bits[None]).current)))
     solved = [
-        _solve_column(tile.table, state[:, j], tile.scale[:, j], (supply[j], ground[j]), drop, rise)
+        _solve_column(tile.table, state[:, j], factor[:, j], (supply[j], ground[j]), drop, rise)
         for j in range(shape[1])
     ]
     current = np.array([column for column, _ in solved]).T
@@ -110,9 +108,7 @@ def read_maps(tile: Ladder | Mesh, bits: NDArray[np.uint8]) -> Maps:
         raise NotConverged(
             f"maps: a cell's current is off by {worst:.3g} A after {MAX_ITERATIONS} steps, tolerance {limit:.3g} A."
         )
-    return Maps(
-        supply - drop @ current, ground + rise @ current, current, tile.scale * at_bias.reshape(shape)
-    )
+    return Maps(supply - drop @ current, ground + rise @ current, current, factor * at_bias.reshape(shape))
 
 
 def _shared_resistances(spec: TileSpec) -> tuple[Array, Array]:

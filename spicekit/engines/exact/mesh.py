@@ -21,7 +21,6 @@ lines are heavy. Generalised conjugate residuals (Eisenstat, Elman and Schultz, 
 take 2 or 3 steps for light wires and about 20 for 256 x 256 cells at 50 ohm a segment.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,15 +29,14 @@ from numpy.typing import NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.exact.ladder import (
+    Crossbar,
     Solution,
-    check_cells,
     larger,
     require_converged,
     residual_limit,
     spline_at,
 )
 from spicekit.errors import BadInput
-from spicekit.tables.table import IVTable
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.uint8]
@@ -51,32 +49,12 @@ LINEAR_TOLERANCE = 1e-4
 MAX_DIRECTIONS = 40
 
 
-@dataclass(frozen=True, eq=False)
-class Mesh:
-    """A tile with bit-line drive, ready to be solved for many activation vectors."""
-
-    spec: TileSpec
-    table: IVTable
-    weights: Bits
-    """(r, c) stored bits."""
-    scale: Array
-    """(r, c) factor on each cell's current, not negative; ones where there is no mismatch."""
-
-    def __post_init__(self) -> None:
-        check_cells("Mesh", self.weights, self.scale, (self.spec.rows, self.spec.columns))
-
-
-def mesh_of(spec: TileSpec, table: IVTable, weights: Bits) -> Mesh:
-    """The tile that stores `weights` (r, c), without mismatch."""
-    return Mesh(spec, table, weights, np.ones(weights.shape))
-
-
-def solve(mesh: Mesh, bits: Bits) -> Solution:
+def solve(mesh: Crossbar, bits: Bits) -> Solution:
     """Column currents of a bit-line-driven tile.
 
     Parameters
     ----------
-    mesh : Mesh
+    mesh : Crossbar
     bits : (b, r) uint8 array
         Activations, 0 or 1: a row's source is at `v_read` or at 0 V.
 
@@ -97,7 +75,7 @@ def solve(mesh: Mesh, bits: Bits) -> Solution:
     return Solution(current, residual)
 
 
-def cell_currents(mesh: Mesh, bits: Bits) -> Array:
+def cell_currents(mesh: Crossbar, bits: Bits) -> Array:
     """(r, c) current of every cell for one activation vector (r,), A; raises `NotConverged` as `solve` does."""
     current, miss = _cells(_outward(mesh.spec, bits), *_problem(mesh))
     _check(mesh, abs(miss).max(axis=0, keepdims=True))
@@ -126,7 +104,7 @@ def linear_response(spec: TileSpec, current: Array, p: Array, q: Array) -> Array
     return _outward(spec, response)
 
 
-def _check(mesh: Mesh, residual: Array) -> None:
+def _check(mesh: Crossbar, residual: Array) -> None:
     places = (place.ravel() for place in np.indices(residual.shape))
     require_converged(residual.ravel(), residual_limit(mesh.table), *places, iterations=MAX_ITERATIONS)
 
@@ -136,13 +114,13 @@ def _outward(spec: TileSpec, array: NDArray[Any], *, axis: int = 0) -> NDArray[A
     return np.ascontiguousarray(np.flip(array, axis) if spec.sense_end == "far" else array)
 
 
-def _problem(mesh: Mesh) -> tuple[Any, ...]:
+def _problem(mesh: Crossbar) -> tuple[Any, ...]:
     """What the kernels take besides activations."""
     spec, table = mesh.spec, mesh.table
     return (
         spec.v_read,
         _outward(spec, 2 * mesh.weights + 1),  # word lines are high: a = 1
-        _outward(spec, mesh.scale),
+        _outward(spec, mesh.factor),
         table.conductance_patches,
         (float(table.voltage[0]), table.step),
         *_lines(spec),

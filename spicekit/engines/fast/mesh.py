@@ -25,7 +25,8 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import lsb
-from spicekit.engines.exact.mesh import cell_currents, linear_response, linearise, mesh_of, solve
+from spicekit.engines.exact.ladder import Crossbar
+from spicekit.engines.exact.mesh import cell_currents, linear_response, linearise, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.tables.table import IVTable
 
@@ -114,7 +115,7 @@ def correction(spec: TileSpec, table: IVTable) -> Correction:
 
 def _matrix(spec: TileSpec, table: IVTable, weights: Bits) -> Array:
     ideal_columns = spec.replace(wires=spec.wires.replace(r_sink=0.0, r_col=0.0))
-    alone = cell_currents(mesh_of(ideal_columns, table, weights), np.ones(spec.rows, np.uint8))
+    alone = cell_currents(Crossbar(ideal_columns, table, weights), np.ones(spec.rows, np.uint8))
     p, q = _conductance(spec, table)
     return linear_response(spec, alone, p[weights], q[weights])
 
@@ -155,7 +156,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
         s, S = product / spec.rows, matrix.sum(axis=0) / spec.rows
         terms = product * _terms(s, S, s.mean(axis=1, keepdims=True), _places(spec))
         designs.append(terms.reshape(len(terms), -1).T)
-        misses.append((solve(mesh_of(spec, table, weights), bits).current / unit - product).ravel())
+        misses.append((solve(Crossbar(spec, table, weights), bits).current / unit - product).ravel())
     seen = TILES * 2 // 3
     design, miss = np.concatenate(designs[:seen]), np.concatenate(misses[:seen])
     coefficients = np.linalg.lstsq(design, miss, rcond=None)[0]

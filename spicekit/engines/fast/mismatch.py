@@ -26,7 +26,7 @@ from spicekit.engines.cell_currents import (
     factors,
     require_wordline,
 )
-from spicekit.engines.exact.ladder import Ladder, decides, ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, decides, solve
 from spicekit.engines.fast.wire_sums import sample_patterns
 from spicekit.engines.words import MISMATCH_UNIT
 from spicekit.errors import BadInput
@@ -142,8 +142,8 @@ def _fit(spec: TileSpec, table: IVTable, variation: Variation) -> Arrays:
         factor = factors(held, sampled, cell, place=f"fit, group {group}")
         asserted = np.zeros((1, spec.rows), np.uint8)
         asserted[:, rows] = 1
-        made = solve(Ladder(spec, table, held, factor), asserted).current[0]
-        shift = (made - solve(ladder_of(spec, table, held), asserted).current[0]) / cells.lsb
+        made = solve(Crossbar(spec, table, held, factor), asserted).current[0]
+        shift = (made - solve(Crossbar(spec, table, held), asserted).current[0]) / cells.lsb
         d = _above_nominal(cells, held[rows], factor[rows])
         terms = (d.T @ place)[:, :, None] * count[held[rows].sum(axis=0)][:, None, :]  # (n, places, counts)
         g, h = _rank_one(terms[::2], shift[::2])

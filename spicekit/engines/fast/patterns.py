@@ -18,7 +18,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, line_of
-from spicekit.engines.exact.ladder import decides, ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, decides, solve
 from spicekit.engines.fast.factored import FactoredCodes, factored_codes
 from spicekit.engines.fast.kernels import count_patterns, pattern_currents, sum_pattern_codes
 from spicekit.engines.words import Applied, Stored, Tally
@@ -177,12 +177,12 @@ def _build(spec: TileSpec, table: IVTable) -> Arrays:
         stored = np.ones((spec.rows, 1), np.uint8)
         applied = np.zeros((2**m, spec.rows), np.uint8)
         applied[:, rows] = on.T
-        quiet[group] = solve(ladder_of(spec, table, stored), applied).current[:, 0]
+        quiet[group] = solve(Crossbar(spec, table, stored), applied).current[:, 0]
         stored = np.zeros((spec.rows, 2**m), np.uint8)
         stored[rows] = on
         applied = np.zeros((1, spec.rows), np.uint8)
         applied[:, rows] = 1
-        everything = solve(ladder_of(spec, table, stored), applied).current[0]
+        everything = solve(Crossbar(spec, table, stored), applied).current[0]
         leak[group] = (everything - quiet[group]) / np.maximum(others, 1)
     reads = PatternReads(cell_currents_of(spec, table), quiet, leak)
     return {"quiet": quiet, "leak": leak, "error": _error(reads, table)}
@@ -200,7 +200,7 @@ def _error(reads: PatternReads, table: IVTable) -> Array:
         stored = (rng.random((spec.rows, columns)) < rng.uniform(0.1, 0.9, columns)).astype(np.uint8)
         applied = np.zeros((vectors, spec.rows), np.uint8)
         applied[:, rows] = rng.random((vectors, m)) < rng.uniform(0.1, 0.9, (vectors, 1))
-        exact = solve(ladder_of(spec, table, stored), applied).current
+        exact = solve(Crossbar(spec, table, stored), applied).current
         bits = applied[:, rows]
         for column in range(columns):
             on = bits * stored[rows, column]

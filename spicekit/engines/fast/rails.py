@@ -22,7 +22,7 @@ from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents
 from spicekit.engines.converter import Thresholds
-from spicekit.engines.exact.ladder import ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.exact.supply import carried, rail_of
 from spicekit.engines.fast.kernels import ones_of
 from spicekit.engines.fast.patterns import RMS_LIMIT, PatternReads
@@ -165,7 +165,7 @@ def _fit(spec: TileSpec, table: IVTable, alone: PatternReads | WireSumReads) -> 
             held, given = (pack(bits, layout) for bits in (stored[rows].T, applied[:, rows]))
             ones = applied.sum(axis=1, dtype=np.int64)
             ideal[tile] = alone.currents_of(np.ascontiguousarray(held.T), given, ones, group=group) / unit
-            exact[tile] = solve(ladder_of(spec, table, stored), applied).current / unit
+            exact[tile] = solve(Crossbar(spec, table, stored), applied).current / unit
         load = np.array([carried(spec, tile) for tile in exact])
         design = (_powers(ideal) * load[..., None])[:TILES].reshape(-1, DEGREE)
         shares.append(np.linalg.lstsq(design, (ideal - exact)[:TILES].ravel(), rcond=None)[0])

@@ -35,7 +35,7 @@ from spicekit.circuits.spec import TileSpec
 from spicekit.engines.cache import Arrays, fitted, key_of
 from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, line_of
-from spicekit.engines.exact.ladder import decides, ladder_of, solve
+from spicekit.engines.exact.ladder import Crossbar, decides, solve
 from spicekit.engines.fast.kernels import CODE_ENTRIES, HEADROOM, UNIT
 from spicekit.engines.fast.patterns import NEGLIGIBLE_LEAK, RMS_LIMIT
 from spicekit.engines.fast.wire_sum_code import TERMS
@@ -314,4 +314,4 @@ def _exact(spec: TileSpec, table: IVTable, held: Bits, asserted: Bits, rows: sli
     stored[rows] = held.T
     applied = np.zeros((len(asserted), spec.rows), np.uint8)
     applied[:, rows] = asserted
-    return solve(ladder_of(spec, table, stored), applied).current
+    return solve(Crossbar(spec, table, stored), applied).current
