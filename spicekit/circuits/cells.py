@@ -143,9 +143,8 @@ class Cell:
     ) -> str:
         """Subcircuits with the cards' transistors and values written in; twice where they depend on the stored bit."""
         by_bit = {
-            "bit": ("0", "1"),
-            **{name: (value, value) for name, value in (("fins", str(fins)), ("vdd", repr(vdd)))},
-            **{k: (repr(a), repr(b)) for k, (a, b) in self.sheet.parameters.items()},
+            **{"bit": ("0", "1"), "fins": (str(fins),) * 2, "vdd": (repr(vdd),) * 2},
+            **{name: (repr(zero), repr(one)) for name, (zero, one) in self.sheet.parameters.items()},
             **values,
         }
         written = []
@@ -153,9 +152,8 @@ class Cell:
             lines = (_line(line, cards, fins) for line in text.splitlines())
             kept = "\n".join(line for line in lines if line is not None).strip()
             for bit in (0, 1):
-                known = {name: pair[bit] for name, pair in by_bit.items()}
                 parts = _NAME.split(kept)  # text and names by turns
-                parts[1::2] = [known[name] for name in parts[1::2]]
+                parts[1::2] = [by_bit[name][bit] for name in parts[1::2]]
                 written.append("".join(parts) + "\n")
         return "\n".join(dict.fromkeys(written))
 

@@ -164,11 +164,7 @@ def core_deck(spec: TileSpec) -> str:
     if spec.cell != "8t-sram":
         raise BadInput(f"core_deck: cell '{spec.cell}' holds no 6T core; pass a spec with cell = '8t-sram'.")
     return _render(
-        "core.cir.j2",
-        spec,
-        title="6T core with opened feedback",
-        facts={"kind": "core"},
-        detail="full",
+        "core.cir.j2", spec, title="6T core with opened feedback", facts={"kind": "core"}, detail="full"
     )
 
 
@@ -306,6 +302,7 @@ def _render(
     text = cell.text(
         detail, cards=cards, fins=spec.device.fins, vdd=spec.corner.vdd, values={**by_bit, **(values or {})}
     )
+    folder, templates = shipped_folder("netlists"), (template, "header.cir.j2")
     compiled = {str(card.compiled.path): card.compiled.sha256 for card in cards.values() if card.compiled}
     facts = {
         "generator": f"spicekit {spicekit.__version__}",
@@ -315,7 +312,7 @@ def _render(
         "models_sha256": {name: content_hash(text) for name, text in models.items()},
         "cell_sha256": content_hash(list(cell.texts)),
         **({"compiled_models_sha256": compiled} if compiled else {}),
-        "templates_sha256": _templates_hash(template, "header.cir.j2"),
+        "templates_sha256": content_hash({name: (folder / name).read_text() for name in templates}),
     }
 
     def instance(row: str, column: str, bit: int, drive: str, select: str, sense: str) -> str:
@@ -361,10 +358,6 @@ def _bits(name: str, bits: Bits, shape: tuple[int, ...]) -> Bits:
             f"tile_deck: {name} must be bits (0 or 1) shaped {shape}; got {bits.dtype} shaped {bits.shape}."
         )
     return bits.astype(np.uint8)
-
-
-def _templates_hash(*names: str) -> str:
-    return content_hash({name: (shipped_folder("netlists") / name).read_text() for name in names})
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import itertools
 import json
 import operator
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,14 +21,7 @@ from spicekit.units import NANO
 Layer = Literal["M2", "M3", "M4", "M5", "M6", "M7"]
 
 # ohm per metre. OpenROAD-flow-scripts, platform asap7, setRC.tcl (kohm/um inferred from the library's units).
-WIRE_RESISTANCE = {
-    "M2": 29.7e6,
-    "M3": 31.3e6,
-    "M4": 18.0e6,
-    "M5": 19.0e6,
-    "M6": 11.9e6,
-    "M7": 12.5e6,
-}
+WIRE_RESISTANCE = {"M2": 29.7e6, "M3": 31.3e6, "M4": 18.0e6, "M5": 19.0e6, "M6": 11.9e6, "M7": 12.5e6}
 # F per metre, same source; M5 to M7 are not in it.
 WIRE_CAPACITANCE = {"M2": 0.185e-9, "M3": 0.154e-9, "M4": 0.189e-9}
 
@@ -270,12 +263,15 @@ def rooted(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         given = tables.get(table)
         if isinstance(given, dict):
             moved[table] = {
-                key: str((folder / name).resolve())
-                if key in keys and isinstance(name, str) and name not in shipped_devices()
-                else name
+                key: own_path(name, folder, shipped_devices()) if key in keys else name
                 for key, name in given.items()
             }
     return moved
+
+
+def own_path(name: Any, folder: Path, shipped: Collection[str]) -> Any:
+    """A path as a file names it, from the file's folder on; the name of what ships, and what is no name, as it is."""
+    return str((folder / name).resolve()) if isinstance(name, str) and name not in shipped else name
 
 
 # The header of a deck: TOML in comment lines, written when it is rendered and read when it is shown.

@@ -38,12 +38,12 @@ class CellCurrents:
         """Current step of one ON cell, A."""
         return float(self.state[1, 1] - self.state[0, 1])
 
-    def zeros(self, asserted: NDArray[np.integer] | Array) -> Array:
-        """Current in A of a column that stores zeros only, for numbers of asserted rows of any shape.
+    def zeros(self, asserted: NDArray[np.integer] | Array, *, reads: int = 1) -> Array:
+        """Current in A of a column that stores zeros only, for numbers of rows asserted in so many reads, of any shape.
 
         The converter subtracts it: what it carries, by design, is no signal.
         """
-        idle = self.spec.rows - asserted
+        idle = self.spec.rows * reads - asserted
         return np.asarray(asserted * self.state[0, 1] + idle * self.state[0, 0])
 
 

@@ -189,13 +189,7 @@ def _line_through(count: NDArray[np.integer], current: Array, weight: Array) -> 
 
 
 def set_thresholds(
-    converter: Converter,
-    *,
-    rows: int,
-    lsb: float,
-    current: Array,
-    count: NDArray[np.integer],
-    weight: Array,
+    converter: Converter, *, rows: int, lsb: float, current: Array, count: NDArray[np.integer], weight: Array
 ) -> Thresholds:
     """Place the thresholds.
 

@@ -153,10 +153,8 @@ def partial_sums(tile: Tile, current: Array, bits: Bits) -> Array:
     bits : (b, r) uint8 array
     """
     cells = cell_currents_of(tile.spec, tile.table)
-    asserted = bits.sum(axis=1, dtype=np.int64)[:, None]
-    idle = tile.spec.rows * tile.spec.groups - asserted
-    zeros = asserted * cells.state[0, 1] + idle * cells.state[0, 0]
-    return np.asarray((current - zeros) / cells.lsb)
+    zeros = cells.zeros(bits.sum(axis=1, dtype=np.int64), reads=tile.spec.groups)
+    return np.asarray((current - zeros[:, None]) / cells.lsb)
 
 
 def check_bits(name: str, bits: NDArray[np.generic], shape: tuple[int, int]) -> None:

@@ -20,7 +20,7 @@ from spicekit.report.page import Page
 from spicekit.report.signoff import sign_off_page
 from spicekit.report.study import study_page
 from spicekit.report.tile import tile_page
-from spicekit.study.results import LOG_FILE, RESULTS_FILE, check_rows, read_rows
+from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_study_result
 from spicekit.tables.store import read_sweep
 
 
@@ -118,12 +118,7 @@ def _file(path: Path) -> Path:
 
 
 def _study(path: Path) -> Page:
-    try:
-        rows = read_rows(path)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: is not a readable Parquet file ({error}).") from error
-    check_rows(rows, source=str(path))
-    return study_page(rows, name=path.parent.resolve().name)
+    return study_page(read_study_result(path).rows(), name=path.parent.resolve().name)
 
 
 def _table(path: Path) -> Page:

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,9 +54,6 @@ _DECIDE_NOTHING = "costs", "limits"
 """Tables of a design that what a study finds does not depend on."""
 
 
-_Values = Annotated[list[Any], _FILLED]
-
-
 def _flat(grid: Any) -> Any:
     """`tile.rows = [..]`, which TOML takes for a table of that name, as `"tile.rows" = [..]`."""
     if not isinstance(grid, dict):
@@ -72,7 +68,9 @@ def _flat(grid: Any) -> Any:
 class _File(Config):
     images_per_job: int = _IMAGES_PER_JOB
     base: dict[str, Tables] = Field(default_factory=dict)
-    grid: tuple[Annotated[dict[str, _Values], _FILLED, BeforeValidator(_flat)], ...] = ()
+    grid: tuple[
+        Annotated[dict[str, Annotated[list[Any], _FILLED]], _FILLED, BeforeValidator(_flat)], ...
+    ] = ()
     point: tuple[Tables, ...] = ()
 
 
@@ -94,15 +92,13 @@ def read_study(path: Path) -> Study:
     count = sum(math.prod(map(len, grid.values())) for grid in file.grid) + len(file.point)
     if count > MOST_POINTS:
         raise BadInput(f"{path}: asks for {count:,} points; a study has at most {MOST_POINTS:,}.")
-    changes = [*itertools.chain.from_iterable(map(_combinations, file.grid)), *file.point] or [{}]
+    changes = [
+        *(dict(zip(grid, at, strict=True)) for grid in file.grid for at in itertools.product(*grid.values())),
+        *file.point,
+    ] or [{}]
     points = [_point(file.base, change, path) for change in changes]
     unique = {point.content_hash(): point for point in points}
     return Study(points=tuple(unique.values()), images_per_job=file.images_per_job)
-
-
-def _combinations(grid: dict[str, list[Any]]) -> Iterator[Tables]:
-    for values in itertools.product(*grid.values()):
-        yield dict(zip(grid, values, strict=True))
 
 
 def _point(base: Tables, change: Tables, path: Path) -> Point:

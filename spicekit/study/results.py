@@ -9,14 +9,13 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pydantic
 
 from spicekit.config import parse
 from spicekit.errors import BadInput, require
-from spicekit.files import lock, open_file, parse_json, take_folder, write_atomically, writing
+from spicekit.files import lock, open_file, take_folder, write_atomically, writing
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.results import Result, new_axes
@@ -113,9 +112,7 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, key: str, result: JsonDict) -> None:
@@ -166,7 +163,7 @@ class PointsWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *stopped: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._write()
 
     def add(self, row: JsonDict) -> None:
@@ -255,7 +252,7 @@ _MOST_ROWS, _MOST_COLUMNS = 100_000, 1_000
 def read_study_result(path: Path) -> StudyResult:
     """A study's Parquet file, or folder of those, its rows checked; `BadInput` if it is none."""
     rows = read_rows(path)
-    check_rows(rows, source=str(path))
+    _check_rows(rows, source=str(path))
     import pyarrow.parquet
 
     first = min(path.glob("*.parquet")) if path.is_dir() else path
@@ -266,39 +263,42 @@ def read_study_result(path: Path) -> StudyResult:
     return StudyResult.from_record({"points": rows, "provenance": origin}, source=str(path))
 
 
-FIGURES = ("software_accuracy", "accuracy", "partial_sum", "nf", "energy")
-"""Columns of a study's results that hold numbers wherever a point did not fail."""
 PROVENANCE = ("spicekit", "code_sha256", "ngspice", "table", "table_sha256", "weights_sha256")
 """Of a study's row."""
 
 
-class _StudyRow(pydantic.RootModel[dict[str, str | bool | int | float | None]]):
-    """A point of a study: plain values."""
+class _Row(pydantic.BaseModel):
+    """A point of a study, as far as pages need it: other columns hold plain values."""
 
-    model_config = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+    __pydantic_extra__: dict[str, str | bool | int | float | None]
+
+    network: str = pydantic.Field(alias="run.network")
+    mitigation: str = pydantic.Field(alias="run.mitigation")
+    fault: str
 
 
-def check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
+class _FinishedRow(_Row):
+    """One that did not fail."""
+
+    images: int
+    software_accuracy: float
+    accuracy: float
+    partial_sum: float
+    nf: float
+    energy: float
+    layers: pydantic.Json[dict[str, Any]]
+    seconds: float | None = None
+
+
+def _check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
     """`BadInput` if rows are not those of a study."""
-    results = {"images", *FIGURES}
-    wanted = {"run.network", "run.mitigation", "tile.cell", "converter.reference", "fault", *PROVENANCE}
-    names = set(rows[0]) if rows else set()
-    done = [row for row in rows if not row.get("fault")]
-    if missing := (wanted | (results | {"layers"} if done else set())) - names:
+    fields = (_FinishedRow if any(not row.get("fault") for row in rows) else _Row).model_fields
+    wanted = {field.alias or name for name, field in fields.items() if field.is_required()}
+    if missing := (wanted | {"tile.cell", "converter.reference", *PROVENANCE}) - set(rows[0] if rows else ()):
         raise BadInput(
             f"{source}: expected the rows of a study, got a table without {', '.join(sorted(missing))}; "
             f"pass the results.parquet that spicekit sweep wrote."
         )
-    for place, row in enumerate(rows):
-        where = f"{source}, row {place + 1}"
-        parse(_StudyRow, row, source=where)
-        timed = ["seconds"] if row.get("seconds") is not None else []
-        numbers = () if row["fault"] else [*sorted(results), *timed]
-        for name in numbers:
-            if isinstance(row[name], bool) or not isinstance(row[name], int | float):
-                raise BadInput(f"{where}: expected a number for '{name}', got {json.dumps(row[name])}.")
-        if not row["fault"] and not isinstance(parse_json(str(row["layers"]), source=where), dict):
-            raise BadInput(f"{where}: expected figures by layer in 'layers', got {row['layers']!r}.")
-        for name in ("run.network", "run.mitigation", "fault"):
-            if not isinstance(row[name], str):
-                raise BadInput(f"{where}: expected text for '{name}', got {json.dumps(row[name])}.")
+    for place, row in enumerate(rows, start=1):
+        parse(_Row if row["fault"] else _FinishedRow, row, source=f"{source}, row {place}")

@@ -22,6 +22,7 @@ from spicekit.files import as_path, take_folder, writing
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset, require_apart
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
+from spicekit.results import plain
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
 from spicekit.study.plan import Point, Study, read_study
@@ -361,9 +362,9 @@ def _row(jobs: Sequence[_Job], results: Mapping[str, JsonDict], faults: Mapping[
 def _conditions(jobs: Sequence[_Job]) -> JsonDict:
     """What a point was evaluated at, by the names that a study file uses."""
     point = jobs[0].point
-    wires = point.design.tile.wires
+    wires, design = point.design.tile.wires, point.design.model_dump(mode="json", exclude={"limits", "costs"})
     return {
-        **_flat(point.design.model_dump(mode="json", exclude={"limits", "costs"})),
+        **{".".join(f"design.{name}".split(".")[-2:]): value for name, value in plain(design).items()},
         **{f"wires.{name}": getattr(wires, name) for name in RAILS},
         **{f"run.{name}": value for name, value in point.run.model_dump(mode="json").items()},
     }
@@ -376,16 +377,3 @@ _LIKE: JsonDict = {
     **dict.fromkeys(PROVENANCE, ""),
 }
 """A result and where it comes from: columns, and their types."""
-
-
-def _flat(design: JsonDict) -> JsonDict:
-    """The design's fields by the names that they have in a study file: `tile.rows`, `wires.r_bl`."""
-
-    def fields(table: str, values: JsonDict) -> Iterator[tuple[str, Any]]:
-        for name, value in values.items():
-            if isinstance(value, dict):
-                yield from fields(name, value)
-            else:
-                yield f"{table}.{name}", json.dumps(value) if isinstance(value, list) else value
-
-    return dict(fields("design", design))

@@ -1,6 +1,7 @@
 """Everything that is measured of one cell in ngspice: how well it keeps its bit, and what it reads over corners."""
 
 import functools
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -110,11 +111,7 @@ def core_margins(spec: TileSpec) -> CoreMargins:
     """
     vdd = spec.corner.vdd
     sweep = f"dc vin 0 {vdd} {vdd / _STEPS}"
-    steps = (
-        Step(sweep),
-        Step(sweep, (f"vwwl dc {vdd}",)),
-        Step(sweep, ("vwbl dc 0",)),
-    )
+    steps = (Step(sweep), Step(sweep, (f"vwwl dc {vdd}",)), Step(sweep, ("vwbl dc 0",)))
     accesses: tuple[Access, ...] = ("hold", "read", "write")
     waves = simulate(Job(core_deck(spec), steps))
     hold, read, write = (
@@ -221,17 +218,15 @@ def read_points(spec: TileSpec, field: str, values: Iterable[float]) -> tuple[Re
     """Read currents over values of a field of the corner, at each process that the spec's card has."""
     # The read path is all NMOS, so crossed corners add nothing; a single card file is typical only.
     processes = ("tt",) if device_folder(spec.device.nmos).is_file() else ("ss", "tt", "ff")
-    corners = [{"process": process, field: value} for process in processes for value in values]
-    return tuple(_read_point(spec, spec.corner.replace(**corner)) for corner in corners)
-
-
-def _read_point(spec: TileSpec, corner: Corner) -> ReadPoint:
-    """The word line follows the supply, the read voltage stays."""
-    word_line = spec.v_wl * corner.vdd / spec.corner.vdd
-    cell = spec.replace(corner=corner, v_wl=word_line)
-    on, idle = simulate(Job(cell_deck(cell, weight=1), (Step("op"), Step("op", ("vwl dc 0",)))))
-    (off,) = simulate(Job(cell_deck(cell, weight=0), (Step("op"),)))
-    return ReadPoint(corner, *(float(wave["vsl#branch"][0]) for wave in (on, off, idle)))
+    points = []
+    for process, value in itertools.product(processes, values):
+        corner = spec.corner.replace(**{"process": process, field: value})
+        # the word line follows the supply, the read voltage stays
+        cell = spec.replace(corner=corner, v_wl=spec.v_wl * corner.vdd / spec.corner.vdd)
+        on, idle = simulate(Job(cell_deck(cell, weight=1), (Step("op"), Step("op", ("vwl dc 0",)))))
+        (off,) = simulate(Job(cell_deck(cell, weight=0), (Step("op"),)))
+        points.append(ReadPoint(corner, *(float(wave["vsl#branch"][0]) for wave in (on, off, idle))))
+    return tuple(points)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from spicekit.circuits.cells import load_cell, shipped_cells
 from spicekit.circuits.render import cell_deck
-from spicekit.circuits.spec import Device, TileSpec
+from spicekit.circuits.spec import Device, TileSpec, own_path
 from spicekit.config import Config, parse, read_toml
 from spicekit.decks.simulators import SimulatorName, simulate_all_with
 from spicekit.devices.cards import Corner, Process, shipped_devices
@@ -316,36 +316,33 @@ class Grid(Config):
     process: Values[Process] = ("tt", "ff", "ss")
     vdd: Values[float] = (_NOMINAL.vdd,)
     """V; the word line is at the supply unless `v_wl` says otherwise."""
-    v_wl: Values[float] | None = None
-    """V."""
     temperature: Values[float] = (233.15, _NOMINAL.temperature, 398.15)
     """K; by default both ends and the reference of the range in which the cards hold."""
+    v_wl: Values[float] | None = None
+    """V."""
     seed: Values[Annotated[int, Field(ge=0)]] | None = None
     """Monte Carlo: each is a cell with thresholds and ReRAM states of its own; by default the nominal cell."""
 
     @property
-    def combinations(self) -> int:
-        """How many there are."""
-        return math.prod(len(values or (None,)) for values in dict(self).values())
+    def values(self) -> list[tuple[Any, ...]]:
+        """Of each field."""
+        return [given or (None,) for given in dict(self).values()]
 
     def characterisations(self) -> list[Characterisation]:
         """One for each combination; `BadInput` if a value is out of range."""
-        combinations = itertools.product(
-            self.cell, self.nmos, self.fins, self.reram, self.process, self.vdd, self.temperature
-        )
         return [
             Characterisation.of(
                 {
                     "cell": cell,
                     "device": {"nmos": nmos, "fins": fins, "reram": reram},
                     "corner": {"process": process, "vdd": vdd, "temperature": temperature},
-                    "v_wl": v_wl,
+                    "v_wl": vdd if v_wl is None else v_wl,
                     "seed": seed,
                 }
             )
-            for cell, nmos, fins, reram, process, vdd, temperature in combinations
-            for v_wl in self.v_wl or (vdd,)
-            for seed in self.seed or (None,)
+            for cell, nmos, fins, reram, process, vdd, temperature, v_wl, seed in itertools.product(
+                *self.values
+            )
         ]
 
 
@@ -356,7 +353,7 @@ class Plan(Config):
 
     @model_validator(mode="after")
     def _countable(self) -> Self:
-        count = sum(grid.combinations for grid in self.grid)
+        count = sum(math.prod(map(len, grid.values)) for grid in self.grid)
         if count > MOST_TABLES:
             raise ValueError(f"asks for {count:,} tables; a plan has at most {MOST_TABLES:,}")
         return self
@@ -385,10 +382,5 @@ def read_plan(path: Path) -> list[Characterisation]:
     for grid in filter(lambda each: isinstance(each, dict), grids if isinstance(grids, list) else []):
         for key, shipped in (("cell", shipped_cells()), ("nmos", shipped_devices())):
             if isinstance(names := grid.get(key), list):
-                grid[key] = [
-                    str((path.parent / name).resolve())
-                    if isinstance(name, str) and name not in shipped
-                    else name
-                    for name in names
-                ]
+                grid[key] = [own_path(name, path.parent, shipped) for name in names]
     return parse(Plan, tables, source=str(path)).characterisations()

@@ -63,7 +63,17 @@ def stores() -> list[Path]:
 
 def inventory(store: Path) -> list[Entry]:
     """Every table of a store, in order of its name."""
-    return [_entry(path) for path in sorted(store.glob("*.h5"))]
+    entries = []
+    for path in sorted(store.glob("*.h5")):
+        sweep, fault = None, ""
+        try:
+            sweep = read_sweep(path)
+            check_current(sweep, path)
+            checked_table(sweep, path)
+        except (BadTable, BadInput) as error:
+            fault = str(error)
+        entries.append(Entry(path, sweep, fault))
+    return entries
 
 
 def simulated_faults(entries: Sequence[Entry], *, rng: np.random.Generator | None = None) -> list[str]:
@@ -218,17 +228,6 @@ _SHIP = "make the folder anew with: python scripts/ship_tables.py, or reinstall 
 
 def _sums(store: Path) -> dict[str, str]:
     return {path.name: content_hash(path.read_bytes()) for path in sorted(store.glob("*.h5"))}
-
-
-def _entry(path: Path) -> Entry:
-    sweep = None
-    try:
-        sweep = read_sweep(path)
-        check_current(sweep, path)
-        checked_table(sweep, path)
-    except (BadTable, BadInput) as error:
-        return Entry(path, sweep, str(error))
-    return Entry(path, sweep, "")
 
 
 _LARGEST = 256 << 20  # bytes

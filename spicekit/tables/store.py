@@ -256,7 +256,22 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        _fill(file, sweep)
+        file.attrs["schema"] = SCHEMA
+        file.attrs["origin"] = json.dumps(sweep.origin, sort_keys=True)
+        file.attrs["sha256"] = checksum(sweep)
+        bits = np.array([0, 1], np.uint8)
+        axes = {"w": bits, "a": bits, "v_bl": sweep.voltage, "v_sl": sweep.voltage}
+        for name, values in axes.items():
+            file.create_dataset(name, data=values).make_scale(name)
+        packed = {"chunks": (1, 1, *sweep.current.shape[2:]), "compression": "gzip", "shuffle": True}
+        file.create_dataset("current", data=sweep.current, **packed)
+        file.create_dataset("converged", data=sweep.converged.astype(np.uint8), **packed)
+        file.create_dataset("deck", data=list(sweep.decks), dtype=h5py.string_dtype())
+        for name, attributes in _ATTRIBUTES.items():
+            file[name].attrs.update(attributes)
+        for name in ("current", "converged", "deck"):
+            for dimension, axis in zip(file[name].dims, axes, strict=False):  # a deck has but one
+                dimension.attach_scale(file[axis])
     kept = "what was finished before is kept: mend this or pass another --store, then repeat the command"
     with writing(path, kept):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -334,24 +349,3 @@ def _dataset(file: Any, name: str, shape: tuple[int, ...] | None = None, *, kind
     if dataset.dtype.kind != kind or not dataset.shape or (shape and dataset.shape != shape):
         raise ValueError(f"{name} is {dataset.dtype} shaped {dataset.shape}")
     return dataset
-
-
-def _fill(file: Any, sweep: Sweep) -> None:
-    import h5py
-
-    file.attrs["schema"] = SCHEMA
-    file.attrs["origin"] = json.dumps(sweep.origin, sort_keys=True)
-    file.attrs["sha256"] = checksum(sweep)
-    bits = np.array([0, 1], np.uint8)
-    axes = {"w": bits, "a": bits, "v_bl": sweep.voltage, "v_sl": sweep.voltage}
-    for name, values in axes.items():
-        file.create_dataset(name, data=values).make_scale(name)
-    packed = {"chunks": (1, 1, *sweep.current.shape[2:]), "compression": "gzip", "shuffle": True}
-    file.create_dataset("current", data=sweep.current, **packed)
-    file.create_dataset("converged", data=sweep.converged.astype(np.uint8), **packed)
-    file.create_dataset("deck", data=list(sweep.decks), dtype=h5py.string_dtype())
-    for name, attributes in _ATTRIBUTES.items():
-        file[name].attrs.update(attributes)
-    for name in ("current", "converged", "deck"):
-        for dimension, axis in zip(file[name].dims, axes, strict=False):  # a deck has but one
-            dimension.attach_scale(file[axis])

@@ -211,15 +211,15 @@ def _step(miss, p, q, row, column):  # type: ignore[no-untyped-def]
     for n in range(MAX_DIRECTIONS):
         direction, image = directions[n], images[n]
         back = q * _along_columns(r, column_pivots, column)
-        _set(direction, 1.0, r)
-        _set(image, 1.0, _less(r, p, _along_rows(back, row_pivots, row)))
+        direction[:] = r
+        image[:] = _less(r, p, _along_rows(back, row_pivots, row))
         for m in range(n):
             overlap = _dot(image, images[m])
             _add(direction, -overlap, directions[m])
             _add(image, -overlap, images[m])
         length = np.sqrt(_dot(image, image))
-        _set(direction, 1 / length, direction)
-        _set(image, 1 / length, image)
+        direction *= 1 / length
+        image *= 1 / length
         share = _dot(r, image)
         _add(z, share, direction)
         _add(r, -share, image)
@@ -244,13 +244,6 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
         for m in range(a.shape[1]):
             total += a[k, m] * b[k, m]
     return total
-
-
-@_kernel
-def _set(a, factor, b):  # type: ignore[no-untyped-def]
-    for k in range(a.shape[0]):
-        for m in range(a.shape[1]):
-            a[k, m] = factor * b[k, m]
 
 
 @_kernel

@@ -66,13 +66,7 @@ def ends(spec: TileSpec, load: Array) -> tuple[Array, Array]:
     return spec.v_read - spec.wires.r_supply * load, spec.wires.r_ground * load
 
 
-def balance(
-    spec: TileSpec,
-    shape: tuple[int, int],
-    currents: Currents,
-    *,
-    limit: float,
-) -> Array:
+def balance(spec: TileSpec, shape: tuple[int, int], currents: Currents, *, limit: float) -> Array:
     """Currents of columns on shared rails.
 
     Parameters
@@ -132,13 +126,7 @@ def _starts(rail: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero(np.diff(rail, prepend=-1))
 
 
-def mean_currents(
-    spec: TileSpec,
-    shape: tuple[int, int],
-    currents: Currents,
-    *,
-    limit: float,
-) -> Array:
+def mean_currents(spec: TileSpec, shape: tuple[int, int], currents: Currents, *, limit: float) -> Array:
     """Mean currents of columns while they discharge their lines; parameters as in `balance`.
 
     Parameters
