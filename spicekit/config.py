@@ -131,7 +131,9 @@ def _parse_toml(data: bytes, source: str) -> dict[str, Any]:
 
 
 _LARGEST = 1 << 20  # bytes; a study of thousands of points has a tenth of it
-_DEEP_KEY = re.compile(rb"(?:[\w\"'-]++[ \t]*+\.[ \t]*+){30}")
+_DEEP_KEY = re.compile(  # each place is looked at once or 30 times: a longer quoted part leaves room for few
+    rb"""(?<![\w\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.){0,200}+"|'[^'\n]{0,200}+')[ \t]*+\.[ \t]*+){30}"""
+)
 _MOST_FAULTS = 10
 
 
@@ -149,6 +151,8 @@ def parse(model: type[ConfigT], data: Any, *, source: str) -> ConfigT:
         raise BadInput(f"{source}: {error}; dates and times are no values here.") from error
     except pydantic.ValidationError as error:
         raise BadInput(f"{source}: {_one_line(model, error, source)}") from error
+    except ValueError as error:  # TOML reads any number of hexadecimal digits, JSON writes 4,300 decimal ones
+        raise BadInput(f"{source}: holds a number of too many digits ({error}).") from error
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -85,7 +85,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill, a crash or a full disk leaves the old one or the new one, never a part.
 
     Temporary file `.NAME.RANDOM.part` in the same folder, fsync, rename, fsync of the folder; writers of one path,
-    threads or machines, each have their own. A link stays one; what is no file (a device, a pipe) is written into.
+    threads or machines, each have their own. Who may read the old file may read the new one. A link stays one; what is
+    no file (a device, a pipe) is written into.
     `OSError` that names `path` if the disk refuses.
     """
     data = content.encode() if isinstance(content, str) else content
@@ -111,6 +112,8 @@ def _replace(path: Path, content: bytes) -> None:
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
     try:
         with open(temporary, "xb") as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -147,6 +150,8 @@ def open_file(path: Path, *, largest: int | None = None) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:  # characters that no name has
+        raise BadInput(f"{str(path)!r}: cannot be read ({error}).") from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)

@@ -52,6 +52,12 @@ def test_a_date_is_no_value():
         parse(Mixed, {"name": datetime.date(2020, 1, 1)}, source="file")
 
 
+@pytest.mark.parametrize("digits", ["0x" + 4000 * "F", "[0b" + 15_000 * "1" + "]"])
+def test_a_number_of_thousands_of_digits_is_refused(digits):
+    with pytest.raises(BadInput, match="too many digits"):
+        Mixed.from_toml(f"places = {digits}\n")
+
+
 @pytest.mark.parametrize(
     "name", ["mine/\N{GRINNING FACE}.toml", 'a "quoted" \\ name', "tab\tand\x7f", "\u00e9"]
 )

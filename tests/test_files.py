@@ -12,7 +12,7 @@ import pytest
 import spicekit
 from spicekit.circuits.cells import load_cell
 from spicekit.errors import BadInput
-from spicekit.files import shipped_folder, write_atomically
+from spicekit.files import open_file, shipped_folder, write_atomically
 
 WRITERS = 6
 
@@ -44,6 +44,19 @@ def test_a_place_that_takes_no_file_is_named_as_it_was_given(
         write_atomically(Path(name), "new")
     assert failure.value.filename == name
     assert {path.name for path in tmp_path.rglob("*")} == {"folder", "file"}
+
+
+def test_who_may_read_the_old_file_may_read_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.touch(mode=0o600)
+    write_atomically(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["nul\0", "half a letter \ud800"])
+def test_a_name_that_no_file_has_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        open_file(Path(name))
 
 
 def test_a_write_that_fails_leaves_the_old_file_alone(

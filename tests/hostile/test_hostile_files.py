@@ -48,6 +48,8 @@ from spicekit.tables.characterise import read_plan
         ("a = " + "1" * 5000, ValueError),
         ("a" + ".a" * 5000 + " = 1", None),
         ("[" + "a." * 5000 + "a]", None),
+        ('"a b"' + ' . "a b"' * 5000 + " = 1", None),
+        ("'\u00e4'" + ".'\u00e4'" * 5000 + " = 1", None),
         ("a = [" + "{a = " * 3000, RecursionError),
         ("a = 1\n" * 2, tomllib.TOMLDecodeError),
     ],
@@ -81,6 +83,8 @@ def test_a_large_toml_file_is_not_read(tmp_path):
 def test_words_of_a_file_do_not_make_a_deep_key(tmp_path):
     path = tmp_path / "x.toml"
     path.write_text('note = "' + "a sentence. " * 100 + '"\n"tile.rows" = [16, 64]\nv = 1.5\n')
+    assert read_toml(path)["v"] == 1.5
+    path.write_text(f"v = 1.5\nlong = '{'x' * 900_000}'\n")  # minutes, if each letter could begin a key
     assert read_toml(path)["v"] == 1.5
 
 
