@@ -124,7 +124,12 @@ def test_a_worker_here_that_leaves_by_itself_is_replaced():
 
 
 def test_workers_here_leave_ctrl_c_to_the_study_also_those_that_take_the_place_of_others():
-    with start(Cluster(workers=1)) as cluster, Client(cluster) as client:
+    """And keep the memory that they free; Dask's settings are the user's own again when they are gone."""
+    before = copy.deepcopy(dask.config.config)
+    with connected(Cluster(workers=1)) as client:
+        assert dask.config.get("distributed.scheduler.http.routes") == []
+        (threshold,) = client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()
+        assert threshold == os.getenv("MALLOC_TRIM_THRESHOLD_")
         first = client.submit(os.getpid, pure=False).result()
         os.kill(first, signal.SIGINT)
         assert client.submit(os.getpid, pure=False).result() == first
@@ -132,16 +137,4 @@ def test_workers_here_leave_ctrl_c_to_the_study_also_those_that_take_the_place_o
         second = client.submit(os.getpid, pure=False).result()
         os.kill(second, signal.SIGINT)
         assert client.submit(os.getpid, pure=False).result() == second != first
-
-
-def test_local_workers_keep_the_memory_that_they_free():
-    with connected(Cluster(workers=1)) as client:
-        (threshold,) = client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()
-    assert threshold == os.getenv("MALLOC_TRIM_THRESHOLD_")
-
-
-def test_dasks_settings_are_the_users_own_again():
-    before = copy.deepcopy(dask.config.config)
-    with start(Cluster(workers=1)):
-        assert dask.config.get("distributed.scheduler.http.routes") == []
     assert dask.config.config == before
