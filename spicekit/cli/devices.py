@@ -37,7 +37,7 @@ def check(
     """Simulate every card against its published figures and its curves; exit status 1 if one is out of reach."""
     from spicekit.devices.cards import shipped_devices
     from spicekit.devices.check import CheckRecord, check_curves, check_devices, draw_families
-    from spicekit.report.device import check_tables
+    from spicekit.report.checks import check_tables
 
     chosen = names or shipped_devices()
     with stages() as report:
@@ -143,7 +143,7 @@ def plot(
     from spicekit.devices.check import draw_families
     from spicekit.files import write_atomically
     from spicekit.report.charts import png_of
-    from spicekit.report.device import family_charts
+    from spicekit.report.checks import family_charts
 
     check_png(out)
     with stages() as report:

@@ -100,7 +100,7 @@ def signoff(
     """Run ngspice (or VACASK) on whole tiles, hold the engines to the design's limits, keep evidence; exit 0 or 1."""
     from spicekit.decks.simulators import check_simulator
     from spicekit.files import take_folder
-    from spicekit.report.signoff import error_table
+    from spicekit.report.checks import error_table
 
     design = sk.read_design(spec)
     own = images = None

@@ -19,31 +19,21 @@ FLOOR = 1e-16
 
 def table_page(sweep: Sweep, *, name: str) -> Page:
     """Page of one table."""
-    volts = sweep.voltage.tolist()
-    half = len(volts) // 2
-    states = {(w, a): float(sweep.current[w, a, half, 0]) for w, a in np.ndindex(2, 2)}
-    missing = int((~sweep.converged).sum())
-    conditions = sweep.origin.get("conditions", {})
-    corner = conditions.get("corner", {})
-    where = f"{conditions.get('cell', 'cell')}, {corner.get('process', '?')}"
-    if "temperature" in corner:
-        where += f", {to_celsius(float(corner['temperature'])):g} °C"
-    on, off = states[1, 1], max(states[0, 1], FLOOR)
+    figures, missing = _figures(sweep), int((~sweep.converged).sum())
+    volt = f"{sweep.voltage[len(sweep.voltage) // 2]:.2f} V"
+    on, off = engineering(figures["ON"], "A"), engineering(figures["OFF"], "A")
+    leakage = engineering(max(figures["leakage"], FLOOR), "A")
+    where = ", ".join(part for part in _conditions(sweep) if part != "? °C")
+    lost = f" ngspice did not converge at {missing} points: no engine takes it." if missing else ""
+    points = f"{sweep.current.size - missing:,}"
     return Page(
         title=f"I-V table {name}",
-        verdict=f"{where}: {engineering(on, 'A')} ON and {engineering(off, 'A')} OFF at {volts[half]:.2f} V."
-        + (f" ngspice did not converge at {missing} points: no engine takes it." if missing else ""),
+        verdict=f"{where}: {on} ON and {off} OFF at {volt}.{lost}",
         numbers=(
-            Number(
-                engineering(on, "A"),
-                "ON current",
-                f"stored 1, applied 1, bit line {volts[half]:.2f} V, source line 0 V",
-            ),
-            Number(f"{on / off:.3g}", "ON over OFF", "stored 1 against stored 0, applied 1"),
-            Number(engineering(max(states[1, 0], FLOOR), "A"), "leakage", "stored 1, applied 0"),
-            Number(
-                f"{sweep.current.size - missing:,}", "points that converged", f"of {sweep.current.size:,}"
-            ),
+            Number(on, "ON current", f"stored 1, applied 1, bit line {volt}, source line 0 V"),
+            Number(f"{figures['ON/OFF']:.3g}", "ON over OFF", "stored 1 against stored 0, applied 1"),
+            Number(leakage, "leakage", "stored 1, applied 0"),
+            Number(points, "points that converged", f"of {sweep.current.size:,}"),
         ),
         parts=(*iv_charts(sweep), _states(sweep)),
         good=False if missing else None,
@@ -52,17 +42,21 @@ def table_page(sweep: Sweep, *, name: str) -> Page:
     )
 
 
+def _conditions(sweep: Sweep) -> tuple[str, str, str]:
+    """Cell, process corner and temperature."""
+    conditions = sweep.origin.get("conditions", {})
+    corner = conditions.get("corner", {})
+    kelvin = corner.get("temperature")
+    celsius = "?" if kelvin is None else f"{to_celsius(float(kelvin)):g}"
+    return str(conditions.get("cell", "cell")), str(corner.get("process", "?")), f"{celsius} °C"
+
+
 def tables_page(sweeps: Mapping[str, Sweep]) -> Page:
     """Page of several tables: a data sheet of their cells over corners and temperatures."""
     sheets: dict[str, Rows] = {}
     for name, sweep in sweeps.items():
-        conditions = sweep.origin.get("conditions", {})
-        corner = conditions.get("corner", {})
-        kelvin = corner.get("temperature")
-        celsius = "?" if kelvin is None else f"{to_celsius(float(kelvin)):g} °C"
-        cell = str(conditions.get("cell", "cell"))
-        row = (name, str(corner.get("process", "?")), celsius, _figures(sweep), sweep)
-        sheets.setdefault(cell, []).append(row)
+        cell, process, celsius = _conditions(sweep)
+        sheets.setdefault(cell, []).append((name, process, celsius, _figures(sweep), sweep))
     missing = {name: int((~sweep.converged).sum()) for name, sweep in sweeps.items()}
     faulty = [name for name, points in missing.items() if points]
     numbers = []
@@ -183,21 +177,13 @@ def iv_charts(sweep: Sweep) -> tuple[Chart, Chart]:
         tooltip=tips(("bl", "bit line, V"), "state", ("current", "current, A", ".3e")),
         zoom=False,
     )
+    note = "Current of a cell that holds 1 and gets 1 over its bit-line voltage, for several source-line voltages."
+    only_on = (
+        "Over the bit-line voltage, source line at 0 V. Only the state stored 1, applied 1 should conduct."
+    )
     return (
-        Chart(
-            "iv-on",
-            "ON cell",
-            "Current of a cell that holds 1 and gets 1 over its bit-line voltage, for several source-line voltages.",
-            family,
-            on,
-        ),
-        Chart(
-            "iv-states",
-            "The four states",
-            "Over the bit-line voltage, source line at 0 V. Only the state stored 1, applied 1 should conduct.",
-            states,
-            four,
-        ),
+        Chart("iv-on", "ON cell", note, family, on),
+        Chart("iv-states", "The four states", only_on, states, four),
     )
 
 

@@ -74,6 +74,15 @@ def text_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], 
     return Table(title, tuple(map(Column, heads)), tuple(map(tuple, rows)), note)
 
 
+def judged_table(
+    title: str, columns: Sequence[Column], rows: Iterable[tuple[tuple[Any, ...], bool | None]], note: str = ""
+) -> Table:
+    """A table whose last column is the verdict: each row comes with whether it passes, None if it is not judged."""
+    lines = [(*row, {True: "pass", False: "FAIL", None: ""}[passes]) for row, passes in rows]
+    marked = frozenset(place for place, line in enumerate(lines) if line[-1] == "FAIL")
+    return Table(title, tuple(columns), tuple(lines), note, marked)
+
+
 @dataclass(frozen=True)
 class Thumb:
     """A small picture with what is to be said of it."""

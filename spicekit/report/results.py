@@ -14,10 +14,9 @@ from spicekit.evaluation.signoff import SignOff
 from spicekit.files import read_file, read_json
 from spicekit.provenance import JsonDict
 from spicekit.report.cell import table_page, tables_page
-from spicekit.report.device import check_page
+from spicekit.report.checks import check_page, sign_off_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
 from spicekit.report.page import Page
-from spicekit.report.signoff import sign_off_page
 from spicekit.report.study import study_page
 from spicekit.report.tile import tile_page
 from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_study_result

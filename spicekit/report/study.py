@@ -1,6 +1,7 @@
 """Pages of studies: what came of a grid of designs, and what the results depend on."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
         verdict=f"Best point: {describe(top, rows)}." if top else "Every point failed; the table says why.",
         numbers=tuple(numbers),
         parts=(
-            *(_charts(done) if done else ()),
+            *_charts(done),
             *([_best(top, names)] if top and len(names) > MOST_TOLD else []),
             _points(rows, names),
             *_accuracies(done),
@@ -82,6 +83,8 @@ def study_page(rows: Sequence[JsonDict], *, name: str) -> Page:
 
 
 def _charts(done: Sequence[JsonDict]) -> Iterator[Chart]:
+    if not done:
+        return
     yield pareto_chart(done)
     yield nf_chart(done)
     if main_effects(done):
@@ -94,11 +97,8 @@ def pareto_chart(done: Sequence[JsonDict]) -> Chart:
     """Accuracy over energy of every point that did not fail, with the front of each network."""
     rows = _marks(done)
     for network in dict.fromkeys(row["run.network"] for row in done):
-        front = pareto_front([row for row in done if row["run.network"] == network])
-        rows += [
-            {"front": network, "energy": 1e9 * row["energy"], "accuracy": 100 * row["accuracy"]}
-            for row in front
-        ]
+        for row in pareto_front([row for row in done if row["run.network"] == network]):
+            rows.append({"front": network, "energy": 1e9 * row["energy"], "accuracy": 100 * row["accuracy"]})
     note = (
         "A line joins the points of a network that no other beats in accuracy for less energy. Drag to move, wheel to "
         "enlarge, double-click for all; click a name to single it out."
@@ -108,28 +108,16 @@ def pareto_chart(done: Sequence[JsonDict]) -> Chart:
         "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "color": "#888888"},
         "encoding": {"x": _ENERGY, "y": _ACCURACY, "detail": category("front", None)},
     }
-    return Chart(
-        "pareto",
-        "Accuracy over energy",
-        note,
-        rows,
-        {"layer": [front_line, _points_layer(_ENERGY, done)]},
-        wide=True,
-    )
+    layers = [front_line, _points_layer(_ENERGY, done)]
+    return Chart("pareto", "Accuracy over energy", note, rows, {"layer": layers}, wide=True)
 
 
 def nf_chart(done: Sequence[JsonDict]) -> Chart:
     """Accuracy over the non-ideality factor of every point that did not fail."""
     x = axis("nf", "non-ideality factor, %", scale={"zero": False})
     note = "NF: the share of the ideal read current that wires, drivers and devices take away."
-    return Chart(
-        "nf",
-        "Accuracy over the non-ideality factor",
-        note,
-        _marks(done),
-        {"layer": [_points_layer(x, done)]},
-        wide=True,
-    )
+    title, layers = "Accuracy over the non-ideality factor", [_points_layer(x, done)]
+    return Chart("nf", title, note, _marks(done), {"layer": layers}, wide=True)
 
 
 _ENERGY = axis(
@@ -216,16 +204,9 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
             ),
         ],
     }
+    note = f"{note} {f'Left out: {left}.' if left else ''}"
     height = max(140, 64 * len(effects))
-    return Chart(
-        "sensitivity",
-        "What the accuracy depends on",
-        f"{note} {f'Left out: {left}.' if left else ''}",
-        rows,
-        spec,
-        height,
-        wide=True,
-    )
+    return Chart("sensitivity", "What the accuracy depends on", note, rows, spec, height, wide=True)
 
 
 def _sides(effect: Mapping[Any, float], effects: Mapping[str, Mapping[Any, float]]) -> list[str]:
@@ -294,7 +275,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
 
 def _places(values: Sequence[Any]) -> list[float]:
     """Where values stand on an axis from 0 to 1."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    if all(map(_is_number, values)):
         low, high = min(values), max(values)
         return [(value - low) / (high - low) if high > low else 0.5 for value in values]
     kinds = list(dict.fromkeys(map(str, values)))
@@ -302,8 +283,9 @@ def _places(values: Sequence[Any]) -> list[float]:
 
 
 def _points(rows: Sequence[JsonDict], names: Sequence[str]) -> Table:
+    numeric = {name: all(row[name] is None or _is_number(row[name]) for row in rows) for name in names}
     columns = (
-        *(Column(name, form="g" if _numeric(rows, name) else "") for name in names),
+        *(Column(name, form="g" if numeric[name] else "") for name in names),
         Column("software", "%", "accuracy in software", ".1f"),
         Column("accuracy", "%", "on tiles", ".1f"),
         Column("ON cells", "", "mean partial sum of a read: cells that hold 1 and get 1", ".2f"),
@@ -312,31 +294,15 @@ def _points(rows: Sequence[JsonDict], names: Sequence[str]) -> Table:
         Column("fault", "", "why a point failed"),
     )
     front = {id(row) for row in pareto_front([row for row in rows if not row["fault"]])}
+    scales = {"software_accuracy": 100, "accuracy": 100, "partial_sum": 1, "nf": 100, "energy": 1e9}
     lines = []
     for row in rows:
-        scales = (
-            ("software_accuracy", 100),
-            ("accuracy", 100),
-            ("partial_sum", 1),
-            ("nf", 100),
-            ("energy", 1e9),
-        )
-        results = [None if row["fault"] else scale * row[key] for key, scale in scales]
-        lines.append(
-            (
-                *(_plain(row[name]) if row[name] is not None else None for name in names),
-                *results,
-                row["fault"],
-            )
-        )
+        place = (None if row[name] is None else _plain(row[name]) for name in names)
+        results = (None if row["fault"] else scale * row[key] for key, scale in scales.items())
+        lines.append((*place, *results, row["fault"]))
     marked = frozenset(place for place, row in enumerate(rows) if id(row) in front)
-    return Table(
-        "Points",
-        columns,
-        tuple(lines),
-        "Set off: those that no other beats in accuracy for less energy.",
-        marked,
-    )
+    note = "Set off: those that no other beats in accuracy for less energy."
+    return Table("Points", columns, tuple(lines), note, marked)
 
 
 def _best(top: JsonDict, names: Sequence[str]) -> Table:
@@ -344,11 +310,8 @@ def _best(top: JsonDict, names: Sequence[str]) -> Table:
     return Table("The best point", columns, tuple((name, shown(_plain(top[name]))) for name in names))
 
 
-def _numeric(rows: Sequence[JsonDict], name: str) -> bool:
-    return all(
-        row[name] is None or (isinstance(row[name], int | float) and not isinstance(row[name], bool))
-        for row in rows
-    )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _accuracies(done: Sequence[JsonDict]) -> Iterator[Part]:
@@ -375,14 +338,10 @@ def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
 
 
 def _made_by(rows: Sequence[JsonDict]) -> Table:
-    points: dict[tuple[str, ...], int] = {}
-    for row in rows:
-        maker = tuple(
-            str(row[name])[: SHOWN_OF_HASH if name.endswith("sha256") else None]
-            for name in ("run.network", *PROVENANCE)
-        )
-        points[maker] = points.get(maker, 0) + 1
+    names = ("run.network", *PROVENANCE)
+    cut = {name: SHOWN_OF_HASH if name.endswith("sha256") else None for name in names}
+    points = Counter(tuple(str(row[name])[: cut[name]] for name in names) for row in rows)
     lines = tuple((*maker, count) for maker, count in points.items())
-    columns = (Column("run.network"), *map(Column, PROVENANCE), Column("points", form="d"))
+    columns = (*map(Column, names), Column("points", form="d"))
     note = f"Of hashes the first {SHOWN_OF_HASH} digits; the CSV file beside the page has them whole."
     return Table("What made the points", columns, lines, note)

@@ -13,7 +13,7 @@ from spicekit.errors import BadInput
 from spicekit.files import parse_json, read_arrays
 from spicekit.provenance import JsonDict
 from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, only, tips
-from spicekit.report.page import Column, Number, Page, Table, sketch_of
+from spicekit.report.page import Column, Number, Page, Part, Table, sketch_of
 from spicekit.results import Record
 from spicekit.units import engineering
 
@@ -53,20 +53,16 @@ def tile_page(path: Path) -> Page:
     """
     arrays, origin = _read(path)
     made_by = parse(TileOrigin, origin, source=str(path))
-    largest = engineering(float(arrays["current"].max()), "A")
-    current, partial_sum, lsb = arrays["current"], arrays["partial_sum"], float(arrays["lsb"])
-    vectors, columns = current.shape
-    parts: list[Any] = []
-    verdict = f"{vectors} vectors on {columns} columns, engine {made_by.engine}."
+    current, partial_sum, ideal = arrays["current"], arrays["partial_sum"], arrays.get("ideal_sum")
+    mean, largest = (engineering(float(find(current)), "A") for find in (np.mean, np.max))
     numbers = [
+        Number(mean, "mean column current", f"largest {largest}"),
         Number(
-            engineering(float(current.mean()), "A"),
-            "mean column current",
-            f"largest {largest}",
+            engineering(float(arrays["lsb"]), "A"), "LSB", "current step of one ON cell without parasitics"
         ),
-        Number(engineering(lsb, "A"), "LSB", "current step of one ON cell without parasitics"),
     ]
-    ideal = arrays.get("ideal_sum")
+    parts: list[Part] = []
+    verdict = f"{len(current)} vectors on {current.shape[1]} columns, engine {made_by.engine}."
     if ideal is not None:
         error = partial_sum - ideal
         wrong = float((np.rint(partial_sum) != ideal).mean())
@@ -75,17 +71,13 @@ def tile_page(path: Path) -> Page:
             f"A column reads {abs(error.mean()):.2f} ON cells too {side} on average; {wrong:.1%} of the reads round to "
             f"a wrong partial sum."
         )
+        worst, rounded = (
+            f"worst {np.abs(error).max():.2f} LSB",
+            "rounded to whole ON cells, converter not fitted",
+        )
         numbers += [
-            Number(
-                f"{error.mean():+.2f} LSB",
-                "mean error of a partial sum",
-                f"worst {np.abs(error).max():.2f} LSB",
-            ),
-            Number(
-                f"{wrong:.1%}",
-                "reads with a wrong sum",
-                "rounded to whole ON cells, converter not fitted",
-            ),
+            Number(f"{error.mean():+.2f} LSB", "mean error of a partial sum", worst),
+            Number(f"{wrong:.1%}", "reads with a wrong sum", rounded),
         ]
         parts.append(_sums(partial_sum, ideal))
     if "lost" in arrays:
@@ -94,23 +86,18 @@ def tile_page(path: Path) -> Page:
     if "v_bl" in arrays:
         parts += _heat_maps(arrays)
     parts.append(_columns(current, partial_sum, ideal))
+    sums = partial_sum.tolist()
     rows = [
         {
             "vector": vector,
             "column": column,
             "current": float(value),
-            "partial_sum": float(partial_sum[vector, column]),
+            "partial_sum": float(sums[vector][column]),
         }
         for (vector, column), value in np.ndenumerate(current)
     ]
-    return Page(
-        f"Currents of a tile, {path.name}",
-        verdict,
-        tuple(numbers),
-        tuple(parts),
-        provenance=origin,
-        rows=rows,
-    )
+    title = f"Currents of a tile, {path.name}"
+    return Page(title, verdict, tuple(numbers), tuple(parts), provenance=origin, rows=rows)
 
 
 def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
@@ -150,79 +137,65 @@ def _sums(partial_sum: Array, ideal: Array) -> Chart:
     ]
     high = int(max(ideal.max(), 1))
     rows += [{"x": 0, "y": 0}, {"x": high, "y": high}]
-    spec: Spec = {
-        "layer": [
-            {
-                "transform": only("x"),
-                "mark": {"type": "line", "strokeDash": [5, 4], "color": "#888888"},
-                "encoding": {"x": axis("x", _IDEAL), "y": axis("y", _MEASURED)},
-            },
-            {
-                "transform": only("ideal"),
-                "params": [ZOOM],
-                "mark": {"type": "point", "filled": True, "opacity": 0.6, "size": 45},
-                "encoding": {
-                    "x": axis("ideal", _IDEAL),
-                    "y": axis("measured", _MEASURED),
-                    "tooltip": tips("vector", "column", "ideal", ("measured", "measured", ".3f")),
-                },
-            },
-        ]
+    x, y = "ideal partial sum, ON cells", "measured partial sum, ON cells"
+    diagonal: Spec = {
+        "transform": only("x"),
+        "mark": {"type": "line", "strokeDash": [5, 4], "color": "#888888"},
+        "encoding": {"x": axis("x", x), "y": axis("y", y)},
+    }
+    points: Spec = {
+        "transform": only("ideal"),
+        "params": [ZOOM],
+        "mark": {"type": "point", "filled": True, "opacity": 0.6, "size": 45},
+        "encoding": {
+            "x": axis("ideal", x),
+            "y": axis("measured", y),
+            "tooltip": tips("vector", "column", "ideal", ("measured", "measured", ".3f")),
+        },
     }
     note = "A point is a column read. Measured: current over the LSB, less that of a column of zeros. Dashed: no loss."
+    spec = {"layer": [diagonal, points]}
     return Chart("partial-sums", "Partial sums, measured against ideal", note, rows, spec)
 
 
-_IDEAL, _MEASURED = "ideal partial sum, ON cells", "measured partial sum, ON cells"
-
-
 def _waterfall(arrays: dict[str, Array]) -> Chart:
-    rows: list[dict[str, Any]] = []
-    start = (
+    at = (
         float(arrays["cell_ideal"].sum(axis=0).mean() / float(arrays["lsb"]))
         if "cell_ideal" in arrays
         else 0.0
     )
-    rows.append({"step": "ideal", "from": 0.0, "to": start, "value": start, "kind": "current"})
-    at = start
-    for name, value in zip(arrays["lost_to"].tolist(), arrays["lost"].tolist(), strict=True):
-        rows.append(
-            {
-                "step": str(name),
-                "from": at,
-                "to": at - value,
-                "value": -value,
-                "kind": "lost" if value > 0 else "gained",
-            }
-        )
-        at -= value
-    rows.append({"step": "left", "from": 0.0, "to": at, "value": at, "kind": "current"})
+    rows: list[dict[str, Any]] = []
+
+    def step(name: str, start: float, end: float, kind: str, form: str) -> None:
+        value = end if kind == "current" else end - start
+        label = format(value, form)
+        rows.append({"step": name, "from": start, "to": end, "value": value, "kind": kind, "label": label})
+
+    step("ideal", 0.0, at, "current", ".2f")
+    for name, lost in zip(arrays["lost_to"].tolist(), arrays["lost"].tolist(), strict=True):
+        step(str(name), at, at - lost, "lost" if lost > 0 else "gained", "+.2f")
+        at -= lost
+    step("left", 0.0, at, "current", ".2f")
     title = "mean column current, LSB"
-    for row in rows:
-        row["label"] = f"{row['value']:.2f}" if row["kind"] == "current" else f"{row['value']:+.2f}"
+    bars: Spec = {
+        "mark": "bar",
+        "encoding": {
+            "y": axis("from", title, scale={"zero": False}),
+            "y2": {"field": "to"},
+            "color": category("kind", None, order=["current", "lost", "gained"]),
+        },
+    }
+    labels: Spec = {
+        "transform": [{"calculate": "max(datum.from, datum.to)", "as": "top"}],
+        "mark": {"type": "text", "dy": -7, "fontSize": 11},
+        "encoding": {"y": axis("top", title), "text": {"field": "label"}},
+    }
     spec: Spec = {
         "encoding": {
             "x": category("step", None, order=[row["step"] for row in rows], axis={"labelAngle": 0}),
             "tooltip": tips("step", ("value", "LSB", "+.3f"), ("to", "left, LSB", ".3f")),
         },
-        "layer": [
-            {
-                "mark": "bar",
-                "encoding": {
-                    "y": axis("from", title, scale={"zero": False}),
-                    "y2": {"field": "to"},
-                    "color": category("kind", None, order=["current", "lost", "gained"]),
-                },
-            },
-            {
-                "transform": [{"calculate": "max(datum.from, datum.to)", "as": "top"}],
-                "mark": {"type": "text", "dy": -7, "fontSize": 11},
-                "encoding": {
-                    "y": axis("top", title),
-                    "text": {"field": "label"},
-                },
-            },
-        ],
+        "layer": [bars, labels],
     }
     note = (
         "Mean over the columns, first vector, in LSB: the current of one ON cell. Driver, wires, sink and rails act on "
@@ -234,10 +207,9 @@ def _waterfall(arrays: dict[str, Array]) -> Chart:
 def _heat_maps(arrays: dict[str, Array]) -> Iterator[Chart]:
     found = {**arrays, "lost": arrays["cell_ideal"] - arrays["cell_current"]}
     for name, (title, scale, unit, note) in MAPS.items():
-        values = scale * found[name]
         rows = [
-            {"row": place[0], "column": place[1], "value": round(float(value), 5)}
-            for place, value in np.ndenumerate(values)
+            {"row": row, "column": column, "value": round(float(value), 5)}
+            for (row, column), value in np.ndenumerate(scale * found[name])
         ]
         spec: Spec = {
             "mark": {"type": "rect"},
@@ -248,9 +220,8 @@ def _heat_maps(arrays: dict[str, Array]) -> Iterator[Chart]:
                 "tooltip": tips("row", "column", ("value", f"{title.lower()}, {unit}", ".4~g")),
             },
         }
-        yield Chart(
-            f"map-{name.replace('_', '-')}", title, f"{note} First vector, {unit}.", rows, spec, height=380
-        )
+        note = f"{note} First vector, {unit}."
+        yield Chart(f"map-{name.replace('_', '-')}", title, note, rows, spec, height=380)
 
 
 _TICKS: Spec = {"labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 8}
@@ -266,15 +237,10 @@ def _columns(current: Array, partial_sum: Array, ideal: Array | None) -> Table:
         Column("mean error", "LSB", "measured less ideal partial sum", "+.3f"),
         Column("worst error", "LSB", "largest in size", ".3f"),
     )
-    error = None if ideal is None else partial_sum - ideal
-    rows = tuple(
-        (
-            place,
-            *(1e6 * float(find(current[:, place])) for find in (np.min, np.mean, np.max)),
-            float(partial_sum[:, place].mean()),
-            None if error is None else float(error[:, place].mean()),
-            None if error is None else float(np.abs(error[:, place]).max()),
-        )
-        for place in range(current.shape[1])
-    )
-    return Table("Columns, over all vectors", columns, rows)
+    lines: list[tuple[float | None, ...]] = []
+    for place, (own, sums) in enumerate(zip(current.T, partial_sum.T, strict=True)):
+        error = None if ideal is None else sums - ideal[:, place]
+        errors = (None, None) if error is None else (float(error.mean()), float(np.abs(error).max()))
+        currents = (1e6 * float(find(own)) for find in (np.min, np.mean, np.max))
+        lines.append((place, *currents, float(sums.mean()), *errors))
+    return Table("Columns, over all vectors", columns, tuple(lines))
