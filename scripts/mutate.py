@@ -8,8 +8,8 @@ others as users run them. All tests run once, unchanged, and their lines are not
 seconds serve. Then each mutant is made in a forked process, which runs the tests that reach its line until one fails or
 the time is over: it is killed. First come tests that killed others of its module, then one of each function, quickest
 first. A test that fails on an unchanged copy of the module, put in its place likewise, kills nothing. A mutant on a
-line that no test reaches survives. What `--out` holds of the same change is not run again; the record names both
-commits then.
+line that no test reaches survives. What `--out` holds of the same change is not run again, and what it holds of other
+modules than `--only` is kept while there are such; each mutant names the commit that it was tried with.
 """
 
 import argparse
@@ -80,6 +80,8 @@ class Mutant:
     """Whether it was tried with compiled code."""
     tests: int = -1
     """That reach its line; -1 if it was not tried."""
+    commit: str = ""
+    """Of the code and the tests that it was tried with."""
 
 
 _SWAPS: dict[type, type] = {
@@ -448,18 +450,23 @@ def main() -> None:
     ]
     known = json.loads(chosen.out.read_text())["mutants"] if chosen.out.is_file() else []
     found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
-    now = commit()  # mutants of an earlier one that are not run again stay in the file: name it, too
-    before = json.loads(chosen.out.read_text()).get("commit", "unknown") if known else now
+    others = [
+        one
+        for one in known
+        if (PACKAGE / one["module"]).is_file() and not one["module"].startswith(tuple(chosen.only))
+    ]
+    now = commit()
     for mutant in mutants:
         mutant.compiled = mutant.compiled and not chosen.quick
         if one := found.get((mutant.module, mutant.index, mutant.before, mutant.after)):
-            mutant.killed_by, mutant.tests = one["killed_by"], one["tests"]
+            mutant.killed_by, mutant.tests, mutant.commit = one["killed_by"], one["tests"], one["commit"]
+        if mutant.tests < 0:
+            mutant.commit = now
 
     def keep() -> None:
         ours = {
             "command": f"python scripts/mutate.py --count {chosen.count} --seed {chosen.seed}",
-            "commit": now if now == before else f"{before}, then {now}",
-            "mutants": [*map(asdict, mutants)],
+            "mutants": sorted([*map(asdict, mutants), *others], key=lambda one: one["module"]),
         }
         chosen.out.write_text(json.dumps(ours, indent=1) + "\n")
 

@@ -280,14 +280,15 @@ def runs() -> list[str]:
             "`{}` ({}).".format(*list(EXCLUDED.items())[-1]),
             "",
         ]
-        lines += ["| module | tried | killed | not reached |", "|---|---|---|---|"]
+        lines += ["| module | tried | killed | not reached | commit |", "|---|---|---|---|---|"]
         for module in sorted({each["module"] for each in tried}):
             ours = [each for each in tried if each["module"] == module]
             dead, away = (
                 sum(bool(each["killed_by"]) for each in ours),
                 sum(not each["tests"] for each in ours),
             )
-            lines.append(f"| {module} | {len(ours)} | {dead} | {away} |")
+            by = ", ".join(sorted({each["commit"][:10] for each in ours}))
+            lines.append(f"| {module} | {len(ours)} | {dead} | {away} | {by} |")
         why = {(each["module"], each["before"], each["after"]): each["why"] for each in _survivors()}
         lines += ["", "| survivor | change | why it is harmless |", "|---|---|---|"]
         for each in tried:
@@ -295,7 +296,7 @@ def runs() -> list[str]:
                 change = f"`{each['before']}` to `{each['after']}`"
                 reason = why.get((each["module"], each["before"], each["after"]), "not explained")
                 lines.append(f"| {each['module']}:{each['line']} | {change} | {reason} |")
-        lines += ["", f"`{record['command']}`, commit {record['commit']}; the file lists each with its line."]
+        lines += ["", f"`{record['command']}`; the file lists each with its line and commit."]
     return lines
 
 
