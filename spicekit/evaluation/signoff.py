@@ -10,13 +10,13 @@ from pydantic import computed_field
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulate_all_with, simulator_at_hand
-from spicekit.engines.cell_currents import CellCurrents, cell_currents_of
+from spicekit.engines.cell_currents import cell_currents_of
 from spicekit.engines.converter import Thresholds, convert, set_thresholds
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design, as_design
-from spicekit.evaluation.vectors import ADVERSARIAL, HARVEST_IMAGES, Case, adversarial_cases, cases_for
+from spicekit.evaluation.vectors import ADVERSARIAL, HARVEST_IMAGES, Bits, Case, adversarial_cases, cases_for
 from spicekit.provenance import JsonDict, provenance
 from spicekit.results import Fraction, Lsb, Record, Report, Result, new_axes, silent, units_of
 from spicekit.spice.simulator import Failure, Outcome
@@ -250,19 +250,22 @@ def sign_off(
             failures += [f"{cases[index].kind}: {trouble}" for trouble in troubles]
             report(stage, sum(len(reads[done]) for done in measured), asked)
         found[simulator] = [measured[index] for index in range(len(cases))]
-    spice = found[simulators[0]]
     cells = cell_currents_of(spec, table)
-    thresholds = _thresholds(design, cells, cases, reads, found["exact"])
+    zeros = [cells.zeros(applied.sum(axis=1, dtype=float))[:, None] for applied in reads]
+    signals = {
+        name: [current - zero for current, zero in zip(currents, zeros, strict=True)]
+        for name, currents in found.items()
+    }
+    thresholds = _thresholds(design, cells.lsb, cases, reads, signals["exact"])
     errors = []
     for kind in dict.fromkeys(case.kind for case in cases):
         chosen = [index for index, case in enumerate(cases) if case.kind == kind]
-        true = np.concatenate([spice[index] for index in chosen])
-        zeros = cells.zeros(np.concatenate([reads[index].sum(axis=1, dtype=float) for index in chosen]))
+        seen = {name: np.concatenate([parts[index] for index in chosen]) for name, parts in signals.items()}
+        true = seen[simulators[0]]
         good = np.isfinite(true).all(axis=1)
         for engine in [*ENGINES, *simulators[1:]] if good.any() else ():
-            current = np.concatenate([found[engine][index] for index in chosen])
-            good &= np.isfinite(current).all(axis=1)
-            sides = (current - zeros[:, None])[good], (true - zeros[:, None])[good]
+            good &= np.isfinite(seen[engine]).all(axis=1)
+            sides = seen[engine][good], true[good]
             errors.append(_error(kind, engine, *sides, thresholds=thresholds, lsb=cells.lsb))
     facts = {
         "seed": seed,
@@ -317,21 +320,16 @@ def _error(
 
 
 def _thresholds(
-    design: Design,
-    cells: CellCurrents,
-    cases: Sequence[Case],
-    reads: Sequence[NDArray[np.uint8]],
-    exact: Sequence[Array],
+    design: Design, lsb: float, cases: Sequence[Case], reads: Sequence[Bits], signals: Sequence[Array]
 ) -> Thresholds:
-    """The design's converter, fitted on what the exact engine gives for the cases that are not adversarial."""
+    """The design's converter, fitted on the signals in A of the cases that are not adversarial."""
     usual = [index for index, case in enumerate(cases) if case.kind != ADVERSARIAL]
-    current = [exact[index] - cells.zeros(reads[index].sum(axis=1, dtype=float))[:, None] for index in usual]
-    count = [reads[index].astype(np.int64) @ cases[index].weights for index in usual]
+    count = [(reads[index].astype(np.int64) @ cases[index].weights).ravel() for index in usual]
     return set_thresholds(
         design.converter,
         rows=design.tile.rows_active,
-        lsb=cells.lsb,
-        current=np.concatenate([part.ravel() for part in current]),
-        count=np.concatenate([part.ravel() for part in count]),
-        weight=np.ones(sum(part.size for part in count)),
+        lsb=lsb,
+        current=np.concatenate([signals[index].ravel() for index in usual]),
+        count=np.concatenate(count),
+        weight=np.ones(sum(map(len, count))),
     )
