@@ -1,8 +1,7 @@
 """A network laid out on the tiles of a design, its converters set: ready to classify."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
 from spicekit.networks.inference import accuracy, like_of, predict_logits
 from spicekit.networks.layers import binary_layers
+from spicekit.networks.models import norms_anew
 from spicekit.results import Report, silent
 from spicekit.tables.store import table_for
 from spicekit.tables.table import IVTable
@@ -175,26 +175,11 @@ def tile_network(
 @torch.no_grad()
 def recalibrate(network: nn.Module, images: Dataset) -> None:
     """Take mean and variance of every batch norm's inputs anew, on the tiles: means over batches of like size."""
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     like = like_of(network)
-    with _fresh(norms):
+    with norms_anew(network):
         for places in np.array_split(np.arange(len(images)), -(-len(images) // NORM_IMAGES)):
             network(network_inputs(images.part(slice(places[0], places[-1] + 1))).to(like))
     start_at(network, 0)
-
-
-@contextmanager
-def _fresh(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
-    """Inside this context batch norms take statistics, a plain mean over batches, from nothing."""
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = None
-        norm.reset_running_stats()
-        norm.train()
-    yield
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
 
 
 # -- the proof on ideal tiles ---------------------------------------------------------------------------------

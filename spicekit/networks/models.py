@@ -4,6 +4,8 @@ A network takes images as (n, c, 32, 32) float32, pixels from 0 to 1, and normal
 caller can get that wrong. Names of layers appear in reports and checkpoints: they are part of the interface.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Literal
 
@@ -85,6 +87,21 @@ class Normalise(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+
+@contextmanager
+def norms_anew(network: nn.Module) -> Iterator[None]:
+    """Inside this context batch norms take statistics, a plain mean over batches, from nothing; then they keep them."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+        norm.train()
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
 class VggSmall(Network):
