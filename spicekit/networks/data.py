@@ -283,6 +283,14 @@ def require_bytes(images: NDArray[np.uint8], what: str) -> None:
         )
 
 
+def one_in(step: int, labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n,) whether an image is one of every `step` of its class, from the first on."""
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        chosen[np.flatnonzero(labels == label)[::step]] = True
+    return chosen
+
+
 def fetch_dataset(name: str, folder: Path | None) -> None:
     """Fetch a data set into a folder unless it is there; `BadInput` where there is none to fetch, or no folder."""
     if name != "cifar10" or folder is None:
@@ -300,9 +308,7 @@ def digits(split: Split) -> Dataset:
     to train on. Bilinear enlargement in Pillow's integer arithmetic; grey is repeated in three channels.
     """
     small, labels = _small_digits()
-    held_out = np.zeros(len(labels), dtype=bool)
-    for digit in range(10):
-        held_out[np.flatnonzero(labels == digit)[::5]] = True
+    held_out = one_in(5, labels)
     chosen = held_out if split == "test" else ~held_out
     grey = np.rint(small[chosen] * (255 / 16)).astype(np.uint8)  # levels 0..16
     large = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in grey]

@@ -22,7 +22,7 @@ from pydantic import Field
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.files import open_file, read_arrays, read_file
-from spicekit.networks.data import Dataset, Split, channels_last, require_bytes
+from spicekit.networks.data import Dataset, Split, channels_last, one_in, require_bytes
 
 # Of a set that comes in one piece, every tenth image of each class is the "train" split, for calibration alone, and the
 # others are the "test" split: no image is in both. Assumed: calibration looks at some tens of images.
@@ -163,9 +163,7 @@ def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: 
 
 def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
     """Places of the images of a split, of a set that comes in one piece."""
-    train = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        train[np.flatnonzero(labels == label)[::_CALIBRATION_SHARE]] = True
+    train = one_in(_CALIBRATION_SHARE, labels)
     if train.all():
         raise BadInput(
             f"a set of {len(labels)} images, one of each class, leaves none to classify; give two splits."
