@@ -307,10 +307,15 @@ def digits(split: Split) -> Dataset:
     Every fifth image of each class, from the first on, is held out for the test: 364 images; 1,433 are left
     to train on. Bilinear enlargement in Pillow's integer arithmetic; grey is repeated in three channels.
     """
-    small, labels = _small_digits()
+    package = importlib.util.find_spec("sklearn")  # to import it takes some seconds
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    labels = table[:, -1].astype(np.uint8)
     held_out = one_in(5, labels)
     chosen = held_out if split == "test" else ~held_out
-    grey = np.rint(small[chosen] * (255 / 16)).astype(np.uint8)  # levels 0..16
+    levels = table[chosen, :-1].reshape(-1, 8, 8)  # 0 to 16
+    grey = np.rint(levels * (255 / 16)).astype(np.uint8)
     large = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in grey]
     return Dataset(
         name="digits",
@@ -320,18 +325,6 @@ def digits(split: Split) -> Dataset:
         classes=tuple("0123456789"),
         source="E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (scikit-learn)",
     )
-
-
-def _small_digits() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Levels (n, 8, 8), 0 to 16, and labels (n,), from the file that scikit-learn brings.
-
-    To import scikit-learn itself takes some seconds, a fifth of an evaluation of 100 images.
-    """
-    package = importlib.util.find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
-    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.uint8)
 
 
 def network_inputs(images: Dataset | NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:

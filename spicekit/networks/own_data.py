@@ -280,16 +280,8 @@ def _read_class_folders(folder: Path, split: Split) -> Dataset:
             )
         image[:] = np.asarray(picture).reshape(image.shape)
     done = f", resized to {height} x {width} pixels ({prepare.method})" if prepare.resize else ""
-    return Dataset(
-        folder.name,
-        split,
-        images,
-        np.array(labels)[places],
-        tuple(classes),
-        folder.name + done,
-        prepare.mean,
-        prepare.std,
-    )
+    kept, source = np.array(labels)[places], folder.name + done
+    return Dataset(folder.name, split, images, kept, tuple(classes), source, prepare.mean, prepare.std)
 
 
 def _class_names(root: Path) -> list[str]:
