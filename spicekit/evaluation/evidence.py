@@ -240,8 +240,13 @@ def _compare(
     cells = cell_currents_of(spec, table)
     specs = [spec.replace(columns=read.weights.shape[1]) for read in pool]
     zeros = cells.zeros(np.array([read.bits.sum(dtype=np.int64) for read in pool]))
-    fast = [_fast_current(*read, table) for read in zip(pool, specs, strict=True)] - zeros
-    distance = np.abs(fast[:, None] - thresholds.current).min(axis=1) / cells.lsb
+    fast = []
+    for read, tile in zip(pool, specs, strict=True):
+        group = int(np.argmax(read.bits)) // tile.rows_active if read.bits.any() else 0
+        current = read_currents(Tile(tile, table, read.weights), read.bits[None], engine="fast")
+        fast.append(current[0, group, read.column])
+    signals = np.array(fast) - zeros
+    distance = np.abs(signals[:, None] - thresholds.current).min(axis=1) / cells.lsb
     near = reads + np.argsort(distance[reads:], kind="stable")[: max(1, reads // 2)]
     asked = [*range(reads), *near.tolist()]
     jobs = (tile_job(specs[place], pool[place].weights, pool[place].bits[None]) for place in asked)
@@ -286,13 +291,6 @@ def confidence(events: int, trials: int, *, level: float = 0.95) -> tuple[float,
     low = 0.0 if events == 0 else float(beta.ppf(tail, events, trials - events + 1))
     high = 1.0 if events == trials else float(beta.ppf(1 - tail, events + 1, trials - events))
     return low, high
-
-
-def _fast_current(read: _Read, spec: TileSpec, table: IVTable) -> float:
-    """A, of the read's column."""
-    group = int(np.argmax(read.bits)) // spec.rows_active if read.bits.any() else 0
-    current = read_currents(Tile(spec, table, read.weights), read.bits[None], engine="fast")
-    return float(current[0, group, read.column])
 
 
 class SignOffStatus(Record):

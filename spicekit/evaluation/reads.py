@@ -283,7 +283,9 @@ def code_errors(tiled: "TiledNetwork", dataset: Dataset) -> tuple[float, ...]:
         codes = layers[packed.layer.name].tiles.codes
         alike = codes.by_pattern() if isinstance(codes, FactoredCodes | PatternCodes) else None
         if alike is not None:
-            add(*_pattern_errors(alike * codes.step, packed, applied))
+            cells, (given, _, asserted) = packed.stored.words[:, :, 0].astype(np.uint32), in_one_word(applied)
+            reads, _ = count_patterns(cells, packed.stored.tiles, given, asserted, m)
+            add(np.rint(alike * codes.step - np.bitwise_count(np.arange(2**m))), reads)
             return
         for group, tiles in enumerate(packed.stored.tiles):
             for tile in range(tiles):
@@ -293,16 +295,6 @@ def code_errors(tiled: "TiledNetwork", dataset: Dataset) -> tuple[float, ...]:
 
     watch(tiled.software, few, tiled.layers, probe)
     return tuple((found / len(few)).tolist())
-
-
-def _pattern_errors(
-    partial_sums: NDArray[Any], packed: PackedLayer, applied: Applied
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Error of each pattern's code, of what the codes stand for (groups, 2^m), and how often it is read."""
-    m = packed.layer.spec.rows_active
-    cells, (given, _, asserted) = packed.stored.words[:, :, 0].astype(np.uint32), in_one_word(applied)
-    reads, _ = count_patterns(cells, packed.stored.tiles, given, asserted, m)
-    return np.rint(partial_sums - np.bitwise_count(np.arange(2**m))), reads
 
 
 CODE_IMAGES = 4
