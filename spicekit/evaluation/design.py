@@ -86,24 +86,15 @@ class Design(Config):
     """Widths of drivers and sense ends, from which the tile's `r_driver` and `r_sink` follow."""
 
     @model_validator(mode="after")
-    def _ends_are_the_wires(self) -> Self:
-        ends, wires = self.ends, self.tile.wires
+    def _parts_fit(self) -> Self:
+        ends, wires, scale = self.ends, self.tile.wires, self.converter.full_scale
         if ends.file is not None and (ends.r_driver, ends.r_sink) != (wires.r_driver, wires.r_sink):
             raise ValueError("[ends]: read_design and design(...) find the resistances of given widths")
-        return self
-
-    @model_validator(mode="after")
-    def _scale_fits(self) -> Self:
-        scale = self.converter.full_scale
         if scale is not None and not 1 <= scale <= _MOST_ROWS:
             raise ValueError(
                 f"[converter] full_scale = {scale:g}; pass 1 to {_MOST_ROWS} ON cells: one cell would saturate a "
                 f"smaller scale, and no tile fills a larger one"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _one_read_time(self) -> Self:
         if self.tile.discharge and self.read.time not in (Read().time, self.tile.discharge.time):
             raise ValueError(
                 "[read] time: a read that discharges its lines lasts [discharge] time; leave it out"
