@@ -231,7 +231,7 @@ def count_events(
     events = {}
     for name, layer in binary_layers(network).items():
         mapped = layers[name].layer
-        flips, used = mapped.binsparx, mapped.used > 0
+        binsparx, used = mapped.binsparx, mapped.used > 0
         border = layer.geometry.gathering(seen[name]) if layer.zero_padded else None
         events[name] = LayerEvents(
             pixels=pixels[name] // len(dataset),
@@ -241,10 +241,10 @@ def count_events(
             groups=int(used.any(axis=1).sum()),
             subvectors=int(used.sum()),
             ones=ones[name] / len(dataset),
-            static=flips.stores_inverted,
-            dynamic=flips.dynamic,
-            weighted=flips.dynamic and flips.flip_rule == "position",
-            ordered=flips.order,
+            static=binsparx.stores_inverted,
+            dynamic=binsparx.dynamic,
+            weighted=binsparx.dynamic and binsparx.flip_rule == "position",
+            ordered=binsparx.order,
             stored_inverted=int(mapped.inverted.sum()),
             applied_inverted=inverted[name] / len(dataset),
             current=currents[name],
