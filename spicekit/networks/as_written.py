@@ -332,16 +332,13 @@ def levels(product: Product) -> tuple[float, bool, tuple[tuple[int, int], ...]] 
     if not (inputs < -level / 2).any():
         return level, True, nothing
     if product.axes:
-        inside = ~zero.flatten(0, 1).all(dim=0)
-        frame = []
-        for axis in range(product.axes):
-            along = torch.nonzero(inside.movedim(axis, 0).reshape(inside.shape[axis], -1).any(1)).flatten()
-            frame.append((int(along[0]), len(inside.movedim(axis, 0)) - 1 - int(along[-1])))
-        box = zero
-        for axis, (before, after) in enumerate(frame):
-            box = box.narrow(2 + axis, before, box.shape[2 + axis] - before - after)
+        places, sides = (~zero.flatten(0, 1).all(dim=0)).nonzero(), inputs.shape[2:]
+        ends = zip(places.amin(0).tolist(), places.amax(0).tolist(), sides, strict=True)
+        frame = tuple((first, side - 1 - last) for first, last, side in ends)
+        cut = (slice(before, side - after) for (before, after), side in zip(frame, sides, strict=True))
+        box = zero[(slice(None), slice(None), *cut)]
         if not box.any():
-            return level, False, tuple(frame)
+            return level, False, frame
     return f"{int(zero.sum()):,} of its {zero.numel():,} inputs are 0, neither -{level:g} nor +{level:g}"
 
 
