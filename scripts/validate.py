@@ -288,7 +288,7 @@ def runs() -> list[str]:
                 sum(not each["tests"] for each in ours),
             )
             by = ", ".join(sorted({each["commit"][:10] for each in ours}))
-            lines.append(f"| {module} | {len(ours)} | {dead} | {away} | {by} |")
+            lines.append(f"| {module}{_gone('spicekit/' + module)} | {len(ours)} | {dead} | {away} | {by} |")
         why = {(each["module"], each["before"], each["after"]): each["why"] for each in _survivors()}
         lines += ["", "| survivor | change | why it is harmless |", "|---|---|---|"]
         for each in tried:
@@ -347,6 +347,11 @@ def _flips() -> list[str]:
     return [*lines, "", "`python tests/hostile/flips.py 400 --out docs/validation/flips.json`."]
 
 
+def _gone(path: str) -> str:
+    """What to say of a module that was measured, and has since been merged or has another name."""
+    return "" if (ROOT / path).is_file() else " (gone since)"
+
+
 def _coverage() -> list[str]:
     if not (path := FILES / "coverage.json").is_file():
         return []
@@ -362,7 +367,7 @@ def _coverage() -> list[str]:
     for name, each in record["modules"].items():
         share = 1 - len(each["missed"]) / max(1, each["lines"])
         if share < 0.9:
-            lines.append(f"| {name} | {each['lines']} | {share:.0%} |")
+            lines.append(f"| {name}{_gone(name)} | {each['lines']} | {share:.0%} |")
     if parts := record.get("parts"):
         lines += [
             "",
@@ -371,6 +376,12 @@ def _coverage() -> list[str]:
             *(f"| {part} | {how} |" for part, how in parts.items()),
         ]
     without = f", without {', '.join(lacking)}: a lower bound" if (lacking := record["not run"]) else ""
+    gone = sum(bool(_gone(name)) for name in record["modules"])
+    lines += (
+        ["", f"{gone} of its {len(record['modules'])} modules have since been merged or renamed."]
+        if gone
+        else []
+    )
     return [
         *lines,
         "",
