@@ -21,7 +21,7 @@ from rich.console import Console
 
 import spicekit
 from spicekit.cli.app import app
-from spicekit.cli.display import _Bars, next_step, print_evaluations, print_tables, stages
+from spicekit.cli.display import _Bars, fitted, next_step, print_evaluations, print_tables, stages
 from spicekit.cli.main import _options_first, _run
 from spicekit.evaluation.design import read_design
 from spicekit.report.page import text_table
@@ -321,3 +321,23 @@ def test_where_there_is_no_terminal_a_stage_is_a_line(capsys):
     printed = capsys.readouterr()
     assert printed.err.splitlines() == ["job: first", "job: second"]
     assert printed.out == ""
+
+
+def test_sentences_end_their_lines_between_words_on_a_terminal(monkeypatch):
+    text = f"spicekit: BadInput: expected something else than --a-long-option {'x' * 70}\n\n  two"
+    monkeypatch.setenv("COLUMNS", "60")
+    assert fitted(text).split() == text.split()
+    assert [len(line) for line in fitted(text).splitlines() if len(line) > 60] == [70]
+    monkeypatch.setenv("COLUMNS", "0")  # nobody knows
+    assert fitted(text) == text
+
+
+def test_a_number_stays_with_its_unit(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    heads = ("process", "supply", "temp.", "on", "off (w=0)", "idle (a=0)", "on/off")
+    print_tables(
+        [text_table("t", heads, [["ss", "0.70 V", "-40 C", "23.7 uA", "3.54 fA", "15.6 pA", "6.7e+09"]])]
+    )
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("0.70 V", "-40 C", "23.7 uA", "3.54 fA", "15.6 pA"))
+    assert "process:" not in printed  # as a block

@@ -75,9 +75,10 @@ def doctor(
         colour, mark = (
             ("green", "ok") if finding.cure is None else ("red" if finding.required else "yellow", "no")
         )
-        screen.print(f"[{colour}]{mark}[/]  {escape(finding.what)}", soft_wrap=True)
+        whole = not screen.is_terminal  # a line a finding, for those who search
+        screen.print(f"[{colour}]{mark}[/]  {escape(finding.what)}", soft_wrap=whole)
         if finding.cure:
-            screen.print(f"    -> {escape(finding.cure)}", soft_wrap=True)
+            screen.print(f"    -> {escape(finding.cure)}", soft_wrap=whole)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     if any(finding.cure for finding in findings if finding.required):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spicekit.cli.display import Json, Weights, print_json, print_tables, stage
+from spicekit.cli.display import Json, Weights, next_step, print_json, print_tables, stage
 from spicekit.cli.netlist import Inputs, Read, Spec, Vector, netlist, one_read
 from spicekit.errors import BadInput
 
@@ -50,6 +50,8 @@ def check(deck: DeckFile, osdi: Compiled = None, library: Libraries = None, as_j
             print(f"{found.file or deck}:{found.line}: {found.severity}: {found.message} [{found.rule}]")
         refused = f", {counts['refused']} lines that 'netlist run' refuses" if counts["refused"] else ""
         print(f"{deck}: {counts['error']} errors, {counts['warning']} warnings{refused}")
+    if not counts["error"] and not counts["refused"]:
+        next_step(f"spicekit netlist run {deck}")
     raise typer.Exit(1 if counts["error"] or counts["refused"] else 0)
 
 
@@ -217,3 +219,4 @@ def show(deck: DeckFile, as_json: Json = False) -> None:
         print_json(TypeAdapter(Summary).dump_python(summary, mode="json"))
     else:
         print_tables(deck_tables(summary))
+    next_step(f"spicekit netlist check {deck}")

@@ -164,35 +164,39 @@ def spread(
     """Monte Carlo of a cell's read current: threshold mismatch, and spread of its ReRAM element."""
     import numpy as np
 
+    from spicekit.report.page import text_table
     from spicekit.tables.spread import read_spread
 
     tile = sk.read_design(spec).tile
-    spreads = []
     with stages() as report:
         found = {
             weight: read_spread(tile, samples, weight=weight, rng=np.random.default_rng(seed))
             for weight in each(report, f"{samples} cells in ngspice, weight", (1, 0))
         }
-    for weight, cells in found.items():
-        low, high = np.percentile(cells.current, (1, 99)).tolist()
-        spreads.append(
-            {
-                "weight": weight,
-                "nominal": cells.nominal,
-                "mean": float(cells.current.mean()),
-                "sigma": cells.relative,
-                "percentile_1": low,
-                "percentile_99": high,
-            }
-        )
-        if not as_json:
-            print(
-                f"{tile.cell}, weight {weight}: nominal {engineering(cells.nominal, 'A')}, "
-                f"mean {engineering(float(cells.current.mean()), 'A')}, sigma {cells.relative:.1%}, "
-                f"1 % to 99 %: {engineering(low, 'A')} to {engineering(high, 'A')} ({samples} cells, seed {seed})"
+    spreads = [
+        {
+            "weight": weight,
+            "nominal": cells.nominal,
+            "mean": float(cells.current.mean()),
+            "sigma": cells.relative,
+        }
+        | dict(
+            zip(
+                ("percentile_1", "percentile_99"), np.percentile(cells.current, (1, 99)).tolist(), strict=True
             )
+        )
+        for weight, cells in found.items()
+    ]
     if as_json:
         print_json({"cell": tile.cell, "samples": samples, "seed": seed, "spreads": spreads})
+        return
+    rows = [
+        [f"{value:.1%}" if name == "sigma" else engineering(value, "A") for name, value in one.items()][1:]
+        for one in spreads
+    ]
+    heads = ("weight", "nominal", "mean", "sigma", "1 %", "99 %")
+    title = f"read current of {samples} cells, {tile.cell}, seed {seed}"
+    print_tables([text_table(title, heads, [(str(w), *row) for w, row in zip(found, rows, strict=True)])])
 
 
 @devices.command()

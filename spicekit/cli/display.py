@@ -1,7 +1,10 @@
 """What the verbs share on the terminal: results on stdout; progress, chatter and advice on stderr."""
 
 import json
+import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -96,12 +99,21 @@ def check_png(path: Path) -> None:
 def say(text: str) -> None:
     """A line that is no result, on stderr; none with --quiet."""
     if not _State.quiet:
-        print(text, file=sys.stderr)
+        print(fitted(text), file=sys.stderr)
+
+
+def fitted(text: str) -> str:
+    """Text whose lines end between words, where a terminal would end them within one."""
+    columns = shutil.get_terminal_size((0, 0)).columns
+    lines = text.splitlines()
+    wrapper = textwrap.TextWrapper(columns or 1, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) if 0 < columns < len(line) else line for line in lines)
 
 
 def next_step(command: str) -> None:
     """The last line of a verb: what to do with its result."""
-    say(f"next: {command}")
+    if not _State.quiet:
+        print(f"next: {command}", file=sys.stderr)  # in one line: it is copied
 
 
 @contextmanager
@@ -293,12 +305,24 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]], room: int, *, wh
 
     columns = list(zip(head, *rows, strict=True))
     most = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
-    least = [max((cell_len(word) for cell in cells for word in cell.split()), default=0) for cells in columns]
+    least = [
+        max((cell_len(word) for cell in cells for word in _WORD.findall(cell)), default=0)
+        for cells in columns
+    ]
     least[:whole] = most[:whole]
-    if sum(least) > room:
+    spare, wanted = room - sum(least), [high - low for low, high in zip(least, most, strict=True)]
+    if spare < 0:
         return None
-    share = min(1.0, (room - sum(least)) / max(1, sum(most) - sum(least)))
-    return [low + int(share * (high - low)) for low, high in zip(least, most, strict=True)]
+    for done, place in enumerate(
+        sorted(range(len(wanted)), key=wanted.__getitem__)
+    ):  # who wants little gets all
+        more = min(wanted[place], spare // (len(wanted) - done))
+        least[place], spare = least[place] + more, spare - more
+    return least
+
+
+_WORD = re.compile(r"\S+(?: (?:[afpnumk]?[AVWJFCK]|[fpnum]?s|k?ohm|%)(?!\S))?")
+"""A number and its unit are one."""
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -56,7 +56,9 @@ def _run() -> int:
             import traceback
 
             traceback.print_exc()
-        print(f"spicekit: {_line(error)}", file=sys.stderr)
+        from spicekit.cli.display import fitted
+
+        print(fitted(f"spicekit: {_line(error)}"), file=sys.stderr)
         return 2
     return 0
 

@@ -22,7 +22,7 @@ def cell_tables(figures: CellFigures) -> list[Table]:
     if figures.element is not None:
         rows = _element_rows(figures.element)
         tables.append(text_table("read disturb of the ReRAM element", heads, rows))
-    heads = ["process", "supply", "temperature", "on", "off (w=0)", "idle (a=0)", "on/off"]
+    heads = ["process", "supply", "temp.", "on", "off (w=0)", "idle (a=0)", "on/off"]
     over = {"temperature": figures.over_temperature, "supply": figures.over_supply}
     return tables + [
         text_table(f"read current over {name}", heads, map(_read_row, points))
@@ -92,7 +92,7 @@ def deck_tables(summary: Summary) -> list[Table]:
             "bias": f"v_read {tile.v_read} V, v_wl {tile.v_wl} V, vdd {tile.corner.vdd} V",
             "corner": f"{tile.corner.process}, {to_celsius(tile.corner.temperature):g} C",
         }
-        tables.append(text_table("header", ("fact", "value"), ((k, str(v)) for k, v in facts.items())))
+        tables.append(text_table("header", ("fact", "value"), ((k, _short(k, v)) for k, v in facts.items())))
     counts = [(f"device {name}", str(count)) for name, count in summary.devices.items()]
     counts += [(f"instances of {name}", str(count)) for name, count in summary.instances.items()]
     tables.append(text_table("counts, subcircuits unfolded", ("what", "number"), counts))
@@ -112,6 +112,10 @@ def deck_tables(summary: Summary) -> list[Table]:
         currents = ((str(j), engineering(current, "A")) for j, current in enumerate(expected["current"]))
         tables.append(text_table(title, ("column", "current"), currents))
     return tables
+
+
+def _short(name: str, value: object) -> str:
+    return f"{value}"[:12] if name.endswith("sha256") else str(value)  # enough to tell one from another
 
 
 def draw_cell(figures: CellFigures, folder: Path) -> list[Path]:

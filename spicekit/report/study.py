@@ -242,7 +242,11 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
                 "place": place,
                 "value": shown(value),
                 "accuracy": 100 * chosen[point]["accuracy"],
-                "name": shown(value) if place in named and places.index(place) == point else None,
+                "name": None
+                if place not in named or places.index(place) != point
+                else f"{value:.4g}"
+                if isinstance(value, float)
+                else shown(value),
             }
             for point, (value, place) in enumerate(zip(values, places, strict=True))
         ]
@@ -265,7 +269,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
             {"mark": {"type": "point", "filled": True, "size": 28, "opacity": 0.7}, "encoding": color},
             {
                 "transform": [{"filter": "isValid(datum.name)"}],
-                "mark": {"type": "text", "dx": 7, "align": "left", "limit": 110, "fontSize": 11},
+                "mark": {"type": "text", "dx": 6, "dy": -7, "align": "left", "limit": 110, "fontSize": 11},
                 "encoding": {"text": {"field": "name"}},
             },
         ],
