@@ -73,6 +73,18 @@ def test_every_command_of_a_page_has_its_verb_and_options(page):
         assert given <= known | {"-h", "--help"}, " ".join(path)
 
 
+def test_files_that_pages_name_are_there():
+    folders = "cells|calibration|device_models|docs|netlists|scripts|spicekit|tests"
+    made = DOCS / "validation.md"  # names modules as they were when they were measured
+    missing = [
+        (page.name, name)
+        for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
+        for name in re.findall(rf"(?<![\w./-])((?:{folders})/[\w./*-]*\w)", page.read_text())
+        if page != made and not any(ROOT.glob(name))
+    ]
+    assert not missing
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_first_tutorial_runs_from_calibration_to_report_and_prints_what_it_says(tmp_path):
