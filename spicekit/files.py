@@ -85,17 +85,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill, a crash or a full disk leaves the old one or the new one, never a part.
 
     Temporary file `.NAME.RANDOM.part` in the same folder, fsync, rename, fsync of the folder; writers of one path,
-    threads or machines, each have their own. Who may read the old file may read the new one. A link stays one; what is
-    no file (a device, a pipe) is written into.
+    threads or machines, each have their own. Who may read the old file may read the new one. A link stays one, but for
+    one that another user put there, which is replaced; what is no file (a device, a pipe) is written into.
     `OSError` that names `path` if the disk refuses.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        if _is_special(path):
+        is_link = path.is_symlink()
+        is_foreign = is_link and path.lstat().st_uid not in (0, os.geteuid())  # root's are those in /dev
+        if not is_foreign and _is_special(path):
             with open(path, "wb") as file:
                 file.write(data)
         else:
-            _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, data)
+            _replace(Path(os.path.realpath(path)) if is_link and not is_foreign else path, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -113,7 +115,8 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with open(temporary, "xb") as file:
             with suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+                if stat.S_ISREG(mode := path.lstat().st_mode):
+                    os.fchmod(file.fileno(), mode & 0o777)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

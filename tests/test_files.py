@@ -53,6 +53,23 @@ def test_who_may_read_the_old_file_may_read_the_new_one(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a link of another user's")
+def test_a_link_that_another_user_put_there_is_not_followed(tmp_path: Path) -> None:
+    """In a folder of theirs the kernel follows it, as it does not in /tmp itself."""
+    victim, link = tmp_path / "victim", tmp_path / "result.json"
+    victim.write_text("precious")
+    link.symlink_to(victim)
+    write_atomically(link, "ours")
+    assert link.is_symlink()
+    assert victim.read_text() == "ours"
+    victim.write_text("precious")
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    write_atomically(link, "theirs")
+    assert not link.is_symlink()
+    assert (victim.read_text(), link.read_text()) == ("precious", "theirs")
+    assert link.stat().st_mode & 0o111 == 0
+
+
 @pytest.mark.parametrize("name", ["nul\0", "half a letter \ud800"])
 def test_a_name_that_no_file_has_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="cannot be read"):

@@ -92,7 +92,7 @@ class Log:
         path = folder / LOG_FILE
         take_folder(folder)
         with writing(path, "pass another --out"):
-            self._file = open(path, "a+b")  # noqa: SIM115 (closed on exit)
+            self._file = open(path, "a+b", opener=_own)  # noqa: SIM115 (closed on exit)
         if not lock(self._file.fileno()):
             self._file.close()
             raise BadInput(f"{folder}: another study is writing here; wait for it or pass another --out.")
@@ -123,6 +123,11 @@ class Log:
             self._file.flush()
             os.fsync(self._file.fileno())
         self.results[key] = result
+
+
+def _own(path: str, flags: int) -> int:
+    """Opens no link: whoever may write to the folder could have the log written to any file."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 class PointsWriter:

@@ -140,6 +140,18 @@ with Log(Path({str(tmp_path)!r})):
         pass
 
 
+def test_a_log_that_is_a_link_is_refused(tmp_path):
+    """What a kill left of its last line would be cut off, of any file."""
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("precious, without a line's end")
+    out.mkdir()
+    (out / MARKER).touch()
+    (out / LOG_FILE).symlink_to(victim)
+    with pytest.raises(BadInput, match="cannot be written"):
+        Log(out)
+    assert victim.read_text() == "precious, without a line's end"
+
+
 def own_images(network, path, **arrays) -> Study:
     """A study of images of one's own, in an .npz file."""
     np.savez(path / "own.npz", **arrays)
