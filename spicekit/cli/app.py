@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from spicekit import __version__
-from spicekit.cli.decks import netlist
 from spicekit.cli.devices import devices
 from spicekit.cli.display import (
     Json,
@@ -20,6 +20,7 @@ from spicekit.cli.display import (
     stages,
     verbs,
 )
+from spicekit.cli.netlist import netlist
 from spicekit.cli.network import network, train
 from spicekit.cli.results import evaluate, report, signoff, sweep, tile
 from spicekit.cli.tables import calibrate, tables
@@ -38,13 +39,13 @@ def _version(asked: bool) -> None:
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no advice; may stand behind the verb.")
+        bool, Option("--quiet", "-q", help="No progress and no advice; may stand behind the verb.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error arose; may stand behind the verb.")
+        bool, Option("--debug", help="Show where an error arose; may stand behind the verb.")
     ] = False,
 ) -> None:
     """SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks."""
@@ -56,7 +57,7 @@ def doctor(
     as_json: Json = False,
     prepared: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--prepare",
             help="Also compile what networks need, half a minute: the first evaluation then starts at once.",
         ),
@@ -100,10 +101,10 @@ NEXT = {
 
 
 def init(
-    what: Annotated[str, typer.Argument(help=f"{', '.join(FILES)}: a design, a study, a network or a cell.")],
+    what: Annotated[str, Argument(help=f"{', '.join(FILES)}: a design, a study, a network or a cell.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write, for a cell the folder; default: its usual name."),
+        Option("--out", "-o", help="File to write, for a cell the folder; default: its usual name."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -126,8 +127,7 @@ def init(
 
 def demo(
     out: Annotated[
-        Path,
-        typer.Option(file_okay=False, help="Folder for the tables, the results (JSON) and the page."),
+        Path, Option(file_okay=False, help="Folder for the tables, the results (JSON) and the page.")
     ] = Path("spicekit-demo"),
     as_json: Json = False,
 ) -> None:

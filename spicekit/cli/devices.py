@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 import spicekit as sk
 from spicekit.cli.display import (
@@ -24,16 +25,12 @@ from spicekit.units import engineering
 devices = verbs("Transistor cards against their target sheets: check, fit, plot.")
 
 Devices = Annotated[
-    list[str] | None,
-    typer.Argument(help="Shipped devices, folders or card files; default: all shipped ones."),
+    list[str] | None, Argument(help="Shipped devices, folders or card files; default: all shipped ones.")
 ]
 
 
 @devices.command()
-def check(
-    names: Devices = None,
-    as_json: Json = False,
-) -> None:
+def check(names: Devices = None, as_json: Json = False) -> None:
     """Simulate every card against its published figures and its curves; exit status 1 if one is out of reach."""
     from spicekit.devices.cards import shipped_devices
     from spicekit.devices.check import CheckRecord, check_curves, check_devices, draw_families
@@ -82,23 +79,20 @@ def fit(names: Devices = None, as_json: Json = False) -> None:
 @devices.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Model file of a foundry or a predictive kit; it is read, never run.")
+        Path, Argument(help="Model file of a foundry or a predictive kit; it is read, never run.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the card and its sheet into.")],
-    width: Annotated[
-        float, typer.Option(help="Effective width of one fin or transistor, m; it picks the bin.")
-    ],
-    length: Annotated[float, typer.Option(help="Gate length, m; likewise.")],
-    model: Annotated[str | None, typer.Option(help="Name of the model, without a bin's number.")] = None,
-    polarity: Annotated[str | None, typer.Option(help="Channel type: nmos or pmos.")] = None,
+    out: Annotated[Path, Option("--out", "-o", help="Folder to write the card and its sheet into.")],
+    width: Annotated[float, Option(help="Effective width of one fin or transistor, m; it picks the bin.")],
+    length: Annotated[float, Option(help="Gate length, m; likewise.")],
+    model: Annotated[str | None, Option(help="Name of the model, without a bin's number.")] = None,
+    polarity: Annotated[str | None, Option(help="Channel type: nmos or pmos.")] = None,
     section: Annotated[
-        str | None, typer.Option(help="Section of .lib; default: tt, ff and ss, where the file has them.")
+        str | None, Option(help="Section of .lib; default: tt, ff and ss, where the file has them.")
     ] = None,
     osdi: Annotated[
-        str | None,
-        typer.Option(help="For BSIM-CMG (level 72): the compiled model, native code that will run."),
+        str | None, Option(help="For BSIM-CMG (level 72): the compiled model, native code that will run.")
     ] = None,
-    module: Annotated[str, typer.Option(help="Its Verilog-A module.")] = "bsimcmg_va",
+    module: Annotated[str, Option(help="Its Verilog-A module.")] = "bsimcmg_va",
     as_json: Json = False,
 ) -> None:
     """Take one card out of a model file: sections, bins, computed parameters, models in subcircuits."""
@@ -135,8 +129,8 @@ def import_(
 
 @devices.command()
 def plot(
-    name: Annotated[str, typer.Argument(help="Shipped device, or a folder of cards.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
+    name: Annotated[str, Argument(help="Shipped device, or a folder of cards.")],
+    out: Annotated[Path, Option("--out", "-o", help="PNG to write.")],
     as_json: Json = False,
 ) -> None:
     """Draw currents over gate and drain voltage, temperature and corner."""
@@ -156,9 +150,9 @@ def plot(
 
 @devices.command()
 def spread(
-    spec: Annotated[Path, typer.Option(help="Tile spec, TOML: cell, devices, bias and corner.")],
-    samples: Annotated[int, typer.Option(min=2, help="Cells to simulate.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of the random thresholds and gaps.")] = 0,
+    spec: Annotated[Path, Option(help="Tile spec, TOML: cell, devices, bias and corner.")],
+    samples: Annotated[int, Option(min=2, help="Cells to simulate.")] = 500,
+    seed: Annotated[int, Option(help="Of the random thresholds and gaps.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Monte Carlo of a cell's read current: threshold mismatch, and spread of its ReRAM element."""
@@ -201,19 +195,19 @@ def spread(
 
 @devices.command()
 def ends(
-    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; what it says of its ends does not count.")],
-    fins: Annotated[list[int], typer.Option(min=1, help="Widths to show; may be repeated.")] = [  # noqa: B006
+    spec: Annotated[Path, Option(help="Tile spec, TOML; what it says of its ends does not count.")],
+    fins: Annotated[list[int], Option(min=1, help="Widths to show; may be repeated.")] = [  # noqa: B006
         32,
         64,
         128,
         256,
     ],
-    nmos: Annotated[str, typer.Option(help="Card of the ends.")] = "nmos-lvt",
-    pmos: Annotated[str, typer.Option(help="Likewise.")] = "pmos-lvt",
+    nmos: Annotated[str, Option(help="Card of the ends.")] = "nmos-lvt",
+    pmos: Annotated[str, Option(help="Likewise.")] = "pmos-lvt",
     check: Annotated[
-        bool, typer.Option("--check", help="Also simulate tiles with transistors and with resistors.")
+        bool, Option("--check", help="Also simulate tiles with transistors and with resistors.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to keep the curves in, JSON.")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="File to keep the curves in, JSON.")] = None,
     as_json: Json = False,
 ) -> None:
     """Resistance of drivers and sense ends by their width: a pass gate, and the input of a current mirror."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
 from spicekit.errors import BadInput
@@ -24,14 +25,13 @@ if TYPE_CHECKING:
     from spicekit.tables.calibrate import Progress as Jobs
 
 T = TypeVar("T")
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON instead of text.")]
 Data = Annotated[
-    str,
-    typer.Option(help="digits, cifar10, cifar100, an .npz file, a folder of class folders or of idx files."),
+    str, Option(help="digits, cifar10, cifar100, an .npz file, a folder of class folders or of idx files.")
 ]
-Folder = Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies, in any of its layouts.")]
-Weights = Annotated[Path, typer.Option(help="Stored bits, .npy (rows, columns) uint8.")]
-Store = Annotated[Path | None, typer.Option(help="Folder of I-V tables; default: yours, then shipped.")]
+Folder = Annotated[Path | None, Option(help="Where CIFAR-10 lies, in any of its layouts.")]
+Weights = Annotated[Path, Option(help="Stored bits, .npy (rows, columns) uint8.")]
+Store = Annotated[Path | None, Option(help="Folder of I-V tables; default: yours, then shipped.")]
 
 
 class _Verbs(TyperGroup):

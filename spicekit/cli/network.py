@@ -1,58 +1,61 @@
-"""`spicekit train` trains a network; `spicekit network` looks into one."""
+"""`spicekit train` trains a network; `network` looks into one, `netlist export` into one of its tiles."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 import spicekit as sk
-from spicekit.cli.display import Data, Folder, Json, next_step, print_json, print_tables, say, stages, verbs
+from spicekit.cli.display import (
+    Data,
+    Folder,
+    Json,
+    next_step,
+    print_json,
+    print_paths,
+    print_tables,
+    say,
+    stages,
+    verbs,
+)
+from spicekit.cli.netlist import Detail, Spec, netlist
 
 
 def train(
-    network: Annotated[str, typer.Option(help="vgg-small or resnet18")],
-    out: Annotated[
-        Path, typer.Option(file_okay=False, help="Run folder: checkpoint, card, log, curve and state.")
-    ],
+    network: Annotated[str, Option(help="vgg-small or resnet18")],
+    out: Annotated[Path, Option(file_okay=False, help="Run folder: checkpoint, card, log, curve and state.")],
     data: Data = "digits",
     folder: Folder = None,
-    images: Annotated[
-        int | None, typer.Option(min=2, help="Train on the first so many; default: all.")
-    ] = None,
+    images: Annotated[int | None, Option(min=2, help="Train on the first so many; default: all.")] = None,
     hold_out: Annotated[
-        int | None,
-        typer.Option(min=1, help="Judge by the last so many training images, not by the test images."),
+        int | None, Option(min=1, help="Judge by the last so many training images, not by the test images.")
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
+    download: Annotated[bool, Option("--download", help="Fetch CIFAR-10 into it first.")] = False,
     begin: Annotated[
-        Path | None, typer.Option(help="Checkpoint, or another run's state, whose weights to begin with.")
+        Path | None, Option(help="Checkpoint, or another run's state, whose weights to begin with.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
-    width: Annotated[float | None, typer.Option(help="Factor on the channels of every layer.")] = None,
-    bits: Annotated[
-        int | None, typer.Option(help="1, or 4 for a bit-sliced network to compare with.")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of Adam.")] = None,
-    growing_epochs: Annotated[int | None, typer.Option(help="Epochs at first with smaller images.")] = None,
+    epochs: Annotated[int | None, Option(help="Default: 30 for digits, 120 for cifar10.")] = None,
+    width: Annotated[float | None, Option(help="Factor on the channels of every layer.")] = None,
+    bits: Annotated[int | None, Option(help="1, or 4 for a bit-sliced network to compare with.")] = None,
+    batch: Annotated[int | None, Option(help="Images in a step.")] = None,
+    learning_rate: Annotated[float | None, Option(help="Peak rate of Adam.")] = None,
+    growing_epochs: Annotated[int | None, Option(help="Epochs at first with smaller images.")] = None,
     warmup_epochs: Annotated[
-        float | None, typer.Option(help="Epochs at first in which the rate rises to its peak.")
+        float | None, Option(help="Epochs at first in which the rate rises to its peak.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Initial weights, order, augmentation.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; default: all.")] = None,
+    precision: Annotated[str | None, Option(help="float32 or bfloat16 (mixed).")] = None,
+    seed: Annotated[int | None, Option(help="Initial weights, order, augmentation.")] = None,
+    device: Annotated[str, Option(help="cpu, cuda or auto")] = "auto",
+    threads: Annotated[int | None, Option(min=1, help="Processor threads; default: all.")] = None,
     spec: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Design, TOML: learn on its tiles; then 3 epochs, a rate of 5e-4 and no warm-up by default."
         ),
     ] = None,
-    mitigation: Annotated[
-        str, typer.Option(help="On these tiles, as of evaluate: none, both, order ...")
-    ] = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    mitigation: Annotated[str, Option(help="On these tiles, as of evaluate: none, both, order ...")] = "none",
+    resume: Annotated[bool, Option("--resume", help="Go on with the run in the folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a binary network, or resume a run: repeat its command with --resume."""
@@ -140,14 +143,11 @@ def _verbs() -> None:
 
 @network.command("inspect")
 def inspect(
-    file: Annotated[
-        str, typer.Argument(help="An ONNX file, a checkpoint, or a network that ships: vgg-small.")
-    ],
+    file: Annotated[str, Argument(help="An ONNX file, a checkpoint, or a network that ships: vgg-small.")],
     spec: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Design, TOML; default: tiles of 64 x 64."),
+        Path | None, Option(exists=True, dir_okay=False, help="Design, TOML; default: tiles of 64 x 64.")
     ] = None,
-    data: Annotated[str, typer.Option(help="Of a network that ships: what it was trained on.")] = "digits",
+    data: Annotated[str, Option(help="Of a network that ships: what it was trained on.")] = "digits",
     as_json: Json = False,
 ) -> None:
     """Print a network's layers: which go on tiles, how many tiles, cells and reads; what stays digital, and why."""
@@ -182,3 +182,56 @@ def inspect(
     found_digital = text_table("digital", ("layer", "operator", "why"), digital)
     print_tables([table for table in (text_table(title, head, tiled), found_digital) if table.rows])
     next_step(f"spicekit evaluate --network {file} --spec tile.toml")
+
+
+@netlist.command()
+def export(
+    network: Annotated[str, Option(help="vgg-small, resnet18, or a checkpoint file.")],
+    spec: Spec,
+    layer: Annotated[str, Option(help="Binary layer, for instance conv3.")],
+    out: Annotated[
+        Path, Option("--out", "-o", file_okay=False, help="Folder for .npy files and a deck a read.")
+    ],
+    data: Data = "digits",
+    folder: Folder = None,
+    image: Annotated[int, Option(min=0, help="Of the test split.")] = 0,
+    tile: Annotated[int, Option(min=0, help="Along the layer's inputs.")] = 0,
+    block: Annotated[int, Option(min=0, help="Of columns, along its outputs.")] = 0,
+    row: Annotated[int, Option(min=0, help="Of the output pixel.")] = 0,
+    column: Annotated[int, Option(min=0, help="Of the output pixel.")] = 0,
+    mitigation: Annotated[str, Option(help="As of evaluate: none, both, order ...")] = "none",
+    detail: Detail = "read-port",
+    as_json: Json = False,
+) -> None:
+    """Decks of one tile of a network, with what one image applies to it at one output pixel."""
+    from spicekit.circuits.render import check_detail, tile_deck
+    from spicekit.engines.tile import expected_currents
+    from spicekit.evaluation.vectors import network_case
+    from spicekit.files import take_folder, write_array, write_atomically
+    from spicekit.mapping.binsparx import MITIGATIONS, check_mitigations
+
+    design = sk.read_design(spec).tile
+    (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)
+    take_folder(out)
+    case = network_case(
+        sk.load_network(network, data=data),
+        sk.load_dataset(data, "test", folder=folder).only(image),
+        design,
+        binsparx=MITIGATIONS[kind],
+        layer=layer,
+        tile=tile,
+        block=block,
+        position=(row, column),
+    )
+    write_array(out / "weights.npy", case.weights)
+    write_array(out / "inputs.npy", case.bits)
+    decks = [out / f"read-{read}.cir" for read in range(len(case.bits))]
+    origin: dict[str, str | int] = {"network": network, "layer": layer, "data": data, "image": image}
+    origin |= {"pixel_row": row, "pixel_column": column, "input_tile": tile, "output_block": block}
+    for read, (path, bits) in enumerate(zip(decks, case.bits, strict=True)):
+        expected = expected_currents(design, case.weights, bits)
+        own = {**origin, "read": read, "mitigation": mitigation}
+        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=own)
+        write_atomically(path, deck)
+    print_paths(out / "weights.npy", out / "inputs.npy", *decks, as_json=as_json)
+    next_step(f"spicekit netlist run {decks[0]}")

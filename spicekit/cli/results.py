@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 import spicekit as sk
 from spicekit.cli.display import (
@@ -29,16 +30,14 @@ from spicekit.units import engineering
 
 
 def tile(
-    spec: Annotated[Path, typer.Option(help="Tile spec, TOML; its cells may have [variation].")],
+    spec: Annotated[Path, Option(help="Tile spec, TOML; its cells may have [variation].")],
     weights: Weights,
-    inputs: Annotated[Path, typer.Option(help="Activation bits, .npy (vectors, rows) uint8.")],
-    out: Annotated[
-        Path, typer.Option(dir_okay=False, help="Result, .npz: current (A), lsb (A), partial_sum.")
-    ],
-    engine: Annotated[str, typer.Option(help="spice, exact, fast or ideal")] = "exact",
+    inputs: Annotated[Path, Option(help="Activation bits, .npy (vectors, rows) uint8.")],
+    out: Annotated[Path, Option(dir_okay=False, help="Result, .npz: current (A), lsb (A), partial_sum.")],
+    engine: Annotated[str, Option(help="spice, exact, fast or ideal")] = "exact",
     maps: Annotated[
         bool,
-        typer.Option(
+        Option(
             help="Also voltages and currents of every cell for the first vector, and what takes the current away: for "
             "the report; word-line drive only, by the exact engine's equations."
         ),
@@ -73,28 +72,23 @@ def tile(
 
 
 def signoff(
-    spec: Annotated[Path, typer.Option(help="Design, TOML: tile spec, [converter], [limits].")],
+    spec: Annotated[Path, Option(help="Design, TOML: tile spec, [converter], [limits].")],
     network: Annotated[
-        str | None, typer.Option(help="Also tiles and vectors of this network: a name or a checkpoint file.")
+        str | None, Option(help="Also tiles and vectors of this network: a name or a checkpoint file.")
     ] = None,
     data: Data = "digits",
     folder: Folder = None,
-    vectors: Annotated[
-        int, typer.Option(min=1, help="Activation vectors for each random or network tile.")
-    ] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bits drawn.")] = 0,
+    vectors: Annotated[int, Option(min=1, help="Activation vectors for each random or network tile.")] = 8,
+    seed: Annotated[int, Option(min=0, help="Of the bits drawn.")] = 0,
     simulator: Annotated[
-        list[str],
-        typer.Option(help="ngspice or vacask; given twice, the second is compared with the first."),
+        list[str], Option(help="ngspice or vacask; given twice, the second is compared with the first.")
     ] = ["ngspice"],  # noqa: B006
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds that a simulator may take for one tile.")
-    ] = 600.0,
+    jobs: Annotated[int | None, Option(min=1, help="Processes; default: all cores.")] = None,
+    timeout: Annotated[float, Option(min=1, help="Seconds that a simulator may take for one tile.")] = 600.0,
     store: Annotated[
-        Path | None, typer.Option(help="Folder of I-V tables and evidence; default: yours, then shipped.")
+        Path | None, Option(help="Folder of I-V tables and evidence; default: yours, then shipped.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for a copy of the result.")] = None,
+    out: Annotated[Path | None, Option(help="Folder for a copy of the result.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run ngspice (or VACASK) on whole tiles, hold the engines to the design's limits, keep evidence; exit 0 or 1."""
@@ -139,58 +133,48 @@ def signoff(
 
 
 def evaluate(
-    network: Annotated[
-        str, typer.Option(help="vgg-small, resnet18, a checkpoint (.safetensors) or an ONNX file.")
-    ],
+    network: Annotated[str, Option(help="vgg-small, resnet18, a checkpoint (.safetensors) or an ONNX file.")],
     spec: Annotated[
         Path,
-        typer.Option(
+        Option(
             help="Design, TOML: wires; if need be tile, ends, discharge, corner, device, converter, variation, read, "
             "mapping, ablation, limits, costs. docs/design.md has every field."
         ),
     ],
     data: Data = "digits",
     folder: Folder = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch CIFAR-10 into the folder first.")
-    ] = False,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="First images of the test split; default: all.")
-    ] = None,
+    download: Annotated[bool, Option("--download", help="Fetch CIFAR-10 into the folder first.")] = False,
+    images: Annotated[int | None, Option(min=1, help="First images of the test split; default: all.")] = None,
     mitigation: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="none, static, dynamic, both; order, faults, joint+dynamic and more (docs/mitigations.md); may be "
             "repeated. Default: none and both."
         ),
     ] = None,
     settle: Annotated[
-        bool,
-        typer.Option(
-            "--settle", help="Take the read time from a SPICE transient of the tile's worst column."
-        ),
+        bool, Option("--settle", help="Take the read time from a SPICE transient of the tile's worst column.")
     ] = False,
     energy: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--energy",
             help="Also energy, time and area of the whole circuit, converters and BinSparX's own parts included; "
             "a read lasts as long as a SPICE transient and the converter take.",
         ),
     ] = False,
     fidelity: Annotated[
-        int,
-        typer.Option(min=0, help="Also run so many images through the exact engine: seconds for each."),
+        int, Option(min=0, help="Also run so many images through the exact engine: seconds for each.")
     ] = 0,
     spice: Annotated[
         int,
-        typer.Option(
+        Option(
             min=0,
             help="Also draw so many column reads of this evaluation, half as many near a threshold, and run them in "
             "ngspice: how many codes differ.",
         ),
     ] = 0,
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result, JSON.")] = None,
+    out: Annotated[Path | None, Option(dir_okay=False, help="Result, JSON.")] = None,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -276,21 +260,17 @@ def _show(result: "sk.Evaluation", *, network: str, name: str) -> None:
 
 
 def sweep(
-    study: Annotated[Path, typer.Argument(help="Study, TOML: [base], [[grid]], [[point]].")],
-    out: Annotated[Path, typer.Option(help="Folder of the results; repeat the command to resume.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Local worker processes; default: all cores.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler that runs: tls://host:8786.")] = None,
+    study: Annotated[Path, Argument(help="Study, TOML: [base], [[grid]], [[point]].")],
+    out: Annotated[Path, Option(help="Folder of the results; repeat the command to resume.")],
+    workers: Annotated[int | None, Option(min=1, help="Local worker processes; default: all cores.")] = None,
+    scheduler: Annotated[str | None, Option(help="Dask scheduler that runs: tls://host:8786.")] = None,
     tls: Annotated[
-        Path | None, typer.Option(help="Folder of its ca.pem, cert.pem and key.pem: see docs/studies.md.")
+        Path | None, Option(help="Folder of its ca.pem, cert.pem and key.pem: see docs/studies.md.")
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let the scheduler be one that does not encrypt.")
+        bool, Option("--insecure", help="Let the scheduler be one that does not encrypt.")
     ] = False,
-    cluster: Annotated[
-        Path | None, typer.Option(help="Batch system, TOML: kind, workers, [options].")
-    ] = None,
+    cluster: Annotated[Path | None, Option(help="Batch system, TOML: kind, workers, [options].")] = None,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -332,16 +312,16 @@ def sweep(
 def report(
     results: Annotated[
         list[Path],
-        typer.Argument(
+        Argument(
             help="What another verb wrote: a study's folder or results.parquet; JSON of evaluate, signoff, demo or "
             "devices check; an I-V table; the currents of a tile. Several evaluations, or several tables, are "
             "set side by side."
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", dir_okay=False, help="Page to write: a name that ends in .html.")
+        Path, Option("--out", "-o", dir_okay=False, help="Page to write: a name that ends in .html.")
     ],
-    png: Annotated[bool, typer.Option("--png", help="Also each chart as a PNG beside the page.")] = False,
+    png: Annotated[bool, Option("--png", help="Also each chart as a PNG beside the page.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show a result, or compare several, as one web page that needs nothing else; its figures as CSV beside it."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 import spicekit as sk
 from spicekit.cli.display import (
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    spec: Annotated[Path | None, typer.Option(help="Tile spec: only its table.")] = None,
-    plan: Annotated[Path | None, typer.Option(help="Grids of conditions, TOML; default: both cells.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Folder of tables; default: the user's own.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: all cores.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one sweep may take.")] = 120.0,
-    simulator: Annotated[str, typer.Option(help="ngspice, or the optional vacask.")] = "ngspice",
-    force: Annotated[bool, typer.Option("--force", help="Also make tables that are up to date.")] = False,
+    spec: Annotated[Path | None, Option(help="Tile spec: only its table.")] = None,
+    plan: Annotated[Path | None, Option(help="Grids of conditions, TOML; default: both cells.")] = None,
+    store: Annotated[Path | None, Option(help="Folder of tables; default: the user's own.")] = None,
+    jobs: Annotated[int | None, Option(min=1, help="Worker processes; default: all cores.")] = None,
+    timeout: Annotated[float, Option(min=1, help="Seconds that one sweep may take.")] = 120.0,
+    simulator: Annotated[str, Option(help="ngspice, or the optional vacask.")] = "ngspice",
+    force: Annotated[bool, Option("--force", help="Also make tables that are up to date.")] = False,
     as_json: Json = False,
 ) -> None:
     """Sweep cells in ngspice (or VACASK) into I-V tables; what is up to date is kept, so repeat it to resume."""
@@ -85,11 +85,9 @@ tables = verbs("List, show, verify, compare, import and plot I-V tables.")
 
 Store = Annotated[
     Path | None,
-    typer.Option(
-        exists=True, file_okay=False, help="Folder of tables; default: the user's and those that ship."
-    ),
+    Option(exists=True, file_okay=False, help="Folder of tables; default: the user's and those that ship."),
 ]
-Name = Annotated[str, typer.Argument(help="Name, beginning of a name, or path of a table.")]
+Name = Annotated[str, Argument(help="Name, beginning of a name, or path of a table.")]
 
 
 @tables.command("list")
@@ -132,7 +130,7 @@ def _entry(entry: "Entry") -> dict[str, Any]:
 def show(
     name: Name,
     store: Store = None,
-    deck: Annotated[int | None, typer.Option(min=0, max=1, help="Print the deck of this stored bit.")] = None,
+    deck: Annotated[int | None, Option(min=0, max=1, help="Print the deck of this stored bit.")] = None,
     as_json: Json = False,
 ) -> None:
     """What made a table, and what is in it."""
@@ -211,12 +209,10 @@ def compare(first: Name, second: Name, store: Store = None, as_json: Json = Fals
 
 @tables.command("import")
 def import_(
-    file: Annotated[
-        Path, typer.Argument(help="NumPy archive: voltage (k,), V, and current (2, 2, k, k), A.")
-    ],
-    spec: Annotated[Path, typer.Option(help="Tile spec: cell, devices, word line and corner that it is of.")],
-    source: Annotated[str, typer.Option(help="Where it comes from; stands in every result.")],
-    store: Annotated[Path | None, typer.Option(help="Folder; default: the user's.")] = None,
+    file: Annotated[Path, Argument(help="NumPy archive: voltage (k,), V, and current (2, 2, k, k), A.")],
+    spec: Annotated[Path, Option(help="Tile spec: cell, devices, word line and corner that it is of.")],
+    source: Annotated[str, Option(help="Where it comes from; stands in every result.")],
+    store: Annotated[Path | None, Option(help="Folder; default: the user's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Take in a table of measured silicon or of another simulator; it is marked as such wherever it is used."""
@@ -230,7 +226,7 @@ def import_(
 @tables.command()
 def plot(
     name: Name,
-    out: Annotated[Path, typer.Option("--out", "-o", help="PNG.")] = Path("table.png"),
+    out: Annotated[Path, Option("--out", "-o", help="PNG.")] = Path("table.png"),
     store: Store = None,
     as_json: Json = False,
 ) -> None:

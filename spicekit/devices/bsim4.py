@@ -194,40 +194,18 @@ FIXED: Parameters = {
     "igbmod": 0,
     "paramchk": 0,
     "ndep": 1e18,  # with k1 = k2 = 0 it only sets lengths and the swing's scale; assumed
-    "k1": 0,  # an undoped fin has no body effect
-    "k2": 0,
-    "k3": 0,
-    "lpe0": 0,
-    "lpeb": 0,
-    "dvt0": 0,
-    "dvt0w": 0,
-    "dvtp0": 0,
-    "etab": 0,
+    **dict.fromkeys(("k1", "k2", "k3"), 0),  # an undoped fin has no body effect
+    **dict.fromkeys(("lpe0", "lpeb", "dvt0", "dvt0w", "dvtp0", "etab"), 0),
     "dsub": 1,  # scales eta0, which is fitted
-    "uc": 0,
-    "a0": 0,  # without body effect it has none either
-    "ags": 0,
-    "a1": 0,
-    "keta": 0,
-    "b0": 0,
-    "cit": 0,
-    "cdsc": 0,
-    "cdscb": 0,
-    "voffl": 0,
-    "pdiblc1": 0,  # fits set both to 0
-    "pdiblc2": 0,
-    "pscbe1": 0,
-    "pscbe2": 0,
-    "kt1l": 0,
-    "kt2": 0,
-    "uc1": 0,
+    **dict.fromkeys(("uc", "a0", "ags", "a1", "keta", "b0"), 0),  # a0: without body effect it has none either
+    **dict.fromkeys(("cit", "cdsc", "cdscb", "voffl"), 0),
+    **dict.fromkeys(("pdiblc1", "pdiblc2"), 0),  # fits set both to 0
+    **dict.fromkeys(("pscbe1", "pscbe2", "kt1l", "kt2", "uc1"), 0),
     "cf": 0,  # fringing is part of the overlap capacitance
     "jss": 1e-30,  # no junction leakage; ngspice rejects 0
-    "jsws": 0,
-    "jswgs": 0,
-    "cjs": 0,  # a fin's junction to the substrate is small against its overlap; assumed
-    "cjsws": 0,
-    "cjswgs": 0,
+    **dict.fromkeys(("jsws", "jswgs"), 0),
+    # a fin's junction to the substrate is small against its overlap; assumed
+    **dict.fromkeys(("cjs", "cjsws", "cjswgs"), 0),
 }
 
 

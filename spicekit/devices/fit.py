@@ -236,7 +236,7 @@ def _record(fit: Fit) -> str:
         + f" | {free.low:g} to {free.high:g} |"
         for name, free in (FREE | FREE_TEMPERATURE).items()
     ]
-    corners = " | ".join(fit.cards)
+    corners, error_lines, fitted_lines = " | ".join(fit.cards), "\n".join(errors), "\n".join(fitted)
     return f"""# How {Path(fit.device).name} was fitted
 
 `spicekit devices fit {Path(fit.device).name}`: least squares on {len(fitted)} BSIM4 parameters against ngspice
@@ -249,21 +249,14 @@ of their own; subthreshold the worst of a current between 0.1 pA and 100 nA.
 
 | corner | C | rms | worst | Idsat | Ieff | Idlin | subthreshold |
 |---|---|---|---|---|---|---|---|
-{_lines(errors)}
+{error_lines}
 
 | parameter | {corners} | bounds |
-{_RULE * (len(fit.cards) + 2)}|
-{_lines(fitted)}
+{"|---" * (len(fit.cards) + 2)}|
+{fitted_lines}
 
 vth0 is given as a magnitude.
 """
-
-
-def _lines(rows: list[str]) -> str:
-    return "\n".join(rows)
-
-
-_RULE = "|---"
 
 
 # Bounded least squares where one call evaluates many points at once, as ngspice does with many cards in a deck.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spicekit.devices.bsim4 import BSIM4_LEVELS, bsim4_parameters, model_text, near
-from spicekit.devices.sheet import Geometry, Polarity
+from spicekit.devices.sheet import Geometry, Osdi, Polarity, Sheet
 from spicekit.errors import BadInput
 from spicekit.files import read_file, take_folder, write_atomically
 
@@ -299,30 +299,19 @@ def import_device(
         for key, each in sections.items()
     }
     first = next(iter(cards.values()))
-    sheet = [f'polarity = "{first.polarity}"', "", "[geometry]"]
-    sheet += [
-        f"width = {geometry.width!r}  # m",
-        f"length = {geometry.length!r}  # m",
-        f"source = {json.dumps(path.name)}",
-    ]
+    osdi = None
     if compiled:
-        sheet += [
-            "",
-            "[osdi]",
-            f"file = {json.dumps(str(Path(compiled.file).resolve()))}",
-            'threshold = "delvtrand"',
-            'current = "ids0mult"',
-        ]
+        file = str(Path(compiled.file).resolve())
+        osdi = Osdi(file=file, threshold="delvtrand", current="ids0mult")
+    sheet = Sheet(geometry=geometry.replace(source=path.name), polarity=first.polarity, osdi=osdi)
     take_folder(folder)
     target = folder if corners else folder / f"{first.model}.sp"
-    for key, card in cards.items():
-        write_atomically(
-            folder / f"{key}.sp" if corners else target, f"* from {json.dumps(path.name)}\n{card.text}"
-        )
-    write_atomically(
-        folder / "device.toml" if corners else target.with_suffix(".toml"), "\n".join(sheet) + "\n"
-    )
-    return target, {f"{key}.sp" if corners else target.name: card for key, card in cards.items()}
+    files = {f"{key}.sp" if corners else target.name: card for key, card in cards.items()}
+    for name, card in files.items():
+        write_atomically(folder / name, f"* from {json.dumps(path.name)}\n{card.text}")
+    text = f"# Width and length in m.\n{sheet.to_toml()}"
+    write_atomically(folder / "device.toml" if corners else target.with_suffix(".toml"), text)
+    return target, files
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:

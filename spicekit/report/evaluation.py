@@ -330,7 +330,7 @@ def _points(points: Mapping[str, Design]) -> Table:
 def _differences(results: Mapping[str, Evaluation]) -> Iterator[Table]:
     for title, what in (("design", "design"), ("origin", "provenance")):
         records = {name: one.model_dump(mode="json", include={what}) for name, one in results.items()}
-        flats = {name: dict(flat(record[what])) for name, record in records.items()}
+        flats = {name: flat(record[what]) for name, record in records.items()}
         keys = list(dict.fromkeys(key for facts in flats.values() for key in facts))
         rows = tuple((key, *(facts.get(key, "") for facts in flats.values())) for key in keys)
         different = tuple(row for row in rows if len(set(row[1:])) > 1)

@@ -19,6 +19,7 @@ from typing import Any
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.report.charts import Chart
+from spicekit.results import plain
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def html(page: Page, *, made_by: str) -> str:
         style=_kept("page.css"),
         scripts=scripts,
         charts=[_drawing(chart) for chart in page.charts],
-        facts=list(flat(page.provenance)),
+        facts=list(flat(page.provenance).items()),
         kind=lambda part: type(part).__name__,
         image=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}",
     )
@@ -215,27 +216,21 @@ def _short(value: Any) -> Any:
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows under one head; text that a spreadsheet would take for a formula begins with an apostrophe."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [_plain(key) for key in dict.fromkeys(key for row in rows for key in row)])
+    writer = csv.DictWriter(
+        text, [_as_text(key) for key in dict.fromkeys(key for row in rows for key in row)]
+    )
     writer.writeheader()
-    writer.writerows({_plain(key): _plain(value) for key, value in row.items()} for row in rows)
+    writer.writerows({_as_text(key): _as_text(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def _as_text(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+def flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Leaves of nested tables by dotted names; what is not set is left out."""
-    if isinstance(value, Mapping):
-        return [
-            leaf
-            for key, inner in value.items()
-            for leaf in flat(inner, f"{name}.{key}" if name else str(key))
-        ]
-    if value is None:
-        return []
-    return [(name, json.dumps(value) if isinstance(value, list) else shown(value))]
+    return {name: shown(value) for name, value in plain(values).items() if value is not None}
 
 
 def shown(value: Any, *, none: str = "none") -> str:
