@@ -29,7 +29,7 @@ from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.fast.lanes import target
+from spicekit.engines.lanes import target
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.fast.model import fit_thresholds, read_model

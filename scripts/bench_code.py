@@ -18,7 +18,7 @@ from numba import njit
 from spicekit.engines.fast import factored_kernels as factored
 from spicekit.engines.fast import ideal, kernels
 from spicekit.engines.fast import wire_sum_code as wires
-from spicekit.engines.fast.lanes import target
+from spicekit.engines.lanes import target
 from spicekit.provenance import provenance
 
 READS = 1024

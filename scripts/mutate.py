@@ -48,7 +48,7 @@ EXCLUDED = {
     "engines/fast/gpu_kernels.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
     "engines/fast/torch_backend.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
     "mapping/torch_backend.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
-    "engines/fast/lanes.py": "writes machine instructions, which exist in compiled code alone",
+    "engines/lanes.py": "writes machine instructions, which exist in compiled code alone",
     "engines/fast/wire_sum_code.py": "writes machine instructions, which exist in compiled code alone",
     "engines/spice.py": "renders decks for ngspice: what it gives is compared whole",
 }

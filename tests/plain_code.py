@@ -172,12 +172,18 @@ def _current(numbers, added, moment, n, u, f, b, e):
     return n * n / p
 
 
+def _set_cells(cells, first, n, lines, place):
+    taken, on = cells.reshape(-1, 8)[first + n].T, lines[place].reshape(12, -1)[11] != 0
+    lines[place].reshape(12, -1)[[0, 1, 2, 9, 10]] = *np.where(on, taken[3:6], taken[:3]), *taken[6:]
+
+
 PLAIN = {
     f"spicekit.{module}.{function.__name__}": function
     for module, functions in {
         "engines.fast.kernels": (ones_of,),
+        "engines.exact.codes": (_set_cells,),
         "engines.fast.ideal": (count_ones,),
-        "engines.fast.lanes": (transpose_block,),
+        "engines.lanes": (transpose_block,),
         "engines.fast.factored_kernels": (_fill_field, _add_codes),
         "engines.fast.wire_sum_code": (fill_values, find_currents, add_codes),
         "mapping.inputs": (_gather, _invert, _join),

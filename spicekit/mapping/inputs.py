@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks
-from spicekit.engines.fast.lanes import INT8, INT64, Lanes, transpose
+from spicekit.engines.lanes import INT8, INT64, Lanes, transpose
 from spicekit.engines.words import word_type
 
 IMAGES = 64

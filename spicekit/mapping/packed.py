@@ -16,9 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
-from spicekit.engines.fast.lanes import FLOAT, INT64, Lanes, transposed
 from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.fast.model import Codes
+from spicekit.engines.lanes import FLOAT, INT64, Lanes, transposed
 from spicekit.engines.words import Applied, Stored, layout_of, pack
 from spicekit.mapping.binsparx import corrections_of
 from spicekit.mapping.inputs import pack_inputs, side_by_side

@@ -8,9 +8,9 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.converter import Converter, convert
 from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.fast.lanes import transpose
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.wire_sums import sample_patterns
+from spicekit.engines.lanes import transpose
 from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
@@ -182,6 +183,17 @@ LANES = 16
 """Reads side by side in a processor's registers: one alone would wait for each of its divisions."""
 
 
+def lanes(numbers: NDArray[np.floating]) -> int:
+    """Reads side by side, of numbers of this type: half as many of 64 bits as of 32."""
+    return LANES * 8 // numbers.itemsize
+
+
+@overload(lanes)
+def _lanes(numbers):  # type: ignore[no-untyped-def]
+    count = LANES * 64 // numbers.dtype.bitwidth  # known when a loop is compiled
+    return lambda numbers: count
+
+
 @_kernel
 def larger(worst, miss):  # type: ignore[no-untyped-def]
     """The larger one; NaN if either is, so that no limit is met by what is no number."""
@@ -311,16 +323,16 @@ def _solve(task, far, given, patches, axis, limit, ends, wires, current, residua
 @_kernel
 def up(lines, row, now, r_b, r_s):  # type: ignore[no-untyped-def]
     """Compose what hangs below a row with its wires and its cell: J = f + g b + h K and s = f2 + g2 b + h2 K."""
-    n = LANES
+    n, one = lanes(now), now.dtype.type(1)
     for k in range(n):
         c, p, q = lines[row, k], lines[row, n + k], lines[row, 2 * n + k]
         f, g, h = now[k], now[n + k], now[2 * n + k]
         f2, g2, h2 = now[3 * n + k], now[4 * n + k], now[5 * n + k]
-        pivot = 1 / (1 + g * r_b)
+        pivot = one / (one + g * r_b)
         passed = g2 * r_b
         f, g, h = f * pivot, g * pivot, h * pivot
         f2, g2, h2 = f2 - passed * f, g2 - passed * g, h2 + r_s - passed * h
-        pivot = 1 / (1 - q * h2)
+        pivot = one / (one - q * h2)
         # the cell seen from (b, K): i = c + p b + q K
         c, p, q = (c + q * f2) * pivot, (p + q * g2) * pivot, q * h2 * pivot
         f, g, h = f + h * c + c, g + h * p + p, h + h * q + q

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks, zeros_in_lines
-from spicekit.engines.fast.lanes import INT16, INT64, Lanes
+from spicekit.engines.lanes import INT16, INT64, Lanes
 
 Short = NDArray[np.int16]
 

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks
-from spicekit.engines.fast.lanes import INT64, Lanes, register_bits
+from spicekit.engines.lanes import INT64, Lanes, register_bits
 from spicekit.engines.words import Applied, Stored
 
 Words = NDArray[np.uint64]

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from spicekit.engines.fast.lanes import INT8, INT16, INT32, INT64, Lanes, register_bits
+from spicekit.engines.lanes import INT8, INT16, INT32, INT64, Lanes, register_bits
 
 COLUMNS = 64
 """Columns that a table covers."""
