@@ -29,12 +29,12 @@ from spicekit.engines.converter import Converter
 from spicekit.engines.exact.ladder import Crossbar, solve
 from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
-from spicekit.engines.lanes import target
 from spicekit.engines.fast.mesh import RMS_LIMIT, correction
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.fast.model import fit_thresholds, read_model
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.wire_sums import POWERS, features, fit_patterns, sample_patterns, terms
+from spicekit.engines.lanes import target
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, read_currents
 from spicekit.errors import MissingTable, SpiceFailed
