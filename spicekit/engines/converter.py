@@ -111,14 +111,14 @@ class LayerReads:
     """What a layer reads in calibration."""
 
     current: Array
-    """(n,) A, mean over reads of one partial sum."""
-    spread: Array
-    """(n,) A, standard deviation over them."""
+    """(n,) A, over that of a column of zeros: mean over reads of one partial sum."""
     count: NDArray[np.integer]
     """(n,) their partial sums."""
     weight: Array
     """(n,) how often each occurs."""
-    reads: int
+    spread: Array | float = 0.0
+    """(n,) A, standard deviation over them."""
+    reads: int = 1
     """Whose codes make one dot product."""
 
 
@@ -127,50 +127,48 @@ LEAST_SPREAD = 0.03
 0.1 finds worse lines (docs/decisions/converter.md)."""
 
 
-def thresholds_for_codes(
+def set_thresholds(
     converter: Converter, layers: Sequence[LayerReads], *, rows: int, lsb: float
 ) -> Thresholds:
-    """Equally spaced thresholds with the least squared error of dot products, as codes make them.
+    """Place the thresholds.
 
-    The codes of N reads are added. What their errors have in common grows as N, what is random in them as its root:
-    (N mean(e))^2 + N var(e) of a sum, over N the error for each read that all layers count with alike. e is the error
-    of a code: a current less than half a step off makes none, which a line by least squares does not know. Currents of
-    one partial sum are taken as normal.
+    Parameters
+    ----------
+    converter : Converter
+    layers : sequence of LayerReads
+        Calibration reads. `unit` does not look at them; `linear_codes` alone tells layers apart and looks at spreads.
+    rows : int
+        Rows that a read asserts, the largest partial sum.
+    lsb : float
+        Current step of one ON cell without parasitics, A.
 
     Raises
     ------
     BadInput
-        If the reads show fewer than three partial sums, or no current that rises with them.
+        If a fit is asked for and the reads show fewer than three partial sums, or no current that rises with them.
     """
-    from scipy.optimize import brute
-    from scipy.special import ndtr
-
     step = converter.step(rows)
-    place = np.arange(2 ** converter.resolution(rows) - 1)
-    middles = (place + 0.5) * step
+    # partial sums at which the code changes
+    middles = (np.arange(2 ** converter.resolution(rows) - 1) + 0.5) * step
+    if converter.reference == "unit":
+        return Thresholds(middles * lsb, step)
     current, count, weight = (
         np.concatenate([getattr(layer, name) for layer in layers]) for name in ("current", "count", "weight")
     )
-
-    def error(line: Array) -> float:
-        gain, offset = line * lsb
-        total = 0.0
-        for layer in layers:
-            spread = np.maximum(layer.spread, LEAST_SPREAD * lsb)
-            reached = ndtr((layer.current[:, None] - offset - gain * middles) / spread[:, None])
-            code, square = step * reached.sum(axis=1), step**2 * reached @ (2 * place + 1)
-            share = layer.weight / layer.weight.sum()
-            # share e^2, summed, is mean(e)^2 + var(e): N - 1 times the former is missing
-            common = share @ (code - layer.count)
-            total += (layer.reads - 1) * common**2
-            total += share @ (square - 2 * code * layer.count + layer.count**2)
-        return float(total)
-
-    # The error has more than one valley: a grid around the line by least squares finds the right one.
-    gain, offset = _line_through(count, current / lsb, weight)
-    around = slice(0.8 * gain, 1.2 * gain, 0.02 * gain), slice(offset - 0.6, offset + 0.6, 0.05)
-    gain, offset = brute(error, around)
-    return Thresholds((offset + gain * middles) * lsb, step)
+    if converter.reference == "linear_codes":
+        line = _line_through(count, current / lsb, weight)
+        gain, offset = _line_for_codes(layers, line, middles, step=step, lsb=lsb)
+        return Thresholds((offset + gain * middles) * lsb, step)
+    gain, offset = _line_through(count, current, weight)
+    if converter.reference == "linear":
+        return Thresholds(offset + gain * middles, step)
+    levels = np.unique(count)
+    means = np.bincount(count, weight * current)[levels] / np.bincount(count, weight)[levels]
+    # A level that calibration never saw gets its current from a parabola through those it saw.
+    parabola = np.polynomial.Polynomial.fit(levels, means, 2)
+    known = np.maximum.accumulate(np.interp(middles, levels, means))
+    outside = (middles < levels[0]) | (middles > levels[-1])
+    return Thresholds(np.maximum.accumulate(np.where(outside, parabola(middles), known)), step)
 
 
 def _line_through(count: NDArray[np.integer], current: Array, weight: Array) -> tuple[float, float]:
@@ -188,45 +186,40 @@ def _line_through(count: NDArray[np.integer], current: Array, weight: Array) -> 
     return float(gain), float(offset)
 
 
-def set_thresholds(
-    converter: Converter, *, rows: int, lsb: float, current: Array, count: NDArray[np.integer], weight: Array
-) -> Thresholds:
-    """Place the thresholds.
+def _line_for_codes(
+    layers: Sequence[LayerReads], line: tuple[float, float], middles: Array, *, step: float, lsb: float
+) -> tuple[float, float]:
+    """Gain and offset, LSB, of the line near `line` with the least squared error of dot products, as codes make them.
 
-    Parameters
-    ----------
-    converter : Converter
-    rows : int
-        Rows that a read asserts, the largest partial sum.
-    lsb : float
-        Current step of one ON cell without parasitics, A.
-    current : (n,) float64 array, A
-        Calibration reads; `unit` does not look at them.
-    count : (n,) integer array
-        Their true partial sums.
-    weight : (n,) float64 array
-        How often each of them occurs.
-
-    Raises
-    ------
-    BadInput
-        If a fit is asked for and the reads show fewer than three partial sums, or no current that rises with them.
+    The codes of N reads are added. What their errors have in common grows as N, what is random in them as its root:
+    (N mean(e))^2 + N var(e) of a sum, over N the error for each read that all layers count with alike. e is the error
+    of a code: a current less than half a step off makes none, which a line by least squares does not know. Currents of
+    one partial sum are taken as normal.
     """
-    step = converter.step(rows)
-    # partial sums at which the code changes
-    middles = (np.arange(2 ** converter.resolution(rows) - 1) + 0.5) * step
-    if converter.reference == "unit":
-        return Thresholds(middles * lsb, step)
-    gain, offset = _line_through(count, current, weight)
-    if converter.reference == "linear":
-        return Thresholds(offset + gain * middles, step)
-    levels = np.unique(count)
-    means = np.bincount(count, weight * current)[levels] / np.bincount(count, weight)[levels]
-    # A level that calibration never saw gets its current from a parabola through those it saw.
-    parabola = np.polynomial.Polynomial.fit(levels, means, 2)
-    known = np.maximum.accumulate(np.interp(middles, levels, means))
-    outside = (middles < levels[0]) | (middles > levels[-1])
-    return Thresholds(np.maximum.accumulate(np.where(outside, parabola(middles), known)), step)
+    from scipy.optimize import brute
+    from scipy.special import ndtr
+
+    odd = 2 * np.arange(len(middles)) + 1
+
+    def error(line: Array) -> float:
+        gain, offset = line * lsb
+        total = 0.0
+        for layer in layers:
+            spread = np.broadcast_to(np.maximum(layer.spread, LEAST_SPREAD * lsb), layer.current.shape)
+            reached = ndtr((layer.current[:, None] - offset - gain * middles) / spread[:, None])
+            code, square = step * reached.sum(axis=1), step**2 * reached @ odd
+            share = layer.weight / layer.weight.sum()
+            # share e^2, summed, is mean(e)^2 + var(e): N - 1 times the former is missing
+            common = share @ (code - layer.count)
+            total += (layer.reads - 1) * common**2
+            total += share @ (square - 2 * code * layer.count + layer.count**2)
+        return float(total)
+
+    # The error has more than one valley: a grid around the line by least squares finds the right one.
+    gain, offset = line
+    around = slice(0.8 * gain, 1.2 * gain, 0.02 * gain), slice(offset - 0.6, offset + 0.6, 0.05)
+    gain, offset = brute(error, around)
+    return float(gain), float(offset)
 
 
 @dataclass(frozen=True)

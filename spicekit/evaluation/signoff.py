@@ -11,7 +11,7 @@ from pydantic import computed_field
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.simulators import SimulatorName, simulate_all_with, simulator_at_hand
 from spicekit.engines.cell_currents import cell_currents_of
-from spicekit.engines.converter import Thresholds, convert, set_thresholds
+from spicekit.engines.converter import LayerReads, Thresholds, convert, set_thresholds
 from spicekit.engines.spice import sensed, tile_job
 from spicekit.engines.tile import EngineName, Tile, one_read_each, read_currents
 from spicekit.errors import BadInput
@@ -323,13 +323,9 @@ def _thresholds(
     design: Design, lsb: float, cases: Sequence[Case], reads: Sequence[Bits], signals: Sequence[Array]
 ) -> Thresholds:
     """The design's converter, fitted on the signals in A of the cases that are not adversarial."""
-    usual = [index for index, case in enumerate(cases) if case.kind != ADVERSARIAL]
-    count = [(reads[index].astype(np.int64) @ cases[index].weights).ravel() for index in usual]
-    return set_thresholds(
-        design.converter,
-        rows=design.tile.rows_active,
-        lsb=lsb,
-        current=np.concatenate([signals[index].ravel() for index in usual]),
-        count=np.concatenate(count),
-        weight=np.ones(sum(map(len, count))),
-    )
+    layers = []
+    for case, bits, signal in zip(cases, reads, signals, strict=True):
+        if case.kind != ADVERSARIAL:
+            count = (bits.astype(np.int64) @ case.weights).ravel()
+            layers.append(LayerReads(signal.ravel(), count, np.ones(count.size), reads=design.tile.groups))
+    return set_thresholds(design.converter, layers, rows=design.tile.rows_active, lsb=lsb)

@@ -16,7 +16,7 @@ from scipy.optimize import root
 
 from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.circuits.wiring import wiring
-from spicekit.engines.converter import Converter, convert, set_thresholds
+from spicekit.engines.converter import Converter, LayerReads, convert, set_thresholds
 from spicekit.engines.exact import codes, ladder, mesh
 from spicekit.engines.exact.codes import ExactCodes, first_step, start_of
 from spicekit.tables.table import IVTable, interpolate, patches_of
@@ -298,8 +298,8 @@ def test_codes_are_those_of_currents_solved_to_the_last_digit(end, reference):
     weights, bits, stored, applied = reads_of(spec)
     lsb = float(table.current[1, 1, 28, 0])
     count = np.arange(6)
-    measured = {"current": lsb * 0.9 * count, "count": count, "weight": np.ones(6)}
-    thresholds = set_thresholds(Converter(reference=reference), rows=5, lsb=lsb, **measured)
+    measured = LayerReads(lsb * 0.9 * count, count, np.ones(6))
+    thresholds = set_thresholds(Converter(reference=reference), [measured], rows=5, lsb=lsb)
     sums = np.zeros((len(bits), 3))
     for group, tiles in enumerate(stored.tiles):
         for tile in range(tiles):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds, thresholds_for_codes
+from spicekit.engines.converter import Converter, LayerReads, Thresholds, set_thresholds
 from spicekit.engines.fast.patterns import PatternReads, pattern_reads
 from spicekit.engines.fast.rails import RailReads, rail_reads
 from spicekit.engines.fast.wire_sums import WireSumReads, wire_sum_reads
@@ -68,21 +68,13 @@ def fit_thresholds(
     sums : sequence of (Tally, int), optional
         Each layer's reads and how many of them make one dot product: what `linear_codes` needs.
     """
-    rows = model.cells.spec.rows_active
-    lsb = model.cells.lsb
-    if converter.reference == "linear_codes":
-        if not sums:
-            raise BadInput("fit_thresholds: 'linear_codes' needs the calibration reads of each layer.")
-        layers = [_layer_reads(model, met, reads) for met, reads in sums]
-        return thresholds_for_codes(converter, layers, rows=rows, lsb=lsb)
-    if tally is None:
-        if converter.reference != "unit":
-            raise BadInput(f"fit_thresholds: '{converter.reference}' needs calibration reads.")
-        tally = Tally(*np.zeros((4, rows + 1)))
-    met = _layer_reads(model, tally, 1)
-    return set_thresholds(
-        converter, rows=rows, lsb=lsb, current=met.current, count=met.count, weight=met.weight
-    )
+    met = sums if converter.reference == "linear_codes" else [(tally, 1)] if tally else []
+    if not met and converter.reference != "unit":
+        raise BadInput(
+            f"fit_thresholds: '{converter.reference}' needs calibration reads, 'linear_codes' those of each layer."
+        )
+    layers = [_layer_reads(model, read, reads) for read, reads in met]
+    return set_thresholds(converter, layers, rows=model.cells.spec.rows_active, lsb=model.cells.lsb)
 
 
 def _layer_reads(model: ReadModel, tally: Tally, reads: int) -> LayerReads:
@@ -92,7 +84,7 @@ def _layer_reads(model: ReadModel, tally: Tally, reads: int) -> LayerReads:
     mean = each.current / each.reads
     current = mean - model.cells.zeros(count + each.others / each.reads)
     spread = np.sqrt(np.maximum(each.square / each.reads - mean**2, 0))
-    return LayerReads(current, spread, count, each.reads, reads)
+    return LayerReads(current, count, each.reads, spread, reads)
 
 
 def read_currents(
