@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -315,24 +315,22 @@ def _made_from(spec: TileSpec, devices: Devices) -> str:
     return content_hash([both, Characterisation(spec).deck_hash])
 
 
+class _File(Config):
+    kind: Literal["ends"]
+    entries: tuple[EndCurves, ...]
+
+
 def write_ends(path: Path, curves: EndCurves) -> None:
     """Keep curves in a file, beside those of other conditions; those of the same conditions are replaced."""
-    there = read_ends(path) if path.is_file() else []
+    there = read_ends(path) if path.is_file() else ()
     kept = [one for one in there if one.conditions != curves.conditions]
-    entries = [one.model_dump(mode="json") for one in (*kept, curves)]
-    write_atomically(path, json.dumps({"kind": "ends", "entries": entries}, indent=1) + "\n")
+    file = _File(kind="ends", entries=(*kept, curves))
+    write_atomically(path, json.dumps(file.model_dump(mode="json"), indent=1) + "\n")
 
 
-def read_ends(path: Path) -> list[EndCurves]:
+def read_ends(path: Path) -> tuple[EndCurves, ...]:
     """Curves of a file; `BadInput` if it is none."""
-    record: Any = read_json(path)
-    if (
-        not isinstance(record, dict)
-        or record.get("kind") != "ends"
-        or not isinstance(record.get("entries"), list)
-    ):
-        raise BadInput(f"{path}: is no file of ends; make it with: {_MAKE}")
-    return [parse(EndCurves, entry, source=str(path)) for entry in record["entries"]]
+    return parse(_File, read_json(path), source=f"{path} (a file of: {_MAKE})").entries
 
 
 def find_ends(path: Path, spec: TileSpec, devices: Devices) -> EndCurves:
