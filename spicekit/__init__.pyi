@@ -29,7 +29,7 @@ from spicekit.networks.data import Dataset as Dataset
 from spicekit.networks.data import load_dataset as load_dataset
 from spicekit.networks.layers import BinaryConv2d as BinaryConv2d
 from spicekit.networks.layers import BinaryLinear as BinaryLinear
-from spicekit.study.load import load as load
+from spicekit.study.results import load as load
 from spicekit.study.sweep import sweep as sweep
 from spicekit.tables.calibrate import calibrate as calibrate
 from spicekit.tables.ends import Ends as Ends

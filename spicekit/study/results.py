@@ -1,6 +1,6 @@
 """Results of a study: a log of finished jobs that survives any kill, and a Parquet file with a row for each point.
 
-The only module that knows pyarrow.
+The only module that knows pyarrow. `load` reads these, and what any other verb or `save` wrote.
 """
 
 import io
@@ -15,14 +15,30 @@ import pydantic
 
 from spicekit.config import parse
 from spicekit.errors import BadInput, require
-from spicekit.files import lock, open_file, take_folder, write_atomically, writing
+from spicekit.evaluation.network_costs import NetworkCosts
+from spicekit.evaluation.records import Demo, Evaluation
+from spicekit.evaluation.signoff import SignOff
+from spicekit.files import (
+    as_path,
+    lock,
+    open_file,
+    parse_json,
+    read_arrays,
+    read_json,
+    take_folder,
+    write_atomically,
+    writing,
+)
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.provenance import JsonDict, content_hash
 from spicekit.results import Result, new_axes
+from spicekit.tables.store import read_sweep
+from spicekit.tables.table import IVTable
 
 if TYPE_CHECKING:
     import pyarrow
     from matplotlib.axes import Axes
+    from xarray import Dataset
 
 LOG_FILE = "jobs.jsonl"
 RESULTS_FILE = "results.parquet"
@@ -30,8 +46,6 @@ EARLIER_FILE = "earlier-results.parquet"
 """Results that were in the folder when a study began that has other points: they are not those of one not finished."""
 POINTS_FOLDER = "points"
 """Of a study's folder: Parquet files with the rows of points as they are finished, to be read while it runs."""
-
-
 _FULL = "free space, repeat"
 
 
@@ -62,16 +76,14 @@ class StudyResult(Result):
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Accuracy over the energy of the bit lines, a colour for each network and mitigation."""
         axes = new_axes(axes)
-        done = [row for row in self.points if not row["fault"]]
-        kinds = dict.fromkeys((row["run.network"], row["run.mitigation"]) for row in done)
-        for network, mitigation in kinds:
-            own = [
-                row for row in done if (row["run.network"], row["run.mitigation"]) == (network, mitigation)
-            ]
+        kinds: dict[tuple[str, str], list[JsonDict]] = {}
+        for row in self.points:
+            if not row["fault"]:
+                kinds.setdefault((row["run.network"], row["run.mitigation"]), []).append(row)
+        for (network, mitigation), own in kinds.items():
             label = f"{network}, {MITIGATION_LABELS.get(mitigation, mitigation)}".replace("$", r"\$")
-            axes.plot(
-                [row["energy"] for row in own], [100 * row["accuracy"] for row in own], "o", label=label
-            )
+            energy, accuracy = zip(*((row["energy"], 100 * row["accuracy"]) for row in own), strict=True)
+            axes.plot(energy, accuracy, "o", label=label)
         axes.set(xlabel="energy of the bit lines for an image, J", ylabel="accuracy, %")
         if kinds:
             axes.legend(frameon=False)
@@ -307,3 +319,87 @@ def _check_rows(rows: Sequence[Mapping[str, object]], *, source: str) -> None:
         )
     for place, row in enumerate(rows, start=1):
         parse(_Row if row["fault"] else _FinishedRow, row, source=f"{source}, row {place}")
+
+
+KINDS: dict[type[Result], frozenset[str]] = {
+    Evaluation: frozenset({"accuracy_software", "runs"}),
+    SignOff: frozenset({"errors", "fast_reads"}),
+    Demo: frozenset({"evaluations"}),
+    NetworkCosts: frozenset({"settling", "response"}),
+}
+"""Results in JSON, and keys that only they have."""
+
+
+def load(path: Path | str) -> "Result | IVTable | Dataset":
+    """The result in a file; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : path
+        JSON of `evaluate`, `signoff`, `demo` or of `save`; a study's folder, of what is finished if it still runs, or
+        its Parquet file; an I-V table (.h5); the currents of a tile (.npz).
+
+    Returns
+    -------
+    Evaluation, SignOff, Demo, NetworkCosts, StudyResult, IVTable or xarray.Dataset
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or holds something else.
+    BadTable
+        If it is an I-V table that is damaged.
+
+    Examples
+    --------
+    >>> import spicekit as sk
+    >>> network = sk.load_network("vgg-small-quarter")
+    >>> images = sk.load_dataset("digits", "test").first(2)
+    >>> found = sk.evaluate(network, images, sk.design(layer="M2", pitch_nm=108, rows_active=16))
+    >>> found.save("evaluation.json")
+    >>> load("evaluation.json") == found
+    True
+    """
+    path = as_path(path, what="load")
+    if path.is_dir():
+        running = not (path / RESULTS_FILE).is_file() and (path / POINTS_FOLDER).is_dir()
+        path = path / (POINTS_FOLDER if running else RESULTS_FILE)
+    if path.suffix == ".parquet" or path.is_dir():
+        return read_study_result(path)
+    if path.suffix == ".h5":
+        return read_sweep(path).table()
+    if path.suffix == ".npz":
+        return _tile(path)
+    record = read_json(path)
+    if isinstance(record, dict):
+        for kind, keys in KINDS.items():
+            if record.keys() >= keys:
+                return kind.from_record(record, source=str(path))
+    raise BadInput(
+        f"{path}: expected a result, got something else; pass the JSON of evaluate, signoff or demo, the "
+        f"results.parquet of a study, an I-V table (.h5) or the currents of a tile (.npz)."
+    )
+
+
+def _tile(path: Path) -> "Dataset":
+    """Currents (A), partial sums and LSB of a tile, as `spicekit tile` wrote them."""
+    from xarray import Dataset
+
+    file = read_arrays(path)
+    try:
+        parts = {name: (dims, file[name].astype(float)) for name, dims in _TILE.items() if name in file}
+        parts["current"], parts["partial_sum"]
+        found = Dataset(parts, attrs={"lsb": float(file["lsb"]), "provenance": str(file["provenance"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: expected the currents of a tile, got another archive ({error}).") from error
+    parse_json(found.attrs["provenance"], source=f"{path}, provenance")
+    for name in found:
+        found[name].attrs["units"] = "1" if name == "partial_sum" else "A"
+    return found
+
+
+_TILE: dict[str, tuple[str, ...]] = {
+    "current": ("vector", "column"),
+    "partial_sum": ("vector", "column"),
+    "read_current": ("vector", "read", "column"),
+}

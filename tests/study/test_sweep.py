@@ -19,9 +19,8 @@ from spicekit.errors import BadInput, SpiceFailed
 from spicekit.files import MARKER
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads
-from spicekit.study.load import load
 from spicekit.study.plan import Study, read_study
-from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, Log, read_rows
+from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, Log, load, read_rows
 from spicekit.study.sweep import _plan, _tables, sweep
 
 
