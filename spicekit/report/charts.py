@@ -128,6 +128,15 @@ def literal(name: str) -> str:
     return name.replace(".", r"\.")
 
 
+def layer(
+    mark: str | Spec, *, transform: Any = None, params: Any = None, data: Any = None, **encoding: Any
+) -> Spec:
+    """A mark with its channels: a picture, or one layer of it."""
+    given = {"transform": transform, "params": params, "data": data}
+    named = {name: value for name, value in given.items() if value is not None}
+    return {"mark": mark, "encoding": encoding, **named}
+
+
 def switched(field: str) -> tuple[Spec, Spec]:
     """A parameter that a click on the legend sets, and the opacity that shows what it picks."""
     parameter = {"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}
@@ -190,20 +199,15 @@ def grouped_bars(
         "opacity": opacity,
     }
     color = category(series, None, scale=series_scale(names), legend={"values": names})
-    bars = {
-        "mark": {"type": "bar"},
-        "params": [parameter],
-        "encoding": {**shared, "y": y, "color": color, "tooltip": tooltip},
-    }
+    bars = layer({"type": "bar"}, params=[parameter], **shared, y=y, color=color, tooltip=tooltip)
     if not low_high:
         return {"layer": [bars]}
-    whiskers = {
-        "mark": {"type": "rule", "strokeWidth": 1.5},
-        "encoding": {**shared, "y": axis("low", y["title"]), "y2": {"field": "high"}},
-    }
+    whiskers = layer(
+        {"type": "rule", "strokeWidth": 1.5}, **shared, y=axis("low", y["title"]), y2={"field": "high"}
+    )
     narrow = "bandwidth('xOffset') < 28"  # px: numbers stand upright there
-    numbers = {
-        "mark": {
+    numbers = layer(
+        {
             "type": "text",
             "fontSize": 11,
             "angle": {"expr": f"{narrow} ? -90 : 0"},
@@ -212,10 +216,8 @@ def grouped_bars(
             "dx": {"expr": f"{narrow} ? 4 : 0"},
             "dy": {"expr": f"{narrow} ? 0 : -4"},
         },
-        "encoding": {
-            **shared,
-            "y": axis("high", y["title"]),
-            "text": {**axis(y["field"], None), "format": ".1f"},
-        },
-    }
+        **shared,
+        y=axis("high", y["title"]),
+        text={**axis(y["field"], None), "format": ".1f"},
+    )
     return {"layer": [bars, whiskers, numbers]}

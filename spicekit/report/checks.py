@@ -10,7 +10,19 @@ from spicekit.devices.cards import Speed
 from spicekit.devices.check import FIGURES, CheckRecord, Comparison, CurveCheck, Family
 from spicekit.evaluation.design import Design
 from spicekit.evaluation.signoff import BINS, FLOOR, EngineError, SignOff
-from spicekit.report.charts import LOG, Chart, Spec, axis, category, curves, only, plain_name, switched, tips
+from spicekit.report.charts import (
+    LOG,
+    Chart,
+    Spec,
+    axis,
+    category,
+    curves,
+    layer,
+    only,
+    plain_name,
+    switched,
+    tips,
+)
 from spicekit.report.page import Column, Number, Page, Table, judged_table
 
 ENGINES = ("exact", "fast")
@@ -75,11 +87,12 @@ def _decades(top: float) -> Spec:
 
 def _limits(x: Spec, **encoding: Any) -> Spec:
     """A layer with a dashed line at each limit."""
-    return {
-        "transform": only("limit"),
-        "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
-        "encoding": {"x": axis("limit", "error, LSB", **x), **encoding},
-    }
+    return layer(
+        {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
+        transform=only("limit"),
+        x=axis("limit", "error, LSB", **x),
+        **encoding,
+    )
 
 
 def _errors(result: SignOff, engine: str) -> Chart:
@@ -98,21 +111,17 @@ def _errors(result: SignOff, engine: str) -> Chart:
     x = _decades(max([*bounds.values(), *(one.worst for one in found)]))
     parameter, opacity = switched("error")
     color = category("error", None, order=list(ERRORS.values()))
-    points: Spec = {
-        "transform": only("value"),
-        "params": [parameter],
-        "mark": {"type": "point", "filled": True, "size": 90},
-        "encoding": {
-            "y": category("vectors", None, axis={"labelLimit": 150}),
-            "x": axis("value", "error, LSB", **x),
-            "color": color,
-            "shape": color,
-            "opacity": opacity,
-            "tooltip": tips(
-                "vectors", "error", ("value", "LSB", ".3~g"), ("codes", "codes that differ, %", ".2f")
-            ),
-        },
-    }
+    points = layer(
+        {"type": "point", "filled": True, "size": 90},
+        transform=only("value"),
+        params=[parameter],
+        y=category("vectors", None, axis={"labelLimit": 150}),
+        x=axis("value", "error, LSB", **x),
+        color=color,
+        shape=color,
+        opacity=opacity,
+        tooltip=tips("vectors", "error", ("value", "LSB", ".3~g"), ("codes", "codes that differ, %", ".2f")),
+    )
     limits = _limits(x, color=color, tooltip=tips(("error", "limit of"), ("limit", "LSB")))
     note = (
         f"Errors of column currents against {result.simulator}, in LSB, by kind of vector; dashed: the limits. "
@@ -137,24 +146,22 @@ def _distribution(result: SignOff, engine: str) -> Iterator[Chart]:
     x = _decades(max([limit, *(float(str(row["high"])) for row in rows)]))
     rows.append({"limit": limit})
     kind, (parameter, opacity) = category("vectors", None), switched("vectors")
-    bars: Spec = {
-        "transform": only("low"),
-        "params": [parameter],
-        "mark": {"type": "rect", "fillOpacity": 0.3, "strokeWidth": 1.5},
-        "encoding": {
-            "x": axis("low", "error, LSB", **x),
-            "x2": {"field": "high"},
-            "y": axis("share", "column reads of a kind, %"),
-            "y2": {"datum": 0},
-            "fill": kind,
-            "stroke": kind,
-            "opacity": opacity,
-            "tooltip": tips(
-                *("vectors", ("low", "from, LSB", ".2~g"), ("high", "to, LSB", ".2~g")),
-                ("reads", "column reads", ","),
-            ),
-        },
-    }
+    bars = layer(
+        {"type": "rect", "fillOpacity": 0.3, "strokeWidth": 1.5},
+        transform=only("low"),
+        params=[parameter],
+        x=axis("low", "error, LSB", **x),
+        x2={"field": "high"},
+        y=axis("share", "column reads of a kind, %"),
+        y2={"datum": 0},
+        fill=kind,
+        stroke=kind,
+        opacity=opacity,
+        tooltip=tips(
+            *("vectors", ("low", "from, LSB", ".2~g"), ("high", "to, LSB", ".2~g")),
+            ("reads", "column reads", ","),
+        ),
+    )
     layers = [bars, _limits(x, tooltip=tips(("limit", "limit, LSB")))]
     note = (
         f"Column reads by the size of their error, by kind of vector. Dashed: the limit of the worst, {limit:g} "
@@ -260,11 +267,7 @@ def check_page(record: CheckRecord) -> Page:
             Number(f"{len(devices)}", "devices", ", ".join(devices)),
             Number(f"{len(judged)}", "figures with a target", "typical corner"),
             Number(f"{len(out)}", "out of limits", "figures and curve sets"),
-            Number(
-                "-" if worst is None else f"{_share(worst):.0%}",
-                "of its limit, the worst figure",
-                whose,
-            ),
+            Number("-" if worst is None else f"{_share(worst):.0%}", "of its limit, the worst figure", whose),
         ),
         parts=(
             *((_deviations(judged),) if judged else ()),
@@ -292,23 +295,21 @@ def _deviations(judged: Sequence[Comparison]) -> Chart:
         rows.append({"device": row.device, "figure": row.figure, "share": share, **texts})
     parameter, opacity = switched("device")
     title = "deviation, % of the limit"
-    limits: Spec = {
-        "mark": {"type": "rule", "strokeDash": [5, 4]},
-        "data": {"values": [{"limit": -100}, {"limit": 100}]},
-        "encoding": {"x": axis("limit", title)},
-    }
-    points: Spec = {
-        "params": [parameter],
-        "mark": {"type": "point", "filled": True, "size": 80},
-        "encoding": {
-            "y": category("figure", None, order=list(FIGURES)),
-            "yOffset": category("device", None),
-            "x": axis("share", title),
-            "color": category("device", None),
-            "opacity": opacity,
-            "tooltip": tips("device", "figure", "measured", "target", ("share", "% of the limit", "+.1f")),
-        },
-    }
+    limits = layer(
+        {"type": "rule", "strokeDash": [5, 4]},
+        data={"values": [{"limit": -100}, {"limit": 100}]},
+        x=axis("limit", title),
+    )
+    points = layer(
+        {"type": "point", "filled": True, "size": 80},
+        params=[parameter],
+        y=category("figure", None, order=list(FIGURES)),
+        yOffset=category("device", None),
+        x=axis("share", title),
+        color=category("device", None),
+        opacity=opacity,
+        tooltip=tips("device", "figure", "measured", "target", ("share", "% of the limit", "+.1f")),
+    )
     spec: Spec = {"layer": [limits, points]}
     note = "Measured less target, in % of what is accepted; dashed: the limits."
     return Chart("deviations", "Deviations from the targets", note, rows, spec, height=420, wide=True)

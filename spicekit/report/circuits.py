@@ -7,7 +7,7 @@ from typing import Any
 from spicekit.circuits.spec import TileSpec
 from spicekit.decks.expansion import Summary
 from spicekit.files import write_atomically
-from spicekit.report.charts import Chart, Spec, axis, category, only, png_of
+from spicekit.report.charts import Chart, Spec, axis, category, layer, only, png_of
 from spicekit.report.page import Table, text_table
 from spicekit.tables.cell_figures import CellFigures, CoreMargins, ElementMargins, ReadPoint
 from spicekit.tables.settling import Settling
@@ -146,14 +146,8 @@ def draw_settling(reads: Mapping[str, Settling], path: Path) -> None:
     title, color = "column current, uA", category("pattern", None)
     spec: Spec = {
         "layer": [
-            {
-                "mark": {"type": "rect", "opacity": 0.2},
-                "encoding": {"y": axis("low", title), "y2": {"field": "high"}, "color": color},
-            },
-            {
-                "mark": {"type": "rule", "strokeDash": [2, 3]},
-                "encoding": {"x": axis("settled", _TIME), "color": color},
-            },
+            layer({"type": "rect", "opacity": 0.2}, y=axis("low", title), y2={"field": "high"}, color=color),
+            layer({"type": "rule", "strokeDash": [2, 3]}, x=axis("settled", _TIME), color=color),
             _line("time", _TIME, "current", title, "pattern"),
         ]
     }
@@ -165,16 +159,14 @@ _TIME = "time since the edge, ps"
 
 
 def _line(x: str, x_title: str, y: str, y_title: str, series: str, **y_more: Any) -> Spec:
-    return {
-        "transform": only(y),
-        "mark": {"type": "line", "point": len(y_more) > 0},
-        "encoding": {
-            "x": axis(x, x_title, scale={"zero": False}),
-            "y": axis(y, y_title, **y_more),
-            "color": category(series, None),
-            "order": {"field": "place"},
-        },
-    }
+    return layer(
+        {"type": "line", "point": len(y_more) > 0},
+        transform=only(y),
+        x=axis(x, x_title, scale={"zero": False}),
+        y=axis(y, y_title, **y_more),
+        color=category(series, None),
+        order={"field": "place"},
+    )
 
 
 def _butterflies(core: CoreMargins) -> list[Chart]:
@@ -193,16 +185,14 @@ def _butterflies(core: CoreMargins) -> list[Chart]:
             {"left": one.q, "right": one.q + one.side, "low": one.qb, "high": one.qb + one.side}
             for one in measured.squares
         ]
-        square: Spec = {
-            "data": {"values": squares},
-            "mark": {"type": "rect", "color": "#bbbbbb", "opacity": 0.5},
-            "encoding": {
-                "x": axis("left", "q, V"),
-                "x2": {"field": "right"},
-                "y": axis("low", "qb, V"),
-                "y2": {"field": "high"},
-            },
-        }
+        square = layer(
+            {"type": "rect", "color": "#bbbbbb", "opacity": 0.5},
+            data={"values": squares},
+            x=axis("left", "q, V"),
+            x2={"field": "right"},
+            y=axis("low", "qb, V"),
+            y2={"field": "high"},
+        )
         title = f"{measured.access}: {1e3 * measured.margin:.0f} mV"
         spec: Spec = {"layer": [square, _line("q", "q, V", "qb", "qb, V", "curve")]}
         charts.append(Chart(f"butterfly-{measured.access}", title, "Its margin.", rows, spec, height=640))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from spicekit.evaluation.costs import Figures
 from spicekit.evaluation.network_costs import Change, Constant, NetworkCosts
 from spicekit.mapping.binsparx import MITIGATION_LABELS
-from spicekit.report.charts import Chart, Spec, axis, category, switched, tips
+from spicekit.report.charts import Chart, axis, category, layer, switched, tips
 from spicekit.report.page import Table, text_table
 from spicekit.units import engineering
 
@@ -31,18 +31,16 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
         parts = list(dict.fromkeys(row["part"] for row in rows))
         parameter, opacity = switched("part")
         whose = " for one image" if what == "energy" else ""
-        spec: Spec = {
-            "mark": "bar",
-            "params": [parameter],
-            "encoding": {
-                "y": category("on tiles", None),
-                "x": axis("value", f"{what}{whose}, {unit}"),
-                "color": category("part", None, order=parts),
-                "order": {"field": "place"},
-                "opacity": opacity,
-                "tooltip": tips(("on tiles", "on"), "part", ("value", f"{what}, {unit}", ".4~g")),
-            },
-        }
+        spec = layer(
+            "bar",
+            params=[parameter],
+            y=category("on tiles", None),
+            x=axis("value", f"{what}{whose}, {unit}"),
+            color=category("part", None, order=parts),
+            order={"field": "place"},
+            opacity=opacity,
+            tooltip=tips(("on tiles", "on"), "part", ("value", f"{what}, {unit}", ".4~g")),
+        )
         note = (
             f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spicekit.evaluation.design import Design
-from spicekit.evaluation.records import Demo, Evaluation, ReadStatistics
+from spicekit.evaluation.records import Demo, Evaluation
 from spicekit.provenance import JsonDict
 from spicekit.report.costs import cost_charts, cost_tables
 from spicekit.report.evaluation_charts import (
@@ -193,28 +193,17 @@ def _signed_off(result: Evaluation) -> str:
 def _numbers(result: Evaluation) -> tuple[Number, ...]:
     first, last = result.runs[0], result.runs[-1]
     low, high = accuracy_interval(last.accuracy, result.images)
-    change = f"{last.energy_change:+.1%}" if first is not last else f"{1e9 * last.energy:.4g} nJ"
+    sure = f"95 % confidence {low:.1%} to {high:.1%}, {result.images:,} images"
+    losses = " → ".join(f"{nf:.1%}" for nf in dict.fromkeys((first.nf, last.nf)))
+    energy = f"{1e9 * last.energy:.4g} nJ"
+    change = energy if first is last else f"{last.energy_change:+.1%}"
     return (
+        Number(f"{last.accuracy:.1%}", f"accuracy, {label(last.mitigation)}", sure),
         Number(
-            f"{last.accuracy:.1%}",
-            f"accuracy, {label(last.mitigation)}",
-            f"95 % confidence {low:.1%} to {high:.1%}, {result.images:,} images",
+            f"{first.accuracy:.1%}", f"accuracy, {label(first.mitigation)}", f"software {result.software:.1%}"
         ),
-        Number(
-            f"{first.accuracy:.1%}",
-            f"accuracy, {label(first.mitigation)}",
-            f"software {result.software:.1%}",
-        ),
-        Number(
-            " → ".join(f"{nf:.1%}" for nf in dict.fromkeys((first.nf, last.nf))),
-            "non-ideality factor (NF)",
-            "share of the ideal read current that is lost",
-        ),
-        Number(
-            change,
-            "bit-line energy for an image",
-            f"{1e9 * last.energy:.4g} nJ with {label(last.mitigation)}",
-        ),
+        Number(losses, "non-ideality factor (NF)", "share of the ideal read current that is lost"),
+        Number(change, "bit-line energy for an image", f"{energy} with {label(last.mitigation)}"),
     )
 
 
@@ -269,17 +258,13 @@ def _layer_tables(results: Mapping[tuple[str, str], Evaluation]) -> Iterator[Tab
         Column("energy", "nJ", "of the bit lines for one image", ".4g"),
     )
     for (network, name), result in results.items():
-        rows = tuple(
-            (layer, label(run.mitigation), *_reads(reads))
-            for run in result.runs
-            for layer, reads in run.layers.items()
-        )
-        yield Table(f"Reads of each layer: {network}, {name}", columns, rows)
-
-
-def _reads(reads: ReadStatistics) -> tuple[float, ...]:
-    nf, on = reads.nf, reads.partial_sum
-    return reads.reads, on, 1e6 * reads.current, 100 * nf, nf * on, 1e9 * reads.energy
+        rows = []
+        for run in result.runs:
+            for layer, one in run.layers.items():
+                lost = (100 * one.nf, one.nf * one.partial_sum)
+                reads = (one.reads, one.partial_sum, 1e6 * one.current, *lost, 1e9 * one.energy)
+                rows.append((layer, label(run.mitigation), *reads))
+        yield Table(f"Reads of each layer: {network}, {name}", columns, tuple(rows))
 
 
 def _fidelity(result: Evaluation) -> Table:
@@ -292,19 +277,11 @@ def _fidelity(result: Evaluation) -> Table:
         Column("correlation", "", "of the logits", ".6f"),
         Column("worst logit", "sigma", "largest difference, in standard deviations of the logits", ".3g"),
     )
-    rows = tuple(
-        (
-            label(kind),
-            both.images,
-            both.codes,
-            both.codes_differ,
-            both.predictions_differ,
-            both.correlation,
-            both.worst_logit,
-        )
-        for kind, both in result.fidelity.items()
-    )
-    return Table("Exact engine against fast", columns, rows)
+    rows = []
+    for kind, both in result.fidelity.items():
+        codes = (both.images, both.codes, both.codes_differ, both.predictions_differ)
+        rows.append((label(kind), *codes, both.correlation, both.worst_logit))
+    return Table("Exact engine against fast", columns, tuple(rows))
 
 
 def _points(points: Mapping[str, Design]) -> Table:

@@ -6,7 +6,7 @@ from itertools import islice
 
 from spicekit.evaluation.records import Evaluation
 from spicekit.mapping.binsparx import MITIGATION_LABELS
-from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, tips
+from spicekit.report.charts import Chart, Spec, axis, category, grouped_bars, layer, tips
 from spicekit.report.page import Strip, Thumb
 from spicekit.results import accuracy_interval
 
@@ -198,15 +198,12 @@ def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...], of: 
             "tooltip": tips("is", "taken for", "images", ("share", "of its class, %", ".1f")),
         },
         "layer": [
-            {
-                "mark": "rect",
-                "encoding": {"color": axis("share", "share of the class, %", scale={"domain": [0, 100]})},
-            },
-            {
-                "transform": [{"filter": "datum.images > 0"}],
-                "mark": {"type": "text", "color": "black"},
-                "encoding": {"text": {"field": "images"}},
-            },
+            layer("rect", color=axis("share", "share of the class, %", scale={"domain": [0, 100]})),
+            layer(
+                {"type": "text", "color": "black"},
+                transform=[{"filter": "datum.images > 0"}],
+                text={"field": "images"},
+            ),
         ],
     }
     note = "A row is what images are, a column what they were taken for; numbers are images. The diagonal is right."

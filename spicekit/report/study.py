@@ -15,6 +15,7 @@ from spicekit.report.charts import (
     Spec,
     axis,
     category,
+    layer,
     only,
     plain_name,
     series_scale,
@@ -103,11 +104,13 @@ def pareto_chart(done: Sequence[JsonDict]) -> Chart:
         "A line joins the points of a network that no other beats in accuracy for less energy. Drag to move, wheel to "
         "enlarge, double-click for all; click a name to single it out."
     )
-    front_line: Spec = {
-        "transform": only("front"),
-        "mark": {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "color": "#888888"},
-        "encoding": {"x": _ENERGY, "y": _ACCURACY, "detail": category("front", None)},
-    }
+    front_line = layer(
+        {"type": "line", "interpolate": "step-after", "strokeDash": [4, 3], "color": "#888888"},
+        transform=only("front"),
+        x=_ENERGY,
+        y=_ACCURACY,
+        detail=category("front", None),
+    )
     layers = [front_line, _points_layer(_ENERGY, done)]
     return Chart("pareto", "Accuracy over energy", note, rows, {"layer": layers}, wide=True)
 
@@ -135,19 +138,17 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
         {"shape": category("kind", None, order=kinds, legend={"orient": "bottom"})} if len(kinds) > 1 else {}
     )
     results = (("accuracy", "accuracy, %", ".4~g"), ("nf", "NF, %", ".4~g"), ("energy", "energy, nJ", ".4~g"))
-    return {
-        "transform": only("kind"),
-        "params": [parameter, ZOOM],
-        "mark": {"type": "point", "filled": True, "size": 70},
-        "encoding": {
-            "x": x,
-            "y": _ACCURACY,
-            "color": color,
-            **split,
-            "opacity": opacity,
-            "tooltip": tips(*((plain_name(name), name) for name in varying(done)), *results),
-        },
-    }
+    return layer(
+        {"type": "point", "filled": True, "size": 70},
+        transform=only("kind"),
+        params=[parameter, ZOOM],
+        x=x,
+        y=_ACCURACY,
+        color=color,
+        **split,
+        opacity=opacity,
+        tooltip=tips(*((plain_name(name), name) for name in varying(done)), *results),
+    )
 
 
 def _marks(done: Sequence[JsonDict]) -> list[dict[str, Any]]:
@@ -177,10 +178,6 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         for name, effect in effects.items()
         for (value, mean), side in zip(effect.items(), _sides(effect, effects), strict=True)
     ]
-    reasons: dict[str, list[str]] = {}
-    for name, why in left_out(done).items():
-        reasons.setdefault(why, []).append(name)
-    left = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
     note = (
         "Mean accuracy at each value of a parameter, over points that differ in nothing else; the widest first. Point "
         "at a value without a name to see it."
@@ -192,19 +189,22 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
             "tooltip": tips("parameter", "value", ("accuracy", "mean accuracy, %", ".1f")),
         },
         "layer": [
-            {"mark": {"type": "line"}, "encoding": {"detail": category("parameter", None)}},
+            layer({"type": "line"}, detail=category("parameter", None)),
             {"mark": {"type": "point", "filled": True, "size": 80}},
             *(
-                {
-                    "transform": [{"filter": f"datum.side === '{side}'"}],
-                    "mark": {"type": "text", "dy": dy, "fontSize": 11},
-                    "encoding": {"text": {"field": "value"}},
-                }
+                layer(
+                    {"type": "text", "dy": dy, "fontSize": 11},
+                    transform=[{"filter": f"datum.side === '{side}'"}],
+                    text={"field": "value"},
+                )
                 for side, dy in (("above", -11), ("below", 17))
             ),
         ],
     }
-    note = f"{note} {f'Left out: {left}.' if left else ''}"
+    if left := left_out(done):
+        note += (
+            f" Left out: {', '.join(left)}: the study has no setting of the others with every value of it."
+        )
     height = max(140, 64 * len(effects))
     return Chart("sensitivity", "What the accuracy depends on", note, rows, spec, height, wide=True)
 
@@ -265,13 +265,13 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
             "tooltip": tips("axis", "value", ("accuracy", "accuracy, %", ".1f")),
         },
         "layer": [
-            {"mark": {"type": "line", "opacity": 0.45}, "encoding": color},
-            {"mark": {"type": "point", "filled": True, "size": 28, "opacity": 0.7}, "encoding": color},
-            {
-                "transform": [{"filter": "isValid(datum.name)"}],
-                "mark": {"type": "text", "dx": 6, "dy": -7, "align": "left", "limit": 110, "fontSize": 11},
-                "encoding": {"text": {"field": "name"}},
-            },
+            layer({"type": "line", "opacity": 0.45}, **color),
+            layer({"type": "point", "filled": True, "size": 28, "opacity": 0.7}, **color),
+            layer(
+                {"type": "text", "dx": 6, "dy": -7, "align": "left", "limit": 110, "fontSize": 11},
+                transform=only("name"),
+                text={"field": "name"},
+            ),
         ],
     }
     return Chart("parallel", "All parameters at once", note, rows, spec, wide=True)

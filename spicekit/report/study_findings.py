@@ -80,11 +80,10 @@ def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
     return dict(sorted(effects.items(), key=lambda item: -np.ptp(list(item[1].values()))))
 
 
-def left_out(rows: Sequence[JsonDict]) -> dict[str, str]:
-    """Parameters that vary but have no sensitivity, and why."""
+def left_out(rows: Sequence[JsonDict]) -> list[str]:
+    """Parameters that vary but have no sensitivity: the study has no setting of the others with every value of them."""
     told = {name for names in main_effects(rows) for name in names.split(", ")}
-    why = "the study has no setting of the others with every value of it"
-    return {name: why for name in varying(rows) if name not in told}
+    return [name for name in varying(rows) if name not in told]
 
 
 def pareto_front(rows: Sequence[JsonDict]) -> list[JsonDict]:

@@ -12,7 +12,7 @@ from spicekit.config import parse
 from spicekit.errors import BadInput
 from spicekit.files import parse_json, read_arrays
 from spicekit.provenance import JsonDict
-from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, only, tips
+from spicekit.report.charts import ZOOM, Chart, Spec, axis, category, layer, only, tips
 from spicekit.report.page import Column, Number, Page, Part, Table, sketch_of
 from spicekit.results import Record
 from spicekit.units import engineering
@@ -138,21 +138,20 @@ def _sums(partial_sum: Array, ideal: Array) -> Chart:
     high = int(max(ideal.max(), 1))
     rows += [{"x": 0, "y": 0}, {"x": high, "y": high}]
     x, y = "ideal partial sum, ON cells", "measured partial sum, ON cells"
-    diagonal: Spec = {
-        "transform": only("x"),
-        "mark": {"type": "line", "strokeDash": [5, 4], "color": "#888888"},
-        "encoding": {"x": axis("x", x), "y": axis("y", y)},
-    }
-    points: Spec = {
-        "transform": only("ideal"),
-        "params": [ZOOM],
-        "mark": {"type": "point", "filled": True, "opacity": 0.6, "size": 45},
-        "encoding": {
-            "x": axis("ideal", x),
-            "y": axis("measured", y),
-            "tooltip": tips("vector", "column", "ideal", ("measured", "measured", ".3f")),
-        },
-    }
+    diagonal = layer(
+        {"type": "line", "strokeDash": [5, 4], "color": "#888888"},
+        transform=only("x"),
+        x=axis("x", x),
+        y=axis("y", y),
+    )
+    points = layer(
+        {"type": "point", "filled": True, "opacity": 0.6, "size": 45},
+        transform=only("ideal"),
+        params=[ZOOM],
+        x=axis("ideal", x),
+        y=axis("measured", y),
+        tooltip=tips("vector", "column", "ideal", ("measured", "measured", ".3f")),
+    )
     note = "A point is a column read. Measured: current over the LSB, less that of a column of zeros. Dashed: no loss."
     spec = {"layer": [diagonal, points]}
     return Chart("partial-sums", "Partial sums, measured against ideal", note, rows, spec)
@@ -177,19 +176,18 @@ def _waterfall(arrays: dict[str, Array]) -> Chart:
         at -= lost
     step("left", 0.0, at, "current", ".2f")
     title = "mean column current, LSB"
-    bars: Spec = {
-        "mark": "bar",
-        "encoding": {
-            "y": axis("from", title, scale={"zero": False}),
-            "y2": {"field": "to"},
-            "color": category("kind", None, order=["current", "lost", "gained"]),
-        },
-    }
-    labels: Spec = {
-        "transform": [{"calculate": "max(datum.from, datum.to)", "as": "top"}],
-        "mark": {"type": "text", "dy": -7, "fontSize": 11},
-        "encoding": {"y": axis("top", title), "text": {"field": "label"}},
-    }
+    bars = layer(
+        "bar",
+        y=axis("from", title, scale={"zero": False}),
+        y2={"field": "to"},
+        color=category("kind", None, order=["current", "lost", "gained"]),
+    )
+    labels = layer(
+        {"type": "text", "dy": -7, "fontSize": 11},
+        transform=[{"calculate": "max(datum.from, datum.to)", "as": "top"}],
+        y=axis("top", title),
+        text={"field": "label"},
+    )
     spec: Spec = {
         "encoding": {
             "x": category("step", None, order=[row["step"] for row in rows], axis={"labelAngle": 0}),
@@ -211,15 +209,13 @@ def _heat_maps(arrays: dict[str, Array]) -> Iterator[Chart]:
             {"row": row, "column": column, "value": round(float(value), 5)}
             for (row, column), value in np.ndenumerate(scale * found[name])
         ]
-        spec: Spec = {
-            "mark": {"type": "rect"},
-            "encoding": {
-                "x": {"field": "column", "type": "ordinal", "title": "column", "axis": _TICKS},
-                "y": {"field": "row", "type": "ordinal", "title": "row, 0 at the driver", "axis": _TICKS},
-                "color": axis("value", unit),
-                "tooltip": tips("row", "column", ("value", f"{title.lower()}, {unit}", ".4~g")),
-            },
-        }
+        spec = layer(
+            {"type": "rect"},
+            x={"field": "column", "type": "ordinal", "title": "column", "axis": _TICKS},
+            y={"field": "row", "type": "ordinal", "title": "row, 0 at the driver", "axis": _TICKS},
+            color=axis("value", unit),
+            tooltip=tips("row", "column", ("value", f"{title.lower()}, {unit}", ".4~g")),
+        )
         note = f"{note} First vector, {unit}."
         yield Chart(f"map-{name.replace('_', '-')}", title, note, rows, spec, height=380)
 
