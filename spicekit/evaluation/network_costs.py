@@ -63,11 +63,11 @@ class Change(Record):
     """Relative to another run; None where that has nothing."""
 
     energy: Fraction | None
-    """For an image."""
+    """Change of the energy for one image."""
     time: Fraction | None
-    """For an image."""
+    """Change of the time for one image."""
     area: Fraction | None
-    """Of all tiles and circuits."""
+    """Change of the area of all tiles and circuits."""
 
 
 class CostedRun(Figures):
@@ -76,9 +76,9 @@ class CostedRun(Figures):
     mitigation: Mitigation
     """A name of docs/mitigations.md."""
     change: Change
-    """Against the first run."""
+    """Change against the first run."""
     overhead: Joule
-    """Of the energy, what the mitigation adds."""
+    """Part of the energy that the mitigation itself adds."""
     break_even: float | None
     """Times which the bit lines would have to take what they do, for this run to need the energy of the first.
 
@@ -87,25 +87,25 @@ class CostedRun(Figures):
     shares: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     """Parts of the totals of energy and area: by how much a total moves where a part alone does."""
     layers: dict[str, Figures]
-    """By name."""
+    """The same figures for each layer, by its name."""
 
 
 class Response(Record):
     """What a change of one constant does."""
 
     first_run: Change
-    """Against the first run as it is."""
+    """Change of the first run by the other constant."""
     runs: dict[Mitigation, Change]
-    """Of each run against the first, both with the other constant."""
+    """Change of each run against the first, both with the other constant."""
 
 
 class Constant(Record):
-    """Of the sheet behind energy, time and area."""
+    """A constant of the sheet behind energy, time and area."""
 
     value: str | int | float | list[str]
-    """In SI units."""
+    """Its value, in SI units."""
     source: str | None
-    """Where it comes from, or that it is assumed and why."""
+    """Where the value comes from, or that it is assumed and why."""
 
 
 class NetworkCosts(Result):
@@ -124,29 +124,29 @@ class NetworkCosts(Result):
     kind: Literal["costs"] = "costs"
     """Which kind of result this is."""
     settling: Second
-    """Until a column is right to half an LSB, in ngspice."""
+    """Time until a column is right to half an LSB, in ngspice."""
     word_line_charge: Coulomb | None = None
-    """That it takes to raise one word line, in ngspice."""
+    """Charge that it takes to raise one word line, in ngspice."""
     conversion_time: Second
-    """That a converter takes."""
+    """Time that a converter takes."""
     conduction_time: Second
-    """For which a column conducts in a read."""
+    """Time for which a column conducts in a read."""
     converter_bits: int
     """Resolution of the converters."""
     constants: dict[str, Constant]
-    """Behind the figures, by name; docs/design.md has their units."""
+    """Constants behind the figures, by name; docs/design.md has their units."""
     sources: dict[str, str] = Field(default_factory=dict)
-    """That several constants share."""
+    """Sources that several constants share."""
     assumptions: tuple[str, ...]
-    """That the figures rest on."""
+    """Assumptions that the figures rest on."""
     not_counted: tuple[str, ...]
     """Parts that are in no figure."""
     runs: tuple[CostedRun, ...] = Field(min_length=1)
-    """One for each mitigation; the first is what the others are compared with."""
+    """One run for each mitigation. The others are compared with the first."""
     response: dict[str, Response]
-    """By the constant that is changed."""
+    """What a change of one constant does, by the constant."""
     design: Design | None = None
-    """That was costed."""
+    """The design that was costed."""
     events: dict[Mitigation, dict[str, LayerEvents]] = Field(default_factory=dict)
     """What happens in each layer for one image: what the figures are made of."""
 

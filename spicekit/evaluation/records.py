@@ -32,9 +32,9 @@ class ReadStatistics(Record):
     current: Ampere
     """Mean current of a read."""
     ideal_current: Ampere = pydantic.Field(gt=0)
-    """Mean of what it would be with all terminals held at `v_read` and 0 V."""
+    """Mean current that a read would have with all terminals of its cells at `v_read` and 0 V."""
     energy: Joule
-    """That the bit lines deliver for one image: V_read * I * t over its reads."""
+    """Energy that the bit lines deliver for one image: V_read * I * t over its reads."""
     partial_sum_error: float | None = None
     """Standard error of the mean; none of a single image."""
     current_error: Ampere | None = None
@@ -53,13 +53,13 @@ class TileRun(ReadStatistics):
     mitigation: Mitigation
     """A name of docs/mitigations.md."""
     accuracy: Share
-    """Images that are classified rightly."""
+    """Share of images that are classified rightly."""
     partial_sum_reduction: Fraction = 0.0
-    """Against the first run; 0 if no cell is ON there."""
+    """Share of the first run's ON cells that are gone; 0 if no cell is ON there."""
     energy_change: Fraction = 0.0
-    """Of the bit lines, against the first run."""
+    """Change of the bit lines' energy against the first run."""
     layers: dict[str, ReadStatistics]
-    """By name."""
+    """The same figures for each layer, by its name."""
     predictions: tuple[int, ...] = ()
     """Class of each image, an index into the evaluation's `classes`."""
     partial_sums: tuple[float, ...] = ()
@@ -80,11 +80,11 @@ class Restored(Record):
     """An image that the first run gets wrong and the last one right."""
 
     image: int
-    """Its place among those that were classified."""
+    """Place of the image among those that were classified."""
     label: str
-    """What it is."""
+    """Class that the image has."""
     before: str
-    """What the first run takes it for."""
+    """Class that the first run gave."""
     png: str
     """The image, PNG in base64."""
 
@@ -134,38 +134,38 @@ class Fidelity(Record):
     """The exact engine against the fast one on the same images."""
 
     images: int
-    """That ran through both."""
+    """Images that ran through both."""
     correlation: float
-    """Pearson's, of all logits."""
+    """Pearson's correlation of all logits."""
     worst_logit: float
     """Largest difference of a logit, in standard deviations of the logits."""
     predictions_differ: int
-    """Images."""
+    """Images that the two classify differently."""
     codes: int
     """Reads of real tiles whose codes were compared: of the same inputs, those of the exact run."""
     codes_differ: int
-    """Of these."""
+    """Of these codes, those that differ."""
 
 
 class SpiceEvidence(Record):
     """How many codes of an evaluation ngspice gives otherwise, of column reads drawn from those that it made."""
 
     reads: int
-    """Of the uniform sample, over all layers."""
+    """Reads of the uniform sample, over all layers."""
     codes_differ: int
-    """Of these: unequal integers, for the same scale, thresholds and clipping."""
+    """Of these, reads with another code, for the same scale, thresholds and clipping."""
     rate_low: Fraction
     """Least rate of differing codes that the sample allows, with 95 % confidence (Clopper and Pearson)."""
     rate_high: Fraction
-    """Largest rate."""
+    """Largest such rate."""
     near: int
-    """Further reads, those closest to a threshold of those looked at."""
+    """Further reads: those closest to a threshold among those looked at."""
     near_codes_differ: int
-    """Of these."""
+    """Of these further reads, those with another code."""
     near_within: float
-    """LSB, from the threshold, that all of these lie within."""
+    """Largest distance of these reads from their threshold, LSB."""
     differ_within: float
-    """LSB, from a threshold, that ngspice's currents lie within wherever a code differs; 0 if none does."""
+    """Largest distance from a threshold, LSB, of ngspice's currents whose code differs; 0 if none does."""
     failures: tuple[str, ...] = ()
     """Why ngspice gave no current, for each read of which it gave none; these count nowhere else."""
 
@@ -187,25 +187,25 @@ class Evaluation(Result):
     design: Design
     """What was evaluated; docs/design.md has its fields."""
     images: int = Field(ge=1)
-    """That were classified."""
+    """Number of images that were classified."""
     software: Share = Field(alias="accuracy_software")
     """Accuracy of the network itself."""
     ideal: Share = Field(alias="accuracy_ideal")
     """Accuracy on ideal tiles, which gave the same logits."""
     runs: tuple[TileRun, ...] = Field(min_length=1)
-    """On the design's tiles, one for each mitigation; the first is what the others are compared with."""
+    """Runs on the design's tiles, one for each mitigation. The others are compared with the first."""
     assumptions: tuple[str, ...]
-    """That the figures rest on."""
+    """Assumptions that the figures rest on."""
     classes: tuple[str, ...] = ()
-    """What images can be."""
+    """Names of the classes."""
     labels: tuple[int, ...] = ()
-    """What each image is, an index into `classes`."""
+    """Class of each image, an index into `classes`."""
     restored: tuple[Restored, ...] = ()
     """A few images that the first run gets wrong and the last one right."""
     fidelity: dict[Mitigation, Fidelity] = Field(default_factory=dict)
-    """By mitigation, where it was asked for."""
+    """Exact against fast engine, by mitigation, where it was asked for."""
     spice: dict[Mitigation, SpiceEvidence] = Field(default_factory=dict)
-    """By mitigation, where it was asked for: reads of this very evaluation, run in ngspice."""
+    """Reads of this very evaluation run in ngspice, by mitigation, where it was asked for."""
     costs: NetworkCosts | None = None
     """Energy, time and area of the whole circuit, where they were asked for."""
     signed_off: bool | None = None
@@ -276,12 +276,12 @@ class Evaluation(Result):
 
 
 class PlacedEvaluation(Evaluation):
-    """One of a demo's."""
+    """An evaluation of the demo."""
 
     network: str
-    """By name."""
+    """Name of the network."""
     point: str
-    """Of the design space."""
+    """Name of the design point: mild or heavy."""
 
 
 class Demo(Result):
@@ -290,7 +290,7 @@ class Demo(Result):
     kind: Literal["demo"] = "demo"
     """Which kind of result this is."""
     evaluations: tuple[PlacedEvaluation, ...] = Field(min_length=1)
-    """Of each network at each design point."""
+    """An evaluation of each network at each design point."""
 
     def by_name(self) -> dict[tuple[str, str], Evaluation]:
         """The evaluations by network and design point."""

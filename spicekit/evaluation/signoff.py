@@ -38,19 +38,19 @@ class EngineError(Record):
     """How far an engine, or a second simulator, is from the first simulator on one kind of vector."""
 
     kind: str
-    """Of vector."""
+    """Kind of vector."""
     engine: str
-    """Whose currents are compared."""
+    """Engine, or second simulator, whose currents are compared."""
     reads: int
     """Column reads compared."""
     worst: Lsb
     """Largest error."""
     p99: Lsb
-    """That 99 % of the errors stay below."""
+    """Error that 99 % of the errors stay below."""
     rms: Lsb
     """Root mean square of the errors."""
     codes_differ: Fraction
-    """Converter codes that differ."""
+    """Share of converter codes that differ."""
     histogram: tuple[int, ...] = ()
     """Column reads by the size of their error: between neighbours of `BINS`, those beyond at the ends."""
 
@@ -72,15 +72,15 @@ class SignOff(Result):
     kind: Literal["sign-off"] = "sign-off"
     """Which kind of result this is."""
     design: Design
-    """Whose tile it is; its limits decide."""
+    """The design whose tile it is. Its limits decide."""
     table: str
     """SHA-256 of the I-V table."""
     errors: tuple[EngineError, ...]
-    """By kind of vector and engine."""
+    """Errors by kind of vector and engine."""
     vectors: int
     """Reads of a whole tile that were asked of each simulator."""
     failures: tuple[str, ...]
-    """One for each of them that one did not give, and why."""
+    """Reads that a simulator did not give, each with the reason."""
     fast_reads: tuple[float, ...]
     """`fast_reads` of the tile, LSB, by which a change of the fast engine is found."""
 

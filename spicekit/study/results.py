@@ -55,11 +55,11 @@ class StudyResult(Result):
     points: tuple[JsonDict, ...]
     """In the study's order, as in the Parquet file; docs/results.md has the columns."""
     made: int = 0
-    """Jobs."""
+    """Jobs that were run."""
     kept: int = 0
     """Jobs that an earlier run finished."""
     failed: int = 0
-    """Jobs; the rows of their points say why."""
+    """Jobs that failed; the rows of their points say why."""
 
     def rows(self) -> list[JsonDict]:
         """One for each point."""
