@@ -18,6 +18,7 @@ import pytest
 import typer
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import ProgressSample
 
 import spicekit
 from spicekit.cli.app import app
@@ -108,6 +109,19 @@ def test_progress_does_not_take_time_gone_for_time_left():
         bars.bars.tasks[0].start_time = bars.bars.get_time() - 5
         shown = bars.bars.columns[-1](bars.bars.tasks[0])
         assert str(shown) == "5 s"
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_progress_cuts_neither_its_share_nor_the_time_left(columns):
+    with Console(file=io.StringIO(), force_terminal=True, width=columns) as screen:
+        bars = _Bars("sign-off: ", screen)
+        bars("ngspice, 33 vectors on tiles of 16 x 8, and a long name", 12, 100)
+        bars.bars.tasks[0]._progress.extend([ProgressSample(0.0, 1.0), ProgressSample(1000.0, 1.0)])
+        screen.print(bars.bars.get_renderable())
+    shown = screen.file.getvalue()
+    assert "12%" in shown
+    assert "s left" in shown
+    assert "…" not in shown
 
 
 def test_tables_print_brackets_as_they_are(capsys):

@@ -153,7 +153,10 @@ class _Bars:
 
     def __init__(self, prefix: str, screen: "Console") -> None:
         from rich import progress
+        from rich.table import Column
         from rich.text import Text
+
+        bar = 16 if screen.width >= 80 else 8
 
         class _Times(progress.ProgressColumn):
             """How long a stage has taken and, once its pace is known, how long it will."""
@@ -168,10 +171,10 @@ class _Bars:
 
         self.bars = progress.Progress(
             progress.SpinnerColumn(),
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(bar_width=16),
-            progress.TaskProgressColumn(),
-            _Times(),
+            progress.TextColumn("{task.description}", markup=False, table_column=Column()),  # alone is broken
+            progress.BarColumn(bar, table_column=Column(width=bar)),
+            progress.TaskProgressColumn(table_column=Column(no_wrap=True)),
+            _Times(table_column=Column(no_wrap=True)),
             console=screen,
         )
         self.prefix = prefix
