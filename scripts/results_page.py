@@ -1,6 +1,8 @@
 """Write docs/results.md from the models of results: `python scripts/results_page.py`."""
 
-from dataclasses import fields, is_dataclass
+import ast
+import inspect
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -97,10 +99,16 @@ def _section(record: type[Record]) -> str:
 
 
 def _events() -> str:
-    """`LayerEvents`, a dataclass."""
-    assert is_dataclass(LayerEvents)
-    rows = "\n".join(f"| `{field.name}` | {_kind(field.type)} |" for field in fields(LayerEvents))
-    return f"\n## LayerEvents\n\n{_line(LayerEvents.__doc__)}\n\n| field | type |\n|---|---|\n{rows}\n"
+    """`LayerEvents`, a dataclass, whose fields' meanings stand in its source."""
+    (made,) = ast.parse(inspect.getsource(LayerEvents)).body
+    assert isinstance(made, ast.ClassDef)
+    rows = [
+        f"| `{ast.unparse(field.target)}` | {ast.unparse(field.annotation)} | {_line(ast.literal_eval(text.value))} |"
+        for field, text in pairwise(made.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    ]
+    head = "| field | type | meaning |\n|---|---|---|\n"
+    return f"\n## LayerEvents\n\n{_line(LayerEvents.__doc__)}\n\n{head}" + "\n".join(rows) + "\n"
 
 
 def _kind(annotation: Any) -> str:

@@ -159,13 +159,13 @@ class LayerEvents:
     """What happens in a layer for one image."""
 
     pixels: int
-    """Of the output; where activations have several bits, for each of them."""
+    """Pixels of the output; where activations have several bits, for each of them."""
     inputs: int
-    """Of one dot product, n."""
+    """Inputs of one dot product, n."""
     outputs: int
-    """Channels."""
+    """Output channels."""
     tiles: int
-    """That the inputs of one dot product fill, the last one perhaps in part."""
+    """Tiles that the inputs of one dot product fill, the last one perhaps in part."""
     groups: int
     """Reads one after the other for a pixel."""
     subvectors: int
@@ -179,15 +179,15 @@ class LayerEvents:
     weighted: bool
     """Whether a row has a weight of its own in that decision (`mapping.positions`)."""
     stored_inverted: int
-    """Columns of sub-vectors."""
+    """Columns of sub-vectors that are stored inverted."""
     applied_inverted: float
-    """Sub-vectors, over all pixels."""
+    """Sub-vectors that are applied inverted, over all pixels."""
     current: float
-    """A, mean of a column read."""
+    """Mean current of a column read, A."""
     border_additions: int = 0
     """Constants that zero padding adds, over all pixels and outputs."""
     border_constants: int = 0
-    """Words that hold them."""
+    """Words that hold these constants."""
     ordered: bool = False
     """Whether a memory says which input drives which row."""
 
