@@ -2,7 +2,7 @@
 
     python scripts/bench_code.py
 
-Each innermost loop of the fast engine runs in both forms on the same made-up reads, alternately on one thread; seconds
+Each innermost loop of the engines runs in both forms on the same made-up reads, alternately on one thread; seconds
 are of processor time, so that a busy machine slows both. Plain loops get what help there is: numbers of the same width,
 fused operations, slices taken out of the loop.
 """
@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from spicekit.engines.exact import codes
+from spicekit.engines.exact.codes import LANES
 from spicekit.engines.fast import factored_kernels as factored
 from spicekit.engines.fast import ideal, kernels
 from spicekit.engines.fast import wire_sum_code as wires
 from spicekit.engines.lanes import target
+from spicekit.mapping import packed
 from spicekit.provenance import provenance
 
 READS = 1024
@@ -29,31 +32,26 @@ plain: Any = njit(error_model="numpy", nogil=True, fastmath={"contract", "nsz", 
 
 
 @plain
-def plain_factored(table, reads, offset, shift, highest, turn, total):  # type: ignore[no-untyped-def]
+def plain_factored(table, words, inverted, asserted, offset, shift, highest, turn, total):  # type: ignore[no-untyped-def]
     """`factored_kernels._add_codes` with one product, clamped and flipped."""
-    for read in range(len(reads)):
-        low, high = reads[read] & 255, (reads[read] >> 8) & 255
-        added, inverted = offset[(reads[read] >> 16) & 31], np.int16(-(reads[read] >> 31))
+    for read in range(len(words)):
+        low, high = np.int64(words[read]) & 255, np.int64(words[read]) >> 8
+        added, whole = offset[asserted[read]], -np.int16(inverted[read])
         f, g, u, v = table[0, 0, low], table[1, 0, high], table[0, 1, low], table[1, 1, high]
         row = total[read]
         for lane in range(64):
             x = np.int16(f[lane] + g[lane] + ((np.int32(u[lane]) * np.int32(v[lane])) >> 16) + added)
             code = np.int16(min(max(np.int16(x >> shift), np.int16(0)), highest))
-            mask = np.int16(turn[lane] ^ inverted)
+            mask = np.int16(turn[lane] ^ whole)
             row[lane] = np.int16(row[lane] + np.int16((code ^ mask) - mask))
 
 
 @plain
-def plain_wires(table, given, apart, c, line, turn, total):  # type: ignore[no-untyped-def]
+def plain_wires(table, given, inverted, asserted, c, line, zeros, turn, total):  # type: ignore[no-untyped-def]
     """`wire_sum_code.add_codes` of reads of 64 rows, with flips; columns in the order of the table."""
     for read in range(len(given)):
         entries, places = table, given[read]
-        added, moment, zero, inverted = (
-            apart[read, 0],
-            apart[read, 1],
-            apart[read, 2],
-            np.int32(apart[read, 3]),
-        )
+        zero, whole = zeros[asserted[read]], -np.int32(inverted[read])
         row = total[read]
         e0, e1, e2, e3 = (
             entries[0, places[0]],
@@ -88,8 +86,8 @@ def plain_wires(table, given, apart, c, line, turn, total):  # type: ignore[no-u
             b, t = t0 + t1 + t2 + t3, t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3
             twice = (n4 + m4) >> 2
             level, apart_by = twice * twice * np.int32(10), a - b
-            n = np.float32(twice) * c[0] + added
-            u = np.float32(apart_by) * c[1] + moment
+            n = np.float32(twice) * c[0]
+            u = np.float32(apart_by) * c[1]
             f = np.float32(twice * (4 * a - apart_by) - s - level)
             d = np.float32(twice * (4 * b + apart_by) - t - level)
             e = np.float32(np.int32(e3[0, lane]) + np.int32(e4[0, lane]))
@@ -102,7 +100,7 @@ def plain_wires(table, given, apart, c, line, turn, total):  # type: ignore[no-u
             p = d * (n * c[17] + c[16]) + p
             level_of_code = n * n / p * line[0] + zero
             code = np.int32(min(max(level_of_code, np.float32(0)), line[1]))
-            mask = turn[lane] ^ inverted
+            mask = turn[lane] ^ whole
             row[lane] += (code ^ mask) - mask
 
 
@@ -110,30 +108,69 @@ def plain_wires(table, given, apart, c, line, turn, total):  # type: ignore[no-u
 def plain_count(words, cells, chunk, start, found):  # type: ignore[no-untyped-def]
     """`ideal.count_ones` of some vectors and a chunk of columns, nothing inverted."""
     found[:] = 0
-    for k in range(words.shape[1]):
+    for k in range(len(words)):
         held = cells[chunk, k]
         for vector in range(found.shape[0]):
-            word, row = words[start + vector, k], found[vector]
+            word, row = words[k, start + vector], found[vector]
             for lane in range(found.shape[1]):
                 row[lane] += kernels.ones_of(held[lane] & word)
 
 
-@njit(nogil=True)
-def written_factored(table, moved, reads, offset, shift, highest, turn, total, parts):  # type: ignore[no-untyped-def]
-    """The same by hand."""
-    factored._add_codes(table, moved, reads, offset, shift, highest, turn, total, parts)
+@plain
+def plain_fill(factors, bits, table, first):  # type: ignore[no-untyped-def]
+    """`factored_kernels._fill_field`."""
+    flat, places = factors.reshape(-1), table.reshape(-1, 64)
+    held = np.zeros(64, np.int64)
+    for bit in range(8):
+        for lane in range(64):
+            held[lane] |= np.int64(bits[bit, lane]) << bit
+    for value in range(256):
+        row = places[first + value]
+        for lane in range(64):
+            row[lane] = flat[first + (value & held[lane])]
+
+
+@plain
+def plain_cells(cells, first, n, lines, place):  # type: ignore[no-untyped-def]
+    """`exact.codes._set_cells`."""
+    line, table = lines[place], cells.reshape(-1, 8)
+    for k in range(LANES):
+        cell, on = table[first + n[k]], 3 if line[11 * LANES + k] != 0 else 0
+        line[k], line[LANES + k], line[2 * LANES + k] = cell[on], cell[on + 1], cell[on + 2]
+        line[9 * LANES + k], line[10 * LANES + k] = cell[6], cell[7]
+
+
+@plain
+def plain_layout(image, sums, product, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+    """`packed._lay_image_out`."""
+    _, columns, area = laid_out.shape
+    for k in range(columns):
+        row, added, first = laid_out[image, k], product[k], image * area
+        for place in range(area):
+            total = step * sums[first + place, k] + np.float32(added[first + place])
+            row[place] = np.float32(4) * total + column[k] + pixel[first + place]
 
 
 @njit(nogil=True)
-def written_wires(table, given, apart, coefficients, line, turn, total, parts):  # type: ignore[no-untyped-def]
+def written_factored(table, moved, words, inverted, asserted, offset, shift, highest, turn, total, parts):  # type: ignore[no-untyped-def]
     """The same by hand."""
-    wires.add_codes(table, given, apart, coefficients, line, turn, total, parts)
+    where = 0, 0, 1, len(words)
+    factored._add_codes(
+        table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts
+    )
+
+
+@njit(nogil=True)
+def written_wires(table, words, inverted, asserted, leaks, c, line, zeros, turn, total, parts):  # type: ignore[no-untyped-def]
+    """The same by hand."""
+    where = 0, 0, 1, len(inverted)
+    wires.add_codes(table, words, inverted, asserted, leaks, where, c, line, zeros, turn, total, parts)
 
 
 @njit(nogil=True)
 def written_counts(words, cells, chunks, found):  # type: ignore[no-untyped-def]
     """All vectors and chunks, by hand."""
-    for start in range(0, len(words), found.shape[0]):
+    for start in range(0, words.shape[1], found.shape[0]):
         for chunk in range(chunks):
             ideal.count_ones(words, None, start, cells, None, chunk, found)
 
@@ -141,9 +178,29 @@ def written_counts(words, cells, chunks, found):  # type: ignore[no-untyped-def]
 @njit(nogil=True)
 def plain_counts(words, cells, chunks, found):  # type: ignore[no-untyped-def]
     """All vectors and chunks, plain."""
-    for start in range(0, len(words), found.shape[0]):
+    for start in range(0, words.shape[1], found.shape[0]):
         for chunk in range(chunks):
             plain_count(words, cells, chunk, start, found)
+
+
+@njit(nogil=True)
+def written_fill(factors, bits, table, first):  # type: ignore[no-untyped-def]
+    """The same by hand."""
+    factored._fill_field(factors, bits, table, first)
+
+
+@njit(nogil=True)
+def written_cells(cells, first, n, lines, rows):  # type: ignore[no-untyped-def]
+    """Of all rows, by hand."""
+    for row in range(rows):
+        codes._set_cells(cells, first + row * cells.shape[1], n, lines, row)
+
+
+@njit(nogil=True)
+def plainly_cells(cells, first, n, lines, rows):  # type: ignore[no-untyped-def]
+    """Of all rows, plain."""
+    for row in range(rows):
+        plain_cells(cells, first + row * cells.shape[1], n, lines, row)
 
 
 def main() -> None:
@@ -153,6 +210,9 @@ def main() -> None:
         "reads of 16 rows, factored": _factored(rng),
         "reads of 64 rows, sums of what wires carry": _wires(rng),
         "ideal reads, 18 words": _counts(rng),
+        "table of 16 rows, of a field and byte": _filled(rng),
+        "exact engine's start, of a row": _cells(rng),
+        "layout of a layer, of a pixel's 64 columns": _laid_out(rng),
     }
     print(json.dumps({"code_for": target(), "ratios": found, "provenance": provenance({})}, indent=1))
 
@@ -160,39 +220,38 @@ def main() -> None:
 def _factored(rng: np.random.Generator) -> dict[str, Any]:
     table = rng.integers(-2000, 2000, (2, 2, 256, 64)).astype(np.int16)
     offset, turn = np.full(17, 4000, np.int16), -rng.integers(0, 2, 64).astype(np.int16)
-    reads = rng.integers(0, 1 << 21, READS).astype(np.uint32)
-    reads |= rng.integers(0, 2, READS).astype(np.uint32) << np.uint32(31)
+    words = rng.integers(0, 1 << 16, READS).astype(np.uint16)
+    given = words, rng.integers(0, 2, READS).astype(np.uint8), rng.integers(0, 17, READS).astype(np.int16)
     totals = np.zeros((2, READS, 64), np.int16)
-    shared = reads, offset, np.int16(8), np.int16(15), turn
+    shared = *given, offset, np.int16(8), np.int16(15), turn
     moved, parts = np.zeros((0, 256, 64), np.int16), ((0,), (), (), (0,), (0,))
-    signed = reads.view(np.int32).astype(np.int64) & 0xFFFFFFFF
     return _compare(
         lambda: written_factored(table, moved, *shared, totals[0], parts),
-        lambda: plain_factored(table, signed, *shared[1:], totals[1]),
+        lambda: plain_factored(table, *shared, totals[1]),
         lambda: totals,
     )
 
 
 def _wires(rng: np.random.Generator) -> dict[str, Any]:
     table = rng.integers(0, 2, (8, 256, 2, 64)).astype(np.uint8) * np.uint8(8)
-    words = rng.integers(0, 1 << 63, (READS, 1)).astype(np.uint64)
+    words = rng.integers(0, 1 << 63, (1, 1, 1, READS, 1)).astype(np.uint64)
     c = np.concatenate([[0.5, 1.0, 1e-30, 1.0], rng.uniform(0, 1e-6, 16)]).astype(np.float32)  # close to n
-    line = np.array([1.0, 63.0], np.float32)
-    apart = np.zeros((READS, 4), np.float32)
-    apart[:, 3] = -rng.integers(0, 2, READS)
-    turn = -rng.integers(0, 2, 64).astype(np.int32)
+    line, zeros = np.array([1.0, 63.0], np.float32), np.zeros(65, np.float32)
+    given = rng.integers(0, 2, READS).astype(np.uint8), rng.integers(0, 65, READS).astype(np.int16)
+    turn, leaks = -rng.integers(0, 2, 64).astype(np.int32), np.zeros((0, 2), np.float32)
     order = np.argsort(4 * (np.arange(64) % 16) + np.arange(64) // 16 % 2 * 2 + np.arange(64) // 32)
     totals = np.zeros((2, READS, 64), np.int32)
-    given = words.view(np.uint8)
+    bytes_, parts = words.view(np.uint8).reshape(READS, 8), ((0,) * 4, (0,), ())
+    ordered = np.ascontiguousarray(turn[order])
     return _compare(
-        lambda: written_wires(table, words, apart, c, line, turn, totals[0], ((0,) * 4, (0,))),
-        lambda: plain_wires(table, given, apart, c, line, np.ascontiguousarray(turn[order]), totals[1]),
+        lambda: written_wires(table, words, *given, leaks, c, line, zeros, turn, totals[0], parts),
+        lambda: plain_wires(table, bytes_, *given, c, line, zeros, ordered, totals[1]),
         lambda: (totals[0][:, order], totals[1]),
     )
 
 
 def _counts(rng: np.random.Generator) -> dict[str, Any]:
-    words = rng.integers(0, 1 << 63, (READS, 18)).astype(np.uint64)
+    words = rng.integers(0, 1 << 63, (18, READS)).astype(np.uint64)
     cells = rng.integers(0, 1 << 63, (2, 18, ideal.LANES)).astype(np.uint64)
     room = np.zeros((2, ideal.VECTORS, ideal.LANES), np.int64)
     return _compare(
@@ -202,16 +261,53 @@ def _counts(rng: np.random.Generator) -> dict[str, Any]:
     )
 
 
+def _filled(rng: np.random.Generator) -> dict[str, Any]:
+    factors = rng.integers(-2000, 2000, (1, 1, 256)).astype(np.int16)
+    bits, tables = rng.integers(0, 2, (8, 64)).astype(np.int16), np.zeros((2, 1, 1, 256, 64), np.int16)
+    return _compare(
+        lambda: written_fill(factors, bits, tables[0], 0),
+        lambda: plain_fill(factors, bits, tables[1], 0),
+        lambda: tables,
+        each=1,
+    )
+
+
+def _cells(rng: np.random.Generator) -> dict[str, Any]:
+    rows = 64
+    cells = rng.uniform(0, 1, (rows, rows + 1, 8)).astype(np.float32)
+    lines = np.zeros((2, rows, 12 * LANES), np.float32)
+    lines[:, :, 11 * LANES :] = rng.integers(0, 2, (rows, LANES))
+    n = rng.integers(5, 15, LANES)
+    return _compare(
+        lambda: written_cells(cells, 0, n, lines[0], rows),
+        lambda: plainly_cells(cells, 0, n, lines[1], rows),
+        lambda: lines,
+        each=rows,
+    )
+
+
+def _laid_out(rng: np.random.Generator) -> dict[str, Any]:
+    sums = rng.integers(-999, 999, (READS, 64)).astype(np.float32)
+    product, step = rng.integers(-999, 999, (64, READS)).astype(np.int32), np.float32(1.5)
+    column, pixel = (rng.integers(0, 99, size).astype(np.float32) for size in (64, READS))
+    found = np.zeros((2, 1, 64, READS), np.float32)
+    return _compare(
+        lambda: packed._lay_image_out(0, sums, product, step, column, pixel, found[0]),
+        lambda: plain_layout(0, sums, product, step, column, pixel, found[1]),
+        lambda: found,
+    )
+
+
 def _compare(
-    written: Callable[[], Any], loop: Callable[[], Any], results: Callable[[], Any]
+    written: Callable[[], Any], loop: Callable[[], Any], results: Callable[[], Any], *, each: int = READS
 ) -> dict[str, Any]:
-    """Nanoseconds for a read (of 64 columns) in both forms, and how much longer the plain one takes."""
+    """Nanoseconds for one of `each`, reads of 64 columns, in both forms, and how much longer the plain one takes."""
     written(), loop()  # compiles
     ours, theirs = results()
     same = {"that_differ": float((ours != theirs).mean()), "values": len(np.unique(ours))}
     times = [(_time(written), _time(loop)) for _ in range(REPEATS)]
     ratio = float(np.median([theirs / ours for ours, theirs in times]))
-    by_hand, plainly = (min(each) * 1e9 / LOOPS / READS for each in zip(*times, strict=True))
+    by_hand, plainly = (min(form) * 1e9 / LOOPS / each for form in zip(*times, strict=True))
     return {"by_hand_ns": by_hand, "plain_ns": plainly, "plain_over_by_hand": ratio, **same}
 
 
