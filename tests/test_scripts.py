@@ -31,6 +31,13 @@ def test_kills_lose_nothing(tmp_path):
 
 
 @pytest.mark.long
+def test_loops_by_hand_and_plain_ones_give_the_same():
+    found = json.loads(run("bench_code.py"))["ratios"]
+    assert {name: each["that_differ"] for name, each in found.items()} == dict.fromkeys(found, 0.0)
+    assert min(each["values"] for each in found.values()) > 10
+
+
+@pytest.mark.long
 def test_a_changed_loop_is_noticed(tmp_path):
     out = tmp_path / "mutants.json"
     tests = ("--tests", "tests/engines/test_small_tiles.py")
