@@ -205,7 +205,7 @@ def grouped_bars(
     whiskers = layer(
         {"type": "rule", "strokeWidth": 1.5}, **shared, y=axis("low", y["title"]), y2={"field": "high"}
     )
-    narrow = "bandwidth('xOffset') < 28"  # px: numbers stand upright there
+    narrow = "bandwidth('xOffset') < 26"  # px: numbers stand upright there
     numbers = layer(
         {
             "type": "text",
