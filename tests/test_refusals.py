@@ -99,6 +99,7 @@ def test_train_refuses(folder, monkeypatch, options, reason):
         (("netlist", "cell", "--spec", "tile.toml", "--report", "w.npy"), "is a file"),
         (("netlist", "settle", "--spec", "tile.toml", "--picture", "."), "is a directory"),
         (("netlist", "run", "deck.cir", "--out", "w.npy"), "is a file"),
+        (("netlist", "run", "deck.cir", "--osdi", "none"), "does not exist"),
     ],
 )
 def test_a_folder_is_no_file_and_a_file_no_folder(folder, words, reason):

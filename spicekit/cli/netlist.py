@@ -23,7 +23,7 @@ from spicekit.cli.display import (
     stages,
     verbs,
 )
-from spicekit.errors import BadInput
+from spicekit.errors import BadInput, no_such
 
 if TYPE_CHECKING:
     from spicekit.circuits.render import Bits
@@ -41,7 +41,13 @@ Detail = Annotated[str, Option(help="read-port, or full: with the 6T core of eve
 DeckFile = Annotated[Path, Argument(help="SPICE deck.")]
 Compiled = Annotated[
     list[Path] | None,
-    Option("--osdi", resolve_path=True, help="Compiled model (native code!) it may load; repeatable."),
+    Option(
+        "--osdi",
+        exists=True,
+        dir_okay=False,
+        resolve_path=True,
+        help="Compiled model (native code!) it may load; repeatable.",
+    ),
 ]
 Libraries = Annotated[
     list[Path] | None,
@@ -267,6 +273,8 @@ def _run_vectors(
     from spicekit.files import read_array, write_array
 
     spec = read_header(deck.comments).spec
+    if vectors != "walking" and not Path(vectors).exists():
+        raise no_such("vectors", vectors, ["walking"], also="a .npy file that there is")
     applied = walking(spec.rows) if vectors == "walking" else np.atleast_2d(read_array(Path(vectors)))
     with stage(f"{len(applied)} vectors in ngspice, at most {timeout:g} s"):
         current = run_vectors(deck, applied, timeout=timeout, compiled=compiled)

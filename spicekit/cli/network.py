@@ -90,7 +90,9 @@ def train(
         record = {"design": design.model_dump(mode="json"), "mitigation": mitigation}
         given = {"epochs": 3, "learning_rate": 5e-4, "warmup_epochs": 0.0, "tiles": record, **given}
     recipe = recipe_for(network, data, changes=given)
-    training.take_run(out, resume=resume)  # refused before data are fetched and read
+    begun = training.take_run(out, resume=resume)  # refused before data are fetched and read
+    if resume and not begun:
+        say(f"{out}: holds no run to go on with; this one begins anew")
     if download:
         fetch_dataset(data, folder)
     train_set, test_set = (sk.load_dataset(data, split, folder=folder) for split in ("train", "test"))

@@ -16,6 +16,7 @@ from spicekit.cli.display import (
     Store,
     Weights,
     each,
+    fitted,
     jobs_done,
     next_step,
     print_evaluations,
@@ -302,7 +303,7 @@ def sweep(
     else:
         print(f"{out / RESULTS_FILE}: {len(rows)} points; jobs: {summary.made} made, {summary.kept} kept")
         if top := best(rows):
-            print(f"best: {describe(top, rows)}")
+            print(fitted(f"best: {describe(top, rows)}"))
     if summary.failed:
         reasons = sorted({row["fault"] for row in rows if row["fault"]})
         raise SpicekitError(f"{summary.failed} jobs failed: {'; '.join(reasons)}")

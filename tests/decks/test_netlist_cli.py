@@ -67,6 +67,8 @@ def test_walking_vectors_show_a_cell_that_its_own_vector_hides(folder: Path) -> 
     assert "PASS" in netlist("run", "deck.cir")
     assert "column 1" in netlist(*walking, status=1)
     assert "20" not in netlist("run", "deck.cir", "--vectors", "a.npy")
+    with pytest.raises(BadInput, match=r"'walkin' is not one of walking, .* did you mean walking"):
+        netlist("run", "deck.cir", "--vectors", "walkin")
 
 
 def test_export_refuses_an_unknown_detail_before_the_network_runs(folder: Path, monkeypatch) -> None:
