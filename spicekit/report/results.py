@@ -12,14 +12,14 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.records import Demo, Evaluation
 from spicekit.evaluation.signoff import SignOff
 from spicekit.files import read_file, read_json
-from spicekit.provenance import JsonDict
 from spicekit.report.cell import table_page, tables_page
 from spicekit.report.checks import check_page, sign_off_page
 from spicekit.report.evaluation import comparison_page, demo_page, evaluation_page
 from spicekit.report.page import Page
 from spicekit.report.study import study_page
 from spicekit.report.tile import tile_page
-from spicekit.study.results import LOG_FILE, RESULTS_FILE, read_study_result
+from spicekit.results import Record
+from spicekit.study.results import KINDS, LOG_FILE, RESULTS_FILE, read_study_result
 from spicekit.tables.store import read_sweep
 
 
@@ -54,7 +54,7 @@ def compare(paths: Sequence[Path]) -> tuple[Page, str]:
     found: dict[str, Evaluation] = {}
     for name, (path, _) in contents.items():
         record = _json(path)
-        if not isinstance(record, dict) or not record.keys() >= {"accuracy_software", "runs"}:
+        if not isinstance(record, dict) or not record.keys() >= KINDS[Evaluation]:
             raise BadInput(
                 f"{path}: several results are compared if all are evaluations, the JSON of evaluate --out, or all are "
                 f"I-V tables."
@@ -133,18 +133,16 @@ def _json(path: Path) -> Any:
 
 def _from_json(path: Path) -> Page:
     record = _json(path)
-    for keys, read in _BY_KEYS.items():
-        if isinstance(record, dict) and record.keys() >= set(keys):
-            return read(record, path)
+    for kind, (keys, page_of) in _BY_KIND.items():
+        if isinstance(record, dict) and record.keys() >= keys:
+            return page_of(parse(kind, record, source=str(path)), path.stem)
     raise BadInput(f"{path}: expected a result, got something else; pass {_KNOWN}.")
 
 
 _BY_START: dict[bytes, Callable[[Path], Page]] = {b"PAR1": _study, _HDF5: _table, b"PK": tile_page}
-_BY_KEYS: dict[tuple[str, ...], Callable[[JsonDict, Path], Page]] = {
-    ("evaluations",): lambda record, path: demo_page(parse(Demo, record, source=str(path))),
-    ("accuracy_software", "runs"): lambda record, path: evaluation_page(
-        parse(Evaluation, record, source=str(path)), name=path.stem
-    ),
-    ("figures", "curves"): lambda record, path: check_page(parse(CheckRecord, record, source=str(path))),
-    ("errors", "passed"): lambda record, path: sign_off_page(parse(SignOff, record, source=str(path))),
+_BY_KIND: dict[type[Record], tuple[frozenset[str], Callable[[Any, str], Page]]] = {
+    Demo: (KINDS[Demo], lambda demo, _: demo_page(demo)),
+    Evaluation: (KINDS[Evaluation], lambda found, name: evaluation_page(found, name=name)),
+    SignOff: (KINDS[SignOff], lambda found, _: sign_off_page(found)),
+    CheckRecord: (frozenset({"figures", "curves"}), lambda found, _: check_page(found)),
 }

@@ -40,29 +40,12 @@ def npz() -> list[bytes]:
 def parquet() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.parquet"
-        words = (
-            "code_sha256",
-            "ngspice",
-            "spicekit",
-            "table",
-            "table_sha256",
-            "weights_sha256",
-            "run.network",
-            "fault",
-        )
-        numbers = (
-            "images",
-            "accuracy",
-            "software_accuracy",
-            "energy",
-            "partial_sum",
-            "nf",
-            "current",
-            "seconds",
-        )
+        words = ("code_sha256", "ngspice", "spicekit", "table", "table_sha256", "weights_sha256")
+        numbers = ("accuracy", "software_accuracy", "energy", "partial_sum", "nf", "current", "seconds")
         row = {
-            **dict.fromkeys(words, ""),
+            **dict.fromkeys((*words, "run.network", "fault"), ""),
             **dict.fromkeys(numbers, 0.5),
+            "images": 10,
             "run.mitigation": "none",
             "wires.r_bl": 3.2,
         }
