@@ -1,6 +1,7 @@
 """`spicekit doctor`: what is wrong comes with its cure, and nothing that is missing stops it."""
 
 import ctypes.util
+import json
 import os
 import subprocess
 import sys
@@ -82,25 +83,30 @@ def test_a_missing_torch_is_cured_by_its_package(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.long
-def test_what_is_prepared_is_not_compiled_by_the_first_evaluation(tmp_path: Path) -> None:
+def test_what_is_prepared_is_all_that_an_evaluation_calls(tmp_path: Path) -> None:
+    """Loops with the types that they are compiled for; what one process compiled, others load (test_compiled.py)."""
     evaluation = """
-from numba.core import event
-class Compiled(event.Listener):
-    def on_start(self, happens): names.append(happens.data["dispatcher"].py_func.__qualname__)
-    def on_end(self, happens): pass
-names = []
-event.register("numba:compile", Compiled())
 import spicekit as sk
 design = sk.design(layer="M4", pitch_nm=108, rows_active=ROWS)
 sk.evaluate(sk.load_network("vgg-small"), sk.load_dataset("digits", "test").first(2), design)
-print(names)
 """
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "SPICEKIT_CACHE": str(tmp_path / "cache")}
+    listed = """
+import gc, json
+from numba.core.registry import CPUDispatcher
+loops = [each for each in gc.get_objects() if type(each) is CPUDispatcher]
+found = {f"{each.__module__}.{each.__qualname__} {types}" for each in loops for types in each.signatures}
+print(json.dumps(sorted(found)))
+"""
 
-    def printed(script: str) -> str:
-        command = [sys.executable, "-c", script]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    environment = {**os.environ, "SPICEKIT_CACHE": str(tmp_path)}  # surrogates are fitted by loops, too
 
-    printed("from spicekit.evaluation.doctor import prepare; prepare()")
+    def called(script: str) -> set[str]:
+        command = [sys.executable, "-c", script + listed]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return set(json.loads(done.stdout))
+
+    prepared = called("from spicekit.evaluation.doctor import prepare; prepare()")
     for rows in ("16", "64"):
-        assert printed(evaluation.replace("ROWS", rows)) == "[]\n"
+        used = called(evaluation.replace("ROWS", rows))
+        assert len(used) > 5
+        assert used <= prepared
