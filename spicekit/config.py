@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 
 from spicekit.errors import BadInput
-from spicekit.files import read_file
+from spicekit.files import parse_json, read_file
 from spicekit.provenance import content_hash
 
 if TYPE_CHECKING:
@@ -97,12 +97,7 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
     @classmethod
     def from_json(cls, text: str, *, source: str = "JSON") -> Self:
         """The record that JSON text holds; `BadInput` if it does not fit."""
-        text = _text(text, source)
-        try:
-            record = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{source}: is not valid JSON ({error}).") from error
-        return parse(cls, record, source=source)
+        return parse(cls, parse_json(_text(text, source), source=source), source=source)
 
     def content_hash(self) -> str:
         """SHA-256 of the record's canonical JSON."""

@@ -33,18 +33,11 @@ Devices = Annotated[
 def check(names: Devices = None, as_json: Json = False) -> None:
     """Simulate every card against its published figures and its curves; exit status 1 if one is out of reach."""
     from spicekit.devices.cards import shipped_devices
-    from spicekit.devices.check import CheckRecord, check_curves, check_devices, draw_families
+    from spicekit.devices.check import check_cards
     from spicekit.report.checks import check_tables
 
-    chosen = names or shipped_devices()
     with stages() as report:
-        report("cards in ngspice", 0, 2 + as_json)
-        figures = check_devices(chosen)
-        report("cards in ngspice", 1, 2 + as_json)
-        curves = check_curves(chosen)
-        report("cards in ngspice", 2, 2 + as_json)
-        families = draw_families(chosen) if as_json else []
-    record = CheckRecord(figures=figures, curves=tuple(curves), families=tuple(families))
+        record = check_cards(names or shipped_devices(), draw=as_json, report=report)
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:

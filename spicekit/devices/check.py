@@ -17,7 +17,7 @@ from spicekit.devices.measure import (
     surfaces,
 )
 from spicekit.devices.sheet import Sheet
-from spicekit.results import Record
+from spicekit.results import Record, Report, silent
 from spicekit.units import from_celsius
 
 
@@ -137,7 +137,7 @@ V_GATES = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 def draw_families(devices: Sequence[str]) -> list[Family]:
-    """I-V families of every card over temperature, at the nominal supply; errors as of `check_devices`."""
+    """I-V families of every card over temperature, at the nominal supply; errors as of `check_cards`."""
     cards = [card for device in devices for card in _cards(device)]
     rows = []
     for celsius in CELSIUS:
@@ -153,8 +153,8 @@ def draw_families(devices: Sequence[str]) -> list[Family]:
     return rows
 
 
-def check_curves(devices: Sequence[str]) -> list[CurveCheck]:
-    """Every card with curves against them, over the whole surface; none of those whose sheets name no curves.
+def check_cards(devices: Sequence[str], *, draw: bool = False, report: Report = silent) -> CheckRecord:
+    """Every card of some devices against its published figures and its curves; with `draw` also what it carries.
 
     Raises
     ------
@@ -162,6 +162,20 @@ def check_curves(devices: Sequence[str]) -> list[CurveCheck]:
         If there is no such device, or a card or a curve file is not valid.
     SpiceFailed
         If ngspice refuses a card or does not converge.
+    """
+    report("cards in ngspice", 0, 2 + draw)
+    figures = check_devices(devices)
+    report("cards in ngspice", 1, 2 + draw)
+    curves = check_curves(devices)
+    report("cards in ngspice", 2, 2 + draw)
+    families = draw_families(devices) if draw else []
+    return CheckRecord(figures=figures, curves=tuple(curves), families=tuple(families))
+
+
+def check_curves(devices: Sequence[str]) -> list[CurveCheck]:
+    """Every card with curves against them, over the whole surface; none of those whose sheets name no curves.
+
+    Errors as of `check_cards`.
     """
     rows = []
     for device in devices:
@@ -178,15 +192,7 @@ def check_curves(devices: Sequence[str]) -> list[CurveCheck]:
 
 
 def check_devices(devices: Sequence[str]) -> list[Comparison]:
-    """Every figure of every card of some devices, in one run of ngspice.
-
-    Raises
-    ------
-    BadInput
-        If there is no such device or a card is not valid.
-    SpiceFailed
-        If ngspice refuses a card or does not converge.
-    """
+    """Every figure of every card of some devices, in one run of ngspice; errors as of `check_cards`."""
     named = [(device, *each) for device in devices for each in _cards(device)]
     cards = [card for *_, card in named]
     rows = []

@@ -242,9 +242,18 @@ def import_card(
     ]
     outer = [*file.parameters[""], *(file.parameters.get(section, ()) if section else ())]
     found = [(model, _values(model, outer, geometry, file.source)) for model in fitting]
-    chosen = [each for each in found if "." not in each[0].name or _in_bin(each[1], geometry)]
+    sizes = {"w": geometry.width, "l": geometry.length}
+    limits = {model: _bin(values) for model, values in found if "." in model.name}
+    chosen = [
+        (model, values)
+        for model, values in found
+        if all(low <= sizes[axis] < high for axis, (low, high) in limits.get(model, {}).items())
+    ]
     if len(chosen) != 1:
-        bins = {model: _range(values) for model, values in found if "." in model.name}
+        bins = {
+            model: "".join(f", {axis} {low:g} to {high:g} m" for axis, (low, high) in own.items())
+            for model, own in limits.items()
+        }
         held = sorted(
             f"{m.name} ({m.kind}{m.section and ', section ' + m.section}{bins.get(m, '')})"
             for m in file.models
@@ -356,16 +365,6 @@ def _values(
     return found
 
 
-def _range(values: Mapping[str, float]) -> str:
-    """Of a bin, for people."""
-    return "".join(
-        f", {axis} {values.get(f'{axis}min', 0.0):g} to {values.get(f'{axis}max', math.inf):g} m"
-        for axis in "wl"
-    )
-
-
-def _in_bin(values: Mapping[str, float], geometry: Geometry) -> bool:
-    return all(
-        values.get(f"{axis}min", 0.0) <= size < values.get(f"{axis}max", float("inf"))
-        for axis, size in (("w", geometry.width), ("l", geometry.length))
-    )
+def _bin(values: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Widths and lengths that a bin is for, m."""
+    return {axis: (values.get(f"{axis}min", 0.0), values.get(f"{axis}max", math.inf)) for axis in "wl"}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-from spicekit.evaluation.costs import Figures
 from spicekit.evaluation.network_costs import Change, Constant, NetworkCosts
 from spicekit.mapping.binsparx import MITIGATION_LABELS
 from spicekit.report.charts import Chart, axis, category, layer, switched, tips
@@ -93,7 +92,11 @@ def _parts(costs: NetworkCosts) -> Table:
 def _layers(costs: NetworkCosts) -> Table:
     heads = ("on", "layer", "energy", "time", "area", "bit lines' energy")
     rows = (
-        (MITIGATION_LABELS[run.mitigation], name, *_figures(layer))
+        (
+            *(MITIGATION_LABELS[run.mitigation], name),
+            *(engineering(layer.energy, "J"), engineering(layer.time, "s"), _area(layer.area)),
+            engineering(layer.energy_parts.get("bit lines", 0.0), "J"),
+        )
         for run in costs.runs
         for name, layer in run.layers.items()
     )
@@ -135,11 +138,6 @@ def _differ(changes: _Changes, others: _Changes) -> bool:
         one is not None and other is not None and abs(one - other) >= _SHOWN
         for one, other in zip(changes, others, strict=True)
     )
-
-
-def _figures(whole: Figures) -> tuple[str, ...]:
-    bit_lines = engineering(whole.energy_parts.get("bit lines", 0.0), "J")
-    return engineering(whole.energy, "J"), engineering(whole.time, "s"), _area(whole.area), bit_lines
 
 
 def _area(value: float | None) -> str:

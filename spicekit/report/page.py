@@ -204,13 +204,10 @@ def _drawing(chart: Chart) -> str:
     spec = chart.spec()
     rows = spec["data"].pop("values")
     fields = list(dict.fromkeys(key for row in rows for key in row))
-    data = [[_short(row.get(name)) for name in fields] for row in rows]
+    cells = ([row.get(name) for name in fields] for row in rows)
+    data = [[float(f"{cell:.6g}") if isinstance(cell, float) else cell for cell in row] for row in cells]
     text = json.dumps({"spec": spec, "fields": fields, "rows": data}, allow_nan=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -254,11 +251,8 @@ def _form(column: Column, cells: Sequence[Any]) -> str:
 def _text(cell: Any, form: str) -> str:
     if cell is None:
         return ""
-    return (
-        format(cell, form)
-        if isinstance(cell, float | int) and not isinstance(cell, bool) and form
-        else str(cell)
-    )
+    number = isinstance(cell, float | int) and not isinstance(cell, bool)
+    return format(cell, form) if form and number else str(cell)
 
 
 _HERE = Path(__file__).parent

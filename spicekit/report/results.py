@@ -116,14 +116,6 @@ def _file(path: Path) -> Path:
     raise BadInput(f"{path}: expected a folder with a result, got one without; pass {_KNOWN}.")
 
 
-def _study(path: Path) -> Page:
-    return study_page(read_study_result(path).rows(), name=path.parent.resolve().name)
-
-
-def _table(path: Path) -> Page:
-    return table_page(read_sweep(path), name=path.stem)
-
-
 def _json(path: Path) -> Any:
     try:
         return read_json(path)
@@ -139,7 +131,11 @@ def _from_json(path: Path) -> Page:
     raise BadInput(f"{path}: expected a result, got something else; pass {_KNOWN}.")
 
 
-_BY_START: dict[bytes, Callable[[Path], Page]] = {b"PAR1": _study, _HDF5: _table, b"PK": tile_page}
+_BY_START: dict[bytes, Callable[[Path], Page]] = {
+    b"PAR1": lambda path: study_page(read_study_result(path).rows(), name=path.parent.resolve().name),
+    _HDF5: lambda path: table_page(read_sweep(path), name=path.stem),
+    b"PK": tile_page,
+}
 _BY_KIND: dict[type[Record], tuple[frozenset[str], Callable[[Any, str], Page]]] = {
     Demo: (KINDS[Demo], lambda demo, _: demo_page(demo)),
     Evaluation: (KINDS[Evaluation], lambda found, name: evaluation_page(found, name=name)),
