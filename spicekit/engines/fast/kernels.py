@@ -16,7 +16,6 @@ is a hash of what it belongs to. These are single-precision numbers, each comput
 again results do not depend on the order of work.
 """
 
-from functools import partial
 from typing import Any
 
 import numba
@@ -142,21 +141,33 @@ def count_patterns(
     for first in range(0, len(words), pixels):
         part = slice(first, first + pixels)
         both = np.zeros((groups, 1 << m), np.uint64)
-        run_tasks(partial(_count_group, stored, tiles, words[part], asserted[part], both), groups)
+        given = stored, tiles, words[part], asserted[part], both
+        run_tasks(lambda group: _count_group(group, *given, *np.zeros((2, 1 << m), np.uint64)), groups)
         reads += (both >> _READS).astype(np.int64)
         ones += (both & ((_1 << _READS) - _1)).astype(np.int64)
     return reads, ones - np.bitwise_count(np.arange(1 << m)).astype(np.int64) * reads
 
 
 @_kernel
-def _count_group(stored, tiles, words, asserted, both, group):  # type: ignore[no-untyped-def]
-    """Add up `both` (groups, 2^m) uint64: reads from bit `_READS` on, ones applied below. A read is one addition."""
+def _count_group(group, stored, tiles, words, asserted, both, often, met):  # type: ignore[no-untyped-def]
+    """Add up `both` (groups, 2^m) uint64: reads from bit `_READS` on, ones applied below.
+
+    A word that vectors share is read once for all of them, and words come in their order, so that patterns are
+    neighbours. The last two are its room, (2^m,) zeros.
+    """
     for tile in range(tiles[group]):
         for pixel in range(len(words)):
-            word = words[pixel, group, tile]
-            read = (_1 << _READS) + np.uint64(asserted[pixel, group, tile])
-            for column in range(stored.shape[2]):
-                both[group, stored[group, tile, column] & word] += read
+            often[words[pixel, group, tile]] += (_1 << _READS) + np.uint64(asserted[pixel, group, tile])
+        distinct = 0
+        for word in range(len(often)):
+            if often[word]:
+                met[distinct], often[distinct] = word, often[word]
+                distinct += 1
+        for column in range(stored.shape[2]):
+            held = np.uint64(stored[group, tile, column])
+            for place in range(distinct):
+                both[group, held & met[place]] += often[place]
+        often[:] = 0
 
 
 @_kernel
