@@ -16,6 +16,7 @@ is a hash of what it belongs to. These are single-precision numbers, each comput
 again results do not depend on the order of work.
 """
 
+from functools import partial
 from typing import Any
 
 import numba
@@ -141,19 +142,19 @@ def count_patterns(
     for first in range(0, len(words), pixels):
         part = slice(first, first + pixels)
         both = np.zeros((groups, 1 << m), np.uint64)
-        given = stored, tiles, words[part], asserted[part], both
-        run_tasks(lambda group: _count_group(group, *given, *np.zeros((2, 1 << m), np.uint64)), groups)
+        count = partial(_count_group, stored, tiles, words[part], asserted[part], both)
+        run_tasks(lambda group, count=count: count(*np.zeros((2, 1 << m), np.uint64), group), groups)
         reads += (both >> _READS).astype(np.int64)
         ones += (both & ((_1 << _READS) - _1)).astype(np.int64)
     return reads, ones - np.bitwise_count(np.arange(1 << m)).astype(np.int64) * reads
 
 
 @_kernel
-def _count_group(group, stored, tiles, words, asserted, both, often, met):  # type: ignore[no-untyped-def]
+def _count_group(stored, tiles, words, asserted, both, often, met, group):  # type: ignore[no-untyped-def]
     """Add up `both` (groups, 2^m) uint64: reads from bit `_READS` on, ones applied below.
 
     A word that vectors share is read once for all of them, and words come in their order, so that patterns are
-    neighbours. The last two are its room, (2^m,) zeros.
+    neighbours. `often` and `met` are its room, (2^m,) zeros.
     """
     for tile in range(tiles[group]):
         for pixel in range(len(words)):
