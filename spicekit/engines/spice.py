@@ -11,14 +11,12 @@ from spicekit.results import Report, silent
 from spicekit.spice.simulator import Job, Session, Step, Waves
 from spicekit.tables.settling import line_capacitance
 
+TIMEOUT = 600.0
+"""s, for a tenth of the vectors."""
+
 
 def solve(
-    spec: TileSpec,
-    weights: NDArray[np.uint8],
-    bits: NDArray[np.uint8],
-    *,
-    timeout: float = 600.0,
-    report: Report = silent,
+    spec: TileSpec, weights: NDArray[np.uint8], bits: NDArray[np.uint8], *, report: Report = silent
 ) -> NDArray[np.float64]:
     """Column currents of a tile from ngspice.
 
@@ -28,8 +26,6 @@ def solve(
     weights : (r, c) uint8 array
     bits : (b, r) uint8 array
         Levels of the word lines (word-line drive) or of the rows (bit-line drive).
-    timeout : float
-        Seconds for a tenth of the vectors.
     report : Report
         Told of each tenth.
 
@@ -40,7 +36,7 @@ def solve(
     Raises
     ------
     SpiceFailed
-        If ngspice refuses the deck, does not converge, crashes or exceeds the time limit.
+        If ngspice refuses the deck, does not converge, crashes or exceeds `TIMEOUT`.
     """
     current, share = np.empty((len(bits), spec.columns)), -(-len(bits) // 10)
     with Session() as session:
@@ -48,7 +44,7 @@ def solve(
             report("reads in ngspice", start, len(bits))
             job = tile_job(spec, weights, bits[start : start + share])
             current[start : start + share] = [
-                sensed(wave, spec) for wave in session.run(job, timeout=timeout)
+                sensed(wave, spec) for wave in session.run(job, timeout=TIMEOUT)
             ]
     return current
 

@@ -278,14 +278,14 @@ class EndError:
 
 
 def end_error(
-    curves: EndCurves, spec: TileSpec, devices: Devices, *, driver_fins: int, sense_fins: int, seed: int = 0
+    curves: EndCurves, spec: TileSpec, devices: Devices, *, driver_fins: int, sense_fins: int
 ) -> EndError:
     """Simulate a tile of random bits, a quarter to all of a column ON, with transistors and with resistors."""
     driver, sink = curves.resistances(spec.rows_active / 4, driver_fins=driver_fins, sense_fins=sense_fins)
     tile = spec.replace(
         columns=len(_ON), rows=spec.rows_active, wires=spec.wires.replace(r_driver=driver, r_sink=sink)
     )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     weights = (rng.random((tile.rows, tile.columns)) < _ON).astype(np.uint8)
     applied = [
         np.ones(tile.rows, np.uint8),

@@ -64,7 +64,7 @@ def line_capacitance(spec: TileSpec) -> float:
     return line_load(spec) + spec.rows * charging * ramp / (spec.v_read - end)
 
 
-def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Settling:
+def settling(spec: TileSpec, pattern: Pattern) -> Settling:
     """Settling time and charge of a read.
 
     Parameters
@@ -76,8 +76,6 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
         "worst": the slowest of three (docs/decisions/read-time.md): every asserted cell ON; a 1 stored in the half of
         the rows far from the driver; inputs on in the half near it. "typical": every second bit stored and every
         second pair of rows on, so that a quarter of the cells is ON.
-    timeout : float
-        Seconds for each transient; a 64 x 64 tile in bit-line drive takes a minute or two.
 
     Raises
     ------
@@ -93,12 +91,13 @@ def settling(spec: TileSpec, pattern: Pattern, *, timeout: float = 600.0) -> Set
     tile = spec.one_column() if spec.drive == "wordline" else spec
     lsb = read_current(spec, 1) - read_current(spec, 0)
     reads = [
-        _read(tile, weights, inputs, lsb=lsb, row_cells=spec.columns, timeout=timeout)
+        _read(tile, weights, inputs, lsb=lsb, row_cells=spec.columns)
         for weights, inputs in _patterns(tile, pattern)
     ]
     return max(reads, key=lambda read: read.time)
 
 
+_TIMEOUT = 600.0  # s for a transient; a 64 x 64 tile in bit-line drive takes a minute or two
 _FIRST_STOP, _LAST_STOP = 0.1e-9, 102.4e-9  # s
 _TRUSTED = 0.7  # part of a transient in which a column must settle: what follows shows that it stays settled
 
@@ -117,9 +116,7 @@ def _patterns(tile: TileSpec, pattern: Pattern) -> list[tuple[Bits, Bits]]:
     return [(all_ones, asserted), (all_ones * far[:, None], asserted), (all_ones, asserted * (1 - far))]
 
 
-def _read(
-    tile: TileSpec, weights: Bits, inputs: Bits, *, lsb: float, row_cells: int, timeout: float
-) -> Settling:
+def _read(tile: TileSpec, weights: Bits, inputs: Bits, *, lsb: float, row_cells: int) -> Settling:
     """One read from rest, simulated until it has settled."""
     senses = [f"vsense_{j}#branch" for j in range(tile.columns)]
     (end,) = simulate(Job(tile_deck(tile, weights, inputs, batch=False), (Step("op"),)))
@@ -128,7 +125,7 @@ def _read(
     while transient.stop <= _LAST_STOP:
         deck = tile_deck(tile, weights, inputs, batch=False, transient=transient)
         step = Step(f"tran {transient.step} {transient.stop}")
-        (waves,) = simulate(Job(deck, (step,)), timeout=timeout)
+        (waves,) = simulate(Job(deck, (step,)), timeout=_TIMEOUT)
         time, error = waves["time"], np.abs(np.array([waves[name] for name in senses]) - final[:, None])
         settled = _settled_at(time, error.max(axis=0), lsb / 2)
         if settled < _TRUSTED * transient.stop:
