@@ -78,7 +78,7 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
         """
         parts = []
         for name, values in self.tables().items():
-            lines = [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+            lines = [f"{key} = {toml_value(value)}" for key, value in values.items()]
             parts.append("\n".join(([f"[{name}]"] if name else []) + lines))
         return "\n".join(parts) + "\n"
 
@@ -163,8 +163,8 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"unknown key '{key}'{advice}"
 
 
-def _toml_value(value: Any) -> str:
-    """Of JSON's, which escapes some characters by pairs of surrogates; TOML knows none, and no delete as it is."""
+def toml_value(value: Any) -> str:
+    """A value as TOML: JSON's text, but for pairs of surrogates, which TOML does not know, and delete as it is."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -1,7 +1,6 @@
 """What a tile is: cell, size, drive, wires, bias and corner, read from TOML or from the header of its deck."""
 
 import itertools
-import json
 import operator
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from spicekit.circuits.cells import load_cell
-from spicekit.config import Config, parse
+from spicekit.config import Config, parse, toml_value
 from spicekit.devices.cards import Card, Corner, load_card, shipped_devices
 from spicekit.devices.sheet import Polarity
 from spicekit.errors import BadInput
@@ -314,15 +313,12 @@ def read_header(comments: Iterable[str]) -> Header:
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """JSON writes strings, finite numbers, booleans and arrays as TOML does."""
     lines = []
     for name, table in tables.items():
         inner = {f"{name}.{key}": value for key, value in table.items() if isinstance(value, Mapping)}
         lines.append(f"[{name}]")
-        lines += [f"{_json(k)} = {_json(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
+        lines += [
+            f"{toml_value(k)} = {toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)
+        ]
         lines += _toml(inner)
     return lines
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)  # TOML knows no surrogate pairs

@@ -116,7 +116,7 @@ def test_what_is_not_a_row_of_bits_is_refused(inputs: np.ndarray) -> None:
 
 
 def test_a_card_under_a_path_in_any_script_can_be_read_back(tmp_path: Path) -> None:
-    folder = tmp_path / "Kärtchen 😀"
+    folder = tmp_path / "Kärtchen 😀\x7f"
     shutil.copytree(shipped_folder("device_models") / "nmos-sram", folder)
     device = KINDS[0].device.replace(nmos=str(folder))
     spec = KINDS[0].replace(device=device)
