@@ -168,20 +168,23 @@ def _shown(value: Any) -> str:
 
 
 class Report(Protocol):
-    """How a long job says how far it is: what begins, then how much of it is done; `total` is 0 if it is not known."""
+    """How a long job says how far it is: what begins, then how much of it is done; `total` is 0 if it is not known.
 
-    def __call__(self, stage: str, /, done: int = 0, total: int = 0) -> None: ...
+    `note` is put behind the stage's name: what is at hand.
+    """
+
+    def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None: ...
 
 
-def silent(stage: str, /, done: int = 0, total: int = 0) -> None:
+def silent(stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
     """The report that goes nowhere."""
 
 
 def prefixed(report: Report, prefix: str) -> Report:
     """A report whose stages have a prefix."""
 
-    def told(stage: str, /, done: int = 0, total: int = 0) -> None:
-        report(f"{prefix}: {stage}", done, total)
+    def told(stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None:
+        report(f"{prefix}: {stage}", done, total, note=note)
 
     return told
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer import Option
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from spicekit.evaluation.records import Evaluation
     from spicekit.report.page import Table
+    from spicekit.results import Report
     from spicekit.tables.calibrate import Progress as Jobs
 
 T = TypeVar("T")
@@ -54,12 +55,6 @@ def verbs(help: str) -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-
-
-class Report(Protocol):
-    """Takes what a job is about to do or, with `done` and `total`, how far it is; `note` is put behind."""
-
-    def __call__(self, stage: str, /, done: int = 0, total: int = 0, *, note: str = "") -> None: ...
 
 
 class _State:
@@ -117,7 +112,7 @@ def next_step(command: str) -> None:
 
 
 @contextmanager
-def stages(title: str = "", *, kept: str = "nothing was kept: repeat the command") -> Iterator[Report]:
+def stages(title: str = "", *, kept: str = "nothing was kept: repeat the command") -> Iterator["Report"]:
     """Show how far a job is: bars with percentage and time left on a terminal, else a line for each stage.
 
     Yields the function to report with. A stage lasts until another is named, or until all of it is done. Where Ctrl-C
@@ -227,7 +222,7 @@ class _Lines:
 _PATIENCE = 10.0  # s between lines about one stage
 
 
-def each(report: Report, stage: str, items: Iterable[T]) -> Iterator[T]:
+def each(report: "Report", stage: str, items: Iterable[T]) -> Iterator[T]:
     """The items one by one; reports which is at hand and how many are done."""
     todo = list(items)
     for done, item in enumerate(todo):
@@ -235,7 +230,7 @@ def each(report: Report, stage: str, items: Iterable[T]) -> Iterator[T]:
         yield item
 
 
-def jobs_done(report: Report, title: str, jobs: "Jobs") -> None:
+def jobs_done(report: "Report", title: str, jobs: "Jobs") -> None:
     """Report how many jobs of a title are done and failed."""
     failed = f", {jobs.failed} failed" if jobs.failed else ""
     report(title, jobs.made + jobs.kept + jobs.failed, jobs.total, note=failed)
