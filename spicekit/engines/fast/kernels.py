@@ -142,20 +142,21 @@ def count_patterns(
     for first in range(0, len(words), pixels):
         part = slice(first, first + pixels)
         both = np.zeros((groups, 1 << m), np.uint64)
-        count = partial(_count_group, stored, tiles, words[part], asserted[part], both)
-        run_tasks(lambda group, count=count: count(*np.zeros((2, 1 << m), np.uint64), group), groups)
+        room = np.zeros((groups, 2, 1 << m), np.uint64)
+        run_tasks(partial(_count_group, stored, tiles, words[part], asserted[part], both, room), groups)
         reads += (both >> _READS).astype(np.int64)
         ones += (both & ((_1 << _READS) - _1)).astype(np.int64)
     return reads, ones - np.bitwise_count(np.arange(1 << m)).astype(np.int64) * reads
 
 
 @_kernel
-def _count_group(stored, tiles, words, asserted, both, often, met, group):  # type: ignore[no-untyped-def]
+def _count_group(stored, tiles, words, asserted, both, room, group):  # type: ignore[no-untyped-def]
     """Add up `both` (groups, 2^m) uint64: reads from bit `_READS` on, ones applied below.
 
     A word that vectors share is read once for all of them, and words come in their order, so that patterns are
-    neighbours. `often` and `met` are its room, (2^m,) zeros.
+    neighbours. `room` (groups, 2, 2^m) is zeros.
     """
+    often, met = room[group]
     for tile in range(tiles[group]):
         for pixel in range(len(words)):
             often[words[pixel, group, tile]] += (_1 << _READS) + np.uint64(asserted[pixel, group, tile])
