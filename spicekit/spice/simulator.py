@@ -314,14 +314,6 @@ class _Worker:
         self._sent = 0  # jobs that it has not answered
         self._dismissed = False
 
-    def start(self) -> None:
-        """Start the process and return before it is ready."""
-        with self._lock:
-            if self._dismissed:
-                raise CancelledError
-            self._process = fork(self._library, compiled=sorted(self._compiled))
-            self._pipe, self._started, self._served = self._process.pipe, None, 0
-
     def started(self) -> tuple[Simulator, str]:
         """Which ngspice it runs, and in what cage.
 
@@ -333,7 +325,11 @@ class _Worker:
             If the process died.
         """
         if self._process is None or self._process.ended():
-            self.start()
+            with self._lock:
+                if self._dismissed:
+                    raise CancelledError
+                self._process = fork(self._library, compiled=sorted(self._compiled))
+                self._pipe, self._started, self._served = self._process.pipe, None, 0
         if self._started:
             return self._started
         answer = self._pipe.recv() if self._pipe.poll(_START) else TimeoutError("it takes too long")
