@@ -23,12 +23,11 @@ def table_page(sweep: Sweep, *, name: str) -> Page:
     volt = f"{sweep.voltage[len(sweep.voltage) // 2]:.2f} V"
     on, off = engineering(figures["ON"], "A"), engineering(figures["OFF"], "A")
     leakage = engineering(max(figures["leakage"], FLOOR), "A")
-    where = ", ".join(part for part in _conditions(sweep) if part != "? °C")
     lost = f" ngspice did not converge at {missing} points: no engine takes it." if missing else ""
     points = f"{sweep.current.size - missing:,}"
     return Page(
         title=f"I-V table {name}",
-        verdict=f"{where}: {on} ON and {off} OFF at {volt}.{lost}",
+        verdict=f"{', '.join(_conditions(sweep))}: {on} ON and {off} OFF at {volt}.{lost}",
         numbers=(
             Number(on, "ON current", f"stored 1, applied 1, bit line {volt}, source line 0 V"),
             Number(f"{figures['ON/OFF']:.3g}", "ON over OFF", "stored 1 against stored 0, applied 1"),

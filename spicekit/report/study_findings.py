@@ -57,9 +57,7 @@ def main_effects(rows: Sequence[JsonDict]) -> dict[str, dict[Any, float]]:
     where their values differ, these are tuples.
     """
     together: dict[tuple[int, ...], list[str]] = {}
-    for name in [
-        name for name in (rows[0] if rows else {}) if "." in name
-    ]:  # as in a study file: table.field
+    for name in varying(rows):
         values = list(dict.fromkeys(row[name] for row in rows))
         if len(values) > 1:
             together.setdefault(tuple(values.index(row[name]) for row in rows), []).append(name)

@@ -71,14 +71,10 @@ def tile_page(path: Path) -> Page:
             f"A column reads {abs(error.mean()):.2f} ON cells too {side} on average; {wrong:.1%} of the reads round to "
             f"a wrong partial sum."
         )
-        worst, rounded = (
-            f"worst {np.abs(error).max():.2f} LSB",
-            "rounded to whole ON cells, converter not fitted",
-        )
-        numbers += [
-            Number(f"{error.mean():+.2f} LSB", "mean error of a partial sum", worst),
-            Number(f"{wrong:.1%}", "reads with a wrong sum", rounded),
-        ]
+        worst = f"worst {np.abs(error).max():.2f} LSB"
+        numbers.append(Number(f"{error.mean():+.2f} LSB", "mean error of a partial sum", worst))
+        rounded = "rounded to whole ON cells, converter not fitted"
+        numbers.append(Number(f"{wrong:.1%}", "reads with a wrong sum", rounded))
         parts.append(_sums(partial_sum, ideal))
     if "lost" in arrays:
         parts.append(_waterfall(arrays))
@@ -86,15 +82,9 @@ def tile_page(path: Path) -> Page:
     if "v_bl" in arrays:
         parts += _heat_maps(arrays)
     parts.append(_columns(current, partial_sum, ideal))
-    sums = partial_sum.tolist()
     rows = [
-        {
-            "vector": vector,
-            "column": column,
-            "current": float(value),
-            "partial_sum": float(sums[vector][column]),
-        }
-        for (vector, column), value in np.ndenumerate(current)
+        {"vector": place[0], "column": place[1], "current": float(value), "partial_sum": float(total)}
+        for (place, value), total in zip(np.ndenumerate(current), partial_sum.flat, strict=True)
     ]
     title = f"Currents of a tile, {path.name}"
     return Page(title, verdict, tuple(numbers), tuple(parts), provenance=origin, rows=rows)
