@@ -169,10 +169,7 @@ def shipped_cells() -> tuple[str, ...]:
 def load_cell(cell: str) -> Cell:
     """A shipped cell by name, or one's own by the path of its sheet, `cell.toml`.
 
-    Raises
-    ------
-    BadInput
-        If there is none, or its sheet or subcircuits are not what this module's docstring says.
+    `BadInput` if there is none, or its sheet or subcircuits are not what this module's docstring says.
     """
     path = shipped_folder("cells") / cell / "cell.toml" if cell in shipped_cells() else Path(cell)
     if path.suffix != ".toml" or not path.is_file():

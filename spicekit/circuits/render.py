@@ -153,13 +153,8 @@ def cell_deck(spec: TileSpec, *, weight: int, activation: int = 1, gap: float | 
 def core_deck(spec: TileSpec) -> str:
     """Deck of a 6T core with its feedback opened, for butterfly curves, without a `.control` section.
 
-    Source `vin` drives both halves; nodes `q` and `qb` are their outputs. `vwwl`, `vwbl` and `vwblb` hold the
-    write ports at rest: word line low, bit lines high.
-
-    Raises
-    ------
-    BadInput
-        If the spec's cell has no such core.
+    Source `vin` drives both halves; nodes `q` and `qb` are their outputs. `vwwl`, `vwbl` and `vwblb` hold the write
+    ports at rest: word line low, bit lines high. `BadInput` if the spec's cell has no such core.
     """
     if spec.cell != "8t-sram":
         raise BadInput(f"core_deck: cell '{spec.cell}' holds no 6T core; pass a spec with cell = '8t-sram'.")

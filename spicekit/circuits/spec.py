@@ -297,10 +297,7 @@ def header_lines(facts: Mapping[str, Any], spec: TileSpec) -> list[str]:
 def read_header(comments: Iterable[str]) -> Header:
     """Header of a deck that spicekit rendered, from its comment lines without their `*`.
 
-    Raises
-    ------
-    BadInput
-        If the deck has no such header, or the header was edited into something else.
+    `BadInput` if the deck has no such header, or the header was edited into something else.
     """
     lines = itertools.dropwhile(lambda line: line != "[deck]", comments)
     text = "\n".join(itertools.takewhile(lambda line: line, lines))

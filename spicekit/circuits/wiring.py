@@ -95,7 +95,6 @@ def one_read(
 
     Parameters
     ----------
-    spec : TileSpec
     inputs : (b, r) or (r,) array
     vector : int
         Row of `inputs`.

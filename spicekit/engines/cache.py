@@ -81,10 +81,8 @@ def fitted(key: str, fit: Callable[[], Arrays], *, limit: float, what: str, inst
 def cached(key: str, build: Callable[[], Arrays]) -> Arrays:
     """The arrays of `key`, built at the first call.
 
-    Raises
-    ------
-    BadInput
-        If they are not there and the folder cannot be written: before they are built, except where a disk is full.
+    `BadInput` if they are not there and the folder cannot be written: before they are built, except where a disk is
+    full.
     """
     return _remembered(key, cache_folder()) or _build(key, build)
 

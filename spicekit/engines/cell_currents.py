@@ -106,7 +106,6 @@ def factors(bits: Bits, variation: Variation, cell: Array, *, place: str) -> Arr
     ----------
     bits : (..) uint8 array
         As held, stuck cells included.
-    variation : Variation
     cell : (2, k, 2) float64 array
         From `cell_sensitivity`.
     place : str
@@ -125,12 +124,8 @@ def factors(bits: Bits, variation: Variation, cell: Array, *, place: str) -> Arr
 def cell_sensitivity(spec: TileSpec, table: IVTable) -> Array:
     """(2, k, 2): by stored bit, for each of k independent normal variables z, a and b of ln(factor) = a z + b z^2.
 
-    From ngspice at the first call for a cell, card, corner and bias; then cached.
-
-    Raises
-    ------
-    SpiceFailed, MissingTool
-        If ngspice is needed and fails, or is not there.
+    From ngspice at the first call for a cell, card, corner and bias; then cached. `SpiceFailed` or `MissingTool` if
+    ngspice is needed and fails, or is not there.
     """
     return cached(_key(spec, table), lambda: {"sensitivity": sensitivity(spec)})["sensitivity"]
 

@@ -134,7 +134,6 @@ def set_thresholds(
 
     Parameters
     ----------
-    converter : Converter
     layers : sequence of LayerReads
         Calibration reads. `unit` does not look at them; `linear_codes` alone tells layers apart and looks at spreads.
     rows : int

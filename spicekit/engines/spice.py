@@ -22,7 +22,6 @@ def solve(
 
     Parameters
     ----------
-    spec : TileSpec
     weights : (r, c) uint8 array
     bits : (b, r) uint8 array
         Levels of the word lines (word-line drive) or of the rows (bit-line drive).

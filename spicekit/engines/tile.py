@@ -75,7 +75,6 @@ def column_currents(tile: Tile, bits: Bits, *, engine: EngineName) -> Array:
 
     Parameters
     ----------
-    tile : Tile
     bits : (b, r) uint8 array
         Activations, 0 or 1. With `rows_active < rows`, the groups of rows are read one after the other and
         a vector's current is the sum over its reads.
@@ -186,7 +185,6 @@ def expected_currents(
 
     Parameters
     ----------
-    spec : TileSpec
     weights : (r, c) uint8 array
     inputs : (r,) uint8 array
         All that are 1 are asserted in this one read.
@@ -223,10 +221,7 @@ class Agreement:
 def compare_reads(spec: TileSpec, weights: Bits, vectors: Bits, current: NDArray[np.float64]) -> Agreement:
     """Hold the currents (b, c), A, of vectors (b, r), each one read, against the exact engine's.
 
-    Raises
-    ------
-    BadInput, MissingTable, NotConverged
-        As the engine does.
+    `BadInput` or `MissingTable` or `NotConverged` as the engine does.
     """
     expected = column_currents(_at_once(spec, weights), vectors, engine="exact")
     error = np.abs(current - expected)

@@ -73,7 +73,6 @@ def map_layer(
         For reports.
     weights : (c_out, c_in, *kernel) uint8 array
         Bits.
-    geometry : Geometry
     spec : TileSpec
         Of each tile; its number of columns only decides how many tiles stand side by side.
     binsparx : BinSparX

@@ -24,10 +24,7 @@ CHUNK_BYTES = 1e9
 def products_on(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Tensor]:
     """What computes dot products (n, *sides, c_out) float32 from signs (n, c_in, *sides) on the codes' device.
 
-    Raises
-    ------
-    BadInput
-        If flips are chosen by position, which only the compiled engine does.
+    `BadInput` if flips are chosen by position, which only the compiled engine does.
     """
     if packed.scores is not None:
         raise BadInput("flips by position are in the processor's engine alone; evaluate on the processor.")

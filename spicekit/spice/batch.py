@@ -49,7 +49,6 @@ def run_batch(deck: str, *, timeout: float, compiled: Collection[Path] = ()) -> 
 
     Parameters
     ----------
-    deck : str
     timeout : float
         Seconds.
     compiled : collection of Path

@@ -57,10 +57,7 @@ def prepare() -> None:
 def fork(library: str, *, compiled: Iterable[str] = ()) -> Process:
     """Start a worker for a library of ngspice, which may read these files; it need not be ready.
 
-    Raises
-    ------
-    EOFError, ConnectionError
-        If it died.
+    `EOFError` or `ConnectionError` if it died.
     """
     pipe = _ask(_FORK, library, *compiled)
     try:

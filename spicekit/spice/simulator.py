@@ -139,13 +139,7 @@ class Failure:
 
 
 def ngspice() -> Simulator:
-    """The libngspice that jobs run on.
-
-    Raises
-    ------
-    MissingTool
-        If libngspice or PySpice is not there, or does not start.
-    """
+    """The libngspice that jobs run on. `MissingTool` if libngspice or PySpice is not there, or does not start."""
     return _probed(_library())[0]
 
 
@@ -167,10 +161,7 @@ def supports_osdi() -> bool:
 def simulate(job: Job, *, timeout: float = 120.0) -> list[Waves]:
     """Waves of one job, one entry for each step.
 
-    Raises
-    ------
-    SpiceFailed
-        If ngspice refuses the deck, crashes, does not converge or exceeds `timeout` seconds.
+    `SpiceFailed` if ngspice refuses the deck, crashes, does not converge or exceeds `timeout` seconds.
     """
     with Session() as session:
         return session.run(job, timeout=timeout)

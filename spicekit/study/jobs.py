@@ -75,7 +75,6 @@ def run_job(
 
     Parameters
     ----------
-    point : Point
     weights : Weights
         Of the point's network.
     table : IVTable

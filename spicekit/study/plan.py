@@ -81,12 +81,8 @@ def read_study(path: Path) -> Study:
     `mapping`, `ablation`, `limits`, `costs`, `ends`, `discharge`; docs/design.md has their fields) and `run`; each
     `[[grid]]` lists values by key, `"tile.rows_active" = [16, 64]`, or of whole tables,
     `wires = [{layer = "M2"}, {layer = "M6"}]`, and every combination is a point; each `[[point]]` is one. Paths of
-    cards, cells and ends count from the study's folder.
-
-    Raises
-    ------
-    BadInput
-        If the file cannot be read, a key is unknown, or a value is out of range.
+    cards, cells and ends count from the study's folder. `BadInput` if the file cannot be read, a key is unknown, or a
+    value is out of range.
     """
     file = parse(_File, read_toml(path), source=str(path))
     count = sum(math.prod(map(len, grid.values())) for grid in file.grid) + len(file.point)

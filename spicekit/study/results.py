@@ -150,7 +150,6 @@ class PointsWriter:
 
     Parameters
     ----------
-    folder : Path
     like : sequence of rows
         With all columns, and values of each type that a column will have.
     most : int

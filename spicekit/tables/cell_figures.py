@@ -243,13 +243,7 @@ class CellFigures:
 
 
 def characterise_cell(spec: TileSpec) -> CellFigures:
-    """Margins and read currents of a spec's cell.
-
-    Raises
-    ------
-    SpiceFailed
-        If ngspice fails.
-    """
+    """Margins and read currents of a spec's cell. `SpiceFailed` if ngspice fails."""
     return CellFigures(
         spec=spec,
         core=core_margins(spec) if spec.cell == "8t-sram" else None,

@@ -372,10 +372,7 @@ def default_plan() -> list[Characterisation]:
 def read_plan(path: Path) -> list[Characterisation]:
     """Plan from a TOML file with tables [[grid]].
 
-    Raises
-    ------
-    BadInput
-        If the file cannot be read, a key is unknown, or a value is out of range.
+    `BadInput` if the file cannot be read, a key is unknown, or a value is out of range.
     """
     tables = read_toml(path)
     grids = tables.get("grid")

@@ -72,11 +72,7 @@ def resolved(ends: Ends, spec: TileSpec) -> tuple[Ends, TileSpec]:
     """The ends with their resistances, and the tile that has them; both as they are where no widths are given.
 
     Resistances are V / I at the current of a column with a quarter of its active rows ON, the mean of random bits.
-
-    Raises
-    ------
-    BadInput
-        If the file has no curves of the tile's conditions, or the tile gives resistances of its own.
+    `BadInput` if the file has no curves of the tile's conditions, or the tile gives resistances of its own.
     """
     if ends.file is None or ends.driver_fins is None or ends.sense_fins is None or ends.r_driver is not None:
         return ends, spec

@@ -247,7 +247,6 @@ def import_table(path: Path, spec: TileSpec, store: Path, *, source: str) -> Pat
         `current` (2, 2, k, k), A, indexed by stored bit, applied bit, bit-line and source-line voltage.
     spec : TileSpec
         Cell, devices, word-line voltage and corner that it is of; cell and devices by name alone.
-    store : Path
     source : str
         Where it comes from, in words.
 

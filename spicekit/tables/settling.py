@@ -45,12 +45,8 @@ def line_capacitance(spec: TileSpec) -> float:
     """Capacitance of a bit line that a read discharges, F: its load, its wire and, from ngspice, its cells.
 
     Cells count as what the bit-line terminal of an idle one takes when the line falls by a third of `v_read`; those
-    that are asserted differ by some tens of percent (docs/decisions/discharge.md).
-
-    Raises
-    ------
-    SpiceFailed, MissingTool
-        If ngspice fails, or is not there.
+    that are asserted differ by some tens of percent (docs/decisions/discharge.md). `SpiceFailed` or `MissingTool` if
+    ngspice fails, or is not there.
     """
     held, end, ramp = f"Vbl bl 0 dc {spec.v_read}", spec.v_read * 2 / 3, 1e-9
     deck = cell_deck(spec, weight=0, activation=0)

@@ -79,11 +79,7 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     """Simulate cells with random thresholds and current factors and, for 1T-1ReRAM, random gaps.
 
     Each transistor of the read path is shifted on its own, by its card's instance parameter (BSIM4: `delvto`).
-
-    Raises
-    ------
-    SpiceFailed
-        If a sample does not converge: none is left out.
+    `SpiceFailed` if a sample does not converge: none is left out.
     """
     devices = mismatched(spec)
     draws = rng.normal(0.0, sigmas(devices), (samples, 2 * len(devices)))

@@ -42,7 +42,6 @@ def find_table(spec: TileSpec, *, store: Path | None = None) -> IVTable:
 
     Parameters
     ----------
-    spec : TileSpec
     store : Path, optional
         Look here only.
 
@@ -204,10 +203,7 @@ _LEAST_POWER = 1e-6
 def read_sweep(path: Path) -> Sweep:
     """What one file holds.
 
-    Raises
-    ------
-    BadTable
-        If it is no HDF5 file of this schema, or its content does not match its checksum.
+    `BadTable` if it is no HDF5 file of this schema, or its content does not match its checksum.
     """
     import h5py
 
@@ -247,10 +243,7 @@ def read_sweep(path: Path) -> Sweep:
 def write_sweep(sweep: Sweep, path: Path) -> None:
     """Write a table so that `path` is, at any moment, absent, the old file or the new one.
 
-    Raises
-    ------
-    BadInput
-        If the disk is full or the folder cannot be written.
+    `BadInput` if the disk is full or the folder cannot be written.
     """
     import h5py
 

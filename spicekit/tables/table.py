@@ -121,7 +121,6 @@ def interpolate(table: IVTable, state: NDArray[np.integer], v_bl: Array, v_sl: A
 
     Parameters
     ----------
-    table : IVTable
     state : (n,) integer array
         2 w + a.
     v_bl, v_sl : (n,) float arrays, V

@@ -53,13 +53,7 @@ class ExactCodes:
         return self.thresholds.step
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
-        """(p, c_out) signed codes of all reads of each dot product, added.
-
-        Raises
-        ------
-        NotConverged
-            As in `ladder.solve`.
-        """
+        """(p, c_out) signed codes of all reads of each dot product, added. `NotConverged` as in `ladder.solve`."""
         sums = np.zeros((applied.vectors, stored.words.shape[-1]), np.float32)
         for group, tiles in enumerate(stored.tiles):
             for tile in range(tiles):
@@ -156,7 +150,6 @@ def first_step(start: Start, weights: Bits, bits: Bits) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    start : Start
     weights : (r, c) uint8 array
         Stored bits.
     bits : (b, r) uint8 array

@@ -89,7 +89,6 @@ def solve(columns: Crossbar, bits: Bits) -> Solution:
 
     Parameters
     ----------
-    columns : Crossbar
     bits : (b, r) uint8 array
         Activations, 0 or 1; rows that a read does not assert are 0.
 

@@ -70,7 +70,6 @@ def read_maps(tile: Crossbar, bits: NDArray[np.uint8]) -> Maps:
 
     Parameters
     ----------
-    tile : Crossbar
     bits : (r,) uint8 array
         Rows that the read does not assert are 0.
 

@@ -54,7 +54,6 @@ def solve(mesh: Crossbar, bits: Bits) -> Solution:
 
     Parameters
     ----------
-    mesh : Crossbar
     bits : (b, r) uint8 array
         Activations, 0 or 1: a row's source is at `v_read` or at 0 V.
 
@@ -87,7 +86,6 @@ def linear_response(spec: TileSpec, current: Array, p: Array, q: Array) -> Array
 
     Parameters
     ----------
-    spec : TileSpec
     current : (r, c) float64 array, A
         What the driven row's cells deliver with the columns at 0 V.
     p, q : (r, c) float64 arrays, S

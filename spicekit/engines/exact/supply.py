@@ -71,7 +71,6 @@ def balance(spec: TileSpec, shape: tuple[int, int], currents: Currents, *, limit
 
     Parameters
     ----------
-    spec : TileSpec
     shape : (int, int)
         Vectors and columns, b and c.
     currents : function
