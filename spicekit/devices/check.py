@@ -42,7 +42,7 @@ class Figure:
         """A deviation or tolerance; with `sign="-"` no plus sign."""
         if value is None:
             return ""
-        return f"{value:{sign}.1%}" if self.relative else f"{self.scale * value:{sign}.1f}"
+        return f"{value:{sign}z.1%}" if self.relative else f"{self.scale * value:{sign}z.1f}"
 
 
 # Of published figures, which are rounded and name no criterion for a threshold. Capacitance is fitted exactly.

@@ -361,9 +361,9 @@ def _curve_table(rows: Sequence[CurveCheck]) -> Table:
         Column("temp.", "°C", form=".0f"),
         Column("rms", "%", "root mean square error over the whole surface, of the largest current", ".2f"),
         Column("worst", "%", "largest error anywhere, of the largest current", ".2f"),
-        Column("Idsat", "%", "error at Vg = Vd = Vdd", "+.2f"),
-        Column("Ieff", "%", "error of the mean of the currents at half and full voltage", "+.2f"),
-        Column("Idlin", "%", "error at Vg = Vdd, Vd = 50 mV", "+.2f"),
+        Column("Idsat", "%", "error at Vg = Vd = Vdd", "+z.2f"),
+        Column("Ieff", "%", "error of the mean of the currents at half and full voltage", "+z.2f"),
+        Column("Idlin", "%", "error at Vg = Vdd, Vd = 50 mV", "+z.2f"),
         Column("subthreshold", "%", "largest relative error below threshold", ".0f"),
         Column("verdict", "", "against the limits of its sheet"),
     )

@@ -8,8 +8,8 @@ function config(dark, longest) {
   return {
     background: null, font: "system-ui, sans-serif", aria: false, view: {stroke: null},
     axis: {labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelFlush: false},
-    axisX: {tickCount: {expr: "max(4, floor(width / 90))"}},
-    legend: {labelColor: ink, titleColor: ink, orient: "top", columns: {expr: `width < 420 ? 1 : clamp(floor(width / ${6.5 * longest + 36}), 1, 8)`}, labelFontSize: 12, symbolOpacity: 1, labelLimit: 0, symbolLimit: 0},
+    axisX: {tickCount: {expr: "max(4, floor(room / 90))"}},
+    legend: {labelColor: ink, titleColor: ink, orient: "top", columns: {expr: `room < 480 ? 1 : clamp(floor(room / ${6.5 * longest + 36}), 1, 8)`}, labelFontSize: 12, symbolOpacity: 1, labelLimit: 0, symbolLimit: 0},
     header: {labelColor: ink, titleColor: ink}, title: {color: ink}, text: {color: ink}, rule: {color: ink}, tick: {color: ink},
     range: {category: dark ? DARK : LIGHT, heatmap: RAMP, ramp: RAMP},
   };
@@ -35,6 +35,7 @@ function longestName(spec, rows, fields) {  // of a legend, which has as many co
 async function draw(holder, dark) {
   const {spec, fields, rows} = await unpacked(holder.parentElement.querySelector("script").textContent);
   spec.data.values = rows.map((row) => Object.fromEntries(fields.map((name, place) => [name, row[place]])));
+  spec.params = [...(spec.params ?? []), {name: "room", value: holder.clientWidth}];  // as Vega's width, but with the axes
   const {view} = await spicekit.embed(holder, spec, {
     mode: "vega-lite", actions: false, defaultStyle: false, ast: true, expr: spicekit.expressionInterpreter,
     renderer: rows.length > 1500 ? "canvas" : "svg", config: config(dark, longestName(spec, rows, fields)),
@@ -51,8 +52,13 @@ function drawAll(dark) {
 
 const drawn = drawAll(wantsDark.matches).then(() => { document.body.dataset.drawn = "yes"; });
 wantsDark.addEventListener("change", () => drawAll(wantsDark.matches));
-addEventListener("beforeprint", () => views.forEach(({view}) => { if (view.getState().signals.width) view.signal("width", PAPER).run(); }));
-addEventListener("afterprint", () => dispatchEvent(new Event("resize")));  // which lays charts out for their holders
+function layOut(width) {  // all charts, for their holders or for a width in px
+  views.forEach(({view}, holder) => view.signal("width", width ?? holder.clientWidth).signal("room", width ?? holder.clientWidth).run());
+}
+
+addEventListener("beforeprint", () => layOut(PAPER));
+addEventListener("afterprint", () => layOut());
+addEventListener("resize", () => layOut());
 
 function save(name, url) {
   const link = document.createElement("a");

@@ -28,6 +28,10 @@ FLAGS = [
     "--disable-background-networking",
 ]
 AXE = "axe.run().then(done => done.violations.map(one => [one.impact, one.id, one.nodes[0].html]))"
+LEGENDS = """[...document.querySelectorAll(".chart svg")].filter((svg) =>
+  svg.querySelector(".role-legend")?.getBoundingClientRect().top < svg.getBoundingClientRect().top)
+  .map((svg) => svg.parentElement.dataset.name)"""
+"""Charts whose legend is cut."""
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c4944415408d763f8cfc000000301010018dd8db00000000049454e44ae426082"
@@ -49,6 +53,8 @@ def everything() -> Page:
         tooltip=tips("layer", ("nf", "NF")),
         low_high=True,
     )
+    many = [{"part": f"part number {place:2d}", "value": place} for place in range(1, 12)]
+    stacked = {"mark": "bar", "encoding": {"x": axis("value", "nJ"), "color": category("part", None)}}
     map_rows = [{"row": r, "column": c, "value": r * c} for r in range(40) for c in range(40)]
     heat = {
         "mark": "rect",
@@ -68,6 +74,7 @@ def everything() -> Page:
         parts=(
             Chart("bars", "Bars", HOSTILE, rows, spec),
             Chart("map", "Map", "Values.", map_rows, heat),
+            Chart("many", "Many names", "Of a legend.", many, stacked, height=100),
             sketch_of(TileSpec(wires=Wires(r_bl=3.2, r_sl=3.2))),
             Strip("Images", "Small.", (Thumb(PIXEL, HOSTILE),)),
             Table("Rows", columns, cells),
@@ -84,6 +91,7 @@ def shipped_table() -> Page:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    sync_api.expect.set_options(timeout=60_000)  # ms: on a busy machine charts take their time
     with sync_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield found
@@ -137,6 +145,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_page_fits_asks_for_nothing_and_is_accessible(browser, built, theme, width):
     tab = Tab(browser, built, theme=theme, width=width, axe=True)
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.page.evaluate(LEGENDS) == []
     axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
     tab.page.evaluate(axe)
     found = tab.page.evaluate(AXE)
