@@ -308,12 +308,7 @@ class _Worker:
     def started(self) -> tuple[Simulator, str]:
         """Which ngspice it runs, and in what cage.
 
-        Raises
-        ------
-        MissingTool
-            If libngspice or PySpice is not there.
-        EOFError, ConnectionError
-            If the process died.
+        `MissingTool` if libngspice or PySpice is not there; `EOFError` or `ConnectionError` if the process died.
         """
         if self._process is None or self._process.ended():
             with self._lock:

@@ -65,13 +65,8 @@ class Scheduler:
 def connected(cluster: Cluster, *, scheduler: Scheduler | None = None) -> Iterator["Client"]:
     """A Dask client of a scheduler that runs, or of workers that are started for it.
 
-    Raises
-    ------
-    MissingTool
-        If Dask, or dask-jobqueue for a batch system, is not installed.
-    BadInput
-        If the scheduler does not answer or does not encrypt, keys are missing, or the batch system's options do not
-        fit.
+    `MissingTool` if Dask, or dask-jobqueue for a batch system, is not installed; `BadInput` if the scheduler does not
+    answer or does not encrypt, keys are missing, or the batch system's options do not fit.
     """
     client_of = require("distributed").Client
     with ExitStack() as stack:

@@ -102,12 +102,7 @@ class ElementMargins:
 def core_margins(spec: TileSpec) -> CoreMargins:
     """Margins of the 6T core of an 8T-SRAM cell.
 
-    Raises
-    ------
-    BadInput
-        If the spec's cell is another.
-    SpiceFailed
-        If ngspice fails.
+    `BadInput` if the spec's cell is another; `SpiceFailed` if ngspice fails.
     """
     vdd = spec.corner.vdd
     sweep = f"dc vin 0 {vdd} {vdd / _STEPS}"

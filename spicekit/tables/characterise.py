@@ -150,12 +150,8 @@ class Sweep:
     def table(self) -> IVTable:
         """The I-V table.
 
-        Raises
-        ------
-        NotConverged
-            If a point is missing; says how many, and where the first one is.
-        BadTable
-            If the axis does not rise in equal steps.
+        `NotConverged` if a point is missing; says how many, and where the first one is; `BadTable` if the axis does not
+        rise in equal steps.
         """
         if not self.converged.all():
             w, a, i, j = np.argwhere(~self.converged)[0]

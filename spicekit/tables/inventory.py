@@ -197,12 +197,7 @@ def write_manifest(store: Path) -> None:
 def locate(name: str, folders: Sequence[Path]) -> Path:
     """File of a table, from its path, its name or the beginning of its name.
 
-    Raises
-    ------
-    MissingTable
-        If there is none.
-    BadInput
-        If the beginning fits several.
+    `MissingTable` if there is none; `BadInput` if the beginning fits several.
     """
     if Path(name).is_file():
         return Path(name)

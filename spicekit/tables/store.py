@@ -79,15 +79,9 @@ def table_for(spec: TileSpec, table: IVTable | None, *, store: Path | None = Non
     """The table given, if it was swept under a tile's conditions; if none is given, the one that `find_table` finds.
 
     Linear tables count as what they were made of, at the read voltage that they were made for. A table that is of no
-    card says so in its `origin`, under `synthetic`, and fits every tile.
-
-    Raises
-    ------
-    BadInput
-        If the table is of another cell, device, corner or word-line voltage, or does not reach `v_read`; names both
-        sides.
-    MissingTable, BadTable
-        As `find_table` does.
+    card says so in its `origin`, under `synthetic`, and fits every tile. `BadInput` if the table is of another cell,
+    device, corner or word-line voltage, or does not reach `v_read`; names both sides; `MissingTable` or `BadTable` as
+    `find_table` does.
     """
     if table is None:
         return find_table(spec, store=store)
@@ -138,12 +132,7 @@ def _said(conditions: JsonDict, names: Iterable[str]) -> str:
 def current_sweep(request: Characterisation, store: Path) -> Sweep:
     """What a store holds for a characterisation, if it was made from today's cards and templates.
 
-    Raises
-    ------
-    MissingTable
-        If the store does not have it.
-    BadTable
-        If the file is damaged, stale or of a newer schema.
+    `MissingTable` if the store does not have it; `BadTable` if the file is damaged, stale or of a newer schema.
     """
     path = store / f"{request.name}.h5"
     if not path.is_file():
