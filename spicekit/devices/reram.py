@@ -59,6 +59,15 @@ class ReramPreset:
         """Current from the top to the bottom electrode in A, for V and m that broadcast."""
         return self.i0 * np.exp(-gap / self.g0) * np.sinh(voltage / self.v0)
 
+    def gaps(self, bits: NDArray[np.uint8], draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Gaps of cells with device-to-device spread, m; arrays that broadcast.
+
+        Read currents of the low-resistance state (bit 1) are normal, those of the high one (0) log-normal about their
+        nominal values, as measured on HfO2 1T-1R arrays (`sources` say where). `draws` are in standard deviations.
+        """
+        logarithm = np.where(bits == 1, np.log1p(self.sigma_lrs * draws), self.sigma_hrs * draws)
+        return np.where(bits == 1, self.gap_lrs, self.gap_hrs) - self.g0 * logarithm
+
 
 def load_reram(name: str) -> ReramPreset:
     """A preset of `device_models/reram/`.
@@ -115,31 +124,6 @@ _SINH_RANGE = 12
 def subcircuit_name(preset: ReramPreset) -> str:
     """Name of the preset's subcircuit: `reram_hfo2_10k`."""
     return "reram_" + preset.name.replace("-", "_")
-
-
-def sample_gaps(
-    preset: ReramPreset, bits: NDArray[np.uint8], *, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Gaps of cells with device-to-device spread, for Monte Carlo.
-
-    Parameters
-    ----------
-    preset : ReramPreset
-    bits : (...) uint8 array
-        1 for the low-, 0 for the high-resistance state.
-    rng : Generator
-
-    Returns
-    -------
-    (...) float64 array, m
-        LRS read currents are normal and HRS read currents log-normal about their nominal values, as measured
-        on HfO2 1T-1R arrays (the preset's `sources` say where).
-    """
-    draws = rng.standard_normal(bits.shape)
-    log_lrs = np.log1p(preset.sigma_lrs * draws)
-    log_hrs = preset.sigma_hrs * draws
-    nominal = np.where(bits == 1, preset.gap_lrs, preset.gap_hrs)
-    return nominal - preset.g0 * np.where(bits == 1, log_lrs, log_hrs)
 
 
 class _Element(Config):

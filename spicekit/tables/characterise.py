@@ -20,7 +20,7 @@ from spicekit.circuits.spec import Device, TileSpec, own_path
 from spicekit.config import Config, parse, read_toml
 from spicekit.decks.simulators import SimulatorName, simulate_all_with
 from spicekit.devices.cards import Corner, Process, shipped_devices
-from spicekit.devices.reram import load_reram, sample_gaps
+from spicekit.devices.reram import load_reram
 from spicekit.errors import NotConverged
 from spicekit.provenance import JsonDict, content_hash, provenance
 from spicekit.spice.simulator import FALLBACKS, Failure, Job, Outcome, Simulator, Step
@@ -99,7 +99,7 @@ class Characterisation:
         if not load_cell(spec.cell).sheet.reram:
             return Sample(shifts)
         bits = np.array([0, 1], np.uint8)
-        high, low = sample_gaps(load_reram(spec.device.reram), bits, rng=rng).tolist()
+        high, low = load_reram(spec.device.reram).gaps(bits, rng.standard_normal(bits.shape)).tolist()
         return Sample(shifts, (high, low))
 
     @cached_property

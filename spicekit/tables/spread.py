@@ -10,7 +10,7 @@ from spicekit.circuits.cells import load_cell
 from spicekit.circuits.render import cell_deck
 from spicekit.circuits.spec import TileSpec
 from spicekit.devices.cards import Card
-from spicekit.devices.reram import load_reram, sample_gaps
+from spicekit.devices.reram import load_reram
 from spicekit.errors import SpiceFailed
 from spicekit.spice.simulator import Job, Step, Waves, simulate, simulate_all
 
@@ -86,7 +86,7 @@ def read_spread(spec: TileSpec, samples: int, *, weight: int, rng: np.random.Gen
     steps = [Step("op", alters(devices, "xcell", draw)) for draw in draws]
     if load_cell(spec.cell).sheet.reram:
         bits = np.full(samples, weight, np.uint8)
-        gaps = sample_gaps(load_reram(spec.device.reram), bits, rng=rng)
+        gaps = load_reram(spec.device.reram).gaps(bits, rng.standard_normal(bits.shape))
         decks = [cell_deck(spec, weight=weight, gap=gap) for gap in gaps.tolist()]
         jobs = [Job(deck, (step,), _KEEP) for deck, step in zip(decks, steps, strict=True)]
     else:
@@ -127,9 +127,7 @@ def sensitivity(spec: TileSpec) -> Array:
     steps = (Step("op"), *(Step("op", alters(devices, "xcell", draw)) for draw in draws))
     jobs = [Job(cell_deck(spec, weight=weight), steps, _KEEP) for weight in (0, 1)]
     if of_state:
-        preset = load_reram(spec.device.reram)
-        low, high = np.outer(of_state, (1, -1))
-        gaps = preset.gap_hrs - preset.g0 * high, preset.gap_lrs - preset.g0 * np.log1p(low)
+        gaps = load_reram(spec.device.reram).gaps(np.array([[0], [1]], np.uint8), np.array([1.0, -1.0]))
         jobs += [
             Job(cell_deck(spec, weight=weight, gap=gap), (Step("op"),), _KEEP)
             for weight in (0, 1)
