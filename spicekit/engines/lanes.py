@@ -177,8 +177,11 @@ def transpose(source, start, stride, target, place, step, rows, columns):  # typ
     """
     side = 8 if source.itemsize == 8 else 16
     whole_rows, whole_columns = rows - rows % side, columns - columns % side
-    for r in range(0, whole_rows, side):
-        for c in range(0, whole_columns, side):
+    # along the side whose lines are farther apart: of a cache's lines that share a place there are then a few at a time
+    along, across = (whole_columns, whole_rows) if stride > step else (whole_rows, whole_columns)
+    for outer in range(0, across, side):
+        for inner in range(0, along, side):
+            r, c = (outer, inner) if stride > step else (inner, outer)
             transpose_block(source, start + r * stride + c, stride, target, place + c * step + r, step)
     for r in range(rows):
         for c in range(whole_columns if r < whole_rows else 0, columns):

@@ -151,8 +151,11 @@ def _pack(  # type: ignore[no-untyped-def]
     chunks = (units + _UNITS - 1) // _UNITS
     block, first = task // chunks, task % chunks * _UNITS
     few = min(_UNITS, units - first)
+    read, pixel = first // len(bases), first % len(bases) - 1
     for k in range(few):
-        read, pixel = (first + k) // len(bases), (first + k) % len(bases)
+        pixel += 1
+        if pixel == len(bases):
+            read, pixel = read + 1, 0
         base = block * each + bases[pixel] * IMAGES
         for part in range(q):
             for byte in range(filled):

@@ -193,8 +193,8 @@ class Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm1(self.conv1(x)) + _shortcut(x, self.conv1)
-        x = self.norm2(self.conv2(x)) + x
+        x = self.norm1(self.conv1(x)).add_(_shortcut(x, self.conv1))
+        x = self.norm2(self.conv2(x)).add_(x)
         return x
 
 
