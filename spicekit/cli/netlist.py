@@ -130,7 +130,8 @@ def tile(
     tile_spec, stored, bits = _one_read(spec, weights, inputs, vector, read)
     expected = None
     if expect is not None:
-        expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
+        with stage(f"currents by the {expect} engine"):
+            expected = expected_currents(tile_spec, stored, bits, engine=expect, tolerance=tolerance)
     deck = tile_deck(
         tile_spec,
         stored,

@@ -11,11 +11,13 @@ from spicekit.cli.display import (
     Data,
     Folder,
     Json,
+    each,
     next_step,
     print_json,
     print_paths,
     print_tables,
     say,
+    stage,
     stages,
     verbs,
 )
@@ -161,10 +163,8 @@ def inspect(
     tiled: list[tuple[str, ...]] = []
     digital: list[tuple[str, ...]] = []
     records: list[dict[str, object]] = []
-    with stages() as told:
-        told(f"{file}: run once to see its layers", 0, 1)
+    with stage(f"{file}: run once to see its layers"):
         survey = read_and_survey(file, data=data)[1]
-        told(f"{file}: run once to see its layers", 1, 1)
     for found in survey.found:
         name, layer = found.name or "(the network)", found.layer
         if layer is None:
@@ -215,25 +215,29 @@ def export(
     design = sk.read_design(spec).tile
     (kind,), drawn = check_mitigations([mitigation]), check_detail(detail)
     take_folder(out)
-    case = network_case(
-        sk.load_network(network, data=data),
-        sk.load_dataset(data, "test", folder=folder).only(image),
-        design,
-        binsparx=MITIGATIONS[kind],
-        layer=layer,
-        tile=tile,
-        block=block,
-        position=(row, column),
-    )
+    with stage(f"{network}: what image {image} applies to a tile of {layer}"):
+        case = network_case(
+            sk.load_network(network, data=data),
+            sk.load_dataset(data, "test", folder=folder).only(image),
+            design,
+            binsparx=MITIGATIONS[kind],
+            layer=layer,
+            tile=tile,
+            block=block,
+            position=(row, column),
+        )
     write_array(out / "weights.npy", case.weights)
     write_array(out / "inputs.npy", case.bits)
     decks = [out / f"read-{read}.cir" for read in range(len(case.bits))]
     origin: dict[str, str | int] = {"network": network, "layer": layer, "data": data, "image": image}
     origin |= {"pixel_row": row, "pixel_column": column, "input_tile": tile, "output_block": block}
-    for read, (path, bits) in enumerate(zip(decks, case.bits, strict=True)):
-        expected = expected_currents(design, case.weights, bits)
-        own = {**origin, "read": read, "mitigation": mitigation}
-        deck = tile_deck(design, case.weights, bits, detail=drawn, expected=expected, origin=own)
-        write_atomically(path, deck)
+    with stages() as told:
+        for read, path in enumerate(each(told, "decks", decks)):
+            expected = expected_currents(design, case.weights, case.bits[read])
+            own = {**origin, "read": read, "mitigation": mitigation}
+            deck = tile_deck(
+                design, case.weights, case.bits[read], detail=drawn, expected=expected, origin=own
+            )
+            write_atomically(path, deck)
     print_paths(out / "weights.npy", out / "inputs.npy", *decks, as_json=as_json)
     next_step(f"spicekit netlist run {decks[0]}")

@@ -48,6 +48,7 @@ from spicekit.tables.characterise import Characterisation
 from spicekit.tables.settling import settling
 from spicekit.tables.store import find_table, table_for
 from spicekit.tables.table import IVTable
+from spicekit.units import engineering
 
 
 def evaluate(
@@ -268,7 +269,7 @@ def _assumptions(design: Design) -> tuple[str, ...]:
         f"within {RMS_LIMIT} LSB rms of the exact engine; currents and energies are those of nominal cells"
     )
     return (
-        f"read time {design.read_time:.4g} s for every read",
+        f"read time {engineering(design.read_time, 's')} for every read",
         "energy: V_read * I * t of the bit lines; converter, word lines and popcounts not counted",
         f"partial sums and currents: the software's activations, first {design.read.probe_images} images",
         *([varied] if design.variation.mismatch else []),
