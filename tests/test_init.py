@@ -42,7 +42,7 @@ def test_a_study_starter_is_a_study(tmp_path):
 def test_a_network_starter_runs(tmp_path, capsys):
     code = written(tmp_path, "network").read_text()
     exec(compile(code, "network.py", "exec"), {"__name__": "starter"})
-    assert "BinSparX both:" in capsys.readouterr().out
+    assert "mitigation both:" in capsys.readouterr().out
 
 
 @pytest.mark.long

@@ -124,18 +124,25 @@ class TileSpec(Config):
     cell: str = "8t-sram"
     """Folder in `cells/`, or the sheet of a cell of one's own; in a file, [cell] file = "mine/cell.toml"."""
     rows: int = Field(default=64, ge=1, le=256)
+    """Word lines: cells of a column."""
     columns: int = Field(default=64, ge=1, le=256)
+    """Cells along a word line."""
     rows_active: int = Field(default=64, ge=1, le=256)
     """Rows asserted in one read, by default all `rows`; fewer is partial word-line activation."""
     drive: Literal["wordline", "bitline"] = "wordline"
+    """Which lines carry the activations."""
     sense_end: Literal["far", "near"] = "far"
+    """Where currents are sensed: at the other end from the drivers, or at theirs."""
     v_read: float = Field(default=0.35, gt=0, le=0.70)
     """V, on the bit lines. Assumed: half the supply (docs/decisions/read-bias.md)."""
     v_wl: float = Field(default=0.70, gt=0, le=1.2)
     """V, on an asserted word line."""
     wires: Wires = Wires()
+    """Resistances of lines and terminals."""
     corner: Corner = Corner()
+    """Process and temperature."""
     device: Device = Device()
+    """Transistor cards, and the ReRAM of cells that have one."""
     discharge: Discharge | None = Field(default=None, exclude_if=_NONE)
     """In place of a read source that holds the bit lines at `v_read`."""
 

@@ -75,13 +75,21 @@ class Design(Config):
     """
 
     tile: TileSpec
+    """The array."""
     converter: Converter = Converter()
+    """Behind each column."""
     variation: Variation = Variation()
+    """How cells of a die differ."""
     read: Read = Read()
+    """How long it takes, and of how many images reads are counted."""
     mapping: Mapping = Mapping()
+    """How layers lie on tiles."""
     ablation: Ablation = Ablation()
+    """What is idealised, to see what it costs."""
     limits: Limits = Limits()
+    """What sign-off allows."""
     costs: Costs = Costs()
+    """What estimates of energy, time and area take for peripherals."""
     ends: Ends = Field(default=Ends(), exclude_if=lambda ends: ends == Ends())
     """Widths of drivers and sense ends, from which the tile's `r_driver` and `r_sink` follow."""
 

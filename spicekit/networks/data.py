@@ -35,19 +35,23 @@ class Dataset:
     """
 
     name: str
+    """In results and messages."""
     split: Split
+    """Training or test images."""
     images: NDArray[Any]
     """(n, h, w, c) or (n, f) uint8, which a network gets as (n, c, h, w) or (n, f) from 0 to 1; or float32 of any
     shape (n, ..), which it gets as they are."""
     labels: NDArray[Any]
     """(n,) index into `classes`: uint8, of more than 256 classes int64."""
     classes: tuple[str, ...]
+    """Names, in the order of a network's outputs."""
     source: str
     """Whose data they are."""
     mean: tuple[float, ...] = ()
     """Of each channel, taken from what a network gets, which is then divided by `deviation`; () if it normalises
     by itself."""
     deviation: tuple[float, ...] = ()
+    """Of each channel, with `mean`."""
 
     def __post_init__(self) -> None:
         what = f"data set {self.name!r} ({self.split})"

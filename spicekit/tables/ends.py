@@ -59,6 +59,7 @@ class Ends(Devices):
     r_driver: float | None = None
     """Ohm; found, not given."""
     r_sink: float | None = None
+    """Ohm; found, not given."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Ends":

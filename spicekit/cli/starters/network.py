@@ -38,4 +38,4 @@ design = sk.design(rows_active=16, layer="M6", pitch_nm=108)
 result = sk.evaluate(adopted, test, design, calibration=train)
 print(f"software {result.software:.1%}, ideal tiles {result.ideal:.1%}")
 for run in result.runs:
-    print(f"BinSparX {run.mitigation}: {run.accuracy:.1%}")
+    print(f"mitigation {run.mitigation}: {run.accuracy:.1%}")
