@@ -158,11 +158,13 @@ def test_a_tally_adds_what_each_read_delivers(rows):
         np.testing.assert_allclose(found, np.bincount(count, each, rows + 1), rtol=1e-3)
 
 
-def part_of(stored: Stored, applied: Applied, columns: slice, vectors: slice) -> tuple[Stored, Applied]:
+def part_of(
+    stored: Stored, applied: Applied, columns: slice, vectors: slice, *, shape=(1, 1)
+) -> tuple[Stored, Applied]:
     """Some columns and vectors, as if there were no others."""
     held = np.ascontiguousarray(stored.words[..., columns]), stored.inverted[..., columns]
     rows = 16 if applied.words.dtype == np.uint16 else 64
-    given = Applied.of_vectors(*(each[vectors] for each in applied.by_vector()), (1, 1), rows=rows)
+    given = Applied.of_vectors(*(each[vectors] for each in applied.by_vector()), shape, rows=rows)
     return Stored(*held, stored.tiles, "conv"), given
 
 
@@ -173,7 +175,7 @@ def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, columns, monkeypat
     """More columns than a table has, and more vectors than a thread takes at a time."""
     vectors = 4200
     if numba.config.DISABLE_JIT:  # what is compiled has it as a constant
-        vectors = 37
+        vectors = 40
         for module in (kernels, factored_kernels, wire_sum_kernels):
             monkeypatch.setattr(module, "_PIXELS", 16)
     model, converter = model_of(rows), Converter(reference=scheme)
@@ -186,6 +188,15 @@ def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, columns, monkeypat
             part = part_of(stored, applied, side, some)
             assert (whole[some, side] == codes.sums(*part)).all()
             reads += model.tally(*part).reads
+    for sides in (
+        (vectors, 1),
+        (vectors // 20, 4),
+    ):  # an image of more vectors than fit, and some that do not fill one
+        images = vectors // np.prod(sides)
+        some = slice(0, images * np.prod(sides))
+        _, given = part_of(stored, applied, slice(None), some, shape=sides)
+        assert given.images == images
+        assert (codes.sums(stored, given) == whole[some]).all()
     assert (tally.reads == reads).all()
     assert whole.std() > 0.5
 
