@@ -192,7 +192,7 @@ def test_a_chart_shows_values_under_the_pointer_and_a_name_singles_out(browser, 
     tab.page.wait_for_selector("#vg-tooltip-element.visible")
     assert "conv2" in tab.page.locator("#vg-tooltip-element").inner_text()
     before = bar.get_attribute("opacity")
-    tab.page.locator(".role-legend-label text").last.click()
+    tab.page.locator("[data-name=bars] .role-legend-label text").last.click()
     sync_api.expect(bar).not_to_have_attribute("opacity", before)
     tab.close()
 
