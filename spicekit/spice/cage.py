@@ -275,7 +275,7 @@ def command(cage: Cage, program: list[str]) -> list[str]:
     """
     limits = [str(cage.file_size), str(cage.seconds or ""), str(cage.private_tmp or "")]
     words = [cage.folder, *limits, *cage.read, _END, *cage.execute, _END, *program]
-    return [sys.executable, "-I", "-S", "-c", _START, os.path.dirname(__file__), *words]
+    return [sys.executable, "-B", "-I", "-S", "-c", _START, os.path.dirname(__file__), *words]
 
 
 _START = "import sys; sys.path.append(sys.argv[1]); import cage; cage.become(sys.argv[2:])"
