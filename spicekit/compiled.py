@@ -161,6 +161,21 @@ def run_tasks(task: Callable[[int], object], count: int) -> None:
         list(_pool(threads).map(task, range(count)))
 
 
+def run_ranges(task: Callable[[int, int], object], count: int) -> None:
+    """Call `task` with ranges, from the first to before the last number, that make up all below `count`.
+
+    They are as few as keep all threads at work: a call takes as long as thousands of additions, with Python's lock.
+    """
+    import numba
+
+    threads = numba.get_num_threads()
+    parts = 1 if threads == 1 else min(count, _PARTS * threads)
+    run_tasks(lambda part: task(part * count // parts, (part + 1) * count // parts), parts)
+
+
+_PARTS = 4  # for each thread: who begins late, or has another processor, takes fewer
+
+
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="spicekit")

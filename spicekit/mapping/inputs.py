@@ -16,14 +16,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled, run_tasks
+from spicekit.compiled import compiled, run_ranges, run_tasks
 from spicekit.engines.lanes import INT8, INT64, Lanes, transpose
 from spicekit.engines.words import word_type
 
 IMAGES = 64
 """Images side by side."""
 
-_UNITS = 128  # reads that a thread takes at a time
+_UNITS = 128  # reads that are packed at a time
 _BYTES = 1 << 16  # of channels that a thread lays side by side at a time
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
@@ -116,17 +116,19 @@ def pack_inputs(
     filled = tuple(array.reshape(-1) for array in (words, inverted, asserted))
     shared = *given, mask.reshape(-1, q), bases, dynamic, *filled
 
-    def task(number: int) -> None:
+    def task(first: int, last: int) -> None:
         room = np.zeros((8, IMAGES), np.uint8), *np.empty((2, _UNITS * q, IMAGES), kind)
-        _pack(number, *shared, *room, *(np.empty((_UNITS, IMAGES), kind) for kind in (np.uint8, np.int16)))
+        flips = (np.empty((_UNITS, IMAGES), kind) for kind in (np.uint8, np.int16))
+        _pack(first, last, *shared, *room, *flips)
 
-    run_tasks(task, len(together) * -(-units // _UNITS))
+    run_ranges(task, len(together) * -(-units // _UNITS))
     return words, inverted, asserted
 
 
 @_kernel
 def _pack(  # type: ignore[no-untyped-def]
-    task,
+    begin,
+    end,
     flat,
     each,
     batch,
@@ -144,30 +146,31 @@ def _pack(  # type: ignore[no-untyped-def]
     turned,
     left,
 ):
-    """`pack_inputs` of some reads of 64 images each; the last five are its room."""
+    """`pack_inputs` of chunks of 128 reads of 64 images, from `begin` to before `end`; the last five are its room."""
     reads, q = mask.shape
     rows, units = offsets.shape[1], reads * len(bases)
     filled = 8 if q > 1 else (rows + 7) // 8  # bytes of a word
     chunks = (units + _UNITS - 1) // _UNITS
-    block, first = task // chunks, task % chunks * _UNITS
-    few = min(_UNITS, units - first)
-    read, pixel = first // len(bases), first % len(bases) - 1
-    for k in range(few):
-        pixel += 1
-        if pixel == len(bases):
-            read, pixel = read + 1, 0
-        base = block * each + bases[pixel] * IMAGES
-        for part in range(q):
-            for byte in range(filled):
-                start = 64 * part + 8 * byte
-                count = max(min(limit[read] - start, 8), 0)
-                _gather(flat, base, offsets, read * rows + start, count, pieces, byte)
-            _join(pieces, filled, found, ones, k * q + part)
-        _invert(found, ones, mask, limit[read], dynamic, read, k, turned, left)
-    images, there = min(IMAGES, batch - block * IMAGES), block * IMAGES * units + first
-    transpose(found.reshape(-1), 0, IMAGES, words, there * q, units * q, few * q, images)
-    transpose(turned.reshape(-1), 0, IMAGES, inverted, there, units, few, images)
-    transpose(left.reshape(-1), 0, IMAGES, asserted, there, units, few, images)
+    for task in range(begin, end):
+        block, first = task // chunks, task % chunks * _UNITS
+        few = min(_UNITS, units - first)
+        read, pixel = first // len(bases), first % len(bases) - 1
+        for k in range(few):
+            pixel += 1
+            if pixel == len(bases):
+                read, pixel = read + 1, 0
+            base = block * each + bases[pixel] * IMAGES
+            for part in range(q):
+                for byte in range(filled):
+                    start = 64 * part + 8 * byte
+                    count = max(min(limit[read] - start, 8), 0)
+                    _gather(flat, base, offsets, read * rows + start, count, pieces, byte)
+                _join(pieces, filled, found, ones, k * q + part)
+            _invert(found, ones, mask, limit[read], dynamic, read, k, turned, left)
+        images, there = min(IMAGES, batch - block * IMAGES), block * IMAGES * units + first
+        transpose(found.reshape(-1), 0, IMAGES, words, there * q, units * q, few * q, images)
+        transpose(turned.reshape(-1), 0, IMAGES, inverted, there, units, few, images)
+        transpose(left.reshape(-1), 0, IMAGES, asserted, there, units, few, images)
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
-from spicekit.compiled import compiled, run_tasks
+from spicekit.compiled import compiled, run_ranges
 from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
 from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.fast.model import Codes
@@ -150,7 +150,7 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
     column = np.float32(used.sum()) - 2 * packed.weight_ones
     given = sums, product, np.float32(codes.step), column, -2 * ones
     laid_out = dots.reshape(len(dots), layer.outputs, -1)
-    run_tasks(lambda image: _lay_image_out(image, *given, laid_out), len(dots))
+    run_ranges(lambda first, last: _lay_images_out(first, last, *given, laid_out), len(dots))
 
 
 @lru_cache(maxsize=64)
@@ -197,19 +197,27 @@ def _correction_factors(
     ones = np.zeros((images, pixels), np.float32)
     each = (images, reads, pixels)
     shared = inverted.reshape(each), asserted.reshape(each), used.reshape(-1), factors, ones
-    run_tasks(lambda image: _set_factors(image, *shared), images)
+    run_ranges(lambda first, last: _set_factors(first, last, *shared), images)
     return factors.reshape(-1, ones.size), ones.reshape(-1)
 
 
 @_kernel
-def _set_factors(image, inverted, asserted, used, factors, ones):  # type: ignore[no-untyped-def]
-    for read in range(len(used)):
-        for pixel in range(ones.shape[1]):
-            d = np.int64(inverted[image, read, pixel])
-            signed, plain = corrections_of(d, asserted[image, read, pixel], used[read])
-            ones[image, pixel] += np.float32(plain)
-            if factors.shape[1]:
-                factors[0, read, image, pixel], factors[1, read, image, pixel] = signed, d
+def _set_factors(first, last, inverted, asserted, used, factors, ones):  # type: ignore[no-untyped-def]
+    for image in range(first, last):
+        for read in range(len(used)):
+            for pixel in range(ones.shape[1]):
+                d = np.int64(inverted[image, read, pixel])
+                signed, plain = corrections_of(d, asserted[image, read, pixel], used[read])
+                ones[image, pixel] += np.float32(plain)
+                if factors.shape[1]:
+                    factors[0, read, image, pixel], factors[1, read, image, pixel] = signed, d
+
+
+@_kernel
+def _lay_images_out(first, last, sums, product, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+    """`_lay_image_out` of images from `first` to before `last`."""
+    for image in range(first, last):
+        _lay_image_out(image, sums, product, step, column, pixel, laid_out)
 
 
 @_kernel

@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled, run_tasks
+from spicekit.compiled import compiled, run_ranges
 from spicekit.engines.lanes import INT64, Lanes, register_bits
 from spicekit.engines.words import Applied, Stored
 
@@ -30,7 +30,8 @@ Words = NDArray[np.uint64]
 
 LANES, VECTORS = (32, 4) if register_bits() == 512 else (8, 4)
 """Columns and vectors that are counted at once: their sums fill half of the registers."""
-_KINDS: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+_AT_ONCE = 1024  # vectors whose words are joined at a time
+_BITS = 8, 16, 32, 64  # of a word that a read may take
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 
@@ -54,22 +55,24 @@ class IdealCodes:
         flips = layer.flips or bool(inverted.any())
         sums = np.empty((images * pixels, stored.words.shape[-1]), np.float32)
 
-        def task(image: int) -> None:
-            part = sums[image * pixels : (image + 1) * pixels]
-            given, turns, turned = (
-                _room(len(words[image]), pixels, bits) for bits in (layer.bits, layer.bits, 1)
-            )
-            room = np.empty((2, VECTORS, LANES), np.int64)
-            _join(words[image], layer.bits, given)
-            if not flips:
-                _count(given, layer.cells, part, room[0])
-            else:
-                ones = np.zeros(pixels, np.int64)
-                _join_turns(inverted[image], layer.bits, turns, turned, ones)
-                held = layer.cells, layer.signs, layer.turned, layer.turns
-                _count_signed(given, turns, turned, ones, *held, layer.bits, part, *room)
+        each = max(1, _AT_ONCE // pixels)
+        bits, held = layer.bits, (layer.cells, layer.signs, layer.turned, layer.turns)
 
-        run_tasks(task, images)
+        def task(first: int, last: int) -> None:
+            room = np.empty((2, VECTORS, LANES), np.int64)
+            for start in range(first, last, each):
+                some = slice(start, min(start + each, last))
+                part = sums[some.start * pixels : some.stop * pixels]
+                given, turns, turned = (_room(words.shape[1], len(part), each) for each in (bits, bits, 1))
+                _join(words[some], bits, given)
+                if not flips:
+                    _count(given, layer.cells, part, room[0])
+                else:
+                    ones = np.zeros(len(part), np.int64)
+                    _join_turns(inverted[some], bits, turns, turned, ones)
+                    _count_signed(given, turns, turned, ones, *held, bits, part, *room)
+
+        run_ranges(task, images)
         return sums
 
 
@@ -97,7 +100,7 @@ def _layer(stored: Stored) -> _Layer:
     most, q, columns = stored.words.shape[1:]
     read = (np.arange(most) < stored.tiles[:, None])[..., None, None]
     held = np.where(read, stored.words, np.uint64(0)).reshape(-1, columns)
-    bits = next(bits for bits in _KINDS if int(held.max(initial=0)) >> (bits - 1) <= 1)
+    bits = next(bits for bits in _BITS if int(held.max(initial=0)) >> (bits - 1) <= 1)
     turned = np.repeat(stored.inverted, q, axis=1).reshape(-1, columns)
     signs = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
     return _Layer(
@@ -112,26 +115,32 @@ def _room(reads: int, vectors: int, bits: int) -> Words:
 
 @_kernel
 def _join(words, bits, joined):  # type: ignore[no-untyped-def]
-    """Put the lowest bits of words (reads, n) together, the first at the lowest places of `joined` (words, n)."""
+    """Put the lowest bits of words (images, reads, pixels) together, the first at the lowest places of `joined`."""
+    images, reads, pixels = words.shape
     mask = ~np.uint64(0) >> np.uint64(64 - bits)
-    for read in range(len(words)):
+    for read in range(reads):
         whole, place = read * bits // 64, np.uint64(read * bits % 64)
-        for vector in range(words.shape[1]):
-            joined[whole, vector] |= (np.uint64(words[read, vector]) & mask) << place
+        for image in range(images):
+            for pixel in range(pixels):
+                joined[whole, image * pixels + pixel] |= (
+                    np.uint64(words[image, read, pixel]) & mask
+                ) << place
 
 
 @_kernel
 def _join_turns(inverted, bits, turns, turned, ones):  # type: ignore[no-untyped-def]
-    """`_join` words of ones where `inverted` (reads, n) is 1, as `turns`, and bits, as `turned`; count them."""
+    """`_join` words of ones where `inverted` is 1, as `turns`, and bits, as `turned`; count them, (images pixels,)."""
+    images, reads, pixels = inverted.shape
     mask = ~np.uint64(0) >> np.uint64(64 - bits)
-    for read in range(len(inverted)):
+    for read in range(reads):
         whole, place = read * bits // 64, np.uint64(read * bits % 64)
         word, bit = read // 64, np.uint64(read % 64)
-        for vector in range(inverted.shape[1]):
-            turn = np.uint64(inverted[read, vector])
-            turns[whole, vector] |= (turn * mask) << place
-            turned[word, vector] |= turn << bit
-            ones[vector] += inverted[read, vector]
+        for image in range(images):
+            for pixel in range(pixels):
+                turn, vector = np.uint64(inverted[image, read, pixel]), image * pixels + pixel
+                turns[whole, vector] |= (turn * mask) << place
+                turned[word, vector] |= turn << bit
+                ones[vector] += inverted[image, read, pixel]
 
 
 def _columns(words: Words, bits: int) -> Words:
