@@ -9,6 +9,7 @@ The page is made from the files alone.
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -89,7 +90,8 @@ def _tests(said: str, folder: Path) -> Figures:
 
 
 def _tested(*tests: str) -> tuple[str, ...]:
-    return ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", "OUT/tests.xml", *tests)
+    every = ("-m", "long or not long", "-o", "timeout=1800")
+    return ("-m", "pytest", "-q", "-p", "no:cacheprovider", *every, "--junitxml", "OUT/tests.xml", *tests)
 
 
 def _signed(name: str) -> tuple[str, ...]:
@@ -184,7 +186,7 @@ def show(claim: Claim) -> dict[str, Any]:
     )
     return {
         "says": claim.says,
-        "command": " ".join([claim.program, *claim.command]),
+        "command": shlex.join([claim.program, *claim.command]),
         "figures": figures,
         "limits": {name: limits for name, limits in claim.limits.items()},
         "made_by": made_by,
