@@ -1,5 +1,6 @@
 """Who may give a study's workers code to run: nobody but the study."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -92,7 +93,8 @@ def test_a_sweep_runs_no_code_of_other_users_and_shows_no_pages(network, tmp_pat
     out, study = tmp_path / "out", tmp_path / "study.toml"
     study.write_text(
         f'images_per_job = 1\n[base]\nrun = {{network = "{network}"}}\ntile = {{rows_active = 16}}\n'
-        'wires = {r_bl = 3.2, r_sl = 3.2}\n[[grid]]\n"run.mitigation" = ["none", "both"]\n'
+        'wires = {r_bl = 3.2, r_sl = 3.2}\n[[grid]]\n"converter.bits" = [3, 4, 5, 6, 7, 8]\n'
+        '"run.mitigation" = ["none", "both"]\n'
     )
     start = "from spicekit.cli.main import main\nif __name__ == '__main__': main()"
     command = [sys.executable, "-c", start, "sweep", study, "--out", out, "--workers", "2"]
@@ -112,7 +114,8 @@ def test_a_sweep_runs_no_code_of_other_users_and_shows_no_pages(network, tmp_pat
         )
         assert process.poll() is None, "it ended before it was attacked"
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         process.wait()
 
 
