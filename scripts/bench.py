@@ -143,9 +143,7 @@ def bitline(columns: int = 16) -> None:
 def variation(mismatch: float = 1.0) -> None:
     """FAST against EXACT where cells are not all alike: first-order mismatch on reads that the fit has not seen."""
     amount = Variation(mismatch=mismatch)
-    _print(
-        {"mismatch": mismatch, "errors": [_mismatch_error(c, *tile, amount) for c in CELLS for tile in TILES]}
-    )
+    _print({"mismatch": mismatch, "errors": [_mismatch_error(c, *tile, amount) for c in CELLS for tile in TILES]})
 
 
 @app.command()
@@ -233,9 +231,7 @@ def _solver_speed(spec: TileSpec, program: str, repeats: int) -> dict[str, Any]:
     rates = {"exact": [bits.shape[0] * spec.columns / seconds for seconds in ours]}
     solvers = {}
     for solver in SOLVERS:
-        one, three = (
-            [_ngspice(tile, bits[:count], program, solver) for _ in range(repeats)] for count in (1, 3)
-        )
+        one, three = ([_ngspice(tile, bits[:count], program, solver) for _ in range(repeats)] for count in (1, 3))
         if all(run is None for run in one):
             continue
         rates[solver] = [2 * spec.columns / (b[0] - a[0]) for a, b in zip(one, three, strict=True) if a and b]
@@ -253,22 +249,17 @@ def _ngspice(tile: Tile, bits: Bits, program: str, solver: str) -> tuple[float, 
     """
     job = tile_job(tile.spec, tile.weights, bits)
     steps = "".join(
-        "".join(f"alter {each}\n" for each in step.alters) + "op\nprint vsense_0#branch\n"
-        for step in job.steps
+        "".join(f"alter {each}\n" for each in step.alters) + "op\nprint vsense_0#branch\n" for step in job.steps
     )
     deck = job.deck.rstrip().removesuffix(".end") + (".options klu\n" if solver == "klu" else "")
     with tempfile.NamedTemporaryFile("w", suffix=".cir") as file:
         file.write(f"{deck}.control\nset numdgt=12\n{steps}.endc\n.end\n")
         file.flush()
         before = os.times()
-        done = subprocess.run(
-            [program, "-n", "-b", file.name], capture_output=True, text=True, timeout=PATIENCE
-        )
+        done = subprocess.run([program, "-n", "-b", file.name], capture_output=True, text=True, timeout=PATIENCE)
         after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    currents = np.array(
-        [float(x) for x in re.findall(r"^vsense_0#branch = (\S+)", done.stdout, re.MULTILINE)]
-    )
+    currents = np.array([float(x) for x in re.findall(r"^vsense_0#branch = (\S+)", done.stdout, re.MULTILINE)])
     if len(currents) != len(bits):
         raise SpiceFailed(f"{program}: {len(currents)} of {len(bits)} operating points; {done.stderr[-500:]}")
     return None if solver == "klu" and "Using KLU" not in done.stdout + done.stderr else (used, currents)
@@ -292,9 +283,7 @@ def _exact_errors(specs: list[TileSpec], *, name: Callable[[TileSpec], str]) -> 
         for place, outcome in simulate_all(jobs, timeout=PATIENCE):
             spec, kind, weights, bits = chosen[place]
             if isinstance(outcome, Failure) or any(run.trouble for run in outcome.runs):
-                raise SpiceFailed(
-                    f"{kind}: {outcome.reason if isinstance(outcome, Failure) else outcome.runs}"
-                )
+                raise SpiceFailed(f"{kind}: {outcome.reason if isinstance(outcome, Failure) else outcome.runs}")
             true = np.array([sensed(run.waves, spec) for run in outcome.runs])
             table = _table(spec)
             ours = read_currents(Tile(spec, table, weights), bits, engine="exact")[:, 0]
@@ -400,9 +389,7 @@ def _errors(cell: str, rows: int, active: int, ohm: float, columns: int) -> dict
     spec = _spec(cell, rows, active, ohm)
     table = find_table(spec)
     _say(f"errors: {cell}, {active} of {rows} rows in a read, {ohm} ohm")
-    narrow = spec.replace(
-        columns=8
-    )  # columns share no node: a few are as good as many, and quicker in ngspice
+    narrow = spec.replace(columns=8)  # columns share no node: a few are as good as many, and quicker in ngspice
     signed = sign_off(Design(tile=narrow), table, cases_for(narrow, 2, rng=np.random.default_rng(SEED)))
     if signed.failures:
         raise SpiceFailed(signed.failures[0])
@@ -437,8 +424,7 @@ def _mismatch_error(cell: str, rows: int, active: int, ohm: float, amount: Varia
             for die, engine in runs
         )
         for weights, bits in (
-            (_uniform(rows, spec.columns, dense, rng), _uniform(50, rows, 0.5, rng))
-            for dense in (0.2, 0.5, 0.8)
+            (_uniform(rows, spec.columns, dense, rng), _uniform(50, rows, 0.5, rng)) for dense in (0.2, 0.5, 0.8)
         )
     ]
     made, fast, nominal, fast_nominal = (np.concatenate(parts) for parts in zip(*tiles, strict=True))
@@ -542,9 +528,7 @@ def _forms_tried(rows: int, active: int, ohm: float, patterns: int) -> list[dict
     return found
 
 
-def _network_speed(
-    name: str, active: int, mitigation: Mitigation, batch: int, repeats: int
-) -> dict[str, Any]:
+def _network_speed(name: str, active: int, mitigation: Mitigation, batch: int, repeats: int) -> dict[str, Any]:
     """Images a second through a network, a batch for each thread, on tiles and in torch, alternately."""
     _say(f"speed: {name}, {active} rows in a read, BinSparX {mitigation}")
     images = load_dataset("digits", "test").first(batch * torch.get_num_threads())

@@ -155,9 +155,7 @@ def plain_layout(image, sums, product, step, column, pixel, laid_out):  # type: 
 def written_factored(table, moved, words, inverted, asserted, offset, shift, highest, turn, total, parts):  # type: ignore[no-untyped-def]
     """The same by hand."""
     where = 0, 0, 1, len(words)
-    factored._add_codes(
-        table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts
-    )
+    factored._add_codes(table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts)
 
 
 @njit(nogil=True)

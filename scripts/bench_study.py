@@ -187,10 +187,7 @@ def _run_until(stop: int | None, file: Path, out: Path, keys: Path, workers: int
     said = file.with_name("scheduler.json")
     said.unlink(missing_ok=True)
     said.with_suffix(".log").unlink(missing_ok=True)
-    tls = [
-        f"--tls-{what}={keys}/{part}.pem"
-        for what, part in (("ca-file", "ca"), ("cert", "cert"), ("key", "key"))
-    ]
+    tls = [f"--tls-{what}={keys}/{part}.pem" for what, part in (("ca-file", "ca"), ("cert", "cert"), ("key", "key"))]
     scheduler = _dask("scheduler", said, "--protocol", "tls", "--host", "127.0.0.1", "--port", "0", *tls)
     crew = [_dask("worker", said, "--nthreads", "1", "--no-nanny", *tls) for _ in range(workers)]
     try:

@@ -77,9 +77,7 @@ class Check:
     @property
     def cases(self) -> list[tuple[str, int, Mitigation]]:
         """Networks, rows in a read and BinSparX."""
-        return [
-            (name, rows, mitigation) for name in self.networks for rows in ROWS for mitigation in BINSPARX
-        ]
+        return [(name, rows, mitigation) for name in self.networks for rows in ROWS for mitigation in BINSPARX]
 
     @property
     def left(self) -> float:
@@ -111,9 +109,7 @@ def main() -> int:
     given = asked.parse_args()
     deadline = time.monotonic() + given.seconds
     forms: list[Form] = ["kernels", "torch"] if given.device.startswith("cuda") else ["torch"]
-    check = Check(
-        torch.device(given.device), tuple(given.networks), given.images, given.batch, deadline, forms
-    )
+    check = Check(torch.device(given.device), tuple(given.networks), given.images, given.batch, deadline, forms)
     # What is compared is single precision: the digital layers must not run in fewer bits.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_num_threads(CORES)
@@ -288,11 +284,7 @@ def cores(check: Check) -> Iterator[Result]:
 def _summary(found: dict[str, Any], failed: list[str]) -> Result:
     """What is asked of the engine: codes that differ without a reason, and its speed against two cores."""
     there, here = (
-        {
-            (row["network"], row["rows"], row["binsparx"]): row["images_per_s"]
-            for row in found[name]
-            if "network" in row
-        }
+        {(row["network"], row["rows"], row["binsparx"]): row["images_per_s"] for row in found[name] if "network" in row}
         for name in ("speed", "cores")
     )
     ratios = {
@@ -303,11 +295,7 @@ def _summary(found: dict[str, Any], failed: list[str]) -> Result:
     compared = [row for row in found["identity"] if "differ" in row]
     return {
         "failed": failed
-        + [
-            f"{row['form']} {row['network']}"
-            for row in found["identity"]
-            if "failed" in row and "form" in row
-        ],
+        + [f"{row['form']} {row['network']}" for row in found["identity"] if "failed" in row and "form" in row],
         "dot_products": sum(row["dot_products"] for row in compared),
         "differ": sum(row["differ"] for row in compared),
         "unexplained": sum(row["unexplained"] for row in compared),

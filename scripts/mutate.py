@@ -40,9 +40,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "spicekit"
 SLOWEST = {True: 6.0, False: 2.5}  # s of processor time that a test may take with compiled code, and without
-MOST = (
-    20.0  # s of processor time, unchanged, of the tests that are run on a mutant: a survivor costs all of it
-)
+MOST = 20.0  # s of processor time, unchanged, of the tests that are run on a mutant: a survivor costs all of it
 LONGEST = 15.0  # s of processor time that they may take, beside three times what they took unchanged
 EXCLUDED = {
     "engines/fast/gpu_kernels.py": "runs on a GPU; scripts/check_gpu.py holds it to the processor's codes",
@@ -94,9 +92,7 @@ _SWAPS: dict[type, type] = {
 
 def changed(node: ast.AST) -> ast.AST | None:
     """A changed copy of an expression; None if there is nothing to change."""
-    kinds = (
-        ast.BinOp | ast.BoolOp | ast.AugAssign | ast.Compare | ast.Constant | ast.UnaryOp | ast.If | ast.IfExp
-    )
+    kinds = ast.BinOp | ast.BoolOp | ast.AugAssign | ast.Compare | ast.Constant | ast.UnaryOp | ast.If | ast.IfExp
     if not isinstance(node, kinds):
         return None
     new: Any = copy.deepcopy(node)
@@ -215,13 +211,9 @@ def put(mutant: Mutant) -> None:
         _transplant(vars(old).get(key), value)
     for key, value in list(vars(new).items()):
         former = vars(old).get(key)
-        plain = isinstance(
-            value, int | float | str | tuple | dict | list | frozenset | np.generic | np.ndarray
-        )
+        plain = isinstance(value, int | float | str | tuple | dict | list | frozenset | np.generic | np.ndarray)
         if plain and not key.startswith("__") and repr(former) != repr(value):
-            for module in [
-                each for each in sys.modules.values() if getattr(each, "__dict__", {}).get(key) is former
-            ]:
+            for module in [each for each in sys.modules.values() if getattr(each, "__dict__", {}).get(key) is former]:
                 setattr(module, key, value)
     from spicekit import provenance
 
@@ -233,9 +225,7 @@ def put(mutant: Mutant) -> None:
 
         provenance._source = other  # type: ignore[assignment]  # what the change decides is not in the cache
     for each in gc.get_objects():
-        if type(each).__name__ == "_lru_cache_wrapper" and str(getattr(each, "__module__", "")).startswith(
-            "spicekit"
-        ):
+        if type(each).__name__ == "_lru_cache_wrapper" and str(getattr(each, "__module__", "")).startswith("spicekit"):
             each.cache_clear()
 
 
@@ -400,9 +390,7 @@ def _in_compiled(module: str, line: int) -> bool:
     kinds = ("_kernel", "_inlined", "_parallel_kernel", "compiled", "numba.njit")
     function = _function(module, line)
     tree, _ = parsed(module)
-    inside = (
-        [function] if function else [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    )
+    inside = [function] if function else [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     return any(ast.unparse(one).startswith(kinds) for node in inside for one in node.decorator_list)
 
 
@@ -426,9 +414,7 @@ def main() -> None:
     options.add_argument("--only", nargs="+", default=[""], help="modules whose path begins so")
     options.add_argument("--tests", nargs="+", help="instead of those that are named in this file")
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument(
-        "--quick", action="store_true", help="all without a compiler: seconds a mutant, and weaker"
-    )
+    options.add_argument("--quick", action="store_true", help="all without a compiler: seconds a mutant, and weaker")
     options.add_argument("--compiled", choices=["yes", "no"], help="one of the two halves alone")
     chosen = options.parse_args()
     if chosen.compiled is None:
@@ -445,15 +431,11 @@ def main() -> None:
         return
     import pytest
 
-    mutants = [
-        mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(tuple(chosen.only))
-    ]
+    mutants = [mutant for mutant in draw(chosen.count, chosen.seed) if mutant.module.startswith(tuple(chosen.only))]
     known = json.loads(chosen.out.read_text())["mutants"] if chosen.out.is_file() else []
     found = {(one["module"], one["index"], one["before"], one["after"]): one for one in known}
     others = [
-        one
-        for one in known
-        if (PACKAGE / one["module"]).is_file() and not one["module"].startswith(tuple(chosen.only))
+        one for one in known if (PACKAGE / one["module"]).is_file() and not one["module"].startswith(tuple(chosen.only))
     ]
     now = commit()
     for mutant in mutants:
@@ -482,9 +464,7 @@ def main() -> None:
     )
     tried = [mutant for mutant in mutants if mutant.tests >= 0]
     killed = sum(bool(mutant.killed_by) for mutant in tried)
-    print(
-        f"{killed} of {len(tried)} killed, {killed / max(1, len(tried)):.1%}; excluded: {', '.join(EXCLUDED)}"
-    )
+    print(f"{killed} of {len(tried)} killed, {killed / max(1, len(tried)):.1%}; excluded: {', '.join(EXCLUDED)}")
 
 
 if __name__ == "__main__":

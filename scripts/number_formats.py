@@ -22,18 +22,14 @@ Planes = list[tuple[float, Array]]
 
 def main() -> None:
     """Print the table: errors in standard deviations of the dot product, over the vectors that a column meets."""
-    print(
-        "| format | ON cells of a read | NF at 4 ON cells | mean error | its variation |\n|---|---|---|---|---|"
-    )
+    print("| format | ON cells of a read | NF at 4 ON cells | mean error | its variation |\n|---|---|---|---|---|")
     for nf in (0.03, 0.06, 0.11):
         for name, dots, weights, inputs in formats(np.random.default_rng(0)):
             lost, ones = losses(weights, inputs, a=nf / 4)
             slope = ((dots - dots.mean(0)) * lost).mean(0) / dots.var(0)  # a gain: batch norms do not see it
             rest = (lost - slope * dots).std(0)
             figures = np.abs(lost.mean(0)) / dots.std(0), rest / dots.std(0)
-            print(
-                f"| {name} | {ones:.2f} | {nf:.0%} | " + " | ".join(f"{x.mean():.3f}" for x in figures) + " |"
-            )
+            print(f"| {name} | {ones:.2f} | {nf:.0%} | " + " | ".join(f"{x.mean():.3f}" for x in figures) + " |")
 
 
 def formats(rng: np.random.Generator) -> Iterator[tuple[str, Array, Planes, Planes]]:

@@ -52,6 +52,4 @@ def trained(folder: Path) -> str | None:
             line[f"{reference}, {run.mitigation}"] = share(run.accuracy, result.images, interval=False)
     columns = ["software", *(f"{way}, {flips}" for way in REFERENCES for flips in ("none", "both"))]
     head = [name.replace(", none", ", plain").replace(", both", ", BinSparX") for name in columns]
-    return markdown(
-        ("", *head), [(name, *(line.get(c, "-") for c in columns)) for name, line in cells.items()]
-    )
+    return markdown(("", *head), [(name, *(line.get(c, "-") for c in columns)) for name, line in cells.items()])

@@ -89,11 +89,7 @@ def main(
     import paper_evaluations
     from paper_pictures import PICTURES
 
-    rows = {
-        row["key"]: row
-        for path in results or ()
-        for row in paper_evaluations.loaded(path, StudyResult).rows()
-    }
+    rows = {row["key"]: row for path in results or () for row in paper_evaluations.loaded(path, StudyResult).rows()}
     found = Results(rows.values())
     page = PAGE.read_text()
     for name, table in TABLES.items():
@@ -184,9 +180,7 @@ def lengths(found: Results) -> str | None:
             for wires in (M2, M6):
                 for active in (8, 16, 32, 64):
                     rows = [
-                        found.one(
-                            network, wires, tile__cell=cell, tile__rows_active=active, run__mitigation=flips
-                        )
+                        found.one(network, wires, tile__cell=cell, tile__rows_active=active, run__mitigation=flips)
                         for flips in FLIPS
                     ]
                     lines.append(

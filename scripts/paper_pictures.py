@@ -118,19 +118,14 @@ def draw_precision(figure: Figure, found: Results) -> bool:
     """Study 2."""
     drawn = False
     for axes, (network, name) in zip(panels(figure, 2), QUARTER.items(), strict=True):
-        axes.set(
-            title=f"VGG-small, a quarter of the width, {name}", xticks=range(len(PRECISION)), ylim=(0, 100)
-        )
+        axes.set(title=f"VGG-small, a quarter of the width, {name}", xticks=range(len(PRECISION)), ylim=(0, 100))
         axes.set_xticklabels(list(PRECISION), rotation=40, ha="right", fontsize=8)
         for flips in ("none", "both"):
             rows = [
-                found.one(network, wires, run__mitigation=flips, **changes)
-                for wires, changes in PRECISION.values()
+                found.one(network, wires, run__mitigation=flips, **changes) for wires, changes in PRECISION.values()
             ]
             drawn |= any(rows)
-            whiskers(
-                axes, range(len(rows)), rows, color=colour(flips), fmt="o", label=MITIGATION_LABELS[flips]
-            )
+            whiskers(axes, range(len(rows)), rows, color=colour(flips), fmt="o", label=MITIGATION_LABELS[flips])
     if drawn:
         figure.axes[0].legend(fontsize=8, frameon=False)
     return drawn

@@ -47,12 +47,8 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="Where CIFAR-10 lies.")] = None,
     data: Annotated[str, typer.Option(help="cifar10, or digits for a trial.")] = "cifar10",
     network: Annotated[list[str] | None, typer.Option(help="Default: vgg-small and resnet18.")] = None,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="Test images. Default: 1,000; quick: 500.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer images; the report says what they leave open.")
-    ] = False,
+    images: Annotated[int | None, typer.Option(min=1, help="Test images. Default: 1,000; quick: 500.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer images; the report says what they leave open.")] = False,
     study: Annotated[list[str] | None, typer.Option(help="Only studies whose names begin so.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
 ) -> None:
@@ -62,9 +58,7 @@ def main(
     run: JsonDict = {"data": data, "folder": str(folder) if folder else None}
     studies = {
         path.stem: [
-            changed
-            for point in read_study(path).points
-            for changed in _points(point, networks, run=run, images=images)
+            changed for point in read_study(path).points for changed in _points(point, networks, run=run, images=images)
         ]
         for path in sorted(STUDIES.glob("*.toml"))
         if not study or path.stem.startswith(tuple(study))
@@ -80,9 +74,7 @@ def main(
             report_tables=partial(jobs_done, show, "I-V tables"),
         )
     took = time.monotonic() - began
-    half, most = (
-        (high - low) / 2 for low, high in (accuracy_interval(share, images) for share in (0.5, 0.9))
-    )
+    half, most = ((high - low) / 2 for low, high in (accuracy_interval(share, images) for share in (0.5, 0.9)))
     report = [
         f"# BinSparX on {data}: up to {images} test images\n\n{len(shared)} points, {summary.made} jobs in "
         f"{took / 60:.1f} min, {summary.kept} kept from before, {summary.failed} failed. So many images leave an "
@@ -114,9 +106,7 @@ def _section(folder: Path, points: Sequence[Point], rows: Sequence[JsonDict]) ->
 def _points(point: Point, networks: Sequence[str], *, run: JsonDict, images: int) -> list[Point]:
     """A study's point for each network; for each of its layers where the study asks for that."""
     given = point.run.model_fields_set
-    own = point.run.replace(
-        **({} if "data" in given else run), images=min(images, point.run.images or images)
-    )
+    own = point.run.replace(**({} if "data" in given else run), images=min(images, point.run.images or images))
     points = []
     for network in [own.network] if "network" in given else networks:
         changed = point.replace(run=own.replace(network=network))
@@ -133,9 +123,7 @@ def _tables(rows: Sequence[JsonDict], done: Done) -> list[str]:
     """All results, then what of them is better seen side by side."""
     tables = [results_table(rows)]
     for network in dict.fromkeys(row["run.network"] for _, row in done):
-        points, own = zip(
-            *((point, row) for point, row in done if row["run.network"] == network), strict=True
-        )
+        points, own = zip(*((point, row) for point, row in done if row["run.network"] == network), strict=True)
         seeds, layers, flips = (
             {row[name] for row in own} for name in ("variation.seed", "ablation.layer", "run.mitigation")
         )
@@ -182,9 +170,7 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Figures
         found.append(
             together(
                 [
-                    estimate(
-                        dataclasses.replace(events, current=layers[name]["current"]), circuit, point.design
-                    )
+                    estimate(dataclasses.replace(events, current=layers[name]["current"]), circuit, point.design)
                     for name, events in counted[key].items()
                 ]
             )

@@ -39,9 +39,7 @@ from spicekit.provenance import JsonDict, provenance
 BATCH = 256
 HELD_OUT = 2500  # the last training images
 SHIFT = 4  # pixels both ways, black coming in
-SETTLING = (
-    10_000  # images that the inputs' normalisation, and at the end the norms' statistics, are taken from
-)
+SETTLING = 10_000  # images that the inputs' normalisation, and at the end the norms' statistics, are taken from
 TEACHER = "teacher.safetensors"
 
 
@@ -233,9 +231,7 @@ def learn(
                     "seconds": round(time.time() - begin, 1),
                     "loss": round(loss, 4),
                     "accuracy": round(right / BATCH, 4),
-                    "held_out_accuracy": accuracy(
-                        predict_logits(trainer.network, held_out, batch=500), held_out
-                    ),
+                    "held_out_accuracy": accuracy(predict_logits(trainer.network, held_out, batch=500), held_out),
                 }
             )
             print(json.dumps(curve[-1]), flush=True)
@@ -351,9 +347,7 @@ def train_student(name: str, images: Images, held_out: Dataset, arguments: argpa
     )
     save_checkpoint(network, arguments.out / f"{name}.safetensors", card=card)
     latent = {
-        key: value.half().contiguous()
-        for key, value in network.state_dict().items()
-        if value.is_floating_point()
+        key: value.half().contiguous() for key, value in network.state_dict().items() if value.is_floating_point()
     }
     save_file(latent, arguments.out / f"{name}.latent.safetensors")
     (arguments.out / f"{name}.json").write_text(
@@ -366,9 +360,7 @@ def summarise(out: Path) -> None:
     """`recipes.md`, a line for each run, and `curves.png`, how they learned."""
     from matplotlib.figure import Figure
 
-    runs = {
-        name: json.loads(path.read_text()) for name in RECIPES if (path := out / f"{name}.json").is_file()
-    }
+    runs = {name: json.loads(path.read_text()) for name in RECIPES if (path := out / f"{name}.json").is_file()}
     lines = [
         "| run | bits | width | epochs | hours | distilled | centred | averaged | held out | test |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -396,9 +388,7 @@ def summarise(out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="that holds CIFAR-10")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=500.0, help="for everything")
@@ -435,8 +425,7 @@ def main() -> None:
         torch.cuda.empty_cache()
     passed = [word for word in sys.argv[1:] if word != "--until"]
     students = [
-        subprocess.Popen([sys.executable, __file__, *passed, "--only", name, "--until", str(until)])
-        for name in RECIPES
+        subprocess.Popen([sys.executable, __file__, *passed, "--only", name, "--until", str(until)]) for name in RECIPES
     ]
     failed = [name for name, student in zip(RECIPES, students, strict=True) if student.wait()]
     summarise(arguments.out)

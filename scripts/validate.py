@@ -173,9 +173,7 @@ def show(claim: Claim) -> dict[str, Any]:
         try:
             figures = claim.figures(done.stdout, Path(name))
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise SystemExit(
-                f"{claim.name}: {error!r}; it said: {done.stdout[-500:]} {done.stderr[-500:]}"
-            ) from error
+            raise SystemExit(f"{claim.name}: {error!r}; it said: {done.stdout[-500:]} {done.stderr[-500:]}") from error
     made_by = provenance(
         {
             "ngspice": ngspice().version,
@@ -261,10 +259,7 @@ def runs() -> list[str]:
             f"| work | {' | '.join(name.replace('_', ' ') for name in names)} |",
             "|---" * (len(names) + 1) + "|",
         ]
-        lines += [
-            f"| {work} | {' | '.join(f'{each[name]:.0f}' for name in names)} |"
-            for work, each in counts.items()
-        ]
+        lines += [f"| {work} | {' | '.join(f'{each[name]:.0f}' for name in names)} |" for work, each in counts.items()]
         lines += ["", "`python scripts/kills.py --kills 20 --out docs/validation/kills.json`."]
     if (path := FILES / "mutants.json").is_file():
         record = json.loads(path.read_text())
@@ -343,9 +338,7 @@ def _flips() -> list[str]:
     ]
     lines[-1] += ". `same`: what was read is what was written; `other` would be damage that nothing notices."
     lines += ["", "| file | refused | same | other |", "|---|---|---|---|"]
-    lines += [
-        f"| {name} | {each['refused']} | {each['same']} | {each['other']} |" for name, each in counts.items()
-    ]
+    lines += [f"| {name} | {each['refused']} | {each['same']} | {each['other']} |" for name, each in counts.items()]
     return [*lines, "", "`python tests/hostile/flips.py 400 --out docs/validation/flips.json`."]
 
 
@@ -362,9 +355,7 @@ def _coverage() -> list[str]:
     share = record["covered"] / record["lines"]
     lines += [f"Tests run {record['covered']:,} of {record['lines']:,} lines ({share:.1%}), those of"]
     lines += ["compiled loops without a compiler. Not counted: "]
-    lines[-1] += (
-        "; ".join(f"`{name}` ({why})" for name, why in record["omitted"].items()) + ". Modules below 90 %:"
-    )
+    lines[-1] += "; ".join(f"`{name}` ({why})" for name, why in record["omitted"].items()) + ". Modules below 90 %:"
     lines += ["", "| module | lines | run |", "|---|---|---|"]
     for name, each in record["modules"].items():
         share = 1 - len(each["missed"]) / max(1, each["lines"])
@@ -379,11 +370,7 @@ def _coverage() -> list[str]:
         ]
     without = f", without {', '.join(lacking)}: a lower bound" if (lacking := record["not run"]) else ""
     gone = sum(bool(_gone(name)) for name in record["modules"])
-    lines += (
-        ["", f"{gone} of its {len(record['modules'])} modules have since been merged or renamed."]
-        if gone
-        else []
-    )
+    lines += ["", f"{gone} of its {len(record['modules'])} modules have since been merged or renamed."] if gone else []
     return [
         *lines,
         "",

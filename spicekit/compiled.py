@@ -135,9 +135,7 @@ def refusal(path: Path) -> str | None:
             status = above.stat()
             loose = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
             if loose or status.st_uid not in (0, os.geteuid()):
-                return (
-                    f"{above}: others could replace what is in it; set {ENVIRONMENT} to a folder of your own."
-                )
+                return f"{above}: others could replace what is in it; set {ENVIRONMENT} to a folder of your own."
         with tempfile.TemporaryFile(dir=path):
             return None
     except OSError as error:

@@ -85,9 +85,7 @@ class Config(pydantic.BaseModel, metaclass=_Constructed):
     @classmethod
     def from_toml(cls, text: str, *, source: str = "TOML") -> Self:
         """The record that TOML text holds; `BadInput` if it does not fit."""
-        content = _text(text, source).encode(
-            errors="surrogatepass"
-        )  # what is no UTF-8 is refused as in a file
+        content = _text(text, source).encode(errors="surrogatepass")  # what is no UTF-8 is refused as in a file
         return cls.from_tables(_parse_toml(content, source), source=source)
 
     def to_json(self) -> str:
@@ -248,9 +246,7 @@ def _line(source: str, loc: tuple[int | str, ...]) -> int | None:
             name, _, value = line.partition("=")
             *tables, key = name.strip().strip("\"'").split(".")  # "run.images" of a study's grid
             within = tables[-1] if tables else here
-            if key == parent and re.search(
-                rf"[{{,]\s*{re.escape(names[-1])}\s*=", value
-            ):  # run = {images = 8}
+            if key == parent and re.search(rf"[{{,]\s*{re.escape(names[-1])}\s*=", value):  # run = {images = 8}
                 within, key = parent, names[-1]
         if key == names[-1]:
             (found if within == parent else others).append(number)

@@ -252,9 +252,7 @@ def read_arrays(
                 wanted = {name: members[name] for name in names or members}
                 claimed = sum(info.file_size for info in wanted.values())
                 if claimed > max(size, unpacked):
-                    raise BadInput(
-                        f"{path}: has {size:,} bytes and claims to hold {claimed:,}; it is not read."
-                    )
+                    raise BadInput(f"{path}: has {size:,} bytes and claims to hold {claimed:,}; it is not read.")
                 arrays = {}
                 for name, info in wanted.items():
                     with archive.open(info) as member:

@@ -58,9 +58,7 @@ def code_hash() -> str:
     """SHA-256 of the sources that results follow from: of all packages but those that show them."""
     package = Path(spicekit.__file__).parent
     sources = {str(path.relative_to(package)): path.read_text("utf-8") for path in package.rglob("*.py")}
-    return content_hash(
-        {name: text for name, text in sources.items() if not name.startswith(("cli/", "report/"))}
-    )
+    return content_hash({name: text for name, text in sources.items() if not name.startswith(("cli/", "report/"))})
 
 
 @functools.cache

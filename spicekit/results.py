@@ -155,11 +155,7 @@ def plain(values: Mapping[str, Any]) -> JsonDict:
 
 def _annotations(field: Any) -> list[Any]:
     """Of a field, also where it may be None."""
-    inner = [
-        part
-        for kind in getattr(field.annotation, "__args__", ())
-        for part in getattr(kind, "__metadata__", ())
-    ]
+    inner = [part for kind in getattr(field.annotation, "__args__", ()) for part in getattr(kind, "__metadata__", ())]
     return [*field.metadata, *inner]
 
 

@@ -41,9 +41,9 @@ def _gather(flat, base, offsets, first, count, pieces, byte):
 
 
 def _join(pieces, filled, found, ones, read):
-    found[read] = (
-        pieces[:filled].astype(found.dtype) << (8 * np.arange(filled, dtype=found.dtype))[:, None]
-    ).sum(axis=0)
+    found[read] = (pieces[:filled].astype(found.dtype) << (8 * np.arange(filled, dtype=found.dtype))[:, None]).sum(
+        axis=0
+    )
     ones[read] = np.bitwise_count(found[read])
 
 
@@ -74,9 +74,7 @@ def _places(where):
 
 def _add_codes(table, moved, words, turns, asserted, where, offset, shift, highest, turn, total, parts):
     products, leaky, moving, clamped, flips = map(len, parts)
-    reads, inverted, ones = (
-        each.ravel()[_places(where)].astype(np.int64) for each in (words, turns, asserted)
-    )
+    reads, inverted, ones = (each.ravel()[_places(where)].astype(np.int64) for each in (words, turns, asserted))
     values = [reads >> 8 * byte & 255 for byte in range(2)]
 
     def short(x):

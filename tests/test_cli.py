@@ -85,9 +85,7 @@ def test_no_word_of_a_table_is_split(monkeypatch, capsys, columns, row):
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_no_figure_of_an_evaluation_is_cut(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
-    run = SimpleNamespace(
-        mitigation="none", accuracy=1.0, nf=0.123, partial_sum=12.34, energy=1e-4, energy_change=-0.5
-    )
+    run = SimpleNamespace(mitigation="none", accuracy=1.0, nf=0.123, partial_sum=12.34, energy=1e-4, energy_change=-0.5)
     found = SimpleNamespace(
         images=8, software=1.0, ideal=1.0, runs=[run, SimpleNamespace(**{**vars(run), "mitigation": "both"})]
     )
@@ -96,10 +94,7 @@ def test_no_figure_of_an_evaluation_is_cut(monkeypatch, columns):
     printed = out.getvalue()
     assert max(map(len, printed.splitlines())) <= columns
     assert "…" not in printed
-    assert all(
-        word in printed
-        for word in ("67.6-100.0", "12.3", "12.34", "1e+05", "-50.0", "ideal tiles", "accuracy")
-    )
+    assert all(word in printed for word in ("67.6-100.0", "12.3", "12.34", "1e+05", "-50.0", "ideal tiles", "accuracy"))
 
 
 def test_progress_does_not_take_time_gone_for_time_left():
@@ -161,9 +156,7 @@ def run(folder: Path, *arguments: str) -> Done:
 def process(folder: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, behind some Python."""
     code = f"{before}\nfrom spicekit.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
 
 
 FILES = ("tile", "--spec", "tile.toml", "--weights", "w.npy", "--inputs", "a.npy", "--out", "out.npz")
@@ -253,9 +246,7 @@ def test_a_calibrated_store_serves_a_tile(folder):
     [("nowhere/deck.cir", "No such file or directory"), ("w.npy/deck.cir", "Not a directory")],
 )
 def test_a_place_that_cannot_be_written_is_named_in_one_line(folder: Path, out: str, reason: str) -> None:
-    refused(
-        run(folder, "netlist", *FILES[:-1], out), folder, f"spicekit: {out}: {reason}; pass another path."
-    )
+    refused(run(folder, "netlist", *FILES[:-1], out), folder, f"spicekit: {out}: {reason}; pass another path.")
 
 
 @pytest.mark.parametrize(
@@ -349,9 +340,7 @@ def test_sentences_end_their_lines_between_words_on_a_terminal(monkeypatch):
 def test_a_number_stays_with_its_unit(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "60")
     heads = ("process", "supply", "temp.", "on", "off (w=0)", "idle (a=0)", "on/off")
-    print_tables(
-        [text_table("t", heads, [["ss", "0.70 V", "-40 C", "23.7 uA", "3.54 fA", "15.6 pA", "6.7e+09"]])]
-    )
+    print_tables([text_table("t", heads, [["ss", "0.70 V", "-40 C", "23.7 uA", "3.54 fA", "15.6 pA", "6.7e+09"]])])
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("0.70 V", "-40 C", "23.7 uA", "3.54 fA", "15.6 pA"))
     assert "process:" not in printed  # as a block

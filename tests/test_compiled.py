@@ -89,9 +89,7 @@ def _another_users(path: Path) -> None:
     os.chown(path, 12345, 12345)
 
 
-@pytest.mark.parametrize(
-    "prepare", [_open_to_others, _below_a_loose_folder, _a_link, _a_file, _another_users]
-)
+@pytest.mark.parametrize("prepare", [_open_to_others, _below_a_loose_folder, _a_link, _a_file, _another_users])
 def test_a_folder_that_others_could_fill_is_refused(tmp_path: Path, prepare) -> None:
     if prepare is _another_users and os.geteuid() != 0:
         pytest.skip("only root can give a folder away")

@@ -58,9 +58,7 @@ def test_a_number_of_thousands_of_digits_is_refused(digits):
         Mixed.from_toml(f"places = {digits}\n")
 
 
-@pytest.mark.parametrize(
-    "name", ["mine/\N{GRINNING FACE}.toml", 'a "quoted" \\ name', "tab\tand\x7f", "\u00e9"]
-)
+@pytest.mark.parametrize("name", ["mine/\N{GRINNING FACE}.toml", 'a "quoted" \\ name', "tab\tand\x7f", "\u00e9"])
 def test_any_text_comes_back_from_toml(name):
     made = Mixed(name=name)
     assert Mixed.from_toml(made.to_toml()) == made
@@ -86,9 +84,7 @@ def test_a_tile_does_not_guess_numbers(key, value):
 def test_one_fault_in_a_list_is_one_fault():
     with pytest.raises(BadInput) as error:
         parse(Plan, {"grid": [{"process": ["hot"]}]}, source="plan.toml")
-    assert str(error.value) == (
-        "plan.toml: 'grid.0.process.0' = 'hot': Input should be 'tt', 'ff', 'ss', 'fs' or 'sf'"
-    )
+    assert str(error.value) == ("plan.toml: 'grid.0.process.0' = 'hot': Input should be 'tt', 'ff', 'ss', 'fs' or 'sf'")
     with pytest.raises(BadInput, match=r"^plan.toml: 'grid.0.vdd' = \[\]: [^;]*$"):
         parse(Plan, {"grid": [{"vdd": []}]}, source="plan.toml")
 

@@ -29,9 +29,7 @@ ENVIRONMENT = {
 
 def commands(page: str) -> str:
     """All shell commands of a page, in order."""
-    return "\n".join(
-        re.findall(r"^ *```sh\n(.*?)^ *```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
-    )
+    return "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL))
 
 
 def run(page: str, folder: Path) -> str:
@@ -44,9 +42,7 @@ def run(page: str, folder: Path) -> str:
 
 def named(text: str) -> Iterator[list[str]]:
     """Words of each `spicekit` command that a page shows or names, without comments."""
-    code = re.findall(
-        r"^ *```(?:sh|console|text)?\n(.*?)^ *```|^((?:    .*\n)+)|`(spicekit [^`]+)`", text, re.M | re.S
-    )
+    code = re.findall(r"^ *```(?:sh|console|text)?\n(.*?)^ *```|^((?:    .*\n)+)|`(spicekit [^`]+)`", text, re.M | re.S)
     for block in map("".join, code):
         for line in block.replace("\\\n", " ").splitlines():
             if found := re.search(r"(?:^|[;&$] *)spicekit .*", line.strip()):
@@ -66,9 +62,7 @@ def test_every_command_of_a_page_has_its_verb_and_options(page):
             path.append(words.pop(0))
             assert path[-1] in command.commands, " ".join(path)
             command = command.commands[path[-1]]
-        known = {
-            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
-        }
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         given = {word.split("=")[0] for word in words if word.startswith("-") and len(word) > 1}
         assert given <= known | {"-h", "--help"}, " ".join(path)
 

@@ -76,9 +76,7 @@ def test_a_name_that_no_file_has_is_refused(name: str) -> None:
         open_file(Path(name))
 
 
-def test_a_write_that_fails_leaves_the_old_file_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "result.json"
     write_atomically(path, "old")
     during: list[str] = []

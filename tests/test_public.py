@@ -47,9 +47,7 @@ def test_every_name_of_the_stub_is_there_and_documented():
 
 
 def test_every_name_has_an_example_that_the_suite_runs():
-    lacking = [
-        name for name in sk.__all__ if name != "__version__" and ">>>" not in getattr(sk, name).__doc__
-    ]
+    lacking = [name for name in sk.__all__ if name != "__version__" and ">>>" not in getattr(sk, name).__doc__]
     assert lacking == []
 
 
@@ -98,12 +96,8 @@ def test_a_vector_of_another_length_is_refused_with_both(tables):
 
 
 @pytest.mark.parametrize("sense_end", ["near", "far"])
-@pytest.mark.parametrize(
-    ("cell", "drive"), [("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline")]
-)
-def test_voltages_and_currents_inside_obey_kirchhoff_and_add_up_to_the_engines(
-    tables, cell, drive, sense_end
-):
+@pytest.mark.parametrize(("cell", "drive"), [("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline")])
+def test_voltages_and_currents_inside_obey_kirchhoff_and_add_up_to_the_engines(tables, cell, drive, sense_end):
     """Every cell carries what its I-V table says at its own terminals; every segment loses r times what it carries."""
     from spicekit.tables.table import interpolate
 
@@ -136,9 +130,9 @@ def test_voltages_and_currents_inside_obey_kirchhoff_and_add_up_to_the_engines(
 
 def test_ideal_wires_leave_no_drop(tables):
     wires = sk.Wires(r_bl=0.0, r_sl=0.0, r_driver=0.0, r_sink=0.0)
-    inside = sk.Tile(
-        TileSpec(rows=4, columns=2, wires=wires), np.ones((4, 2), int), table=tables["8t-sram"]
-    ).solve([1, 1, 0, 1])
+    inside = sk.Tile(TileSpec(rows=4, columns=2, wires=wires), np.ones((4, 2), int), table=tables["8t-sram"]).solve(
+        [1, 1, 0, 1]
+    )
     assert (inside.v_bl == 0.35).all()
     assert (inside.v_sl == 0).all()
 
@@ -200,9 +194,7 @@ def test_standard_errors_are_those_of_the_images(evaluated):
     run = evaluated.runs[0]
     assert 0 < run.current_error < 0.1 * run.current
     assert 0 < run.partial_sum_error < 0.2 * run.partial_sum
-    single = evaluated.with_design(
-        evaluated.design.replace(read=evaluated.design.read.replace(probe_images=1))
-    )
+    single = evaluated.with_design(evaluated.design.replace(read=evaluated.design.read.replace(probe_images=1)))
     assert single.runs[0].current_error is None
 
 
@@ -216,9 +208,7 @@ def test_another_converter_runs_neither_software_nor_ideal_tiles(evaluated, monk
     assert other.software == evaluated.software
     assert other.runs[0].current == evaluated.runs[0].current
     with pytest.raises(AssertionError, match="ran again"):
-        evaluated.with_design(
-            evaluated.design.replace(tile={**evaluated.design.tile.model_dump(), "rows": 32})
-        )
+        evaluated.with_design(evaluated.design.replace(tile={**evaluated.design.tile.model_dump(), "rows": 32}))
 
 
 def test_a_result_from_a_file_cannot_run_again(evaluated, tmp_path):
@@ -239,9 +229,7 @@ def test_the_session_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs/python.md").read_text()
     session, output = re.findall(r"```(?:python|text)\n(.*?)```", page, re.DOTALL)[:2]
-    done = subprocess.run(
-        [sys.executable, "-c", session], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-c", session], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == output
 
 
@@ -261,9 +249,7 @@ def test_every_field_of_a_result_says_what_it_means():
     assert len(records) > 15
     fields = {(one.__name__, name): field for one in records for name, field in one.model_fields.items()}
     assert [place for place, field in fields.items() if not field.description] == []
-    assert (
-        units_of(sk.Evaluation, TileRun).items() >= {"current": "A", "energy": "J", "accuracy": "1"}.items()
-    )
+    assert units_of(sk.Evaluation, TileRun).items() >= {"current": "A", "energy": "J", "accuracy": "1"}.items()
 
 
 def test_a_converted_network_is_pickled_with_what_it_stands_on(tables):
@@ -356,9 +342,7 @@ def test_a_class_that_no_label_shows_may_be_told(tables):
     head.weight.data = torch.tensor([[1.0, 1, 1, 1], [-1, -1, -1, -1], [1, 1, -1, -1]])
     images = np.array([[1, 1, -1, -1], [1, 1, 1, 1]], np.float32)
     design = sk.design(rows=4, columns=4, r_bl=0.0, r_sl=0.0, r_driver=0.0, r_sink=0.0)
-    result = sk.evaluate(
-        torch.nn.Sequential(head).eval(), (images, np.array([0, 0])), design, tables["8t-sram"]
-    )
+    result = sk.evaluate(torch.nn.Sequential(head).eval(), (images, np.array([0, 0])), design, tables["8t-sram"])
     assert result.software == result.runs[0].accuracy == 0.5
     assert result.runs[0].predictions == (2, 0)
     assert result.classes == ("0", "1", "2")

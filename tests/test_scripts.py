@@ -16,9 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(script: str, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / script, *words], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, ROOT / "scripts" / script, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -41,9 +39,7 @@ def test_loops_by_hand_and_plain_ones_give_the_same():
 def test_a_changed_loop_is_noticed(tmp_path):
     out = tmp_path / "mutants.json"
     tests = ("--tests", "tests/engines/test_small_tiles.py")
-    said = run(
-        "mutate.py", "--quick", "--count", "60", "--only", "engines/fast/fac", *tests, "--out", str(out)
-    )
+    said = run("mutate.py", "--quick", "--count", "60", "--only", "engines/fast/fac", *tests, "--out", str(out))
     assert "killed by tests/engines/test_small_tiles.py" in said
     tried = json.loads(out.read_text())["mutants"]
     assert any(mutant["killed_by"] for mutant in tried)
@@ -54,9 +50,7 @@ def test_the_containers_steps_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "Containerfile").read_text().replace("\\\n", " ").splitlines()
     steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
-    of = {
-        word: [rest for name, rest in steps if name == word] for word in ("ARG", "COPY", "RUN", "ENTRYPOINT")
-    }
+    of = {word: [rest for name, rest in steps if name == word] for word in ("ARG", "COPY", "RUN", "ENTRYPOINT")}
     for source, *_ in map(str.split, of["COPY"]):
         assert (ROOT / source).exists()
     for step in of["RUN"]:
@@ -64,9 +58,7 @@ def test_the_containers_steps_are_those_of_the_package():
     extras = re.search(r"/src\[(.*)\]", " ".join(of["RUN"]))
     assert extras is not None
     assert set(extras[1].split(",")) <= project["optional-dependencies"].keys()
-    assert re.search(
-        r"^torch==", (ROOT / "constraints.txt").read_text(), re.MULTILINE
-    )  # or the CPU build is replaced
+    assert re.search(r"^torch==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)  # or the CPU build is replaced
     assert any(step.startswith('TORCH="torch --index-url') for step in of["ARG"])
     assert [json.loads(step) for step in of["ENTRYPOINT"]] == [[name] for name in project["scripts"]]
     (system,) = re.findall(r"apt-get install -y -q (.*) >", (ROOT / "scripts" / "setup.sh").read_text())

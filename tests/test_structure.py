@@ -74,9 +74,7 @@ def test_imports_inside_a_package_point_inwards(inner, outer):
 
 @pytest.mark.parametrize("tool", ONLY_IN)
 def test_one_module_knows_each_tool(tool):
-    users = {
-        str(path.relative_to(ROOT)) for path in modules() if tool in {n.split(".")[0] for n in imports(path)}
-    }
+    users = {str(path.relative_to(ROOT)) for path in modules() if tool in {n.split(".")[0] for n in imports(path)}}
     assert users == ONLY_IN[tool]
 
 

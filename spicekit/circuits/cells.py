@@ -27,9 +27,7 @@ line for each column, a line at 0 V for each row, or 0 V."""
 _ELEMENTS = "mrcbegx"
 _LARGEST = 100_000  # bytes of a subcircuit file: a cell has a few lines
 _NAME = re.compile(r"\{(\w+)\}")
-_TRANSISTOR = re.compile(
-    r"m(\w+)((?:\s+[\w.]+){4})\s+(nmos|pmos)\s+fins=(\{fins\}|\d+)(\s+off)?$", re.IGNORECASE
-)
+_TRANSISTOR = re.compile(r"m(\w+)((?:\s+[\w.]+){4})\s+(nmos|pmos)\s+fins=(\{fins\}|\d+)(\s+off)?$", re.IGNORECASE)
 
 
 class Netlist(Config):
@@ -195,9 +193,7 @@ def _load(path: Path, stamps: tuple[tuple[str, int], ...]) -> Cell:
             where, word = f"{source}: {netlist.file}, line {number}", line.strip().partition(" ")[0].lower()
             _check_line(line.strip(), known, where)
             if not inside and word not in ("", ".subckt") and word[0] != "*":
-                raise BadInput(
-                    f"{where}: '{line.strip()[:60]}' stands outside of a subcircuit; put it inside one."
-                )
+                raise BadInput(f"{where}: '{line.strip()[:60]}' stands outside of a subcircuit; put it inside one.")
             inside = word != ".ends" and (inside or word == ".subckt")
         if inside:
             raise BadInput(f"{source}: {netlist.file} ends inside a subcircuit; close it with .ends.")
@@ -233,9 +229,7 @@ def _check_line(line: str, known: set[str], where: str) -> None:
             f"{where}: expected 'M... d g s b nmos fins=2' (or pmos, fins={{fins}}, off), got '{line[:60]}'."
         )
     if unknown := set(_NAME.findall(line)) - known:
-        raise BadInput(
-            f"{where}: {{{unknown.pop()}}} stands for nothing; known are {', '.join(sorted(known))}."
-        )
+        raise BadInput(f"{where}: {{{unknown.pop()}}} stands for nothing; known are {', '.join(sorted(known))}.")
     if re.search(r"[;$`\\\"]|file\s*=|\bcontrol\b", line, re.IGNORECASE):
         raise BadInput(f"{where}: '{line[:60]}' holds a comment, a file or an escape; write plain elements.")
 

@@ -158,9 +158,7 @@ def core_deck(spec: TileSpec) -> str:
     """
     if spec.cell != "8t-sram":
         raise BadInput(f"core_deck: cell '{spec.cell}' holds no 6T core; pass a spec with cell = '8t-sram'.")
-    return _render(
-        "core.cir.j2", spec, title="6T core with opened feedback", facts={"kind": "core"}, detail="full"
-    )
+    return _render("core.cir.j2", spec, title="6T core with opened feedback", facts={"kind": "core"}, detail="full")
 
 
 def tile_deck(
@@ -223,9 +221,7 @@ def tile_deck(
         facts["transient"] = dataclasses.asdict(transient)
     if expected is not None:
         if expected.current.shape != (spec.columns,):
-            raise BadInput(
-                f"tile_deck: expected currents are {expected.current.shape}, not ({spec.columns},)."
-            )
+            raise BadInput(f"tile_deck: expected currents are {expected.current.shape}, not ({spec.columns},).")
         facts["expected"] = {"current": expected.current.tolist(), "tolerance": expected.tolerance}
     if outputs is not None:
         outputs.check(transient)
@@ -349,9 +345,7 @@ def _render(
 def _bits(name: str, bits: Bits, shape: tuple[int, ...]) -> Bits:
     bits = np.asarray(bits)
     if bits.shape != shape or not np.isin(bits, (0, 1)).all():
-        raise BadInput(
-            f"tile_deck: {name} must be bits (0 or 1) shaped {shape}; got {bits.dtype} shaped {bits.shape}."
-        )
+        raise BadInput(f"tile_deck: {name} must be bits (0 or 1) shaped {shape}; got {bits.dtype} shaped {bits.shape}.")
     return bits.astype(np.uint8)
 
 

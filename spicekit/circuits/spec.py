@@ -174,9 +174,7 @@ class TileSpec(Config):
         if self.discharge and (self.drive == "bitline" or self.wires.railed):
             raise ValueError("[discharge] is of word-line drive without shared rails; leave one of them out")
         if (self.wires.rail_columns or 1) > self.columns:
-            raise ValueError(
-                f"rail_columns = {self.wires.rail_columns}: a tile has only {self.columns} columns"
-            )
+            raise ValueError(f"rail_columns = {self.wires.rail_columns}: a tile has only {self.columns} columns")
         for name in self.segment_names:
             try:
                 self.wires.segment(name)
@@ -198,13 +196,9 @@ class TileSpec(Config):
             raise BadInput(f"{source}: 'tile' must be a table, [tile].")
         if (own := tables.pop("cell", None)) is not None:
             if "cell" in tile:
-                raise BadInput(
-                    f"{source}: gives a cell twice, [tile] cell and [cell] file; keep one of them."
-                )
+                raise BadInput(f"{source}: gives a cell twice, [tile] cell and [cell] file; keep one of them.")
             if not isinstance(own, dict) or own.keys() != {"file"} or not isinstance(own["file"], str):
-                raise BadInput(
-                    f"{source}: expected [cell] file = 'mine/cell.toml', the sheet of a cell; got {own!r}."
-                )
+                raise BadInput(f"{source}: expected [cell] file = 'mine/cell.toml', the sheet of a cell; got {own!r}.")
             tile = {**tile, "cell": own["file"]}
         clash = set(tile) & (SPEC_TABLES - {"cell"})
         if clash:
@@ -216,9 +210,7 @@ class TileSpec(Config):
         device: str = getattr(self.device, polarity)
         card = load_card(device, self.corner.process, polarity)
         if card.polarity != polarity:
-            raise BadInput(
-                f"[device] {polarity} = {device!r}: is a card of {card.polarity}; pass one of {polarity}."
-            )
+            raise BadInput(f"[device] {polarity} = {device!r}: is a card of {card.polarity}; pass one of {polarity}.")
         return card
 
     @property
@@ -269,8 +261,7 @@ def rooted(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         given = tables.get(table)
         if isinstance(given, dict):
             moved[table] = {
-                key: own_path(name, folder, shipped_devices()) if key in keys else name
-                for key, name in given.items()
+                key: own_path(name, folder, shipped_devices()) if key in keys else name for key, name in given.items()
             }
     return moved
 
@@ -321,8 +312,6 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, table in tables.items():
         inner = {f"{name}.{key}": value for key, value in table.items() if isinstance(value, Mapping)}
         lines.append(f"[{name}]")
-        lines += [
-            f"{toml_value(k)} = {toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)
-        ]
+        lines += [f"{toml_value(k)} = {toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
         lines += _toml(inner)
     return lines

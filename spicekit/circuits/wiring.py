@@ -88,9 +88,7 @@ def _rails(
     return tuple(f"{name}_{j // per_rail}" for j in range(columns))
 
 
-def one_read(
-    spec: TileSpec, inputs: NDArray[Any], *, vector: int = 0, read: int | None = None
-) -> NDArray[Any]:
+def one_read(spec: TileSpec, inputs: NDArray[Any], *, vector: int = 0, read: int | None = None) -> NDArray[Any]:
     """(r,) what one read applies: a vector's bits in the rows that the read asserts, 0 in all others.
 
     Parameters

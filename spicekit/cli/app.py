@@ -44,9 +44,7 @@ def _root(
     quiet: Annotated[
         bool, Option("--quiet", "-q", help="No progress and no advice; may stand behind the verb.")
     ] = False,
-    debug: Annotated[
-        bool, Option("--debug", help="Show where an error arose; may stand behind the verb.")
-    ] = False,
+    debug: Annotated[bool, Option("--debug", help="Show where an error arose; may stand behind the verb.")] = False,
 ) -> None:
     """SPICE-backed co-simulation of compute-in-memory tiles for binary neural networks."""
     set_quiet(quiet)
@@ -73,9 +71,7 @@ def doctor(
         findings.append(finding)
         if as_json:
             continue
-        colour, mark = (
-            ("green", "ok") if finding.cure is None else ("red" if finding.required else "yellow", "no")
-        )
+        colour, mark = ("green", "ok") if finding.cure is None else ("red" if finding.required else "yellow", "no")
         whole = not screen.is_terminal  # a line a finding, for those who search
         screen.print(f"[{colour}]{mark}[/]  {escape(finding.what)}", soft_wrap=whole)
         if finding.cure:

@@ -42,9 +42,7 @@ def check(names: Devices = None, as_json: Json = False) -> None:
         print_json(record.model_dump(mode="json"))
     else:
         print_tables(check_tables(record))
-    next_step(
-        "spicekit devices check --json > devices.json, then spicekit report devices.json --out devices.html"
-    )
+    next_step("spicekit devices check --json > devices.json, then spicekit report devices.json --out devices.html")
     raise typer.Exit(1 if record.out_of_reach else 0)
 
 
@@ -59,9 +57,7 @@ def fit(names: Devices = None, as_json: Json = False) -> None:
         for name in each(report, "fitting", names or shipped_devices()):
             found[name] = fit_device(name)
             write_device(found[name], device_folder(name))
-    worst = {
-        name: max(row.worst for rows in one.errors.values() for row in rows) for name, one in found.items()
-    }
+    worst = {name: max(row.worst for rows in one.errors.values() for row in rows) for name, one in found.items()}
     for name in () if as_json else found:
         cards = len(found[name].cards)
         print(f"{name}: {cards} cards, worst error {worst[name]:.2%} of the largest current")
@@ -71,9 +67,7 @@ def fit(names: Devices = None, as_json: Json = False) -> None:
 
 @devices.command("import")
 def import_(
-    file: Annotated[
-        Path, Argument(help="Model file of a foundry or a predictive kit; it is read, never run.")
-    ],
+    file: Annotated[Path, Argument(help="Model file of a foundry or a predictive kit; it is read, never run.")],
     out: Annotated[Path, Option("--out", "-o", help="Folder to write the card and its sheet into.")],
     width: Annotated[float, Option(help="Effective width of one fin or transistor, m; it picks the bin.")],
     length: Annotated[float, Option(help="Gate length, m; likewise.")],
@@ -107,8 +101,7 @@ def import_(
     )
     if as_json:
         found = {
-            name: {"model": c.model, "polarity": c.polarity, "left_out": list(c.dropped)}
-            for name, c in cards.items()
+            name: {"model": c.model, "polarity": c.polarity, "left_out": list(c.dropped)} for name, c in cards.items()
         }
         print_json({"device": str(target), "cards": found})
         return
@@ -167,11 +160,7 @@ def spread(
             "mean": float(cells.current.mean()),
             "sigma": cells.relative,
         }
-        | dict(
-            zip(
-                ("percentile_1", "percentile_99"), np.percentile(cells.current, (1, 99)).tolist(), strict=True
-            )
-        )
+        | dict(zip(("percentile_1", "percentile_99"), np.percentile(cells.current, (1, 99)).tolist(), strict=True))
         for weight, cells in found.items()
     ]
     if as_json:
@@ -197,9 +186,7 @@ def ends(
     ],
     nmos: Annotated[str, Option(help="Card of the ends.")] = "nmos-lvt",
     pmos: Annotated[str, Option(help="Likewise.")] = "pmos-lvt",
-    check: Annotated[
-        bool, Option("--check", help="Also simulate tiles with transistors and with resistors.")
-    ] = False,
+    check: Annotated[bool, Option("--check", help="Also simulate tiles with transistors and with resistors.")] = False,
     out: Annotated[Path | None, Option("--out", "-o", help="File to keep the curves in, JSON.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -210,9 +197,7 @@ def ends(
     from spicekit.tables.ends import Devices, end_error, end_figures, write_ends
 
     tables = rooted(read_toml(spec), spec.parent)
-    known = {
-        name: table for name, table in tables.items() if name in ("tile", "wires", "corner", "device", "cell")
-    }
+    known = {name: table for name, table in tables.items() if name in ("tile", "wires", "corner", "device", "cell")}
     tile, of = sk.TileSpec.from_tables(known, source=str(spec)), Devices(nmos=nmos, pmos=pmos)
     with stages() as report:
         report("ends in ngspice")

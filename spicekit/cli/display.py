@@ -157,11 +157,7 @@ class _Bars:
             """How long a stage has taken and, once its pace is known, how long it will."""
 
             def render(self, task: progress.Task) -> Text:
-                left = (
-                    ""
-                    if task.finished or task.time_remaining is None
-                    else f", {task.time_remaining:,.0f} s left"
-                )
+                left = "" if task.finished or task.time_remaining is None else f", {task.time_remaining:,.0f} s left"
                 return Text(f"{task.elapsed or 0:,.0f} s{left}", no_wrap=True)
 
         self.bars = progress.Progress(
@@ -243,9 +239,7 @@ def print_evaluations(evaluations: Mapping[tuple[str, str], "Evaluation"]) -> No
     from spicekit.report.evaluation import headline, short_table
 
     for (network, point), evaluation in evaluations.items():
-        console().print(
-            f"{escape(network)} on {escape(point)}, {evaluation.images:,} images", highlight=False
-        )
+        console().print(f"{escape(network)} on {escape(point)}, {evaluation.images:,} images", highlight=False)
         _print_table(short_table(evaluation), numbers=True)
         console().print(escape(headline(evaluation)), highlight=False)
     say(
@@ -303,17 +297,12 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]], room: int, *, wh
 
     columns = list(zip(head, *rows, strict=True))
     most = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
-    least = [
-        max((cell_len(word) for cell in cells for word in _WORD.findall(cell)), default=0)
-        for cells in columns
-    ]
+    least = [max((cell_len(word) for cell in cells for word in _WORD.findall(cell)), default=0) for cells in columns]
     least[:whole] = most[:whole]
     spare, wanted = room - sum(least), [high - low for low, high in zip(least, most, strict=True)]
     if spare < 0:
         return None
-    for done, place in enumerate(
-        sorted(range(len(wanted)), key=wanted.__getitem__)
-    ):  # who wants little gets all
+    for done, place in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):  # who wants little gets all
         more = min(wanted[place], spare // (len(wanted) - done))
         least[place], spare = least[place] + more, spare - more
     return least

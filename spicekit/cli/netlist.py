@@ -160,9 +160,7 @@ def _one_read(
 @netlist.command()
 def settle(
     spec: Spec,
-    picture: Annotated[
-        Path | None, Option(dir_okay=False, help="PNG of the column currents over time.")
-    ] = None,
+    picture: Annotated[Path | None, Option(dir_okay=False, help="PNG of the column currents over time.")] = None,
     as_json: Json = False,
 ) -> None:
     """How long a read of a tile takes, and what it draws: transients of the worst and a typical column."""
@@ -232,9 +230,7 @@ def run(
 
     source = _read(deck, library)
     if weights is not None and vectors is None:
-        raise BadInput(
-            "netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits."
-        )
+        raise BadInput("netlist run: --weights goes with --vectors; 'netlist verify' holds a whole deck against bits.")
     if out is not None:
         take_folder(out)
     if vectors is not None:
@@ -311,9 +307,7 @@ def verify(
     inputs: Inputs,
     vector: Vector = 0,
     read: Read = None,
-    expect: Annotated[
-        str, Option(help="Engine whose currents the deck is to expect: exact, fast.")
-    ] = "exact",
+    expect: Annotated[str, Option(help="Engine whose currents the deck is to expect: exact, fast.")] = "exact",
     tolerance: Annotated[
         float | None, Option(min=0, help="A, largest that the deck may allow; default: 1e-4 of the largest.")
     ] = None,

@@ -43,18 +43,14 @@ def train(
     batch: Annotated[int | None, Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, Option(help="Peak rate of Adam.")] = None,
     growing_epochs: Annotated[int | None, Option(help="Epochs at first with smaller images.")] = None,
-    warmup_epochs: Annotated[
-        float | None, Option(help="Epochs at first in which the rate rises to its peak.")
-    ] = None,
+    warmup_epochs: Annotated[float | None, Option(help="Epochs at first in which the rate rises to its peak.")] = None,
     precision: Annotated[str | None, Option(help="float32 or bfloat16 (mixed).")] = None,
     seed: Annotated[int | None, Option(help="Initial weights, order, augmentation.")] = None,
     device: Annotated[str, Option(help="cpu, cuda or auto")] = "auto",
     threads: Annotated[int | None, Option(min=1, help="Processor threads; default: all.")] = None,
     spec: Annotated[
         Path | None,
-        Option(
-            help="Design, TOML: learn on its tiles; then 3 epochs, a rate of 5e-4 and no warm-up by default."
-        ),
+        Option(help="Design, TOML: learn on its tiles; then 3 epochs, a rate of 5e-4 and no warm-up by default."),
     ] = None,
     mitigation: Annotated[str, Option(help="On these tiles, as of evaluate: none, both, order ...")] = "none",
     resume: Annotated[bool, Option("--resume", help="Go on with the run in the folder.")] = False,
@@ -191,9 +187,7 @@ def export(
     network: Annotated[str, Option(help="vgg-small, resnet18, or a checkpoint file.")],
     spec: Spec,
     layer: Annotated[str, Option(help="Binary layer, for instance conv3.")],
-    out: Annotated[
-        Path, Option("--out", "-o", file_okay=False, help="Folder for .npy files and a deck a read.")
-    ],
+    out: Annotated[Path, Option("--out", "-o", file_okay=False, help="Folder for .npy files and a deck a read.")],
     data: Data = "digits",
     folder: Folder = None,
     image: Annotated[int, Option(min=0, help="Of the test split.")] = 0,
@@ -235,9 +229,7 @@ def export(
         for read, path in enumerate(each(told, "decks", decks)):
             expected = expected_currents(design, case.weights, case.bits[read])
             own = {**origin, "read": read, "mitigation": mitigation}
-            deck = tile_deck(
-                design, case.weights, case.bits[read], detail=drawn, expected=expected, origin=own
-            )
+            deck = tile_deck(design, case.weights, case.bits[read], detail=drawn, expected=expected, origin=own)
             write_atomically(path, deck)
     print_paths(out / "weights.npy", out / "inputs.npy", *decks, as_json=as_json)
     next_step(f"spicekit netlist run {decks[0]}")

@@ -265,12 +265,8 @@ def sweep(
     out: Annotated[Path, Option(help="Folder of the results; repeat the command to resume.")],
     workers: Annotated[int | None, Option(min=1, help="Local worker processes; default: all cores.")] = None,
     scheduler: Annotated[str | None, Option(help="Dask scheduler that runs: tls://host:8786.")] = None,
-    tls: Annotated[
-        Path | None, Option(help="Folder of its ca.pem, cert.pem and key.pem: see docs/studies.md.")
-    ] = None,
-    insecure: Annotated[
-        bool, Option("--insecure", help="Let the scheduler be one that does not encrypt.")
-    ] = False,
+    tls: Annotated[Path | None, Option(help="Folder of its ca.pem, cert.pem and key.pem: see docs/studies.md.")] = None,
+    insecure: Annotated[bool, Option("--insecure", help="Let the scheduler be one that does not encrypt.")] = False,
     cluster: Annotated[Path | None, Option(help="Batch system, TOML: kind, workers, [options].")] = None,
     store: Store = None,
     as_json: Json = False,
@@ -319,9 +315,7 @@ def report(
             "set side by side."
         ),
     ],
-    out: Annotated[
-        Path, Option("--out", "-o", dir_okay=False, help="Page to write: a name that ends in .html.")
-    ],
+    out: Annotated[Path, Option("--out", "-o", dir_okay=False, help="Page to write: a name that ends in .html.")],
     png: Annotated[bool, Option("--png", help="Also each chart as a PNG beside the page.")] = False,
     as_json: Json = False,
 ) -> None:

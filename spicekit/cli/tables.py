@@ -201,9 +201,7 @@ def compare(first: Name, second: Name, store: Store = None, as_json: Json = Fals
         for one in found
     )
     head = ("state", "first", "second", "second / first - 1", "rms", "worst")
-    title = (
-        "currents at half the highest voltage; differences over all voltages, of the first's largest current"
-    )
+    title = "currents at half the highest voltage; differences over all voltages, of the first's largest current"
     print_tables([text_table(title, head, rows)])
 
 

@@ -134,9 +134,7 @@ def _meant(
 ) -> tuple[str, list[Difference]]:
     """The deck that the arguments mean, of the header's kind, and what is wrong with the currents it expects."""
     if header.facts.get("kind") != "tile":
-        raise BadInput(
-            f"verify: the deck's header calls it a {header.facts.get('kind')!r}; pass a deck of a tile."
-        )
+        raise BadInput(f"verify: the deck's header calls it a {header.facts.get('kind')!r}; pass a deck of a tile.")
     own = claimed(header)
     if own and expected is None:
         raise BadInput("verify: the deck checks its own currents; pass what they are to be, as `expected`.")
@@ -260,9 +258,7 @@ def _fact_differences(a: Facts, b: Facts) -> Iterator[Difference]:
     """Facts that differ; of a device or model that only one has, its name alone."""
     names_a, names_b = {name for name, _ in a}, {name for name, _ in b}
     for name in sorted(names_a ^ names_b):
-        only = {
-            part: value for (owner, part), value in (a if name in names_a else b).items() if owner == name
-        }
+        only = {part: value for (owner, part), value in (a if name in names_a else b).items() if owner == name}
         text = " ".join(f"{part}={value}" if part else value for part, value in only.items()) or name
         yield Difference(name, text, "") if name in names_a else Difference(name, "", text)
     for key in sorted(a.keys() | b.keys()):
@@ -277,9 +273,7 @@ def _command_differences(first: Iterable[Statement], second: Iterable[Statement]
         return
     for kind, start, end, begin, stop in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if kind != "equal":
-            for place, (one, other) in enumerate(
-                zip_longest(a[start:end], b[begin:stop], fillvalue=""), start + 1
-            ):
+            for place, (one, other) in enumerate(zip_longest(a[start:end], b[begin:stop], fillvalue=""), start + 1):
                 yield Difference(f"command {place}", one, other)
 
 

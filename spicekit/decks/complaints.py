@@ -121,10 +121,7 @@ def complaints(output: str, lines: Lines) -> Iterator[Finding]:
     for pattern, severity, rule, message in _SAYINGS:
         if severity:
             for match in re.finditer(pattern, output, re.MULTILINE):
-                parts = {
-                    key: " ".join((said or "").split()).strip(" :,")
-                    for key, said in match.groupdict().items()
-                }
+                parts = {key: " ".join((said or "").split()).strip(" :,") for key, said in match.groupdict().items()}
                 yield finding(_place(parts, lines), severity, rule, message.format(**parts))
         output = re.sub(pattern, "", output, flags=re.MULTILINE)
 

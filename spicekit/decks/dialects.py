@@ -55,19 +55,14 @@ def translate(text: str, dialect: Dialect) -> str:
 def dialect_of(text: str) -> tuple[Dialect, tuple[str, ...]]:
     """Dialect of a deck of ours, by its header, and its remarks without their mark."""
     for mark in ("//", "*"):
-        comments = [
-            line.removeprefix(mark).removeprefix(" ") for line in text.splitlines() if line.startswith(mark)
-        ]
+        comments = [line.removeprefix(mark).removeprefix(" ") for line in text.splitlines() if line.startswith(mark)]
         if "[deck]" in comments:
             return check_dialect(str(read_header(comments).facts.get("dialect", "ngspice"))), tuple(comments)
     return "ngspice", ()
 
 
 def _parameters(text: str) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in re.findall(r"(\w+)=(\{[^}]*\}|\S+)", re.sub(r"[()]", " ", text).lower())
-    }
+    return {name: value for name, value in re.findall(r"(\w+)=(\{[^}]*\}|\S+)", re.sub(r"[()]", " ", text).lower())}
 
 
 def _card(statement: Statement) -> tuple[str, str, dict[str, str]]:

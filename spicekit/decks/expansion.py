@@ -190,16 +190,10 @@ _CONNECTION = re.compile(r"(?<![%\w])[^\s%~()\[\],]+")
 _SPACED = re.compile(r"\s*=\s*")
 _VOLTAGE = re.compile(r"\bv\s*\(([^()]*)\)")
 # Least number of nodes of a device, by letter; of E, G, S the last two are read alone. More stand up to the model.
-_NODES = {
-    letter: count
-    for count, letters in ((2, "bcdfhilnrvw"), (3, "jmquz"), (4, "egopsty"))
-    for letter in letters
-}
+_NODES = {letter: count for count, letters in ((2, "bcdfhilnrvw"), (3, "jmquz"), (4, "egopsty")) for letter in letters}
 
 
-def _given(
-    deck: Deck, users: Sequence[Statement], compiled: Collection[Path]
-) -> tuple[list[Statement], list[str]]:
+def _given(deck: Deck, users: Sequence[Statement], compiled: Collection[Path]) -> tuple[list[Statement], list[str]]:
     """What ngspice may be given: the harmless statements and ours, and commands that load compiled models."""
     objections = {(found.file, found.line) for found in vet(deck, compiled=compiled)}
     statements = [s for s in deck.statements if (s.file, s.line) not in objections]
@@ -272,9 +266,7 @@ def _device(lines: Lines, count: int, body: str, models: Collection[str]) -> Dev
     reads = words[nodes : nodes + controls]
     if kind == "b":
         reads += [node.strip() for pair in _VOLTAGE.findall(body) for node in pair.split(",")]
-    return Device(
-        name, tuple(words[:nodes]), tuple(reads), tuple(words[nodes + controls :]), lines.at(count, name)
-    )
+    return Device(name, tuple(words[:nodes]), tuple(reads), tuple(words[nodes + controls :]), lines.at(count, name))
 
 
 def model_names(models: Iterable[str]) -> frozenset[str]:

@@ -44,9 +44,7 @@ def suffixes(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
                 message = f"{written}: SPICE reads the digits up to the letter alone"
                 yield finding(statement, "warning", "suffix", message)
         for written in filter(_COMMA.fullmatch, text.split()[3:] if text[0].lower() in "rclvi" else ()):
-            yield finding(
-                statement, "warning", "value", f"{written} is two numbers; write 1.5 for one and a half"
-            )
+            yield finding(statement, "warning", "value", f"{written} is two numbers; write 1.5 for one and a half")
         if not text.isascii():
             letters = " ".join(sorted({letter for letter in text if not letter.isascii()}))
             message = f"{letters} is no ASCII letter; ngspice ignores it behind a number"
@@ -119,9 +117,7 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
             message = "'ngspice -b' does not run this without .print, .plot, .four or .meas, or a file for -r"
             yield finding(statement, "warning", "analysis", message)
         if word == ".ac" and circuit.devices and not driven:
-            yield finding(
-                statement, "warning", "analysis", "no source has an ac value: all comes out as zero"
-            )
+            yield finding(statement, "warning", "analysis", "no source has an ac value: all comes out as zero")
         if word in (".ac", ".dc") and (wrong := _empty_sweep(word, statement.text.lower().split()[1:])):
             yield finding(statement, "error", "analysis", wrong)
         step, stop = [*map(number, statement.text.split()[1:3]), None, None][:2]
@@ -136,9 +132,7 @@ def analyses(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
         if statement.word.removeprefix(".") in ("meas", "measure"):
             function = statement.text.lower().replace("=", " ").split()[3:4]
             if function and function[0] not in _FUNCTIONS:
-                message = (
-                    f"ngspice has no measurement '{function[0]}'; it has {', '.join(sorted(_FUNCTIONS))}"
-                )
+                message = f"ngspice has no measurement '{function[0]}'; it has {', '.join(sorted(_FUNCTIONS))}"
                 yield finding(statement, "error", "undefined-function", message)
 
 
@@ -229,16 +223,10 @@ def absent(deck: Deck, circuit: Circuit) -> Iterator[Finding]:
                 missing = f"there is no device or model {name}"
             elif what == "current" and name not in kinds:
                 missing = f"there is no device {name}"
-            elif (
-                what == "current"
-                and kinds[name] in _BRANCHLESS
-                and not ("alli" in probes or f"i({name}" in probes)
-            ):
+            elif what == "current" and kinds[name] in _BRANCHLESS and not ("alli" in probes or f"i({name}" in probes):
                 missing = f"ngspice keeps no current of {name}; ask for it with .probe i({name})"
             if missing:
-                yield finding(
-                    statement, "error", "undefined-" + ("parameter" if what == "param" else what), missing
-                )
+                yield finding(statement, "error", "undefined-" + ("parameter" if what == "param" else what), missing)
 
 
 def _named(statement: Statement) -> Iterator[tuple[str, str]]:
@@ -256,9 +244,7 @@ def _named(statement: Statement) -> Iterator[tuple[str, str]]:
         yield from (("source", name) for name in words[1:2])
     elif statement.word in (".print", ".plot") and words and words[0] in ("ac", "dc", "op", "tran"):
         words = _SPACES.sub("", text).split()[2:]
-        yield from (
-            ("node", name) for name in words if _NAME.fullmatch(name) and name not in ("frequency", "time")
-        )
+        yield from (("node", name) for name in words if _NAME.fullmatch(name) and name not in ("frequency", "time"))
     elif word == "pz":
         yield from (("node", name) for name in words[:4])
     elif word == "alter" and words and not words[0].startswith("@"):
@@ -271,12 +257,8 @@ def _named(statement: Statement) -> Iterator[tuple[str, str]]:
 
 
 # A name with a digit, two nodes or more, and a number, or a word that only sources have.
-_ELEMENT = re.compile(
-    r"\s*[rclvidmxq]\w*\d\w*(\s+\w+){2,}\s+(\w+\s*=.*|dc\b.*|[\d.]+(e-?\d+)?[a-z]*)", re.IGNORECASE
-)
-_ANALYSES = frozenset(
-    [".ac", ".dc", ".disto", ".noise", ".op", ".pss", ".pz", ".run", ".sens", ".sp", ".tf", ".tran"]
-)
+_ELEMENT = re.compile(r"\s*[rclvidmxq]\w*\d\w*(\s+\w+){2,}\s+(\w+\s*=.*|dc\b.*|[\d.]+(e-?\d+)?[a-z]*)", re.IGNORECASE)
+_ANALYSES = frozenset([".ac", ".dc", ".disto", ".noise", ".op", ".pss", ".pz", ".run", ".sens", ".sp", ".tf", ".tran"])
 _FUNCTIONS = frozenset(
     ["avg", "delay", "find", "integ", "max", "max_at", "min", "min_at", "param", "pp", "rms", "trig", "when"]
 )

@@ -74,9 +74,7 @@ def run_vectors(
     header = read_header(deck.comments)
     spec = header.spec
     if header.facts.get("kind") != "tile" or "transient" in header.facts or spec.discharge:
-        raise BadInput(
-            "run_vectors: pass the deck of a tile with an operating point, as 'netlist tile' renders it."
-        )
+        raise BadInput("run_vectors: pass the deck of a tile with an operating point, as 'netlist tile' renders it.")
     if vectors.ndim != 2 or vectors.shape[1] != spec.rows or not np.isin(vectors, (0, 1)).all():
         raise BadInput(f"run_vectors: vectors must be bits shaped (b, {spec.rows}); got {vectors.shape}.")
     source, level = ("vwl", spec.v_wl) if spec.drive == "wordline" else ("vin", spec.v_read)
@@ -137,9 +135,7 @@ def judge(deck: Deck, run: BatchRun) -> Outcome:
     ended = run.status != 0 and not (idle and deck.commands)
     failed = ended or bool(errors) or None in measured.values()
     tile = _tile_lines(deck, run, said)
-    printed = (
-        [] if tile else [line for line in said if not _CHATTER.match(line) and not _MEASURED.match(line)]
-    )
+    printed = [] if tile else [line for line in said if not _CHATTER.match(line) and not _MEASURED.match(line)]
     for name, text in {} if tile else run.files.items():
         lines = text.rstrip().split("\n")
         printed += [f"---- {name}", *lines] if len(lines) <= _SHOWN else [f"---- {name}: {len(lines)} lines"]
@@ -151,11 +147,7 @@ def judge(deck: Deck, run: BatchRun) -> Outcome:
     elif errors:
         verdict.append(f"FAIL: ngspice reports {len(errors)} errors; the first: {errors[0]}")
     elif ended and not verdict:
-        why = (
-            "it asks for no output, so ngspice ran nothing"
-            if idle
-            else f"ngspice ended with status {run.status}"
-        )
+        why = "it asks for no output, so ngspice ran nothing" if idle else f"ngspice ended with status {run.status}"
         verdict.append(f"FAIL: {why}")
     elif not verdict and not tile:
         verdict.append("ran without an error")
@@ -193,13 +185,9 @@ def _tile_lines(deck: Deck, run: BatchRun, said: list[str]) -> list[str]:
         if expected and current.shape == expected.current.shape:
             error = np.abs(current - expected.current)
             worst = int(error.argmax())
-            lines.append(
-                f"worst column {worst}: off by {error[worst]:.3g} A, of {expected.tolerance:.3g} A allowed"
-            )
+            lines.append(f"worst column {worst}: off by {error[worst]:.3g} A, of {expected.tolerance:.3g} A allowed")
         else:
-            lines.append(
-                f"{len(current)} columns, {current.min():.6g} to {current.max():.6g} A; none expected"
-            )
+            lines.append(f"{len(current)} columns, {current.min():.6g} to {current.max():.6g} A; none expected")
     return lines
 
 

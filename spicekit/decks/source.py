@@ -53,9 +53,7 @@ def finding(at: Statement, severity: Severity, rule: str, message: str) -> Findi
     """A finding on a statement, whose text the message quotes."""
     text = at.text if len(at.text) <= _SHOWN else at.text[:_SHOWN] + " ..."
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return Finding(
-        at.file, max(at.line, 1), severity, rule, message if text == message else f"{message}: {text}"
-    )
+    return Finding(at.file, max(at.line, 1), severity, rule, message if text == message else f"{message}: {text}")
 
 
 def counted(places: Sequence[Statement], rule: str, message: str) -> Finding:
@@ -131,9 +129,7 @@ def read_deck(path: Path, *, libraries: Sequence[Path] = ()) -> Deck:
     reader = _Reader(roots)
     deck = _deck(reader, reader.file(path, name=""))
     if match := _FOREIGN.search("\n".join(reader.texts[path][:_HEADER])):
-        raise BadInput(
-            f"{path}: is a deck for {match[1]}, which ngspice does not read; 'netlist verify' takes it."
-        )
+        raise BadInput(f"{path}: is a deck for {match[1]}, which ngspice does not read; 'netlist verify' takes it.")
     return deck
 
 

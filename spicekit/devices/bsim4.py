@@ -149,9 +149,7 @@ class Free:
 
 # Starting values are assumed: rounded from a first fit of the SRAM flavours, begun at the constants of the ASAP7 cards.
 FREE = {
-    "vth0": Free(
-        0.42, 0.32, 0.05, -0.3, 0.7
-    ),  # V; of the SRAM flavours: a fit moves it to its own device's threshold
+    "vth0": Free(0.42, 0.32, 0.05, -0.3, 0.7),  # V; of the SRAM flavours: a fit moves it to its own device's threshold
     "nfactor": Free(0, 0, 0.3, -3, 3),
     "eta0": Free(0.055, 0.16, 0.05, 0, 1),
     "u0": Free(0.016, 0.05, 0.01, 0.001, 0.3),  # m^2/(V s)

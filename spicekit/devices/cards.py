@@ -256,9 +256,7 @@ def _read(path: Path) -> str:
     with open_file(path) as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
-        raise BadInput(
-            f"{path}: is longer than {_LARGEST} bytes; take one card out of it: {_IMPORT.format(path)}"
-        )
+        raise BadInput(f"{path}: is longer than {_LARGEST} bytes; take one card out of it: {_IMPORT.format(path)}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -124,9 +124,7 @@ class CheckRecord(Record):
     def out_of_reach(self) -> list[str]:
         """Figures and curves that are not within their limits, by device."""
         figures = [f"{row.device} {row.figure}" for row in self.figures if not row.within]
-        curves = [
-            f"{row.device} {row.process} at {row.celsius:g} °C" for row in self.curves if not row.within
-        ]
+        curves = [f"{row.device} {row.process} at {row.celsius:g} °C" for row in self.curves if not row.within]
         return figures + curves
 
 

@@ -40,9 +40,7 @@ _READ, _IEFF = 2, 4
 # second is a fraction of a current, however small.
 _IDSAT_IDLIN = {"nmos": 6, "pmos": 9}
 _OF_LOGARITHM = {"nmos": 0.1, "pmos": 0.07}
-_OF_FALL = (
-    1e-5  # of the largest current, by which it may fall from one gate voltage to the next beyond the curves
-)
+_OF_FALL = 1e-5  # of the largest current, by which it may fall from one gate voltage to the next beyond the curves
 _BEYOND = 8  # gate voltages
 _OF_START = 50  # scales that a parameter may stray from its start for one unit
 _MOST = 60  # steps
@@ -101,9 +99,7 @@ def fit_device(device: str) -> Fit:
         )
         steps += more
     cards = {speed: _with_capacitance(sheet, speed, values) for speed, values in fitted.items()}
-    found = surfaces(
-        [card_of(sheet, values) for values in cards.values()], curves.celsius, curves.v_ds, curves.v_gs
-    )
+    found = surfaces([card_of(sheet, values) for values in cards.values()], curves.celsius, curves.v_ds, curves.v_gs)
     return Fit(
         device=device,
         sheet=sheet,
@@ -131,10 +127,7 @@ def _start(sheet: FullSheet, curves: Curves) -> Parameters:
         curves.v_ds,
         curves.v_gs,
     )
-    at = [
-        float(np.interp(np.log(CRITERION), np.log(np.maximum(i, FLOOR)), curves.v_gs))
-        for i in (truth, mine[0, -1])
-    ]
+    at = [float(np.interp(np.log(CRITERION), np.log(np.maximum(i, FLOOR)), curves.v_gs)) for i in (truth, mine[0, -1])]
     return {**values, "vth0": values["vth0"] + at[0] - at[1]}
 
 
@@ -155,9 +148,7 @@ def _improved(
     step = thin.v_gs[1] - thin.v_gs[0]
     gates = np.append(thin.v_gs, thin.v_gs[-1] + step * np.arange(1, _BEYOND + 1))
     eot = getattr(sheet.gate.eot, speed)
-    low, high, scale = (
-        np.array([getattr(each, name) for each in free.values()]) for name in ("low", "high", "scale")
-    )
+    low, high, scale = (np.array([getattr(each, name) for each in free.values()]) for name in ("low", "high", "scale"))
     begin = np.array([start[name] for name in free])
 
     def residuals(points: Array) -> Array:
@@ -319,8 +310,7 @@ def least_squares(
             [
                 np.clip(
                     point
-                    + scale
-                    * lsq_linear(np.vstack([r, np.sqrt(each) * weights]), target, bounds, method="bvls").x,
+                    + scale * lsq_linear(np.vstack([r, np.sqrt(each) * weights]), target, bounds, method="bvls").x,
                     low,
                     high,
                 )

@@ -80,9 +80,7 @@ def value(text: str, known: Mapping[str, float]) -> float:
         MemoryError,
     ) as error:
         what = f"{error} is not known" if isinstance(error, KeyError) else str(error)
-        raise BadInput(
-            f"'{body[:60]}' has no value: {what}; pass a number, or arithmetic over parameters."
-        ) from None
+        raise BadInput(f"'{body[:60]}' has no value: {what}; pass a number, or arithmetic over parameters.") from None
     return found
 
 
@@ -167,9 +165,7 @@ def read_models(text: str, *, source: str) -> ModelFile:
     for number, statement in _statements(text):
         word, _, rest = statement.partition(" ")
         if word in (".control", ".if", ".elseif", ".else"):
-            raise BadInput(
-                f"{source}, line {number}: holds {word}, which decides or executes; take it out first."
-            )
+            raise BadInput(f"{source}, line {number}: holds {word}, which decides or executes; take it out first.")
         if word == ".lib" and len(rest.split()) == 1:
             section = rest.strip("'\" ")
             parameters.setdefault(section, [])
@@ -184,9 +180,7 @@ def read_models(text: str, *, source: str) -> ModelFile:
         elif word == ".model":
             match = re.match(r"([\w.]+)\s+(\w+)\s*(.*)$", rest)
             if match is None:
-                raise BadInput(
-                    f"{source}, line {number}: expected '.model NAME TYPE ...', got '{statement[:60]}'."
-                )
+                raise BadInput(f"{source}, line {number}: expected '.model NAME TYPE ...', got '{statement[:60]}'.")
             name, kind, body = match.groups()
             body = body.strip(" ,")
             body = body[1:-1] if body.startswith("(") and body.endswith(")") else body
@@ -255,8 +249,7 @@ def import_card(
             for model, own in limits.items()
         }
         held = sorted(
-            f"{m.name} ({m.kind}{m.section and ', section ' + m.section}{bins.get(m, '')})"
-            for m in file.models
+            f"{m.name} ({m.kind}{m.section and ', section ' + m.section}{bins.get(m, '')})" for m in file.models
         )
         fit = f"{len(chosen) or 'no'} models fit"
         raise BadInput(
@@ -340,9 +333,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         yield number, " ".join(" ".join(parts).split())
 
 
-def _values(
-    model: Model, outer: Sequence[tuple[str, str]], geometry: Geometry, source: str
-) -> dict[str, float]:
+def _values(model: Model, outer: Sequence[tuple[str, str]], geometry: Geometry, source: str) -> dict[str, float]:
     """Parameters of a model as numbers; a later definition counts, and may name what stands before it."""
     known: dict[str, float] = {"w": geometry.width, "l": geometry.length}
     unknown: dict[str, str] = {}
@@ -358,9 +349,7 @@ def _values(
         try:
             found[key] = value(text, known)
         except BadInput as error:
-            because = next(
-                (f" ({unknown[word]})" for word in re.findall(r"\w+", text) if word in unknown), ""
-            )
+            because = next((f" ({unknown[word]})" for word in re.findall(r"\w+", text) if word in unknown), "")
             raise BadInput(f"{source}, model {model.name}, {key}: {error}{because}") from error
     return found
 

@@ -204,9 +204,7 @@ class Curves:
     def thinned(self) -> "Curves":
         """Every second voltage but 0 V on the drain, and the lowest two: a current's shape shows below kT/q too."""
         drains = sorted({1, 3, *range(2, len(self.v_ds), 2)})
-        return Curves(
-            self.process, self.celsius, self.v_ds[drains], self.v_gs[::2], self.current[:, :, drains, ::2]
-        )
+        return Curves(self.process, self.celsius, self.v_ds[drains], self.v_gs[::2], self.current[:, :, drains, ::2])
 
 
 @dataclass(frozen=True)
@@ -245,14 +243,9 @@ def read_curves(path: Path) -> Curves:
     if curves.current.shape != shape or not np.isfinite(curves.current).all():
         raise BadInput(f"{path}: current must be finite and (process, celsius, v_ds, v_gs), here {shape}.")
     if not set(curves.process) <= {"tt", "ff", "ss"} or "tt" not in curves.process:
-        raise BadInput(
-            f"{path}: process must be tt, and ff and ss where there are such, got {curves.process}."
-        )
+        raise BadInput(f"{path}: process must be tt, and ff and ss where there are such, got {curves.process}.")
     if not all(
-        axis.ndim == 1
-        and len(axis) > 4
-        and np.allclose(np.diff(axis), axis[1] - axis[0])
-        and axis[1] > axis[0]
+        axis.ndim == 1 and len(axis) > 4 and np.allclose(np.diff(axis), axis[1] - axis[0]) and axis[1] > axis[0]
         for axis in (curves.v_ds, curves.v_gs)
     ):
         raise BadInput(f"{path}: v_ds and v_gs must rise in equal steps.")

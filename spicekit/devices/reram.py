@@ -86,9 +86,7 @@ def load_reram(name: str) -> ReramPreset:
     path = presets[name]
     sheet = parse(_Sheet, read_toml(path), source=str(path))
     if not 0 < sheet.states.r_lrs < sheet.states.r_hrs:
-        raise BadInput(
-            f"{path}: r_lrs = {sheet.states.r_lrs:g} must lie below r_hrs = {sheet.states.r_hrs:g} ohm."
-        )
+        raise BadInput(f"{path}: r_lrs = {sheet.states.r_lrs:g} must lie below r_hrs = {sheet.states.r_hrs:g} ohm.")
     known = [dict(table) for table in (sheet.element, sheet.states, sheet.switching, sheet.spread)]
     return ReramPreset(
         name=name,

@@ -81,9 +81,7 @@ class Variation(Config):
     @model_validator(mode="after")
     def _no_cell_is_stuck_twice(self) -> Self:
         if self.stuck_at_0 + self.stuck_at_1 > 1:
-            raise ValueError(
-                f"stuck_at_0 + stuck_at_1 = {self.stuck_at_0 + self.stuck_at_1:g} must not exceed 1"
-            )
+            raise ValueError(f"stuck_at_0 + stuck_at_1 = {self.stuck_at_0 + self.stuck_at_1:g} must not exceed 1")
         return self
 
 

@@ -127,9 +127,7 @@ LEAST_SPREAD = 0.03
 0.1 finds worse lines (docs/decisions/converter.md)."""
 
 
-def set_thresholds(
-    converter: Converter, layers: Sequence[LayerReads], *, rows: int, lsb: float
-) -> Thresholds:
+def set_thresholds(converter: Converter, layers: Sequence[LayerReads], *, rows: int, lsb: float) -> Thresholds:
     """Place the thresholds.
 
     Parameters
@@ -173,9 +171,7 @@ def set_thresholds(
 def _line_through(count: NDArray[np.integer], current: Array, weight: Array) -> tuple[float, float]:
     """Gain and offset of the line by least squares through calibration reads; `BadInput` if no converter can use it."""
     if len(levels := np.unique(count)) < 3:
-        raise BadInput(
-            f"calibration reads show partial sums {levels}; a fit needs 3 at least: use more images."
-        )
+        raise BadInput(f"calibration reads show partial sums {levels}; a fit needs 3 at least: use more images.")
     gain, offset = np.polyfit(count, current, 1, w=np.sqrt(weight))
     if not gain > 0:
         raise BadInput(

@@ -77,9 +77,7 @@ class Lanes:
 
     def beside(self, other: "Lanes") -> "Lanes":
         """These lanes, then as many others."""
-        mask = ir.Constant(
-            ir.VectorType(INT32, 2 * self.value.type.count), list(range(2 * self.value.type.count))
-        )
+        mask = ir.Constant(ir.VectorType(INT32, 2 * self.value.type.count), list(range(2 * self.value.type.count)))
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, other.value, mask))
 
     def part(self, index: int, lanes: int) -> "Lanes":
@@ -90,9 +88,7 @@ class Lanes:
 
     def single(self) -> "Lanes":
         """Signed numbers of 32 bits in single precision."""
-        return Lanes(
-            self.builder, self.builder.sitofp(self.value, ir.VectorType(FLOAT, self.value.type.count))
-        )
+        return Lanes(self.builder, self.builder.sitofp(self.value, ir.VectorType(FLOAT, self.value.type.count)))
 
     def times_plus(self, factor: "Lanes", added: "Lanes") -> "Lanes":
         """Single-precision `self` x `factor` + `added`, rounded once."""
@@ -111,9 +107,7 @@ class Lanes:
 
     def whole(self) -> "Lanes":
         """Single-precision numbers as whole ones, cut towards zero."""
-        return Lanes(
-            self.builder, self.builder.fptosi(self.value, ir.VectorType(INT32, self.value.type.count))
-        )
+        return Lanes(self.builder, self.builder.fptosi(self.value, ir.VectorType(INT32, self.value.type.count)))
 
     def ones(self) -> "Lanes":
         """How many bits are one."""
@@ -194,9 +188,7 @@ def transpose_block(context, source, start, stride, target, place, step):  # typ
     side = 8 if source.dtype.bitwidth == 64 else 16
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        given, out = (
-            context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 3)
-        )
+        given, out = (context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 3))
         kind = ir.VectorType(given.type.pointee, side)
 
         def at(data: Value, first: Value, apart: Value, line: int) -> Value:

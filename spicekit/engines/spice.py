@@ -42,9 +42,7 @@ def solve(
         for start in range(0, len(bits), max(share, 1)):
             report("reads in ngspice", start, len(bits))
             job = tile_job(spec, weights, bits[start : start + share])
-            current[start : start + share] = [
-                sensed(wave, spec) for wave in session.run(job, timeout=TIMEOUT)
-            ]
+            current[start : start + share] = [sensed(wave, spec) for wave in session.run(job, timeout=TIMEOUT)]
     return current
 
 

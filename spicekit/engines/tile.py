@@ -46,9 +46,7 @@ class Tile:
 
     def __post_init__(self) -> None:
         if not isinstance(self.variation, Variation):
-            raise BadInput(
-                f"Tile: expected a Variation, got {self.variation!r}; pass Variation(mismatch=1.0)."
-            )
+            raise BadInput(f"Tile: expected a Variation, got {self.variation!r}; pass Variation(mismatch=1.0).")
         table_for(self.spec, self.table)
         check_bits("weights", self.weights, (self.spec.rows, self.spec.columns))
 
@@ -109,9 +107,7 @@ def read_currents(tile: Tile, bits: Bits, *, engine: EngineName, report: Report 
         current = model.read_currents(spec, tile.table, tile.held, bits)
         if tile.variation.mismatch:
             found = mismatch.passed(spec, tile.table, tile.variation)
-            current += mismatch.shifts(
-                found, cell_currents_of(spec, tile.table), tile.held, tile.factor, bits
-            )
+            current += mismatch.shifts(found, cell_currents_of(spec, tile.table), tile.held, tile.factor, bits)
         return current
     if tile.variation.mismatch and engine == "fast":
         require_wordline(spec)

@@ -113,9 +113,7 @@ class Applied:
     def by_vector(self) -> "Vectors":
         """The same, all of a vector's reads together: copies."""
         words, inverted, asserted = (
-            np.ascontiguousarray(np.moveaxis(part, 3, 1)).reshape(
-                self.vectors, *part.shape[1:3], *part.shape[4:]
-            )
+            np.ascontiguousarray(np.moveaxis(part, 3, 1)).reshape(self.vectors, *part.shape[1:3], *part.shape[4:])
             for part in (self.words, self.inverted, self.asserted)
         )
         return Vectors(words.astype(np.uint64, copy=False), inverted, asserted.astype(np.int32))
@@ -145,9 +143,7 @@ class Tally:
     """A^2, their squares added."""
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in dataclasses.fields(self))
-        )
+        return Tally(*(getattr(self, each.name) + getattr(other, each.name) for each in dataclasses.fields(self)))
 
 
 def one_read(stored: Stored, applied: Applied, *, group: int, tile: int) -> tuple[Stored, Applied]:

@@ -147,9 +147,7 @@ def tile_network(
     sums: list[tuple[Tally, int]] = []
     if converter.reference != "unit":
         if calibration is None:
-            raise BadInput(
-                f"[converter] reference = {converter.reference!r} is fitted: pass calibration images."
-            )
+            raise BadInput(f"[converter] reference = {converter.reference!r} is fitted: pass calibration images.")
         if counted is None:
             layers = lay_out(network, design, mitigation=mitigation)
             counted = tallies(network, probed(calibration, design), layers, model)
@@ -206,9 +204,7 @@ def software_and_ideal(
         first layer whose products do.
     """
     software = predict_logits(network, dataset, batch_per_thread=True, report=partial(report, "software"))
-    ideal = _ideal_logits(
-        network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles")
-    )
+    ideal = _ideal_logits(network, dataset, software, spec, mitigation="none", report=partial(report, "ideal tiles"))
     few = dataset.first(min(IDEAL_IMAGES, len(dataset)))
     # in the same batches: torch rounds a single image otherwise
     logits = predict_logits(network, few, batch_per_thread=True)

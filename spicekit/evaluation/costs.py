@@ -316,8 +316,7 @@ def _energy(events: LayerEvents, circuit: ReadCircuit, design: "Design") -> dict
         "correction": events.flips * events.reads * bits * xor
         + (stored_inverted + applied_inverted) * (count_bits + 1) * adder,
         # f at each read; sum(u_w) where d is set
-        "flip memory": (events.static * events.reads + applied_inverted * count_bits)
-        * costs.memory_bit_energy,
+        "flip memory": (events.static * events.reads + applied_inverted * count_bits) * costs.memory_bit_energy,
         # for each pixel, the input that drives each row
         "row order": events.pixels * events.order_bits * costs.memory_bit_energy,
     }

@@ -104,9 +104,7 @@ class Design(Config):
                 f"smaller scale, and no tile fills a larger one"
             )
         if self.tile.discharge and self.read.time not in (Read().time, self.tile.discharge.time):
-            raise ValueError(
-                "[read] time: a read that discharges its lines lasts [discharge] time; leave it out"
-            )
+            raise ValueError("[read] time: a read that discharges its lines lasts [discharge] time; leave it out")
         return self
 
     @property
@@ -125,14 +123,9 @@ class Design(Config):
         """Design from the tables of a TOML file; `source` names it in errors."""
         tables = dict(tables)
         known = {"tile", "ends", *SPEC_TABLES, *_PARTS}
-        if unknown := [
-            name for name, table in tables.items() if name not in known and isinstance(table, dict)
-        ]:
+        if unknown := [name for name, table in tables.items() if name not in known and isinstance(table, dict)]:
             raise BadInput(f"{source}: {at_line(source, (unknown[0],))}{unknown_key(unknown[0], known)}")
-        parts = {
-            name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]")
-            for name, kind in _PARTS.items()
-        }
+        parts = {name: parse(kind, tables.pop(name, {}), source=f"{source} [{name}]") for name, kind in _PARTS.items()}
         ends = parse(Ends, tables.pop("ends", {}), source=f"{source} [ends]")
         tile = TileSpec.from_tables(tables, source=source)
         try:
@@ -161,9 +154,7 @@ def as_design(what: Any) -> Design:
         return what
     if isinstance(what, TileSpec):
         return Design(tile=what)
-    raise BadInput(
-        f"expected a Design or a TileSpec, got {type(what).__name__}; spicekit.design(...) makes one."
-    )
+    raise BadInput(f"expected a Design or a TileSpec, got {type(what).__name__}; spicekit.design(...) makes one.")
 
 
 def read_design(path: Path | str) -> Design:
@@ -244,6 +235,5 @@ _FIELDS = [
     (table, field)
     for table, kind in _TABLES.items()
     for field in kind.model_fields
-    if field not in _INNER
-    and (table, field) not in (("ends", "r_driver"), ("ends", "r_sink"))  # found, not given
+    if field not in _INNER and (table, field) not in (("ends", "r_driver"), ("ends", "r_sink"))  # found, not given
 ]

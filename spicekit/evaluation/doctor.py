@@ -74,9 +74,7 @@ def _ngspice() -> Finding:
     if "v(a) = 1.000000e+00" not in run.output:
         return Finding(f"ngspice program: {path}: does not run a deck", f"re{INSTALL_HINT}", required=False)
     loads = "does not load" if "no such command" in run.output else "loads"
-    return Finding(
-        f"ngspice program: {path}: runs decks, {loads} compiled Verilog-A (OSDI); its cage: {run.cage}"
-    )
+    return Finding(f"ngspice program: {path}: runs decks, {loads} compiled Verilog-A (OSDI); its cage: {run.cage}")
 
 
 _PROBE = """* one node, and a library that is not there
@@ -125,9 +123,7 @@ def _second_simulator() -> Finding:
         return Finding(f"second simulator (optional): {error}", VACASK_HINT, required=False)
     if abs(tables["s0"]["b"][0] - 0.75) > 1e-9:
         return Finding(f"VACASK {build.version}: does not simulate", f"re{VACASK_HINT}", required=False)
-    return Finding(
-        f"second simulator: VACASK {build.version}, loads compiled Verilog-A (OSDI); its cage: {run.cage}"
-    )
+    return Finding(f"second simulator: VACASK {build.version}, loads compiled Verilog-A (OSDI); its cage: {run.cage}")
 
 
 _DIVIDER = """divider
@@ -153,9 +149,7 @@ def _torch() -> Iterator[Finding]:
         yield Finding(f"torch: {error}; networks need it, single tiles do not", cure, required=False)
         return
     yield Finding(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    gpu = (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else "none; training runs on the processor"
-    )
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; training runs on the processor"
     yield Finding(f"GPU: {gpu}", required=False)
     from spicekit.networks.training import fastest_options
 

@@ -141,9 +141,7 @@ def evaluate(
     if known is None:
         with ThreadPoolExecutor(1) as beside:  # a surrogate that is not there yet takes seconds
             surrogate = beside.submit(read_model, design.tile, cells_read(design, table))
-            known = software_and_ideal(
-                network, dataset, design.tile, mitigations=(*mitigations, "both"), report=report
-            )
+            known = software_and_ideal(network, dataset, design.tile, mitigations=(*mitigations, "both"), report=report)
             surrogate.result()
     counts = counts or ReadCounts(network)
     runs: list[TileRun] = []
@@ -153,9 +151,7 @@ def evaluate(
         fitted_to = None
         if calibration is not None and design.converter.reference != "unit":
             fitted_to = counts.of(probed(calibration, design), design, table, mitigation=mitigation)
-        tiled = tile_network(
-            network, design, table, mitigation=mitigation, calibration=calibration, counted=fitted_to
-        )
+        tiled = tile_network(network, design, table, mitigation=mitigation, calibration=calibration, counted=fitted_to)
         run = run_on_tiles(tiled, dataset, counts=counts, report=report)
         first = runs[0] if runs else run
         changes = {
@@ -172,9 +168,7 @@ def evaluate(
     costs = None
     if circuit is not None:
         report("energy, time and area")
-        currents = {
-            run.mitigation: {name: layer.current for name, layer in run.layers.items()} for run in runs
-        }
+        currents = {run.mitigation: {name: layer.current for name, layer in run.layers.items()} for run in runs}
         costs = network_energy(
             network, dataset, design, mitigations=mitigations, table=table, circuit=circuit, currents=currents
         )
@@ -227,9 +221,7 @@ def evaluate(
     return result
 
 
-def run_on_tiles(
-    tiled: TiledNetwork, dataset: Dataset, *, counts: ReadCounts, report: Report = silent
-) -> TileRun:
+def run_on_tiles(tiled: TiledNetwork, dataset: Dataset, *, counts: ReadCounts, report: Report = silent) -> TileRun:
     """Classify a dataset on tiles; what the reads carry is counted on its first images, or taken from `counts`."""
     design, mitigation = tiled.design, tiled.mitigation
     few = probed(dataset, design)
@@ -237,10 +229,7 @@ def run_on_tiles(
     stage = f"real tiles, BinSparX {mitigation}"
     alike = not design.converter.noise  # else each image has its own place
     logits = predict_logits(tiled.network, dataset, batch_per_thread=alike, report=partial(report, stage))
-    layers = {
-        name: read_statistics([tally], tiled.model, design, images=len(few))
-        for name, tally in counted.items()
-    }
+    layers = {name: read_statistics([tally], tiled.model, design, images=len(few)) for name, tally in counted.items()}
     whole = read_statistics(counted.values(), tiled.model, design, images=len(few))
     return TileRun(
         mitigation=mitigation,
@@ -283,9 +272,7 @@ DEMO_NETWORKS = ("vgg-small", "resnet18")
 # 108 nm (2 CPP), and 10 ohm at both ends (assumed). Heavy: a minimum M2 wire, 3.2 ohm, and 100 ohm (assumed).
 DEMO_POINTS = {
     "mild": Design(tile=TileSpec(rows_active=16, wires=Wires(r_bl=0.43, r_sl=0.43, r_driver=10, r_sink=10))),
-    "heavy": Design(
-        tile=TileSpec(rows_active=16, wires=Wires(layer="M2", pitch_nm=108, r_driver=100, r_sink=100))
-    ),
+    "heavy": Design(tile=TileSpec(rows_active=16, wires=Wires(layer="M2", pitch_nm=108, r_driver=100, r_sink=100))),
 }
 
 

@@ -54,9 +54,7 @@ def fidelity(tiled: "TiledNetwork", dataset: "Dataset") -> Fidelity:
     network, compared = tiled.with_codes(partial(_Compared, exact_codes))
     exact, fast = predict_logits(network, dataset), predict_logits(tiled.network, dataset)
     if exact.min() == exact.max() or fast.min() == fast.max():
-        raise BadInput(
-            "fidelity: all logits are alike, and correlate with nothing; take more images or classes."
-        )
+        raise BadInput("fidelity: all logits are alike, and correlate with nothing; take more images or classes.")
     return Fidelity(
         images=len(dataset),
         correlation=float(np.corrcoef(exact.ravel(), fast.ravel())[0, 1]),
@@ -70,13 +68,9 @@ def fidelity(tiled: "TiledNetwork", dataset: "Dataset") -> Fidelity:
 def check_comparable(design: Design) -> None:
     """`BadInput` if the design's converters have faults, or its cells are not all alike."""
     if design.converter.flawed:
-        raise BadInput(
-            "fidelity: the exact engine's converters have no faults; leave out offset, inl and noise."
-        )
+        raise BadInput("fidelity: the exact engine's converters have no faults; leave out offset, inl and noise.")
     if design.variation.mismatch:
-        raise BadInput(
-            "fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0."
-        )
+        raise BadInput("fidelity: whole networks run in the exact engine with all cells alike; set mismatch = 0.")
 
 
 @dataclass(eq=False)
@@ -203,9 +197,7 @@ class _Recorder:
             self.found[key] = self._read(stored, applied, vector, group, tile, column)
         return self._codes.sums(stored, applied)
 
-    def _read(
-        self, stored: Stored, applied: Applied, vector: int, group: int, tile: int, column: int
-    ) -> _Read:
+    def _read(self, stored: Stored, applied: Applied, vector: int, group: int, tile: int, column: int) -> _Read:
         spec, layout = self._spec, layout_of(self._spec.rows_active)
         m = spec.rows_active
         image, pixel = divmod(vector, math.prod(applied.shape))
@@ -331,9 +323,7 @@ def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None
     """
     spec = design.tile
     if design.variation.mismatch or design.ablation.linear_cells:
-        return SignOffStatus(
-            outside="a sign-off is of nominal cells: it covers neither mismatch nor linear cells"
-        )
+        return SignOffStatus(outside="a sign-off is of nominal cells: it covers neither mismatch nor linear cells")
     paths = [evidence_path(folder, spec) for folder in ([store] if store else stores())]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -352,9 +342,7 @@ def sign_off_status(design: Design, table: IVTable, *, store: Path | None = None
     if other:
         return SignOffStatus(outside=f"{path} is the sign-off of another converter: {', '.join(other)}")
     if not moved <= MOVED:
-        return SignOffStatus(
-            outside=f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB"
-        )
+        return SignOffStatus(outside=f"{path}: the fast engine has changed since: reads moved by up to {moved:.2g} LSB")
     if faults:
         return SignOffStatus(outside=f"{path}: this tile failed its sign-off: {faults[0]}")
     return SignOffStatus(outside="", network=any(error.kind.startswith(NETWORK) for error in found.errors))

@@ -44,9 +44,7 @@ NOT_COUNTED = (
     "a column's charging from rest, beyond V_read * I while it conducts",
 )
 """The same with and without BinSparX, but for what is in the last line."""
-RAILED = (
-    "area of shared rails; what is lost in them is in the bit lines' energy, which the read source delivers"
-)
+RAILED = "area of shared rails; what is lost in them is in the bit lines' energy, which the read source delivers"
 UNDEFINED = "area of drivers, and of all together: a terminal of 0 ohm has none; give r_driver and r_sink a resistance"
 
 ASSUMPTIONS = (
@@ -205,9 +203,7 @@ class NetworkCosts(Result):
         return axes
 
     def __str__(self) -> str:
-        runs = ", ".join(
-            f"{engineering(run.energy, 'J')} {MITIGATION_LABELS[run.mitigation]}" for run in self.runs
-        )
+        runs = ", ".join(f"{engineering(run.energy, 'J')} {MITIGATION_LABELS[run.mitigation]}" for run in self.runs)
         return f"Energy of an image: {runs}"
 
 
@@ -256,9 +252,7 @@ def network_costs(
         conversion_time=conversion_time(design),
         conduction_time=conduction_time(circuit, design),
         converter_bits=resolution(design),
-        constants={
-            name: Constant.model_validate(constant) for name, constant in design.costs.sheet().items()
-        },
+        constants={name: Constant.model_validate(constant) for name, constant in design.costs.sheet().items()},
         sources=SOURCES,
         assumptions=(
             *ASSUMPTIONS,

@@ -115,9 +115,7 @@ class ReadCounts:
         return self.kept[key]
 
 
-def reads_key(
-    images: Dataset, design: Design, table: IVTable, *, mitigation: Mitigation, weights: str
-) -> str:
+def reads_key(images: Dataset, design: Design, table: IVTable, *, mitigation: Mitigation, weights: str) -> str:
     """Hash of all that decides what tiles read of images; `weights` is that of the network's."""
     return content_hash(
         {
@@ -135,9 +133,7 @@ def reads_key(
 def weights_hash(network: nn.Module) -> str:
     """SHA-256 of all parameters and buffers, by name."""
     state = network.state_dict()
-    return content_hash(
-        {name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()}
-    )
+    return content_hash({name: content_hash(value.detach().cpu().float().numpy()) for name, value in state.items()})
 
 
 def added(counted: Iterable[Tallies]) -> Tally:
@@ -167,9 +163,7 @@ def watch(
         seen[name] += planes.shape[1]
         return dots(values)
 
-    for name, layer in binary_layers(
-        copied
-    ).items():  # whoever asks: a network may call `layer.forward` itself
+    for name, layer in binary_layers(copied).items():  # whoever asks: a network may call `layer.forward` itself
         layer.dots = functools.partial(look, name, layer, layer.dots)  # type: ignore[method-assign]
     predict_logits(copied, dataset)
     if idle := [name for name in layers if not seen[name]]:
@@ -177,9 +171,7 @@ def watch(
     return sides
 
 
-def read_statistics(
-    counted: Iterable[Tallies], model: ReadModel, design: Design, *, images: int
-) -> ReadStatistics:
+def read_statistics(counted: Iterable[Tallies], model: ReadModel, design: Design, *, images: int) -> ReadStatistics:
     """What the reads of some layers carry together, of their `tallies` over so many images.
 
     There are standard errors where these were counted image by image.
@@ -200,9 +192,7 @@ def read_statistics(
         current=current,
         ideal_current=ideal / reads,
         energy=reads / images * spec.v_read * current * design.read_time,
-        partial_sum_error=_standard_error(
-            [one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]
-        ),
+        partial_sum_error=_standard_error([one.reads @ np.arange(len(one.reads)) / one.reads.sum() for one in each]),
         current_error=_standard_error([one.current.sum() / one.reads.sum() for one in each]),
     )
 

@@ -220,9 +220,7 @@ class Evaluation(Result):
     @pydantic.model_validator(mode="after")
     def _answers_fit(self) -> Self:
         for indices in (self.labels, *(run.predictions for run in self.runs)):
-            whole = len(indices) in (0, self.images) and all(
-                0 <= index < len(self.classes) for index in indices
-            )
+            whole = len(indices) in (0, self.images) and all(0 <= index < len(self.classes) for index in indices)
             if not whole:
                 raise ValueError("labels and predictions name a class for each image")
         return self
@@ -240,9 +238,7 @@ class Evaluation(Result):
             For a result that was read from a file or unpickled: it has no network.
         """
         if self._again is None:
-            raise BadInput(
-                "with_design: this result was read from a file; call spicekit.evaluate with the network."
-            )
+            raise BadInput("with_design: this result was read from a file; call spicekit.evaluate with the network.")
         return self._again(as_design(design), self)
 
     def with_converter(self, **fields: Any) -> "Evaluation":
@@ -264,9 +260,7 @@ class Evaluation(Result):
         axes = new_axes(axes)
         names = ["software", *(MITIGATION_LABELS[run.mitigation] for run in self.runs)]
         values = [100 * self.software, *(100 * run.accuracy for run in self.runs)]
-        axes.bar_label(
-            axes.bar(names, values, color=["0.75", *(f"C{k}" for k in range(len(self.runs)))]), fmt="%.1f"
-        )
+        axes.bar_label(axes.bar(names, values, color=["0.75", *(f"C{k}" for k in range(len(self.runs)))]), fmt="%.1f")
         axes.set(ylabel="accuracy, %", ylim=(0, 108))
         return axes
 
@@ -298,11 +292,7 @@ class Demo(Result):
 
     def rows(self) -> list[JsonDict]:
         """One for each run of each evaluation."""
-        return [
-            {"network": one.network, "point": one.point, **row}
-            for one in self.evaluations
-            for row in one.rows()
-        ]
+        return [{"network": one.network, "point": one.point, **row} for one in self.evaluations for row in one.rows()]
 
     def units(self) -> dict[str, str]:
         """Units of the columns."""
@@ -312,8 +302,7 @@ class Demo(Result):
         """Accuracy in software and of each run on tiles, for each network at each design point."""
         axes = new_axes(axes)
         bars = [
-            {"software": one.software, **{run.mitigation: run.accuracy for run in one.runs}}
-            for one in self.evaluations
+            {"software": one.software, **{run.mitigation: run.accuracy for run in one.runs}} for one in self.evaluations
         ]
         kinds = list(dict.fromkeys(kind for bar in bars for kind in bar))
         width = 0.8 / len(kinds)

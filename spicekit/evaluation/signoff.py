@@ -101,9 +101,7 @@ class SignOff(Result):
                 if not value <= bound:
                     faults.append(f"{error.kind}, {error.engine}: {name} {value:.3g}, limit {bound:g}")
         if self.failures:
-            faults.append(
-                f"simulation failed on {len(self.failures)} of {self.vectors} vectors: {self.failures[0]}"
-            )
+            faults.append(f"simulation failed on {len(self.failures)} of {self.vectors} vectors: {self.failures[0]}")
         return faults
 
     @computed_field  # type: ignore[prop-decorator]
@@ -302,9 +300,7 @@ def _measured(outcome: Outcome | Failure, vectors: int, spec: TileSpec) -> tuple
     return np.array(rows), [run.trouble for run in outcome.runs if run.trouble]
 
 
-def _error(
-    kind: str, engine: str, current: Array, true: Array, *, thresholds: Thresholds, lsb: float
-) -> EngineError:
+def _error(kind: str, engine: str, current: Array, true: Array, *, thresholds: Thresholds, lsb: float) -> EngineError:
     """Of the signals (n, c) in A that the converters see."""
     error = np.abs(current - true) / lsb
     return EngineError(

@@ -83,9 +83,7 @@ class Tile(Cells):
             )
         return found
 
-    def currents(
-        self, bits: ArrayLike, *, engine: EngineName = "exact", report: Report = silent
-    ) -> "DataArray":
+    def currents(self, bits: ArrayLike, *, engine: EngineName = "exact", report: Report = silent) -> "DataArray":
         """Currents into the sense points, of each read.
 
         Parameters
@@ -218,9 +216,7 @@ class Tile(Cells):
     def __repr__(self) -> str:
         spec = self.spec
         ones = self.weights.mean()
-        return (
-            f"Tile({spec.rows} x {spec.columns} {spec.cell}, {spec.rows_active} rows a read, {ones:.0%} ones)"
-        )
+        return f"Tile({spec.rows} x {spec.columns} {spec.cell}, {spec.rows_active} rows a read, {ones:.0%} ones)"
 
 
 def load_table(spec: TileSpec | Design, *, store: Path | str | None = None) -> IVTable:

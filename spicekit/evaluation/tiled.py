@@ -139,9 +139,7 @@ class TiledConv(BinaryConv):
             bits = plane.view(torch.uint8).numpy()
             images = _images_at_a_time(cells, bits.shape[2:])
             parts = [
-                dot_products(
-                    cells, apply_inputs(cells, bits[at : at + images], first=first + at), self.tiles.codes
-                )
+                dot_products(cells, apply_inputs(cells, bits[at : at + images], first=first + at), self.tiles.codes)
                 for at in range(0, len(bits), images)
             ]
             dots = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
@@ -154,9 +152,7 @@ class TiledConv(BinaryConv):
             dots = product(plane).movedim(-1, 1)
         # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.
         channels_last = plane.is_contiguous(memory_format=torch.channels_last) and not plane.is_contiguous()
-        return dots.contiguous(
-            memory_format=torch.channels_last if channels_last else torch.contiguous_format
-        )
+        return dots.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     def _current(self) -> tuple[PackedLayer, PackedLayer]:
         """The layer as designed and as the die holds it, of the weights that it has now."""

@@ -94,9 +94,7 @@ _LABELS = {
     "order": "ordered rows",
     "faults": "flips against faults",
 }
-MITIGATION_LABELS: dict[str, str] = {
-    name: ", ".join(_LABELS[part] for part in name.split("+")) for name in MITIGATIONS
-}
+MITIGATION_LABELS: dict[str, str] = {name: ", ".join(_LABELS[part] for part in name.split("+")) for name in MITIGATIONS}
 """For people."""
 
 

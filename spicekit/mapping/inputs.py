@@ -189,9 +189,7 @@ def _gather(context, flat, base, offsets, first, count, pieces, byte):  # type: 
             offset = builder.load(builder.gep(places, [builder.sub(last, loop.index)]))
             place = builder.add(base, builder.mul(offset, INT64(IMAGES)))
             so_far = Lanes(builder, builder.load(found))
-            builder.store(
-                (so_far + so_far + Lanes.load(builder, builder.gep(bits, [place]), kind)).value, found
-            )
+            builder.store((so_far + so_far + Lanes.load(builder, builder.gep(bits, [place]), kind)).value, found)
         end = builder.gep(out, [builder.mul(byte, INT64(IMAGES))])
         Lanes(builder, builder.load(found)).store(end)
         return context.get_dummy_value()

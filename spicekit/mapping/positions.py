@@ -158,18 +158,14 @@ def row_order(
     moved[places] = inputs[full][np.argsort(-ones.sum(axis=2)[full], kind="stable")]
     inputs[full] = moved
     ordered = rows.copy()
-    np.put_along_axis(
-        ordered, np.argsort(np.where(used, shared, np.inf), axis=2, kind="stable"), inputs, axis=2
-    )
+    np.put_along_axis(ordered, np.argsort(np.where(used, shared, np.inf), axis=2, kind="stable"), inputs, axis=2)
     return ordered
 
 
 _DRAWN = 128  # activations that the error of a multi-bit weight is a mean over
 
 
-def invert_together(
-    bits: NDArray[np.uint8], used: NDArray[np.int64], places: tuple[float, ...]
-) -> NDArray[np.bool_]:
+def invert_together(bits: NDArray[np.uint8], used: NDArray[np.int64], places: tuple[float, ...]) -> NDArray[np.bool_]:
     """Static flips of all bit planes of a weight at once: those with the least error of the sum that they make up.
 
     A read of m ON cells loses about k m^2. An inverted plane's loss turns its sign, so that planes of two's complement,
@@ -201,9 +197,7 @@ def invert_together(
         losses = np.stack([on**2, (asserted[:, None, None] - on) ** 2])  # as is, inverted
         best = np.full(columns // planes, np.inf)
         for choice, weight in zip(choices, signed, strict=True):
-            error = np.einsum(
-                "p,spc->sc", weight, losses[choice.astype(int), :, range(planes)].swapaxes(0, 1)
-            )
+            error = np.einsum("p,spc->sc", weight, losses[choice.astype(int), :, range(planes)].swapaxes(0, 1))
             square = (error**2).mean(axis=0)
             inverted[group, tile][:, square < best] = choice[:, None]
             best = np.minimum(best, square)

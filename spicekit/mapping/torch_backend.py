@@ -51,9 +51,7 @@ def _by_words(packed: PackedLayer, codes: DeviceCodes) -> Callable[[Tensor], Ten
         gathering = layer.geometry.gathering(shape)
         rows = layer.rows.reshape(reads, -1)
         offsets = np.full((reads, halves * HALF), -1, np.int32)
-        offsets[:, : rows.shape[1]] = np.where(
-            rows >= 0, input_offsets(layer, gathering).reshape(rows.shape), -1
-        )
+        offsets[:, : rows.shape[1]] = np.where(rows >= 0, input_offsets(layer, gathering).reshape(rows.shape), -1)
         lists = gathering.source, gathering.bases.astype(np.int32), offsets
         source, bases, places = (torch.from_numpy(each).to(device) for each in lists)
         return source, bases, places

@@ -115,8 +115,7 @@ def adopt_and_survey(
     if not isinstance(example, Tensor) or not example.numel():
         what = "has no images" if isinstance(example, Tensor) else f"is a {type(example).__name__}"
         raise BadInput(
-            f"adopt: the example {what}; pass a batch as the network takes it, of a Dataset "
-            f"next(images.batches(16))."
+            f"adopt: the example {what}; pass a batch as the network takes it, of a Dataset next(images.batches(16))."
         )
     adopted = own_copy(unwrapped(network))
     for name, module in reversed(list(adopted.named_modules())):  # inner wrappers first
@@ -196,9 +195,7 @@ def check_binary(network: nn.Module) -> nn.Module:
     network = unwrapped(network)
     layers = binary_layers(network)
     if not layers:
-        raise BadInput(
-            "the network has no layer for tiles: build it of BinaryConv2d, or pass it through adopt()."
-        )
+        raise BadInput("the network has no layer for tiles: build it of BinaryConv2d, or pass it through adopt().")
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
             raise BadInput(f"layer {name} has weights that are not finite; train it anew.")
@@ -266,8 +263,7 @@ def _watch(network: nn.Module, example: Tensor, sides: dict[str, tuple[int, ...]
         sides[name] = tuple(arguments[0].shape[2:]) if layer.geometry.kernel else ()
 
     handles = [
-        layer.register_forward_pre_hook(functools.partial(note, name))
-        for name, layer in binary_layers(network).items()
+        layer.register_forward_pre_hook(functools.partial(note, name)) for name, layer in binary_layers(network).items()
     ]
     random_state = torch.cuda.get_rng_state if example.is_cuda else torch.get_rng_state
     before = random_state()
@@ -286,9 +282,7 @@ def _watch(network: nn.Module, example: Tensor, sides: dict[str, tuple[int, ...]
 def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watched:
     if product.unheld:
         advice = "a layer with constant weights can be written with linear, conv or matmul"
-        return _Watched(
-            name, ordinal, product.unheld, (), None, f"multiplies in a way that is not watched; {advice}"
-        )
+        return _Watched(name, ordinal, product.unheld, (), None, f"multiplies in a way that is not watched; {advice}")
     outputs = len(product.weight)
     sides = tuple(product.inputs.shape[2:]) if product.axes else ()
     shape = product.geometry.text(outputs, product.groups)
@@ -307,9 +301,7 @@ def _examine(name: str, ordinal: int, product: Product, output: Tensor) -> _Watc
     geometry = replace(geometry, padding=pads)
     shape = geometry.text(outputs, product.groups)
     sides = tuple(side - sum(ends) for side, ends in zip(sides, frame, strict=True)) if product.axes else ()
-    zero_padded = not from_zero and (
-        any(side > 0 for pair in pads for side in pair) or max((1, *geometry.spread)) > 1
-    )
+    zero_padded = not from_zero and (any(side > 0 for pair in pads for side in pair) or max((1, *geometry.spread)) > 1)
     layers: tuple[BinaryConv, ...] = tuple(
         BinaryConv(geometry, outputs // product.groups, zero_padded=zero_padded)
         if product.axes
@@ -367,6 +359,4 @@ def _held(function: FunctionType) -> Iterator[Any]:
         with contextlib.suppress(ValueError):  # not filled yet
             cells.append(cell.cell_contents)
     for value in (*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-        yield from (
-            getattr(each, "__self__", each) for each in (value if isinstance(value, list) else [value])
-        )
+        yield from (getattr(each, "__self__", each) for each in (value if isinstance(value, list) else [value]))

@@ -60,9 +60,7 @@ class AsWritten(nn.Module):
         self.written = written
         self.bits = {place: replace(each, layers=()) for place, each in bits.items()}
         for place, each in bits.items():
-            self.add_module(
-                child_name(place), each.layers[0] if len(each.layers) == 1 else nn.ModuleList(each.layers)
-            )
+            self.add_module(child_name(place), each.layers[0] if len(each.layers) == 1 else nn.ModuleList(each.layers))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -212,9 +210,7 @@ def _asking(running: list[_Running]) -> nn.Module | None:
     return running[0].module if found is None else found
 
 
-def _handle(
-    func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
+def _handle(func: Callable[..., Tensor], product: Product, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     running = _THREAD.running
     now = running[-1] if running else None
     if now is None or _asking(running) is not now.module:
@@ -282,9 +278,7 @@ def compute(bits: Bits, product: Product, name: str) -> Tensor:
             with torch.no_grad():
                 layer.weight.copy_(own)
     halves = torch.where(upper, 1.0, -1.0).to(bits.layers[0].weight.dtype)
-    dots = [
-        layer(part) for layer, part in zip(bits.layers, halves.chunk(len(bits.layers), channels), strict=True)
-    ]
+    dots = [layer(part) for layer, part in zip(bits.layers, halves.chunk(len(bits.layers), channels), strict=True)]
     total = dots[0] if len(dots) == 1 else torch.cat(dots, channels)
     shape = (-1, *(1,) * product.axes)
     if bits.from_zero:

@@ -90,18 +90,14 @@ def _read(name_or_path: str | Path, data: str) -> tuple[Network | OnnxNetwork, T
             f"external_data=False)."
         )
     if path.suffix in _KERAS:
-        raise BadInput(
-            f"{path}: is Keras' or TensorFlow's; export it: python -m tf2onnx.convert --output net.onnx ..."
-        )
+        raise BadInput(f"{path}: is Keras' or TensorFlow's; export it: python -m tf2onnx.convert --output net.onnx ...")
     if path.suffix == ".onnx":
         if not path.is_file():
             raise BadInput(f"{path}: there is no such file; pass the path of an .onnx file.")
         network = read_onnx(path)
         batch, *sides = network.shape
         if None in sides:
-            raise BadInput(
-                f"{path}: does not say how large its inputs are; export it for images of one size."
-            )
+            raise BadInput(f"{path}: does not say how large its inputs are; export it for images of one size.")
         return network, _random(batch or _IMAGES, *filter(None, sides))
     shipped = read_checkpoint(name_or_path, data=data)
     return shipped, _random(1, shipped.architecture.channels, 32, 32)
@@ -122,17 +118,13 @@ def read_checkpoint(name_or_path: str | Path, *, data: str = "digits") -> Networ
         check_name(data)
         path = checkpoint_path(str(name_or_path), data)
         if not path.is_file():
-            shipped = sorted(
-                file.stem.removesuffix(f"-{data}") for file in FOLDER.glob(f"*-{data}.safetensors")
-            )
+            shipped = sorted(file.stem.removesuffix(f"-{data}") for file in FOLDER.glob(f"*-{data}.safetensors"))
             also = "a checkpoint file (.safetensors)"
             if not shipped:
                 raise BadInput(f"{name_or_path}: no network that ships was trained on {data}; pass {also}.")
             raise no_such(f"network trained on {data}:", str(name_or_path), shipped, also=also)
     if not path.is_file():
-        raise BadInput(
-            f"{path}: there is no such checkpoint; pass the path of a .safetensors file, or a name."
-        )
+        raise BadInput(f"{path}: there is no such checkpoint; pass the path of a .safetensors file, or a name.")
     tensors, header = read_tensors(path)
     if header.get("format") != FORMAT:
         raise BadInput(f"{path}: is no spicekit network: format {header.get('format')!r}, not {FORMAT!r}.")
@@ -178,9 +170,7 @@ def unpack(network: Network, tensors: dict[str, Tensor], *, source: str) -> None
     """Fill a network from packed tensors; `BadInput` names the tensor that is missing or does not fit."""
     _check(tensors, pack(network), source)
     state = {name: value for name, value in tensors.items() if not name.endswith(_BITS)}
-    network.load_state_dict(
-        state, strict=False
-    )  # the rest: packed weights, and counts of batches that norms have seen
+    network.load_state_dict(state, strict=False)  # the rest: packed weights, and counts of batches that norms have seen
     for name, layer in binary_layers(network).items():
         shape = layer.weight_bits().shape
         bits = np.unpackbits(tensors[name + _BITS].numpy(), count=shape.numel())

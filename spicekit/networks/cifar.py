@@ -99,9 +99,7 @@ def read_cifar100(
     layout = _Layout("cifar-100-python.tar.gz", "cifar-100-python", "", _decode_pickle)
     files = _find(folder, layout, [split, "meta"])
     if files is None:
-        raise BadInput(
-            f"{folder}: no CIFAR-100 found; name a folder with {layout.folder} or {layout.archive}."
-        )
+        raise BadInput(f"{folder}: no CIFAR-100 found; name a folder with {layout.folder} or {layout.archive}.")
     (where, data), (where_meta, meta) = files
     images, labels = _decode_pickle(data, where)
     if len(labels) != (images_in or (50_000 if split == "train" else 10_000)):
@@ -228,9 +226,7 @@ def _require_small(data: bytes) -> None:
     nested = 0
     for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
         nested += operation.name.startswith(("TUPLE", "EMPTY_TUPLE", "FROZENSET"))
-        remembers = (
-            operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MOST_OPERATIONS
-        )
+        remembers = operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MOST_OPERATIONS
         if count > _MOST_OPERATIONS or nested > _MOST_NESTED or remembers:
             raise ValueError("it is more than a dictionary of labels, names and an array")
 

@@ -139,9 +139,7 @@ def require_apart(test: Dataset, calibration: Dataset | None) -> None:
 def check_name(name: str) -> None:
     """`BadInput` if there is no data set of this name, and no file or folder either."""
     if name not in DATA_NAMES and not Path(name).exists():
-        raise no_such(
-            "data set", name, DATA_NAMES, also="an .npz file or a folder of idx files or class folders"
-        )
+        raise no_such("data set", name, DATA_NAMES, also="an .npz file or a folder of idx files or class folders")
 
 
 def load_dataset(name: str, split: str, *, folder: Path | str | None = None) -> Dataset:
@@ -273,9 +271,7 @@ def channels_last(images: NDArray[Any], where: str, source: str, layout: str | N
             )
         return np.moveaxis(images, 1, -1) if layout == "nchw" else images
     if images.ndim != 2:
-        raise BadInput(
-            f"{source}: {where} are shaped {images.shape}; pass (n, h, w, c), (n, c, h, w) or (n, f)."
-        )
+        raise BadInput(f"{source}: {where} are shaped {images.shape}; pass (n, h, w, c), (n, c, h, w) or (n, f).")
     return images
 
 

@@ -114,9 +114,7 @@ class Gathering:
 def _gathering(geometry: Geometry, shape: Sides) -> Gathering:
     padded, output = geometry.padded(shape), geometry.output(shape)
     axes = []
-    for side, spread, (before, _), large in zip(
-        shape, geometry.spread, geometry.padding, padded, strict=True
-    ):
+    for side, spread, (before, _), large in zip(shape, geometry.spread, geometry.padding, padded, strict=True):
         along = np.full(large, -1)
         places = before + spread * np.arange(side)
         inside = (places >= 0) & (places < large)

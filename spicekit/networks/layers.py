@@ -98,9 +98,7 @@ class BinaryConv(nn.Module):
 
         The sum of the weights that lie outside the image.
         """
-        sums = self.convolve(
-            torch.zeros_like(signs[:1, :1]), self.weight_levels().sum(dim=1, keepdim=True), level=1.0
-        )
+        sums = self.convolve(torch.zeros_like(signs[:1, :1]), self.weight_levels().sum(dim=1, keepdim=True), level=1.0)
         return sums if self.training else sums.round()
 
     def convolve(self, values: Tensor, weight: Tensor, *, level: float) -> Tensor:
@@ -179,8 +177,7 @@ class BinaryConv2d(BinaryConv):
         dilation: int | tuple[int, int] = 1,
     ) -> None:
         kernel, step, pads, apart = (
-            (each, each) if isinstance(each, int) else tuple(each)
-            for each in (kernel_size, stride, padding, dilation)
+            (each, each) if isinstance(each, int) else tuple(each) for each in (kernel_size, stride, padding, dilation)
         )
         geometry = Geometry(in_channels, kernel, step, apart, tuple((pad, pad) for pad in pads), (1, 1))
         super().__init__(geometry, out_channels)
@@ -198,11 +195,7 @@ class BinaryLinear(BinaryConv):
 
     def forward(self, values: Tensor) -> Tensor:
         """Dot products (.., c_out) of the signs of `values` (.., c_in)."""
-        return (
-            super()
-            .forward(values.reshape(-1, self.in_channels))
-            .reshape(*values.shape[:-1], self.out_channels)
-        )
+        return super().forward(values.reshape(-1, self.in_channels)).reshape(*values.shape[:-1], self.out_channels)
 
     def input_planes(self, values: Tensor) -> Tensor:
         """Bits (1, n, c_in) of inputs (.., c_in)."""

@@ -183,9 +183,7 @@ class ResNet18(Network):
 class Block(nn.Module):
     """Two binary convolutions, each with its own shortcut."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, tiled: type[BinaryConv2d], stride: int = 1
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, tiled: type[BinaryConv2d], stride: int = 1) -> None:
         super().__init__()
         self.conv1 = tiled(in_channels, out_channels, stride=stride)
         self.norm1 = nn.BatchNorm2d(out_channels)

@@ -45,11 +45,7 @@ class OnnxNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The first output, of images (n, c, h, w), or of what else the file declares."""
         batch, inner = self.shape[0], self.shape[1:]
-        if (
-            len(inner) == images.ndim - 1 == 3
-            and inner != images.shape[1:]
-            and _fits(inner, images.movedim(1, -1))
-        ):
+        if len(inner) == images.ndim - 1 == 3 and inner != images.shape[1:] and _fits(inner, images.movedim(1, -1)):
             images = images.movedim(1, -1)  # as Keras has them
         if not _fits(inner, images):
             raise BadInput(
@@ -59,9 +55,7 @@ class OnnxNetwork(nn.Module):
         if batch is None or batch == len(images):
             return self._run(images)
         if len(images) % batch:
-            raise BadInput(
-                f"the network was exported for batches of {batch}; export it with a free batch size."
-            )
+            raise BadInput(f"the network was exported for batches of {batch}; export it with a free batch size.")
         return torch.cat([self._run(images[at : at + batch]) for at in range(0, len(images), batch)])
 
     def _run(self, images: Tensor) -> Tensor:
@@ -119,15 +113,11 @@ def read_onnx(path: Path) -> OnnxNetwork:
                 f"{path}: keeps tensors in other files; save it as one (below 2 GB): "
                 f"torch.onnx.export(..., external_data=False), or onnx.save."
             )
-        constants = {
-            each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer
-        }
+        constants = {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer}
         nodes = []
         for place, node in enumerate(graph.node):
             where = f"{path}: node {node.name or place} ({node.op_type})"
-            attributes = {
-                each.name: _attribute(each, where) for each in node.attribute if each.name != "domain"
-            }
+            attributes = {each.name: _attribute(each, where) for each in node.attribute if each.name != "domain"}
             operator = Operator(node.op_type, where, attributes)
             nodes.append((node.name, operator, list(node.input), list(node.output)))
         ends = [each.name for each in (*graph.input, *graph.output, *graph.initializer)]
@@ -146,9 +136,7 @@ def read_onnx(path: Path) -> OnnxNetwork:
         )
     free = [each for each in graph.input if each.name not in constants]
     if len(free) != 1 or not graph.output:
-        raise BadInput(
-            f"{path}: has {len(free)} inputs and {len(graph.output)} outputs; one of each is needed."
-        )
+        raise BadInput(f"{path}: has {len(free)} inputs and {len(graph.output)} outputs; one of each is needed.")
     sides = tuple(side.dim_value or None for side in free[0].type.tensor_type.shape.dim)
     known, gives = {"", free[0].name, *constants}, graph.output[0].name
     for _, operator, inputs, outputs in nodes:

@@ -54,17 +54,11 @@ def _conv(x: Tensor, w: Tensor, b: Tensor | None = None, *, group: int = 1, **op
     return convolve(x, w, b, strides, before, dilations, group)
 
 
-def _conv_transpose(
-    x: Tensor, w: Tensor, b: Tensor | None = None, *, group: int = 1, **options: Any
-) -> Tensor:
+def _conv_transpose(x: Tensor, w: Tensor, b: Tensor | None = None, *, group: int = 1, **options: Any) -> Tensor:
     axes = w.ndim - 2
     strides, dilations = (options.get(key) or [1] * axes for key in ("strides", "dilations"))
     extra, pads = options.get("output_padding") or [0] * axes, options.get("pads") or [0] * 2 * axes
-    if (
-        pads[:axes] != pads[axes:]
-        or options.get("output_shape")
-        or options.get("auto_pad", "NOTSET") != "NOTSET"
-    ):
+    if pads[:axes] != pads[axes:] or options.get("output_shape") or options.get("auto_pad", "NOTSET") != "NOTSET":
         raise ValueError("transposed convolutions need symmetric pads")
     convolve = (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d)[axes - 1]
     return convolve(x, w, b, strides, pads[:axes], extra, group, dilations)
@@ -76,9 +70,7 @@ def _gemm(a: Tensor, b: Tensor, c: Tensor | None = None, **options: Any) -> Tens
     return out if c is None else out + options.get("beta", 1.0) * c
 
 
-def _batch_norm(
-    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, **options: Any
-) -> Tensor:
+def _batch_norm(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, **options: Any) -> Tensor:
     if options.get("training_mode", 0):
         raise ValueError("it is in training mode; export the network in evaluation mode")
     return functional.batch_norm(x, mean, variance, scale, bias, eps=options.get("epsilon", 1e-5))
@@ -105,9 +97,7 @@ def _average_pool(x: Tensor, *, kernel_shape: Sequence[int], **options: Any) -> 
     return sums / pool(functional.pad(torch.ones_like(x), pads), list(kernel_shape), strides)  # type: ignore[no-any-return]
 
 
-def _pad(
-    x: Tensor, pads: Any = None, value: Any = None, axes: Any = None, *, mode: str = "constant"
-) -> Tensor:
+def _pad(x: Tensor, pads: Any = None, value: Any = None, axes: Any = None, *, mode: str = "constant") -> Tensor:
     given = _whole(pads) or [0] * 2 * x.ndim
     which = list(range(x.ndim)) if axes is None else [int(axis) % x.ndim for axis in axes]
     pairs = [(0, 0)] * x.ndim
@@ -123,9 +113,7 @@ def _pad(
 
 
 def _reshape(x: Tensor, shape: Tensor, *, allowzero: int = 0) -> Tensor:
-    return x.reshape(
-        [x.shape[at] if side == 0 and not allowzero else side for at, side in enumerate(shape.tolist())]
-    )
+    return x.reshape([x.shape[at] if side == 0 and not allowzero else side for at, side in enumerate(shape.tolist())])
 
 
 def _whole(values: Any) -> list[int] | None:

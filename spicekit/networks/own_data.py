@@ -85,14 +85,10 @@ def read_own(path: Path, split: Split) -> Dataset:
     if path.is_dir():
         if any(_IDX.fullmatch(file.name) for file in path.iterdir()):
             if (path / PREPARATION).exists():
-                raise BadInput(
-                    f"{path / PREPARATION}: is for class folders, not for idx files; take it away."
-                )
+                raise BadInput(f"{path / PREPARATION}: is for class folders, not for idx files; take it away.")
             return _read_idx(path, split)
         return _read_class_folders(path, split)
-    raise BadInput(
-        f"{path}: is no data set; name an .npz file, a folder with idx files or a folder of class folders."
-    )
+    raise BadInput(f"{path}: is no data set; name an .npz file, a folder with idx files or a folder of class folders.")
 
 
 # -- one file -------------------------------------------------------------------------------------------------
@@ -122,15 +118,11 @@ def _read_npz(path: Path, split: Split) -> Dataset:
         classes = arrays["classes"].ravel()
     else:  # as many as the labels of both splits show
         shown = (arrays[name] for name in _NPZ_LABELS if name in arrays)
-        classes = np.arange(
-            max(int(each.max()) + 1 for each in shown if each.size and each.dtype.kind in "ui")
-        )
+        classes = np.arange(max(int(each.max()) + 1 for each in shown if each.size and each.dtype.kind in "ui"))
     if images_name == "images":
         own = _share(labels, split)
         images, labels = images[own], labels[own]
-    mean, deviation = (
-        tuple(arrays[key].ravel().tolist()) if key in arrays else () for key in ("mean", "std")
-    )
+    mean, deviation = (tuple(arrays[key].ravel().tolist()) if key in arrays else () for key in ("mean", "std"))
     pixels = _pixels(images, arrays.get("range"), images_name, path)
     return Dataset(path.stem, split, pixels, labels, tuple(map(str, classes)), path.name, mean, deviation)
 
@@ -149,9 +141,7 @@ def _pixels(images: NDArray[Any], limits: NDArray[Any] | None, name: str, path: 
         )
     low, high = (float(limit) for limit in limits)
     if not (np.isfinite(images).all() and low <= images.min() and images.max() <= high):
-        raise BadInput(
-            f"{path}: {name} goes from {images.min()} to {images.max()}, outside its range {low} to {high}."
-        )
+        raise BadInput(f"{path}: {name} goes from {images.min()} to {images.max()}, outside its range {low} to {high}.")
     if images.max() - images.min() < (high - low) / _LEAST_CONTRAST:
         raise BadInput(
             f"{path}: {name} goes from {images.min()} to {images.max()}, nearly nothing of its range {low} to {high}; "
@@ -165,9 +155,7 @@ def _share(labels: NDArray[Any], split: Split) -> NDArray[np.intp]:
     """Places of the images of a split, of a set that comes in one piece."""
     train = one_in(_CALIBRATION_SHARE, labels)
     if train.all():
-        raise BadInput(
-            f"a set of {len(labels)} images, one of each class, leaves none to classify; give two splits."
-        )
+        raise BadInput(f"a set of {len(labels)} images, one of each class, leaves none to classify; give two splits.")
     return np.flatnonzero(train if split == "train" else ~train)
 
 
@@ -225,15 +213,12 @@ def _idx_array(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
 
 def _read_class_folders(folder: Path, split: Split) -> Dataset:
     roots = {
-        one: next((folder / name for name in names if (folder / name).is_dir()), None)
-        for one, names in _SPLITS.items()
+        one: next((folder / name for name in names if (folder / name).is_dir()), None) for one, names in _SPLITS.items()
     }
     split_apart = any(roots.values())
     root = roots[split] if split_apart else folder
     if root is None:
-        raise BadInput(
-            f"{folder}: has no folder {' or '.join(_SPLITS[split])}; add one with the {split} images."
-        )
+        raise BadInput(f"{folder}: has no folder {' or '.join(_SPLITS[split])}; add one with the {split} images.")
     classes = _class_names(root)
     for other in filter(None, roots.values()):
         if odd := set(classes) ^ set(_class_names(other)):
@@ -285,13 +270,9 @@ def _read_class_folders(folder: Path, split: Split) -> Dataset:
 
 
 def _class_names(root: Path) -> list[str]:
-    names = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(names) < 2:
-        raise BadInput(
-            f"{root}: holds {len(names)} class folders; two at least are needed, each with images."
-        )
+        raise BadInput(f"{root}: holds {len(names)} class folders; two at least are needed, each with images.")
     if all(map(str.isdecimal, names)) and names != sorted(names, key=int):
         raise BadInput(
             f"{root}: its classes are numbers, and sorted by name they are {', '.join(names[:4])} ...: which label "
@@ -311,9 +292,7 @@ def _decode(path: Path) -> Image.Image:
     except Exception as error:  # decoders fail in any way they like on damaged files
         if isinstance(error, BadInput):
             raise
-        raise BadInput(
-            f"{path}: is no image that can be read ({error}); formats are {', '.join(_FORMATS)}."
-        ) from error
+        raise BadInput(f"{path}: is no image that can be read ({error}); formats are {', '.join(_FORMATS)}.") from error
 
 
 def _oddity(picture: Image.Image) -> str:

@@ -74,9 +74,7 @@ class Products(TorchFunctionMode):
 
 def _each(value: Any, axes: int) -> tuple[int, ...]:
     return (
-        (int(value),) * axes
-        if not isinstance(value, tuple | list)
-        else tuple(map(int, value)) * (axes // len(value))
+        (int(value),) * axes if not isinstance(value, tuple | list) else tuple(map(int, value)) * (axes // len(value))
     )
 
 

@@ -105,9 +105,7 @@ class State:
     """A line for each epoch, as in `log.csv`."""
 
 
-def save_state(
-    path: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe, state: State
-) -> None:
+def save_state(path: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe, state: State) -> None:
     """Write all that `load_state` needs, whole or not at all."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
@@ -150,9 +148,7 @@ def read_state(path: Path) -> tuple[Recipe, State, dict[str, Tensor]]:
         recipe = parse(Recipe, json.loads(header["recipe"]), source=str(path))
         return recipe, State(**json.loads(header["state"])), tensors
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: is no readable state of a run ({error}); remove it to start again."
-        ) from error
+        raise BadInput(f"{path}: is no readable state of a run ({error}); remove it to start again.") from error
 
 
 def network_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

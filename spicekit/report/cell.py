@@ -177,9 +177,7 @@ def iv_charts(sweep: Sweep) -> tuple[Chart, Chart]:
         zoom=False,
     )
     note = "Current of a cell that holds 1 and gets 1 over its bit-line voltage, for several source-line voltages."
-    only_on = (
-        "Over the bit-line voltage, source line at 0 V. Only the state stored 1, applied 1 should conduct."
-    )
+    only_on = "Over the bit-line voltage, source line at 0 V. Only the state stored 1, applied 1 should conduct."
     return (
         Chart("iv-on", "ON cell", note, family, on),
         Chart("iv-states", "The four states", only_on, states, four),

@@ -69,9 +69,7 @@ def png_of(charts: Sequence[Chart]) -> bytes:
         import vl_convert
     except ImportError as error:
         raise MissingTool("pictures need vl-convert; run: pip install 'spicekit-cim[plots]'") from error
-    specs = [
-        {"title": {"text": chart.title, "anchor": "start"}, **chart.spec(), "width": 640} for chart in charts
-    ]
+    specs = [{"title": {"text": chart.title, "anchor": "start"}, **chart.spec(), "width": 640} for chart in charts]
     for place, spec in enumerate(specs):  # a name may stand for one set of rows only
         spec["data"] = {**spec["data"], "name": f"{spec['data']['name']}_{place}"}
     config = {"background": "white", "range": {"category": COLOURS}, "view": {"stroke": None}}
@@ -128,9 +126,7 @@ def literal(name: str) -> str:
     return name.replace(".", r"\.")
 
 
-def layer(
-    mark: str | Spec, *, transform: Any = None, params: Any = None, data: Any = None, **encoding: Any
-) -> Spec:
+def layer(mark: str | Spec, *, transform: Any = None, params: Any = None, data: Any = None, **encoding: Any) -> Spec:
     """A mark with its channels: a picture, or one layer of it."""
     given = {"transform": transform, "params": params, "data": data}
     named = {name: value for name, value in given.items() if value is not None}
@@ -192,9 +188,7 @@ def grouped_bars(
     order = list(dict.fromkeys(str(row[x]) for row in rows))
     names = list(dict.fromkeys(str(row[series]) for row in rows))
     shared = {
-        "x": category(
-            x, x_title, order=order, axis={"labelAngle": 0, "labelLimit": 120, "labelOverlap": True}
-        ),
+        "x": category(x, x_title, order=order, axis={"labelAngle": 0, "labelLimit": 120, "labelOverlap": True}),
         "xOffset": category(series, None, order=names),
         "opacity": opacity,
     }
@@ -202,9 +196,7 @@ def grouped_bars(
     bars = layer({"type": "bar"}, params=[parameter], **shared, y=y, color=color, tooltip=tooltip)
     if not low_high:
         return {"layer": [bars]}
-    whiskers = layer(
-        {"type": "rule", "strokeWidth": 1.5}, **shared, y=axis("low", y["title"]), y2={"field": "high"}
-    )
+    whiskers = layer({"type": "rule", "strokeWidth": 1.5}, **shared, y=axis("low", y["title"]), y2={"field": "high"})
     narrow = "bandwidth('xOffset') < 26"  # px: numbers stand upright there
     numbers = layer(
         {

@@ -254,9 +254,7 @@ def check_page(record: CheckRecord) -> Page:
     devices = list(dict.fromkeys(row.device for row in rows))
     of = f"{len(judged)} figures with a published target"
     of += f" and {len(record.curves)} curve sets" if record.curves else ""
-    verdict = (
-        f"{of} are within their limits." if not out else f"Of {of}, {len(out)} are out: {', '.join(out)}."
-    )
+    verdict = f"{of} are within their limits." if not out else f"Of {of}, {len(out)} are out: {', '.join(out)}."
     worst = max(judged, key=_share, default=None)
     whose = "" if worst is None else f"{worst.device} {worst.figure}"
     return Page(

@@ -25,8 +25,7 @@ def cell_tables(figures: CellFigures) -> list[Table]:
     heads = ["process", "supply", "temp.", "on", "off (w=0)", "idle (a=0)", "on/off"]
     over = {"temperature": figures.over_temperature, "supply": figures.over_supply}
     return tables + [
-        text_table(f"read current over {name}", heads, map(_read_row, points))
-        for name, points in over.items()
+        text_table(f"read current over {name}", heads, map(_read_row, points)) for name, points in over.items()
     ]
 
 

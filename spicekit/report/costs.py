@@ -40,9 +40,7 @@ def cost_charts(costs: NetworkCosts) -> Iterator[Chart]:
             opacity=opacity,
             tooltip=tips(("on tiles", "on"), "part", ("value", f"{what}, {unit}", ".4~g")),
         )
-        note = (
-            f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
-        )
+        note = f"Parts of the {what} of the whole circuit, converters and BinSparX's own parts included, {unit}."
         yield Chart(f"costs-{what}", f"Where the {what} goes", note, rows, spec, height=160)
 
 

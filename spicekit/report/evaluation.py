@@ -199,9 +199,7 @@ def _numbers(result: Evaluation) -> tuple[Number, ...]:
     change = energy if first is last else f"{last.energy_change:+.1%}"
     return (
         Number(f"{last.accuracy:.1%}", f"accuracy, {label(last.mitigation)}", sure),
-        Number(
-            f"{first.accuracy:.1%}", f"accuracy, {label(first.mitigation)}", f"software {result.software:.1%}"
-        ),
+        Number(f"{first.accuracy:.1%}", f"accuracy, {label(first.mitigation)}", f"software {result.software:.1%}"),
         Number(losses, "non-ideality factor (NF)", "share of the ideal read current that is lost"),
         Number(change, "bit-line energy for an image", f"{energy} with {label(last.mitigation)}"),
     )
@@ -234,9 +232,7 @@ def _results(results: Mapping[tuple[str, str], Evaluation]) -> Table:
                 1e9 * run.energy,
                 100 * run.energy_change,
             )
-            rows.append(
-                (network, name, label(run.mitigation), *_interval(run.accuracy, result.images), *reads)
-            )
+            rows.append((network, name, label(run.mitigation), *_interval(run.accuracy, result.images), *reads))
     first = 0 if len(results) > 1 else 2  # of one evaluation the page's title says network and design
     return Table("Accuracy and reads", columns[first:], tuple(row[first:] for row in rows))
 
@@ -313,6 +309,4 @@ def _differences(results: Mapping[str, Evaluation]) -> Iterator[Table]:
         different = tuple(row for row in rows if len(set(row[1:])) > 1)
         if different:
             columns = (Column(title), *(Column(name) for name in results))
-            yield Table(
-                f"What differs in {title}", columns, different, marked=frozenset(range(len(different)))
-            )
+            yield Table(f"What differs in {title}", columns, different, marked=frozenset(range(len(different))))

@@ -157,9 +157,7 @@ def _histograms(result: Evaluation, of: str) -> Iterator[Chart]:
     for name, (title, x, note) in _HISTOGRAMS.items():
         counts = {label(run.mitigation): getattr(run, name) for run in result.runs if any(getattr(run, name))}
         start = {kind: -(len(reads) // 2) if name == "code_errors" else 0 for kind, reads in counts.items()}
-        seen = [
-            start[kind] + place for kind, reads in counts.items() for place, one in enumerate(reads) if one
-        ]
+        seen = [start[kind] + place for kind, reads in counts.items() for place, one in enumerate(reads) if one]
         if not seen:
             continue
         rows = [
@@ -191,9 +189,7 @@ def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...], of: 
     ]
     spec: Spec = {
         "encoding": {
-            "x": category(
-                "taken for", "taken for", order=names, axis={"labelAngle": 0, "labelOverlap": True}
-            ),
+            "x": category("taken for", "taken for", order=names, axis={"labelAngle": 0, "labelOverlap": True}),
             "y": category("is", "image of a", order=names),
             "tooltip": tips("is", "taken for", "images", ("share", "of its class, %", ".1f")),
         },
@@ -213,8 +209,7 @@ def _confusion(result: Evaluation, name: str, predictions: tuple[int, ...], of: 
 def restored_strip(result: Evaluation) -> Iterator[Strip]:
     """Images that the first run got wrong and the last one right, if the result has any."""
     thumbs = tuple(
-        Thumb(base64.b64decode(one.png), f"{one.label}, taken for {one.before}")
-        for one in islice(result.restored, 12)
+        Thumb(base64.b64decode(one.png), f"{one.label}, taken for {one.before}") for one in islice(result.restored, 12)
     )
     if thumbs:
         first, last = label(result.runs[0].mitigation), label(result.runs[-1].mitigation)

@@ -64,9 +64,7 @@ class Table:
 
     def texts(self) -> list[list[str]]:
         """The cells as they are shown."""
-        forms = [
-            _form(column, [row[place] for row in self.rows]) for place, column in enumerate(self.columns)
-        ]
+        forms = [_form(column, [row[place] for row in self.rows]) for place, column in enumerate(self.columns)]
         return [[_text(cell, form) for cell, form in zip(row, forms, strict=True)] for row in self.rows]
 
 
@@ -213,9 +211,7 @@ def _drawing(chart: Chart) -> str:
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows under one head; text that a spreadsheet would take for a formula begins with an apostrophe."""
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, [_as_text(key) for key in dict.fromkeys(key for row in rows for key in row)]
-    )
+    writer = csv.DictWriter(text, [_as_text(key) for key in dict.fromkeys(key for row in rows for key in row)])
     writer.writeheader()
     writer.writerows({_as_text(key): _as_text(value) for key, value in row.items()} for row in rows)
     return text.getvalue()

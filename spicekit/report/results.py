@@ -46,9 +46,7 @@ def read_page(path: Path) -> tuple[Page, str]:
 def compare(paths: Sequence[Path]) -> tuple[Page, str]:
     """Page of several evaluations side by side, or of several I-V tables; errors as of `read_page`."""
     contents = dict(zip(_names(paths), map(_content, paths), strict=True))
-    source = "; ".join(
-        f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}" for path, content in contents.values()
-    )
+    source = "; ".join(f"{path}, SHA-256 {hashlib.sha256(content).hexdigest()}" for path, content in contents.values())
     if all(content.startswith(_HDF5) for _, content in contents.values()):
         return tables_page({name: read_sweep(path) for name, (path, _) in contents.items()}), source
     found: dict[str, Evaluation] = {}
@@ -66,9 +64,7 @@ def compare(paths: Sequence[Path]) -> tuple[Page, str]:
 def _drawable(page: Page, *, source: str) -> Page:
     """The page, if every number that its charts show is one."""
     for chart in page.charts:
-        if any(
-            isinstance(cell, float) and not math.isfinite(cell) for row in chart.rows for cell in row.values()
-        ):
+        if any(isinstance(cell, float) and not math.isfinite(cell) for row in chart.rows for cell in row.values()):
             raise BadInput(f"{source}: has a value too large for the chart '{chart.title}'; it is damaged.")
     return page
 

@@ -123,9 +123,7 @@ def nf_chart(done: Sequence[JsonDict]) -> Chart:
     return Chart("nf", title, note, _marks(done), {"layer": layers}, wide=True)
 
 
-_ENERGY = axis(
-    "energy", "bit-line energy of an image, nJ", scale={"type": "log", "nice": False, "padding": 12}
-)
+_ENERGY = axis("energy", "bit-line energy of an image, nJ", scale={"type": "log", "nice": False, "padding": 12})
 _ACCURACY = axis("accuracy", "accuracy, %", scale={"domain": [0, 102]})
 
 
@@ -134,9 +132,7 @@ def _points_layer(x: Spec, done: Sequence[JsonDict]) -> Spec:
     kinds = list(dict.fromkeys(kind_of(done)))
     runs = list(dict.fromkeys(row["on tiles"] for row in _marks(done)))
     color = category("on tiles", None, order=runs, scale=series_scale(runs), legend={"values": runs})
-    split = (
-        {"shape": category("kind", None, order=kinds, legend={"orient": "bottom"})} if len(kinds) > 1 else {}
-    )
+    split = {"shape": category("kind", None, order=kinds, legend={"orient": "bottom"})} if len(kinds) > 1 else {}
     results = (("accuracy", "accuracy, %", ".4~g"), ("nf", "NF, %", ".4~g"), ("energy", "energy, nJ", ".4~g"))
     return layer(
         {"type": "point", "filled": True, "size": 70},
@@ -202,9 +198,7 @@ def sensitivity_chart(done: Sequence[JsonDict]) -> Chart:
         ],
     }
     if left := left_out(done):
-        note += (
-            f" Left out: {', '.join(left)}: the study has no setting of the others with every value of it."
-        )
+        note += f" Left out: {', '.join(left)}: the study has no setting of the others with every value of it."
     height = max(140, 64 * len(effects))
     return Chart("sensitivity", "What the accuracy depends on", note, rows, spec, height, wide=True)
 
@@ -257,9 +251,7 @@ def parallel_chart(done: Sequence[JsonDict]) -> Chart:
     color = {"color": axis("accuracy", "accuracy, %")}
     spec: Spec = {
         "encoding": {
-            "x": category(
-                "axis", None, order=order, axis={"labelAngle": -20, "labelLimit": 140, "grid": True}
-            ),
+            "x": category("axis", None, order=order, axis={"labelAngle": -20, "labelLimit": 140, "grid": True}),
             "y": axis("place", None, axis=None),
             "detail": category("point", None),
             "tooltip": tips("axis", "value", ("accuracy", "accuracy, %", ".1f")),
@@ -333,9 +325,7 @@ def _effects(done: Sequence[JsonDict]) -> Iterator[Part]:
     effects = main_effects(done)
     if effects:
         rows = tuple(
-            (name, shown(value), 100 * mean)
-            for name, effect in effects.items()
-            for value, mean in effect.items()
+            (name, shown(value), 100 * mean) for name, effect in effects.items() for value, mean in effect.items()
         )
         columns = (Column("parameter"), Column("value"), Column("mean accuracy", "%", form=".1f"))
         yield Table("Sensitivities", columns, rows, "Means over points that differ in nothing else.")

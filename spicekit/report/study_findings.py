@@ -38,14 +38,10 @@ def describe(row: JsonDict, rows: Sequence[JsonDict]) -> str:
     own = varying([one for one in rows if one.get("tile.cell") == row.get("tile.cell")])
     names = [name for name in varying(rows) if name == "tile.cell" or name in own]
     by_effect = [name for together in effects for name in together.split(", ")]
-    told = sorted(names, key=lambda name: by_effect.index(name) if name in by_effect else len(names))[
-        :MOST_TOLD
-    ]
+    told = sorted(names, key=lambda name: by_effect.index(name) if name in by_effect else len(names))[:MOST_TOLD]
     where = ", ".join(f"{name} {shown(row[name])}" for name in names if name in told)
     more = f" and {len(names) - len(told)} parameters more" if len(names) > len(told) else ""
-    result = (
-        f"accuracy {row['accuracy']:.1%}, {engineering(row['energy'], 'J')} of the bit lines for an image"
-    )
+    result = f"accuracy {row['accuracy']:.1%}, {engineering(row['energy'], 'J')} of the bit lines for an image"
     return f"{result}, at {where}{more}" if where else result
 
 
@@ -106,9 +102,7 @@ _SHAPES = 8
 """That Vega-Lite has."""
 
 
-def accuracy_table(
-    rows: Sequence[JsonDict], *, across: str = "run.mitigation", pooled: str | None = None
-) -> Table:
+def accuracy_table(rows: Sequence[JsonDict], *, across: str = "run.mitigation", pooled: str | None = None) -> Table:
     """Accuracy in %, a column for each value of one parameter, a line for each combination of the others.
 
     Parameters

@@ -57,9 +57,7 @@ def tile_page(path: Path) -> Page:
     mean, largest = (engineering(float(find(current)), "A") for find in (np.mean, np.max))
     numbers = [
         Number(mean, "mean column current", f"largest {largest}"),
-        Number(
-            engineering(float(arrays["lsb"]), "A"), "LSB", "current step of one ON cell without parasitics"
-        ),
+        Number(engineering(float(arrays["lsb"]), "A"), "LSB", "current step of one ON cell without parasitics"),
     ]
     parts: list[Part] = []
     verdict = f"{len(current)} vectors on {current.shape[1]} columns, engine {made_by.engine}."
@@ -108,9 +106,7 @@ def _read(path: Path) -> tuple[dict[str, Array], JsonDict]:
         found, kinds = arrays.get(name), "U" if name == "lost_to" else "fiu"
         if found is None or found.shape != shape or found.dtype.kind not in kinds:
             got = "none" if found is None else f"{found.dtype} shaped {found.shape}"
-            raise BadInput(
-                f"{path}: expected {name} of a tile, shaped {shape}, got {got}; run spicekit tile again."
-            )
+            raise BadInput(f"{path}: expected {name} of a tile, shaped {shape}, got {got}; run spicekit tile again.")
         if kinds != "U" and not np.isfinite(found).all():
             lost = np.flatnonzero(~np.isfinite(np.atleast_2d(found)).all(axis=0))
             where = f" in columns {', '.join(map(str, lost))}" if shape == sums else ""
@@ -148,11 +144,7 @@ def _sums(partial_sum: Array, ideal: Array) -> Chart:
 
 
 def _waterfall(arrays: dict[str, Array]) -> Chart:
-    at = (
-        float(arrays["cell_ideal"].sum(axis=0).mean() / float(arrays["lsb"]))
-        if "cell_ideal" in arrays
-        else 0.0
-    )
+    at = float(arrays["cell_ideal"].sum(axis=0).mean() / float(arrays["lsb"])) if "cell_ideal" in arrays else 0.0
     rows: list[dict[str, Any]] = []
 
     def step(name: str, start: float, end: float, kind: str, form: str) -> None:

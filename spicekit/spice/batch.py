@@ -196,9 +196,7 @@ def vacask() -> Simulator:
     return _identity(program_path())
 
 
-def run_vacask(
-    deck: str, *, timeout: float, compiled: Collection[str] = ()
-) -> tuple[dict[str, Table], BatchRun]:
+def run_vacask(deck: str, *, timeout: float, compiled: Collection[str] = ()) -> tuple[dict[str, Table], BatchRun]:
     """Run a deck in VACASK, inside a cage.
 
     Parameters

@@ -96,13 +96,9 @@ class Cage:
             execute=self.execute,
             change=["/tmp"] if self.private_tmp and not own_tmp else [],
         )
-        words = [
-            f"Landlock (ABI {abi})" if abi else "no Landlock in this kernel: it can read and write your files"
-        ]
+        words = [f"Landlock (ABI {abi})" if abi else "no Landlock in this kernel: it can read and write your files"]
         if self.private_tmp:
-            words.append(
-                "a private /tmp" if own_tmp else "the shared /tmp (mount namespaces are not allowed here)"
-            )
+            words.append("a private /tmp" if own_tmp else "the shared /tmp (mount namespaces are not allowed here)")
         return ", ".join(["a private folder", "limits", *words])
 
 
@@ -190,9 +186,7 @@ def end_with_parent() -> None:
 def _drop_privileges() -> None:
     """Leave root, or whoever has some, no capability: they make devices, raise limits and load modules."""
     number = 0
-    while (
-        _libc.prctl(_DROP_FROM_BOUNDING_SET, number, 0, 0, 0) == 0
-    ):  # fails behind the last, or if it may not
+    while _libc.prctl(_DROP_FROM_BOUNDING_SET, number, 0, 0, 0) == 0:  # fails behind the last, or if it may not
         number += 1
     _call(_libc.capset((ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0), (ctypes.c_uint32 * 6)()))
     _call(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))

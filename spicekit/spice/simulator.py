@@ -60,9 +60,7 @@ class Fallback:
 FALLBACKS = (
     Fallback("gmin stepping", "gminsteps=1 srcsteps=0 itl1=1000 itl2=1000"),
     Fallback("source stepping", "gminsteps=0 srcsteps=1 itl1=1000 itl2=1000"),
-    Fallback(
-        "looser tolerances", "gminsteps=1 srcsteps=1 itl1=1000 itl2=1000 reltol=1e-3 abstol=1e-12 vntol=1e-6"
-    ),
+    Fallback("looser tolerances", "gminsteps=1 srcsteps=1 itl1=1000 itl2=1000 reltol=1e-3 abstol=1e-12 vntol=1e-6"),
 )
 
 

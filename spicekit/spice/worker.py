@@ -128,17 +128,13 @@ def _state(handle: Any) -> str:
     for question in ("version -f", "set", "option"):
         with contextlib.suppress(NameError):  # PySpice sees an error in "truncation error correction"
             handle.exec_command(question)
-        lines += [
-            line for line in handle._stdout if not line.startswith("* ")
-        ]  # which changes from plot to plot
+        lines += [line for line in handle._stdout if not line.startswith("* ")]  # which changes from plot to plot
     handle.destroy()
     handle.remove_circuit()
     return content_hash(lines)
 
 
-def _attempt(
-    ngspice: Any, job: Job, wanted: Iterable[int], fallback: Fallback | None = None
-) -> dict[int, Run]:
+def _attempt(ngspice: Any, job: Job, wanted: Iterable[int], fallback: Fallback | None = None) -> dict[int, Run]:
     """Load the deck afresh and run the wanted steps; the alters of all steps count.
 
     A fallback that does not help is given up after a few steps: where one point has no solution, its neighbours

@@ -75,9 +75,7 @@ def connected(cluster: Cluster, *, scheduler: Scheduler | None = None) -> Iterat
             try:
                 client = stack.enter_context(client_of(scheduler.address, security=security))
             except (OSError, ValueError, TypeError) as error:
-                raise BadInput(
-                    f"--scheduler {scheduler.address}: does not answer ({error}); is it running?"
-                ) from error
+                raise BadInput(f"--scheduler {scheduler.address}: does not answer ({error}); is it running?") from error
         else:
             client = stack.enter_context(client_of(stack.enter_context(start(cluster))))
         yield client
@@ -91,9 +89,7 @@ def _security(scheduler: Scheduler) -> Any:
         files = {name: scheduler.tls / f"{name}.pem" for name in ("ca", "cert", "key")}
         for path in files.values():
             if not path.is_file():
-                raise BadInput(
-                    f"--tls {scheduler.tls}: has no {path.name}; docs/studies.md says how to make it."
-                )
+                raise BadInput(f"--tls {scheduler.tls}: has no {path.name}; docs/studies.md says how to make it.")
         return Security(
             tls_ca_file=str(files["ca"]),
             tls_client_cert=str(files["cert"]),
@@ -201,11 +197,7 @@ def _throw_away_keys(folder: Path | None = None) -> Any:
     names = {what: str(folder / f"{what}.pem") for what in ("cert", "key")}
     Path(names["key"]).write_text(keys.tls_worker_key)
     Path(names["cert"]).write_text(keys.tls_worker_cert)
-    roles = {
-        f"tls_{role}_{what}": path
-        for role in ("scheduler", "worker", "client")
-        for what, path in names.items()
-    }
+    roles = {f"tls_{role}_{what}": path for role in ("scheduler", "worker", "client") for what, path in names.items()}
     return Security(tls_ca_file=names["cert"], require_encryption=True, **roles)
 
 

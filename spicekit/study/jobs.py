@@ -45,9 +45,7 @@ def software_right(weights: Weights, images: Dataset) -> int:
         return _right(_network(weights), images)
 
 
-def counted_reads(
-    point: Point, weights: Weights, table: IVTable, images: Dataset, *, code: str
-) -> dict[str, Tallies]:
+def counted_reads(point: Point, weights: Weights, table: IVTable, images: Dataset, *, code: str) -> dict[str, Tallies]:
     """What the software's activations of some images read of a point's tiles, by layer; arguments as of `run_job`."""
     _require(code)
     with _alone():

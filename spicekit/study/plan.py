@@ -68,9 +68,7 @@ def _flat(grid: Any) -> Any:
 class _File(Config):
     images_per_job: int = _IMAGES_PER_JOB
     base: dict[str, Tables] = Field(default_factory=dict)
-    grid: tuple[
-        Annotated[dict[str, Annotated[list[Any], _FILLED]], _FILLED, BeforeValidator(_flat)], ...
-    ] = ()
+    grid: tuple[Annotated[dict[str, Annotated[list[Any], _FILLED]], _FILLED, BeforeValidator(_flat)], ...] = ()
     point: tuple[Tables, ...] = ()
 
 

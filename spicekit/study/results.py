@@ -163,9 +163,7 @@ class PointsWriter:
         Here, and by what is called, if the disk refuses.
     """
 
-    def __init__(
-        self, folder: Path, like: Sequence[JsonDict], *, most: int = 10_000, patience: float = 60.0
-    ) -> None:
+    def __init__(self, folder: Path, like: Sequence[JsonDict], *, most: int = 10_000, patience: float = 60.0) -> None:
         require("pyarrow")
         self._folder, self._most, self._patience = folder, most, patience
         self._schema = _table(like).schema
@@ -236,9 +234,7 @@ def read_rows(path: Path) -> list[JsonDict]:
     if path.is_dir():
         found = [row for part in sorted(path.glob("*.parquet")) for row in read_rows(part)]
         if len(found) > _MOST_ROWS:
-            raise BadInput(
-                f"{path}: has {len(found):,} rows; read it by pyarrow.dataset.dataset, in batches."
-            )
+            raise BadInput(f"{path}: has {len(found):,} rows; read it by pyarrow.dataset.dataset, in batches.")
         return found
     require("pyarrow")
     import pyarrow

@@ -164,9 +164,7 @@ def sweep(
 
         def finished(place: int) -> None:
             """Keep the row of a point if its last job has ended."""
-            if rows[place] is None and all(
-                job.key in log.results or job.key in faults for job in by_point[place]
-            ):
+            if rows[place] is None and all(job.key in log.results or job.key in faults for job in by_point[place]):
                 points.add(row := _row(by_point[place], log.results, faults))
                 rows[place] = row
 

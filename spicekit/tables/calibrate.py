@@ -90,9 +90,7 @@ def calibrate(
     """
     asked = [requests] if isinstance(requests, Characterisation | TileSpec) else requests
     if odd := [one for one in asked if not isinstance(one, Characterisation | TileSpec)]:
-        raise BadInput(
-            f"calibrate: expected a TileSpec, got {type(odd[0]).__name__}; of a design, pass design.tile."
-        )
+        raise BadInput(f"calibrate: expected a TileSpec, got {type(odd[0]).__name__}; of a design, pass design.tile.")
     given = (one if isinstance(one, Characterisation) else Characterisation(one) for one in asked)
     by_name = {request.name: request for request in given}
     store, build = Path(store or user_store()), simulator_at_hand(simulator)

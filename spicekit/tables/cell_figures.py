@@ -110,8 +110,7 @@ def core_margins(spec: TileSpec) -> CoreMargins:
     accesses: tuple[Access, ...] = ("hold", "read", "write")
     waves = simulate(Job(core_deck(spec), steps))
     hold, read, write = (
-        Butterfly(access, wave["in"], wave["q"], wave["qb"])
-        for access, wave in zip(accesses, waves, strict=True)
+        Butterfly(access, wave["in"], wave["q"], wave["qb"]) for access, wave in zip(accesses, waves, strict=True)
     )
     return CoreMargins(hold, read, write, **_closed_loop(spec))
 
@@ -131,15 +130,11 @@ _STEPS = 350  # of the input sweep: 2 mV at 0.7 V
 _POINTS = 4001  # of the diagonal: margins within 0.1 mV
 
 
-def _rotated(
-    x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rotated(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return (x - y) / np.sqrt(2), (x + y) / np.sqrt(2)
 
 
-def _square(
-    u: NDArray[np.float64], below: NDArray[np.float64], at: np.intp, diagonal: NDArray[np.float64]
-) -> Square:
+def _square(u: NDArray[np.float64], below: NDArray[np.float64], at: np.intp, diagonal: NDArray[np.float64]) -> Square:
     """The square whose diagonal begins on the curve `below` at one point of u."""
     q, qb = (below[at] + u[at]) / np.sqrt(2), (below[at] - u[at]) / np.sqrt(2)
     return Square(float(q), float(qb), float(diagonal[at] / np.sqrt(2)))
@@ -158,9 +153,7 @@ def _closed_loop(spec: TileSpec) -> dict[str, float]:
     )
     ones = simulate(Job(_whole_cell(cell, 1), steps[:2]))
     zeros = simulate(Job(_whole_cell(cell, 0), steps))
-    (write,) = simulate(
-        Job(_whole_cell(cell, 1), (Step(f"dc vwbl_0 {vdd} 0 {-vdd / _STEPS}", (open_write_port,)),))
-    )
+    (write,) = simulate(Job(_whole_cell(cell, 1), (Step(f"dc vwbl_0 {vdd} 0 {-vdd / _STEPS}", (open_write_port,)),)))
     flipped = np.flatnonzero(write[level] < vdd / 2)
     transient = Transient(stop=1e-9, row_cells=spec.columns)
     kicks = [
@@ -171,9 +164,7 @@ def _closed_loop(spec: TileSpec) -> dict[str, float]:
     return {
         "write_trip": float(write["wbl_0"][flipped[0]]) if len(flipped) else float("-inf"),
         "half_select_rise": float(zeros[2][level][0] - zeros[1][level][0]),
-        "port_rise": max(
-            float(abs(after[level][0] - before[level][0])) for before, after in (ones, zeros[:2])
-        ),
+        "port_rise": max(float(abs(after[level][0] - before[level][0])) for before, after in (ones, zeros[:2])),
         "port_kick": max(float(np.abs(waves[level] - waves[level][0]).max()) for (waves,) in kicks),
         "leakage": -sum(float(zeros[0][name][0]) for name in supplies),
     }

@@ -59,9 +59,7 @@ class Characterisation:
         """The characterisation that has these `conditions`; `BadInput` if there is none."""
         fields = {key: value for key, value in conditions.items() if key not in ("v_max", "points", "seed")}
         # A table does not depend on wires.
-        spec = parse(
-            TileSpec, {**fields, "wires": {"r_bl": 0.0, "r_sl": 0.0}}, source="conditions of a table"
-        )
+        spec = parse(TileSpec, {**fields, "wires": {"r_bl": 0.0, "r_sl": 0.0}}, source="conditions of a table")
         return cls(spec, conditions.get("seed"))
 
     @cached_property
@@ -336,9 +334,7 @@ class Grid(Config):
                     "seed": seed,
                 }
             )
-            for cell, nmos, fins, reram, process, vdd, temperature, v_wl, seed in itertools.product(
-                *self.values
-            )
+            for cell, nmos, fins, reram, process, vdd, temperature, v_wl, seed in itertools.product(*self.values)
         ]
 
 

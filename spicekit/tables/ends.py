@@ -83,9 +83,7 @@ def resolved(ends: Ends, spec: TileSpec) -> tuple[Ends, TileSpec]:
             "keep one of them."
         )
     curves = find_ends(Path(ends.file), spec, Devices(nmos=ends.nmos, pmos=ends.pmos))
-    driver, sink = curves.resistances(
-        spec.rows_active / 4, driver_fins=ends.driver_fins, sense_fins=ends.sense_fins
-    )
+    driver, sink = curves.resistances(spec.rows_active / 4, driver_fins=ends.driver_fins, sense_fins=ends.sense_fins)
     wires = spec.wires.replace(r_driver=driver, r_sink=sink)
     return ends.replace(r_driver=driver, r_sink=sink), spec.replace(wires=wires)
 
@@ -111,12 +109,7 @@ class EndCurves(Config):
     def _rise(self) -> "EndCurves":
         for name in ("voltage", "driver", "sense"):
             values = np.array(getattr(self, name))
-            if (
-                len(values) != len(self.voltage)
-                or len(values) < 3
-                or values[0] != 0
-                or not (np.diff(values) > 0).all()
-            ):
+            if len(values) != len(self.voltage) or len(values) < 3 or values[0] != 0 or not (np.diff(values) > 0).all():
                 raise ValueError(f"{name}: expected {len(self.voltage)} values that rise from 0")
         return self
 
@@ -228,9 +221,7 @@ def ends(spec: TileSpec, devices: Devices | None = None) -> EndCurves:
 def subcircuits(spec: TileSpec, devices: Devices, *, driver_fins: int, sense_fins: int) -> str:
     """Both ends as subcircuits, `end_driver supply line` and `end_sense column ground`, with their models."""
     if spec.drive != "wordline":
-        raise BadInput(
-            "ends: only columns that their word lines drive have these ends; got drive = 'bitline'."
-        )
+        raise BadInput("ends: only columns that their word lines drive have these ends; got drive = 'bitline'.")
     cards: dict[str, Card] = {
         "nmos": load_card(devices.nmos, spec.corner.process, "nmos"),
         "pmos": load_card(devices.pmos, spec.corner.process, "pmos"),
@@ -274,14 +265,10 @@ class EndError:
     mean: float
 
 
-def end_error(
-    curves: EndCurves, spec: TileSpec, devices: Devices, *, driver_fins: int, sense_fins: int
-) -> EndError:
+def end_error(curves: EndCurves, spec: TileSpec, devices: Devices, *, driver_fins: int, sense_fins: int) -> EndError:
     """Simulate a tile of random bits, a quarter to all of a column ON, with transistors and with resistors."""
     driver, sink = curves.resistances(spec.rows_active / 4, driver_fins=driver_fins, sense_fins=sense_fins)
-    tile = spec.replace(
-        columns=len(_ON), rows=spec.rows_active, wires=spec.wires.replace(r_driver=driver, r_sink=sink)
-    )
+    tile = spec.replace(columns=len(_ON), rows=spec.rows_active, wires=spec.wires.replace(r_driver=driver, r_sink=sink))
     rng = np.random.default_rng(0)
     weights = (rng.random((tile.rows, tile.columns)) < _ON).astype(np.uint8)
     applied = [
@@ -294,9 +281,7 @@ def end_error(
     jobs = (Job(deck, (Step("op"),), keep) for deck in (*decks, *true))
     currents = np.array([[wave[name][0] for name in keep] for (wave,) in all_waves(jobs, what="ends")])
     error = (currents[:_VECTORS] - currents[_VECTORS:]) / curves.cell
-    return EndError(
-        error.size, float(np.sqrt((error**2).mean())), float(np.abs(error).max()), float(error.mean())
-    )
+    return EndError(error.size, float(np.sqrt((error**2).mean())), float(np.abs(error).max()), float(error.mean()))
 
 
 _ON = np.array([0.25, 0.5, 0.75, 1.0])  # fraction of stored ones, by column

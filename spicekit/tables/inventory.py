@@ -204,9 +204,7 @@ def locate(name: str, folders: Sequence[Path]) -> Path:
     for folder in folders:
         found = sorted(path for path in folder.glob("*.h5") if path.name.startswith(name))
         if len(found) > 1:
-            raise BadInput(
-                f"{name!r} fits several tables: {', '.join(path.stem for path in found)}; say more."
-            )
+            raise BadInput(f"{name!r} fits several tables: {', '.join(path.stem for path in found)}; say more.")
         if found:
             return found[0]
     known = [path.stem for folder in folders for path in folder.glob("*.h5")]

@@ -81,14 +81,11 @@ def settling(spec: TileSpec, pattern: Pattern) -> Settling:
         If ngspice fails, or a column has not settled within a hundred nanoseconds.
     """
     if spec.discharge:
-        raise BadInput(
-            "settling: a read that discharges its lines lasts [discharge] time; leave out settling."
-        )
+        raise BadInput("settling: a read that discharges its lines lasts [discharge] time; leave out settling.")
     tile = spec.one_column() if spec.drive == "wordline" else spec
     lsb = read_current(spec, 1) - read_current(spec, 0)
     reads = [
-        _read(tile, weights, inputs, lsb=lsb, row_cells=spec.columns)
-        for weights, inputs in _patterns(tile, pattern)
+        _read(tile, weights, inputs, lsb=lsb, row_cells=spec.columns) for weights, inputs in _patterns(tile, pattern)
     ]
     return max(reads, key=lambda read: read.time)
 

@@ -32,9 +32,7 @@ def mismatched(spec: TileSpec) -> tuple[Mismatched, ...]:
     cell = load_cell(spec.cell)
     by_name = {each.name: each for each in cell.transistors("read-port")}
     named = [by_name[name] for name in cell.sheet.mismatch]
-    return tuple(
-        Mismatched(each.name, spec.card(each.polarity), each.count(spec.device.fins)) for each in named
-    )
+    return tuple(Mismatched(each.name, spec.card(each.polarity), each.count(spec.device.fins)) for each in named)
 
 
 # Pelgrom's law (Pelgrom, Duinmaijer and Welbers, IEEE JSSC 24 (1989) 1433): the threshold difference of two equal

@@ -45,8 +45,7 @@ class IVTable:
         v, i = self.voltage, self.current
         if v.ndim != 1 or len(v) < 5 or i.shape != (2, 2, len(v), len(v)):
             raise BadTable(
-                f"IVTable: expected voltage (k,) with k >= 5 and current (2, 2, k, k), "
-                f"got {v.shape} and {i.shape}."
+                f"IVTable: expected voltage (k,) with k >= 5 and current (2, 2, k, k), got {v.shape} and {i.shape}."
             )
         if not (np.isfinite(v).all() and np.isfinite(i).all()):
             raise BadTable("IVTable: the table holds values that are not finite.")

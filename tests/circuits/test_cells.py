@@ -145,9 +145,7 @@ def test_a_sheet_that_is_no_cell_is_refused(change: tuple[str, str], fault: str,
 
 
 def test_a_cell_whose_current_goes_elsewhere_is_refused_with_the_amount(tmp_path: Path) -> None:
-    found = swept(
-        TileSpec(cell=str(own(tmp_path, text=PAIR.replace(".ends", "Rleak mid 0 1e6\n.ends"))), wires=WIRES)
-    )
+    found = swept(TileSpec(cell=str(own(tmp_path, text=PAIR.replace(".ends", "Rleak mid 0 1e6\n.ends"))), wires=WIRES))
     assert isinstance(found, Failure)
     assert "enter at the bit line and do not leave at the source line" in found.reason
 

@@ -22,9 +22,7 @@ DECKS = {
     "8t-sram-core": lambda: core_deck(SRAM),
     "8t-sram-read-port": lambda: tile_deck(SRAM, WEIGHTS, INPUTS),
     "8t-sram-full": lambda: tile_deck(SRAM, WEIGHTS, INPUTS, detail="full"),
-    "8t-sram-transient": lambda: tile_deck(
-        SRAM, WEIGHTS, INPUTS, transient=Transient(stop=1e-9, row_cells=64)
-    ),
+    "8t-sram-transient": lambda: tile_deck(SRAM, WEIGHTS, INPUTS, transient=Transient(stop=1e-9, row_cells=64)),
     "1t1r-cell": lambda: cell_deck(RERAM, weight=1),
     "1t1r-wordline-near": lambda: tile_deck(RERAM.replace(sense_end="near"), WEIGHTS, INPUTS),
     "1t1r-bitline": lambda: tile_deck(RERAM.replace(drive="bitline"), WEIGHTS, INPUTS),

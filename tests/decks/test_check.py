@@ -91,18 +91,14 @@ def test_planted_fault_is_found(fault: str) -> None:
     assert rule in {finding.rule for finding in found}
 
 
-@pytest.mark.parametrize(
-    ("cell", "drive"), [("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline")]
-)
+@pytest.mark.parametrize(("cell", "drive"), [("8t-sram", "wordline"), ("1t1r", "wordline"), ("1t1r", "bitline")])
 @pytest.mark.parametrize("end", ["far", "near"])
 @pytest.mark.parametrize("ohm", [0.0, 3.2])
 @pytest.mark.parametrize("size", [(1, 1), (4, 3)])
 def test_rendered_tiles_are_clean(cell: str, drive: str, end: str, ohm: float, size: tuple[int, int]) -> None:
     wires = Wires(r_driver=ohm, r_sink=ohm, r_bl=ohm, r_sl=ohm, r_row=ohm, r_col=ohm)
     rows, columns = size
-    spec = TileSpec(
-        rows=rows, columns=columns, rows_active=rows, cell=cell, drive=drive, sense_end=end, wires=wires
-    )
+    spec = TileSpec(rows=rows, columns=columns, rows_active=rows, cell=cell, drive=drive, sense_end=end, wires=wires)
     if size != (1, 1):
         assert not findings(tile_deck(spec, WEIGHTS, np.array([1, 0, 1, 1], np.uint8)))
         return
@@ -111,9 +107,7 @@ def test_rendered_tiles_are_clean(cell: str, drive: str, end: str, ohm: float, s
         assert not findings(tile_deck(spec, bits[:1], bits[1]))
 
 
-@pytest.mark.parametrize(
-    "spec", [TILE, TILE.replace(cell="1t1r"), TILE.replace(cell="1t1r", drive="bitline")]
-)
+@pytest.mark.parametrize("spec", [TILE, TILE.replace(cell="1t1r"), TILE.replace(cell="1t1r", drive="bitline")])
 @pytest.mark.parametrize("detail", ["read-port", "full"])
 @pytest.mark.parametrize("transient", [None, Transient(stop=1e-9, row_cells=8)])
 def test_every_variant_is_clean(spec: TileSpec, detail: Detail, transient: Transient | None) -> None:
@@ -145,9 +139,7 @@ def test_any_text_is_checked_without_failing(data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(lines) - 1))
         noise = data.draw(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=6))
         cut = data.draw(st.integers(0, len(lines[at])))
-        lines[at] = data.draw(
-            st.sampled_from([lines[at][:cut], lines[at][:cut] + noise + lines[at][cut:], noise])
-        )
+        lines[at] = data.draw(st.sampled_from([lines[at][:cut], lines[at][:cut] + noise + lines[at][cut:], noise]))
     check(parse_deck("\n".join(lines)))
 
 
@@ -179,9 +171,7 @@ ONE = ".subckt one a b\n.param r=1k\nR1 a b {r}\n.ends "
         (".param r=1k s='r == 1k ? r : 2'\n", ""),
     ],
 )  # fmt: skip
-def test_values_given_twice_and_wrong_ends_are_found_where_ngspice_says_nothing(
-    lines: str, said: str
-) -> None:
+def test_values_given_twice_and_wrong_ends_are_found_where_ngspice_says_nothing(lines: str, said: str) -> None:
     found = findings(CIRCUIT.format(lines))
     assert (len(found) == 1 and found[0].startswith(said)) if said else not found
 
@@ -197,9 +187,7 @@ def test_values_given_twice_and_wrong_ends_are_found_where_ngspice_says_nothing(
     ],
 )
 def test_a_pulse_that_begins_again_before_it_ends_is_found(pulse: str, is_whole: bool) -> None:
-    deck = (
-        f"t\n.param v=1\n.subckt s a\nV1 a 0 {pulse}\n.ends\nX1 1 s\nX2 2 s\nR1 1 2 1k\n.tran 1n 9n\n.end\n"
-    )
+    deck = f"t\n.param v=1\n.subckt s a\nV1 a 0 {pulse}\n.ends\nX1 1 s\nX2 2 s\nR1 1 2 1k\n.tran 1n 9n\n.end\n"
     found = [text for text in findings(deck) if "no full pulse" in text]
     assert len(found) == (not is_whole)  # once, though two instances have it
 

@@ -105,9 +105,7 @@ def vacask(folder: Path, deck: str, dialect: Dialect, transient: Transient | Non
         analysis += stored_levels(parse_deck(deck).statements)
         tolerance = "reltol=1e-4" if transient else "reltol=1e-6"
         (folder / "deck.cir").write_text(text)
-        (folder / "main.sim").write_text(
-            _HOST.format(dialect=dialect, analysis=analysis, tolerance=tolerance)
-        )
+        (folder / "main.sim").write_text(_HOST.format(dialect=dialect, analysis=analysis, tolerance=tolerance))
     done = subprocess.run([program, "main.sim"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-500:]
     raw = (folder / "read.raw").read_text()

@@ -73,9 +73,7 @@ GOOD = {
         "t\nV1 vdd 0 1\nR1 vdd 0 {f(2)}\n.optx temp=85\n.funcx f(x) {x*k}\n.parametric k=3\n.globals vdd\n.op"
     ),
     "nodes that look like numbers": "t\nV1 3p3 0 3\nV2 1p8 0 1\nR1 3p3 2b 1k\nR2 2b 1p8 1k\n.op",
-    "DOS lines, tabs, a long line": "t\r\nV1\ta\t0\t1\r\nR1 a 0 {"
-    + "1+" * 900
-    + "1}\r\n+ tc1=0\r\n.op\r\n.end\r\n",
+    "DOS lines, tabs, a long line": "t\r\nV1\ta\t0\t1\r\nR1 a 0 {" + "1+" * 900 + "1}\r\n+ tc1=0\r\n.op\r\n.end\r\n",
 }
 
 # Line, severity and a word of the message that names what is wrong.
@@ -176,9 +174,7 @@ def test_what_is_wrong_is_named_with_its_line(name: str) -> None:
     assert [f.severity for f in found] == [severity]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in BAD if BAD[name][2] == "error" and "\r" not in BAD[name][0]]
-)
+@pytest.mark.parametrize("name", [name for name in BAD if BAD[name][2] == "error" and "\r" not in BAD[name][0]])
 def test_ngspice_refuses_or_ignores_what_is_an_error(name: str) -> None:
     run = run_batch(parse_deck(BAD[name][0]).text(), timeout=60)
     said = run.output.lower()
@@ -207,9 +203,7 @@ def test_a_comma_behind_a_parameter_is_an_error_since_ngspice_reads_it_for_ever(
 @pytest.mark.parametrize("section", ["", "ff"])
 def test_a_library_without_the_section_is_an_error(tmp_path: Path, section: str) -> None:
     (tmp_path / "lib.sp").write_text(".lib tt\n.param r=1\n.endl\n", encoding="utf-8")
-    (tmp_path / "deck.cir").write_text(
-        f"t\nV1 a 0 1\nR1 a 0 1\n.lib lib.sp {section}\n.op\n", encoding="utf-8"
-    )
+    (tmp_path / "deck.cir").write_text(f"t\nV1 a 0 1\nR1 a 0 1\n.lib lib.sp {section}\n.op\n", encoding="utf-8")
     (found,) = check(read_deck(tmp_path / "deck.cir"))
     assert (found.line, found.severity) == (4, "error")
     assert "section" in found.message
@@ -217,9 +211,7 @@ def test_a_library_without_the_section_is_an_error(tmp_path: Path, section: str)
 
 def test_a_missing_subcircuit_breeds_no_floating_nodes() -> None:
     text = "t\nV1 vdd 0 1\nX1 q qb vdd lib_p\nX2 q qb 0 lib_n\n.op"
-    assert [(f.line, f.rule) for f in check(parse_deck(text))] == [
-        (n, "undefined-subcircuit") for n in (3, 4)
-    ]
+    assert [(f.line, f.rule) for f in check(parse_deck(text))] == [(n, "undefined-subcircuit") for n in (3, 4)]
 
 
 @pytest.mark.parametrize("remark", ["* 10 \xb5A".encode("latin-1"), "* 10 µA".encode()])
@@ -301,9 +293,7 @@ def test_every_spelling_of_a_value_is_the_same() -> None:
 
 
 def test_a_library_is_expanded_once_with_its_ports_outside() -> None:
-    inner = (
-        "t\n.subckt leg p q\nR1 p q 1k\nC1 q 0 1p\n.ends\n.subckt pair p q r\nX1 p q leg\nX2 q r leg\n.ends\n"
-    )
+    inner = "t\n.subckt leg p q\nR1 p q 1k\nC1 q 0 1p\n.ends\n.subckt pair p q r\nX1 p q leg\nX2 q r leg\n.ends\n"
     assert [found.rule for found in check(parse_deck(inner))] == ["analysis"]
     (_, undefined) = check(parse_deck(inner.replace("X2 q r leg", "X2 q r lag")))
     assert (undefined.line, undefined.rule) == (8, "undefined-subcircuit")

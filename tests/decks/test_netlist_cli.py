@@ -132,9 +132,7 @@ def test_voltages_and_measurements_are_left_on_request(folder: Path) -> None:
     lines = (folder / "out" / "voltages.txt").read_text().splitlines()
     assert [line.split(" = ")[0] for line in lines] == ["v(xc_0_0.mid)", "v(b_0_0)"]
     assert "0 differences" in netlist("verify", "deck.cir", *TILE[1:], "--vector", "1")
-    netlist(
-        *TILE, "--vector", "1", "--transient", "2e-10", "--measure", "t1 when v(wl_0)=0.35 rise=1", *asked
-    )
+    netlist(*TILE, "--vector", "1", "--transient", "2e-10", "--measure", "t1 when v(wl_0)=0.35 rise=1", *asked)
     output = netlist("run", "deck.cir", "-o", "out")
     assert 1e-11 < float(output.split("t1")[1].split()[1]) < 1e-10
     assert "points of 2 columns" in output.splitlines()[-1]
@@ -185,9 +183,7 @@ def test_a_transient_of_negative_length_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("nmos", "complaint"), [("pmos-sram", "card of pmos"), ("double.sp", "two models")])
-def test_a_card_that_would_take_the_place_of_another_is_refused(
-    folder: Path, nmos: str, complaint: str
-) -> None:
+def test_a_card_that_would_take_the_place_of_another_is_refused(folder: Path, nmos: str, complaint: str) -> None:
     """Either would give a deck that runs, with currents of another transistor."""
     text = load_card("nmos-sram", "tt").text.replace("nmos_sram_tt", "pmos_sram_tt")
     (folder / "double.sp").write_text(text)

@@ -119,9 +119,7 @@ def test_a_command_that_fails_to_measure_is_told() -> None:
 
 
 def test_commands_that_do_not_end_by_quit_have_not_failed() -> None:
-    deck = foreign(
-        ".control", "tran 0.1n 10n", f"meas {TWO[0]}", "wrdata out.txt v(b)", "print v(a)[0]", ".endc"
-    )
+    deck = foreign(".control", "tran 0.1n 10n", f"meas {TWO[0]}", "wrdata out.txt v(b)", "print v(a)[0]", ".endc")
     run = run_deck(deck)
     outcome = judge(deck, run)
     assert (run.status, outcome.failed, outcome.lines[-1]) == (1, False, "ran without an error")
@@ -148,9 +146,7 @@ def test_what_went_wrong_stands_last(lines: tuple[str, ...], end: str) -> None:
 
 def test_a_header_whose_currents_cannot_be_read_is_refused() -> None:
     expected = Expected(np.zeros(SPEC.columns), 1.0)
-    text = tile_deck(SPEC, WEIGHTS, INPUTS, expected=expected).replace(
-        '"tolerance" = ', '"tolerance" = "x" #', 1
-    )
+    text = tile_deck(SPEC, WEIGHTS, INPUTS, expected=expected).replace('"tolerance" = ', '"tolerance" = "x" #', 1)
     deck = parse_deck(text)
     with pytest.raises(BadInput, match="expected currents cannot be read"):
         judge(deck, run_deck(deck))

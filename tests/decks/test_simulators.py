@@ -43,9 +43,7 @@ def outcomes(jobs: list[Job]) -> Iterator[Outcome]:
 def test_tiles_give_the_currents_of_ngspice() -> None:
     rng = np.random.default_rng(1)
     for spec in (SPEC, SPEC.replace(sense_end="near", corner=Corner(process="ff", temperature=398.15))):
-        job = tile_job(
-            spec, rng.integers(0, 2, (6, 3)).astype(np.uint8), rng.integers(0, 2, (4, 6)).astype(np.uint8)
-        )
+        job = tile_job(spec, rng.integers(0, 2, (6, 3)).astype(np.uint8), rng.integers(0, 2, (4, 6)).astype(np.uint8))
         (outcome,) = outcomes([job])
         for run, waves in zip(outcome.runs, simulate(job), strict=True):
             np.testing.assert_allclose(sensed(run.waves, spec), sensed(waves, spec), rtol=1e-6, atol=1e-13)

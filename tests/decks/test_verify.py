@@ -43,9 +43,7 @@ def test_the_good_deck_is_good(expected: Expected) -> None:
 def respelled(text: str) -> str:
     """The same deck: elements reversed, in capitals, with other numbers and line ends."""
     lines = text.split("\n")
-    start = next(
-        n for n, line in enumerate(lines) if line.lower().startswith("vread") or line.startswith("Vwl wl")
-    )
+    start = next(n for n, line in enumerate(lines) if line.lower().startswith("vread") or line.startswith("Vwl wl"))
     end = lines.index(".control")
     elements = [line.upper() for line in reversed(lines[start:end]) if line and not line.startswith("*")]
     other = (
@@ -79,9 +77,7 @@ def test_good_decks_have_no_differences(
 ) -> None:
     rows, columns = size
     wires = Wires(r_bl=ohm, r_sl=ohm, r_row=ohm, r_col=ohm)
-    spec = TileSpec(
-        rows=rows, columns=columns, rows_active=rows, cell=cell, drive=drive, sense_end=end, wires=wires
-    )
+    spec = TileSpec(rows=rows, columns=columns, rows_active=rows, cell=cell, drive=drive, sense_end=end, wires=wires)
     rng = np.random.default_rng(rows)
     weights, inputs = rng.integers(0, 2, size, dtype=np.uint8), rng.integers(0, 2, rows, dtype=np.uint8)
     text = tile_deck(spec, weights, inputs, detail=detail, transient=transient)
@@ -147,9 +143,7 @@ def test_a_header_that_cannot_be_read_is_refused(old: str, new: str, expected: E
 
 def test_another_number_of_expected_currents_is_told(expected: Expected) -> None:
     deck = parse_deck(re.sub(r'("current" = \[)[^,]*, ', r"\1", good()))
-    assert verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected) == (
-        Difference("expected currents", "3", "4"),
-    )
+    assert verify(deck, SPEC, WEIGHTS, INPUTS, expected=expected) == (Difference("expected currents", "3", "4"),)
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,7 @@ def test_published_figures_and_capacitances_are_within_reach(device: str) -> Non
     rows = [row for (name, _, _), row in checked().items() if name == device]
     targets = {(row.process, row.figure) for row in rows if row.target is not None}
     published = {"idsat", "ieff", "ioff", "vtsat", "vtlin", "ss", "dibl"}
-    assert targets == {("tt", name) for name in published} | {
-        (speed, "cgate") for speed in ("tt", "ff", "ss")
-    }
+    assert targets == {("tt", name) for name in published} | {(speed, "cgate") for speed in ("tt", "ff", "ss")}
     assert [(row.process, row.figure) for row in rows if not row.within] == []
 
 

@@ -47,9 +47,7 @@ def test_least_squares_stop_at_a_bound_and_find_a_minimum_within() -> None:
     low, scale = np.full(2, -2.0), np.ones(2)
     for high, at in ((2.0, (1, 1)), (0.5, (0.5, 0.25))):
         bounds = np.full(2, high)
-        found = least_squares(
-            residuals, np.array([-1.0, 0.4]), low=low, high=bounds, scale=scale, most=100, gain=1e-9
-        )
+        found = least_squares(residuals, np.array([-1.0, 0.4]), low=low, high=bounds, scale=scale, most=100, gain=1e-9)
         assert found.point == pytest.approx(at, abs=1e-2)
 
 

@@ -89,13 +89,9 @@ def test_sections_give_a_folder_with_three_corners(tmp_path: Path) -> None:
 
 def test_a_bin_is_chosen_by_size_and_another_channel_by_name(tmp_path: Path) -> None:
     models = read_models(KIT, source="kit")
-    assert (
-        "vth0=0.9" in import_card(models, Geometry(width=44e-9, length=60e-9), section="tt", name="nch").text
-    )
+    assert "vth0=0.9" in import_card(models, Geometry(width=44e-9, length=60e-9), section="tt", name="nch").text
     assert import_card(models, FIN, section="tt", name="PCH").polarity == "pmos"
-    with pytest.raises(
-        BadInput, match=r"no models fit.*nch\.0 \(nmos, w 1e-09 to 1e-06 m, l 1e-08 to 5e-08 m\)"
-    ):
+    with pytest.raises(BadInput, match=r"no models fit.*nch\.0 \(nmos, w 1e-09 to 1e-06 m, l 1e-08 to 5e-08 m\)"):
         import_card(models, Geometry(width=2e-6, length=22e-9), section="tt", name="nch")
     with pytest.raises(BadInput, match=r"2 models fit.*--polarity"):
         import_card(models, FIN, section="tt")
@@ -140,9 +136,7 @@ def test_included_files_are_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("version", "parameter"), [("107", "devtype=1"), ("111.2", "type=1")])
 def test_level_72_becomes_a_card_of_its_compiled_model(tmp_path: Path, version: str, parameter: str) -> None:
-    kit = file(
-        tmp_path, f".model nmos_sram nmos level = 72\n+version = {version} eot = 1e-009\n+l = 2.1e-008\n"
-    )
+    kit = file(tmp_path, f".model nmos_sram nmos level = 72\n+version = {version} eot = 1e-009\n+l = 2.1e-008\n")
     target, _ = import_device(kit, tmp_path / "mine", FIN, compiled=Compiled("/models/cmg.osdi", "bsimcmg"))
     text = target.read_text()
     assert f".model nmos_sram bsimcmg (\n+ eot=1e-09 {parameter})" in text

@@ -161,18 +161,16 @@ def test_both_polarities_mirror_each_other(fin: Path) -> None:
 
 def test_fins_multiply_the_current(fin: Path, spec: TileSpec) -> None:
     currents = [
-        simulate(Job(cell_deck(spec.replace(device=spec.device.replace(fins=n)), weight=1), (Step("op"),)))[
-            0
-        ]["vsl#branch"][0]
+        simulate(Job(cell_deck(spec.replace(device=spec.device.replace(fins=n)), weight=1), (Step("op"),)))[0][
+            "vsl#branch"
+        ][0]
         for n in (1, 3)
     ]
     assert currents[1] == pytest.approx(3 * currents[0], rel=1e-6)
 
 
 @pytest.mark.parametrize("detail", ["read-port", "full"])
-def test_a_deck_runs_by_itself_with_the_currents_of_the_simulator(
-    fin: Path, spec: TileSpec, detail: str
-) -> None:
+def test_a_deck_runs_by_itself_with_the_currents_of_the_simulator(fin: Path, spec: TileSpec, detail: str) -> None:
     deck = parse_deck(tile_deck(spec, WEIGHTS, INPUTS, detail=detail))
     run = run_deck(deck, compiled=[fin / "testfin.osdi"])
     assert run.status == 0, run.output

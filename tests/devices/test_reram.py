@@ -35,9 +35,7 @@ def test_subcircuit_follows_the_formula_with_either_sign(name: str) -> None:
     deck = f"* sweep\n.options gmin=1e-18\n{subcircuit(preset)}va a 0 0\nx1 a 0 {subcircuit_name(preset)}\n.end\n"
     (wave,) = simulate(Job(deck, (Step("dc va -0.7 0.7 0.1"),)))
     voltage = np.linspace(-0.7, 0.7, 15)
-    assert -wave["va#branch"] == pytest.approx(
-        preset.current(voltage, np.array(preset.gap_lrs)), rel=1e-5, abs=1e-15
-    )
+    assert -wave["va#branch"] == pytest.approx(preset.current(voltage, np.array(preset.gap_lrs)), rel=1e-5, abs=1e-15)
 
 
 @pytest.mark.parametrize("name", PRESETS)

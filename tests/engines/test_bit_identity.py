@@ -15,9 +15,7 @@ IMAGES, SIDE = 11, 20  # 4,400 vectors: more than a compiled loop takes at a tim
 CHANNELS, OUTPUTS = 19, 70  # the last tile is filled in part, and so are the last 64 columns
 
 pytestmark = [
-    pytest.mark.parametrize(
-        "binsparx", [BinSparX(), BinSparX(static=True, dynamic=True)], ids=["plain", "both"]
-    ),
+    pytest.mark.parametrize("binsparx", [BinSparX(), BinSparX(static=True, dynamic=True)], ids=["plain", "both"]),
     pytest.mark.parametrize("cell", ["8t-sram", "1t1r"]),
     pytest.mark.parametrize("rows", [16, 64, 128]),
 ]
@@ -29,9 +27,7 @@ def layer_on_tiles(tables, cell: str, rows: int, binsparx: BinSparX):
     model = read_model(spec, tables[cell])
     rng = np.random.default_rng(rows)
     weights = rng.integers(0, 2, (OUTPUTS, CHANNELS, 3, 3), dtype=np.uint8)
-    packed = pack_layer(
-        map_layer("layer", weights, Geometry.square(CHANNELS, 3, 1, 1), spec, binsparx=binsparx)
-    )
+    packed = pack_layer(map_layer("layer", weights, Geometry.square(CHANNELS, 3, 1, 1), spec, binsparx=binsparx))
     bits = (rng.random((IMAGES, CHANNELS, SIDE, SIDE)) < 0.6).astype(np.uint8)
     # a code of less than one ON cell, so that what lies between two of them would be seen
     fine = Converter(bits=8, full_scale=float(rows))

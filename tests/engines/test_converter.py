@@ -96,9 +96,7 @@ def test_a_line_for_codes_has_the_least_error_of_dot_products_among_lines():
         layer_reads(0.02, counts=np.arange(3, 14), weights=np.arange(12, 1, -1), reads=144, spread=0.03),
     ]
     rng = np.random.default_rng(0)
-    drawn = [
-        layer.current[:, None] + layer.spread[:, None] * rng.standard_normal((1, 4000)) for layer in layers
-    ]
+    drawn = [layer.current[:, None] + layer.spread[:, None] * rng.standard_normal((1, 4000)) for layer in layers]
 
     def error(thresholds):
         total = 0.0

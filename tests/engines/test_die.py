@@ -140,9 +140,7 @@ def test_noise_is_normal_and_new_for_every_read(sram_table):
     converter = Converter(bits=8, full_scale=16, noise=6.0)
     codes = codes_of_die(model, fit_thresholds(model, converter, None), converter)
     half = (np.arange(16) < 8).astype(np.uint8)
-    found = codes.sums(
-        stored_of(np.ones((50, 16), np.uint8)), applied_of(np.tile(half, (400, 1)), shape=(4, 5))
-    )
+    found = codes.sums(stored_of(np.ones((50, 16), np.uint8)), applied_of(np.tile(half, (400, 1)), shape=(4, 5)))
     # codes are whole, a sixth of a standard deviation apart
     residual = (found - found.mean()) / np.hypot(6.0, 12**-0.5)
     assert residual.std() == pytest.approx(1, rel=0.03)
@@ -176,9 +174,7 @@ def test_a_bow_vanishes_at_both_ends_of_the_scale(sram_table):
     thresholds = fit_thresholds(model, converter, None)
     weights, bits, stored, applied = reads_of(16)
     plain = codes_of_die(model, thresholds, Converter(bits=8, full_scale=16)).sums(stored, applied)
-    shift = (codes_of_die(model, thresholds, converter).sums(stored, applied) - plain) * signs_of(
-        stored, applied
-    )
+    shift = (codes_of_die(model, thresholds, converter).sums(stored, applied) - plain) * signs_of(stored, applied)
     count = bits.astype(int) @ weights.T
     assert abs(shift[count == 0]).max() <= 1
     assert abs(shift[(count > 6) & (count < 9)]).max() > 5
@@ -255,9 +251,9 @@ def die_of(spec, table, *, columns: int, tiles: int, mismatch: float = 2.0):
     m, groups, count = spec.rows_active, spec.groups, 90
     held = (rng.random((groups, tiles, m, columns)) < 0.5).astype(np.uint8)
     variation = Variation(seed=7, mismatch=mismatch)
-    factor = factors(
-        held.transpose(1, 0, 2, 3), variation, cell_sensitivity(spec, table), place="conv"
-    ).transpose(1, 0, 2, 3)
+    factor = factors(held.transpose(1, 0, 2, 3), variation, cell_sensitivity(spec, table), place="conv").transpose(
+        1, 0, 2, 3
+    )
     found = passed(spec, table, variation)
     stored = stored_of(
         held.swapaxes(2, 3),
@@ -274,9 +270,7 @@ def die_of(spec, table, *, columns: int, tiles: int, mismatch: float = 2.0):
 
 
 @pytest.mark.parametrize(("cell", "m"), [("8t-sram", 16), ("1t1r", 16), ("8t-sram", 8), ("1t1r", 8)])
-def test_factored_codes_of_a_die_are_those_of_the_general_kernel_but_at_a_threshold(
-    tables, cell, m, monkeypatch
-):
+def test_factored_codes_of_a_die_are_those_of_the_general_kernel_but_at_a_threshold(tables, cell, m, monkeypatch):
     spec = spec_of(32, cell).replace(rows_active=m)
     stored, applied, codes = die_of(spec, tables[cell], columns=70, tiles=3)
     assert codes._factored is not None

@@ -76,13 +76,9 @@ def test_thresholds_that_are_not_equally_spaced_are_looked_up(sram_table):
     assert isinstance(codes, PatternCodes)
     stored, applied = reads(np.random.default_rng(1))
     given = applied.by_vector()
-    patterns = (stored.words[:, :, 0, None, :] & given.words.transpose(1, 2, 0, 3)).astype(
-        int
-    )  # (g, t, p, c)
+    patterns = (stored.words[:, :, 0, None, :] & given.words.transpose(1, 2, 0, 3)).astype(int)  # (g, t, p, c)
     zeros = model.cells.zeros(np.zeros(1))
-    read = convert(Thresholds(thresholds, 1.0), model.quiet - zeros)[
-        np.arange(4)[:, None, None, None], patterns
-    ]
+    read = convert(Thresholds(thresholds, 1.0), model.quiet - zeros)[np.arange(4)[:, None, None, None], patterns]
     turned = stored.inverted[:, :, None, :] ^ given.inverted.transpose(1, 2, 0)[..., None].astype(bool)
     expected = np.where(turned, -read, read).sum(axis=(0, 1))
     np.testing.assert_array_equal(codes.sums(stored, applied), expected)

@@ -53,9 +53,7 @@ def test_no_other_tile_is_much_worse_than_stated(high):
     for _ in range(6):
         weights = rng.permutation(sample_patterns(64, 64, rng=rng)).T
         bits = sample_patterns(30, 64, rng=rng)
-        error = (
-            column_currents(spec, high, weights, bits) - solve(Crossbar(spec, high, weights), bits).current
-        )
+        error = column_currents(spec, high, weights, bits) - solve(Crossbar(spec, high, weights), bits).current
         assert np.sqrt(np.mean(error**2)) <= 1.5 * stated * lsb(spec, high)
 
 
@@ -71,9 +69,7 @@ def test_without_resistance_it_counts(high):
 def test_a_tile_of_linear_cells_is_its_matrix():
     volt = np.linspace(0, 0.7, 8)
     drop = volt[:, None] - volt[None, :]
-    table = IVTable(
-        volt, np.array([[0 * drop, 1e-6 * drop], [0 * drop, 1e-4 * drop]]), {"synthetic": "a formula"}
-    )
+    table = IVTable(volt, np.array([[0 * drop, 1e-6 * drop], [0 * drop, 1e-4 * drop]]), {"synthetic": "a formula"})
     spec = spec_of(20.0, size=16)
     rng = np.random.default_rng(4)
     weights, bits = (rng.integers(0, 2, (n, 16), dtype=np.uint8) for n in (16, 50))

@@ -29,9 +29,7 @@ BITS = np.ones((1, 4), np.uint8)
 def formula() -> IVTable:
     volt = np.linspace(0, 0.7, 8)
     drop = volt[:, None] - volt[None, :]
-    return IVTable(
-        volt, np.array([[1e-9 * drop, 2e-6 * drop], [2e-9 * drop, 1e-4 * drop]]), {"synthetic": "ohmic"}
-    )
+    return IVTable(volt, np.array([[1e-9 * drop, 2e-6 * drop], [2e-9 * drop, 1e-4 * drop]]), {"synthetic": "ohmic"})
 
 
 @pytest.mark.parametrize("name", ["IDEAL", "Fast", "nonsense", "", None])
@@ -129,17 +127,11 @@ def test_factors_that_no_cell_has_are_refused(formula, factor):
 def test_a_fit_whose_error_is_too_large_or_no_number_is_refused_each_time(tmp_path, monkeypatch, error):
     monkeypatch.setenv("SPICEKIT_CACHE", str(tmp_path))
     for _ in range(2):  # found, then from the cache
-        with pytest.raises(
-            BadInput, match=r"the engine was found to be off by .* its limit is 0.2. Do else."
-        ):
-            fitted(
-                "key", lambda: {"error": np.array(error)}, limit=0.2, what="the engine", instead="Do else."
-            )
+        with pytest.raises(BadInput, match=r"the engine was found to be off by .* its limit is 0.2. Do else."):
+            fitted("key", lambda: {"error": np.array(error)}, limit=0.2, what="the engine", instead="Do else.")
 
 
-def test_a_group_of_rows_whose_error_is_no_number_is_not_hidden_by_the_others(
-    tmp_path, monkeypatch, sram_table
-):
+def test_a_group_of_rows_whose_error_is_no_number_is_not_hidden_by_the_others(tmp_path, monkeypatch, sram_table):
     monkeypatch.setenv("SPICEKIT_CACHE", str(tmp_path))
     exact = wire_sums._exact
 

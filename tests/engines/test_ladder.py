@@ -20,9 +20,7 @@ def spec_of(ohm: float, *, sense_end: str = "far", terminal: float = 100.0) -> T
     return TileSpec(rows=ROWS, rows_active=ROWS, columns=4, sense_end=sense_end, wires=wires)
 
 
-columns = st.lists(st.integers(0, 1), min_size=ROWS, max_size=ROWS).map(
-    lambda bits: np.array([bits], np.uint8)
-)
+columns = st.lists(st.integers(0, 1), min_size=ROWS, max_size=ROWS).map(lambda bits: np.array([bits], np.uint8))
 ends = st.sampled_from(["far", "near"])
 ohms = st.floats(0, 50)
 
@@ -60,9 +58,7 @@ def test_resistance_only_ever_lowers_the_current(sram_table, bits, ohm, sense_en
 @given(ohm=ohms, sense_end=ends)
 def test_a_batch_gives_what_single_calls_give_bit_for_bit(sram_table, ohm, sense_end):
     rng = np.random.default_rng(0)
-    column = Crossbar(
-        spec_of(ohm, sense_end=sense_end), sram_table, rng.integers(0, 2, (ROWS, 4), dtype=np.uint8)
-    )
+    column = Crossbar(spec_of(ohm, sense_end=sense_end), sram_table, rng.integers(0, 2, (ROWS, 4), dtype=np.uint8))
     bits = rng.integers(0, 2, (9, ROWS), dtype=np.uint8)
     together = solve(column, bits).current
     singly = np.concatenate([solve(column, vector[None]).current for vector in bits])

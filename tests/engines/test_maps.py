@@ -35,9 +35,7 @@ def test_the_cells_of_a_column_add_up_to_its_current(sram_table, bits, end, acti
 
 def test_voltages_fall_away_from_the_driver_and_towards_the_sink(sram_table, bits):
     weights, vector = bits
-    found = read_maps(
-        Crossbar(TileSpec(rows=32, columns=6, rows_active=32, wires=WIRES), sram_table, weights), vector
-    )
+    found = read_maps(Crossbar(TileSpec(rows=32, columns=6, rows_active=32, wires=WIRES), sram_table, weights), vector)
     assert np.all(np.diff(found.v_bl, axis=0) <= 0)
     assert np.all(np.diff(found.v_sl, axis=0) <= 0)
     assert found.v_bl.max() < 0.35
@@ -69,9 +67,7 @@ def test_without_resistance_nothing_is_lost(sram_table, bits):
 @pytest.mark.parametrize("end", ["far", "near"])
 def test_voltages_of_a_mesh_are_ohms_law_along_its_wires(tables, end):
     wires = Wires(r_driver=100.0, r_sink=50.0, r_row=7.0, r_col=3.0)
-    spec = TileSpec(
-        cell="1t1r", drive="bitline", rows=5, columns=4, rows_active=5, sense_end=end, wires=wires
-    )
+    spec = TileSpec(cell="1t1r", drive="bitline", rows=5, columns=4, rows_active=5, sense_end=end, wires=wires)
     rng = np.random.default_rng(1)
     tile = Crossbar(spec, tables["1t1r"], rng.integers(0, 2, (5, 4), dtype=np.uint8))
     bits = np.array([1, 0, 1, 1, 0], np.uint8)
@@ -89,8 +85,6 @@ def test_voltages_of_a_mesh_are_ohms_law_along_its_wires(tables, end):
             volt += carried * (3.0 if place else 50.0)
             carried -= found.current[i, j]
             assert found.v_sl[i, j] == pytest.approx(volt, rel=1e-9, abs=1e-12)
-    at_bias = interpolate(
-        tables["1t1r"], 2 * tile.weights[0].astype(int) + 1, np.full(4, spec.v_read), np.zeros(4)
-    )
+    at_bias = interpolate(tables["1t1r"], 2 * tile.weights[0].astype(int) + 1, np.full(4, spec.v_read), np.zeros(4))
     np.testing.assert_allclose(found.ideal[0], at_bias)
     np.testing.assert_allclose(found.ideal[1], 0, atol=1e-12)

@@ -19,9 +19,7 @@ from spicekit.tables.table import IVTable, interpolate
 ROWS, COLUMNS = 9, 7
 
 
-def spec_of(
-    ohm: float = 3.2, *, terminal: float = 100.0, sense_end: str = "far", **changes: object
-) -> TileSpec:
+def spec_of(ohm: float = 3.2, *, terminal: float = 100.0, sense_end: str = "far", **changes: object) -> TileSpec:
     wires = Wires(r_row=ohm, r_col=ohm, r_driver=terminal, r_sink=terminal)
     sizes = {"rows": ROWS, "columns": COLUMNS, "rows_active": ROWS}
     return TileSpec(cell="1t1r", drive="bitline", sense_end=sense_end, wires=wires, **sizes | changes)
@@ -49,9 +47,7 @@ def linear():
     """Cells of 1/g ohm."""
     volt = np.linspace(0, 0.7, 8)
     drop = volt[:, None] - volt[None, :]
-    return IVTable(
-        volt, np.array([[1e-9 * drop, 2e-6 * drop], [2e-9 * drop, 1e-4 * drop]]), {"synthetic": "a formula"}
-    )
+    return IVTable(volt, np.array([[1e-9 * drop, 2e-6 * drop], [2e-9 * drop, 1e-4 * drop]]), {"synthetic": "a formula"})
 
 
 @settings(deadline=None, max_examples=30)
@@ -79,9 +75,7 @@ def dense_currents(spec: TileSpec, weights: np.ndarray, bits: np.ndarray) -> np.
     fixed = {f"in_{row}": spec.v_read * bit for row, bit in enumerate(bits.tolist())}
     fixed |= {f"out_{column}": 0.0 for column in range(spec.columns)}
     branches = [(r.a, r.b, 1 / r.ohm) for r in wires.resistors]
-    branches += [
-        (wires.drive[at], wires.sense[at], 1e-4 if weights[at] else 2e-6) for at in np.ndindex(weights.shape)
-    ]
+    branches += [(wires.drive[at], wires.sense[at], 1e-4 if weights[at] else 2e-6) for at in np.ndindex(weights.shape)]
     free = sorted({node for a, b, _ in branches for node in (a, b)} - set(fixed))
     index = {node: number for number, node in enumerate([*free, *fixed])}
     laplacian = np.zeros((len(index), len(index)))
@@ -131,9 +125,7 @@ def test_upside_down_with_the_sense_points_at_the_other_end_is_the_same_tile(tab
 
 def test_a_cell_far_along_its_row_delivers_less(table):
     spec = spec_of(50.0)
-    driven = cell_currents(
-        Crossbar(spec, table, np.ones((ROWS, COLUMNS), np.uint8)), np.eye(ROWS, dtype=np.uint8)[3]
-    )
+    driven = cell_currents(Crossbar(spec, table, np.ones((ROWS, COLUMNS), np.uint8)), np.eye(ROWS, dtype=np.uint8)[3])
     assert (np.diff(driven[3]) < 0).all()
 
 

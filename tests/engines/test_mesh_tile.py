@@ -7,9 +7,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.tile import Tile, column_currents, partial_sums
 
 
-def spec_of(
-    ohm: float, *, rows: int, columns: int, terminal: float = 100.0, sense_end: str = "far"
-) -> TileSpec:
+def spec_of(ohm: float, *, rows: int, columns: int, terminal: float = 100.0, sense_end: str = "far") -> TileSpec:
     wires = Wires(r_row=ohm, r_col=ohm, r_driver=terminal, r_sink=terminal)
     sizes = {"rows": rows, "columns": columns, "rows_active": rows}
     return TileSpec(cell="1t1r", drive="bitline", sense_end=sense_end, wires=wires, **sizes)

@@ -31,9 +31,7 @@ def test_loops_give_the_recorded_codes_without_a_compiler():
         "SPICEKIT_TESTS_CACHE": os.environ["SPICEKIT_CACHE"],
         "NUMBA_DISABLE_JIT": "1",
     }
-    done = subprocess.run(
-        [*command, "-W", "ignore::RuntimeWarning"], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([*command, "-W", "ignore::RuntimeWarning"], env=environment, capture_output=True, text=True)
     assert f"{len(CASES)} passed" in done.stdout, done.stdout[-3000:]
 
 

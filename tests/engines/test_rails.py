@@ -91,9 +91,7 @@ def test_the_rails_of_one_column_are_in_series_with_its_ends(sram_table, sense_e
     railed = spec_of(supply=70.0, ground=40.0, columns=1, sense_end=sense_end)
     ends = Wires(r_bl=3.2, r_sl=3.2, r_driver=170.0, r_sink=140.0)
     expected = solve(Crossbar(railed.replace(wires=ends), sram_table, weights), bits).current
-    np.testing.assert_allclose(
-        solve(Crossbar(railed, sram_table, weights), bits).current, expected, rtol=1e-7
-    )
+    np.testing.assert_allclose(solve(Crossbar(railed, sram_table, weights), bits).current, expected, rtol=1e-7)
 
 
 def test_one_column_stands_for_a_rail_full_of_such(sram_table):
@@ -217,9 +215,7 @@ def test_networks_read_what_tiles_read(tables, rows, cell):
 
 
 def test_rails_that_the_fast_engine_does_not_follow_are_refused(sram_table):
-    with pytest.raises(
-        BadInput, match=r"fast engine with shared rails was found to be off by .* Use the exact"
-    ):
+    with pytest.raises(BadInput, match=r"fast engine with shared rails was found to be off by .* Use the exact"):
         read_model(spec_of(supply=100.0, rows=64), sram_table)
 
 

@@ -15,9 +15,7 @@ from spicekit.engines.words import Applied, Stored
 from spicekit.errors import BadInput
 
 
-def spec_of(
-    rows: int, *, ohm: float = 3.2, cell: str = "8t-sram", rows_active: int | None = None
-) -> TileSpec:
+def spec_of(rows: int, *, ohm: float = 3.2, cell: str = "8t-sram", rows_active: int | None = None) -> TileSpec:
     return TileSpec(cell=cell, rows=rows, rows_active=rows_active or rows, wires=Wires(r_bl=ohm, r_sl=ohm))
 
 
@@ -135,9 +133,7 @@ def test_the_error_that_a_surrogate_states_is_found_on_other_reads(tables, cell,
 def test_a_surrogate_that_is_too_far_off_is_refused_with_its_error(sram_table):
     spec = spec_of(128, ohm=30.0)
     read_model(spec, sram_table)
-    with pytest.raises(
-        BadInput, match=r"off by 0\.\d+ LSB rms .* its limit is 0\.144\. Use the exact engine"
-    ):
+    with pytest.raises(BadInput, match=r"off by 0\.\d+ LSB rms .* its limit is 0\.144\. Use the exact engine"):
         read_model(spec.replace(sense_end="near"), sram_table)
 
 

@@ -120,9 +120,7 @@ def surface(patches, x, y, dx=0, dy=0) -> np.ndarray:
     return np.einsum("...i,...ij,...j->...", splines(x, dx), patches, splines(y, dy))
 
 
-@pytest.mark.parametrize(
-    ("x", "y"), [(0.0, 0.0), (0.3, 2.7), (1.0, 1.6), (3.2, 0.9), (5.0, 4.0), (3.999, 4.5)]
-)
+@pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (0.3, 2.7), (1.0, 1.6), (3.2, 0.9), (5.0, 4.0), (3.999, 4.5)])
 def test_a_spline_has_scipys_value_and_slopes(x, y):
     patch = RNG.random((8, 8))
     found = ladder.spline_at(patches_of(patch[None]), 0, x, y)
@@ -309,9 +307,7 @@ def test_codes_are_those_of_currents_solved_to_the_last_digit(end, reference):
             current = ladder.solve(ladder.Crossbar(spec, table, held), applied_rows).current
             zero = ladder.solve(ladder.Crossbar(spec, table, np.zeros_like(held)), applied_rows).current
             found = convert(thresholds, current - zero)
-            flipped = stored.inverted[group, tile] ^ applied.by_vector().inverted[
-                :, group, tile, None
-            ].astype(bool)
+            flipped = stored.inverted[group, tile] ^ applied.by_vector().inverted[:, group, tile, None].astype(bool)
             sums += np.where(flipped, -found, found)
     exact = ExactCodes(spec, table, thresholds)
     assert exact.step == thresholds.step
@@ -334,9 +330,7 @@ def test_one_step_of_columns_side_by_side_is_one_step_of_dense_matrices(columns)
         a, d = above[np.ix_(rows, rows)], below[np.ix_(rows, rows)]
         for column in range(columns):
             held = weights[rows, column]
-            c, p, q = (
-                start.cells[rows, held.sum(), :6].reshape(-1, 2, 3)[range(len(rows)), held].T.astype(float)
-            )
+            c, p, q = start.cells[rows, held.sum(), :6].reshape(-1, 2, 3)[range(len(rows)), held].T.astype(float)
             # i = c + p (v - A i) + q D i
             matrix = np.eye(len(rows)) + p[:, None] * a - q[:, None] * d
             i = np.linalg.solve(matrix, c + p * spec.v_read)

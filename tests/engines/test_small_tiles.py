@@ -113,9 +113,7 @@ def test_flaws_move_codes_as_they_say(rows):
     x = np.clip(place / (highest + 1), 0, 1)
     place = place + flaws.offset + 4 * flaws.bow * x * (1 - x)
     read = range(VECTORS)  # four of an image
-    place += [
-        [converter.noise * noise_of(flaws.key, 5 + p // 4, p % 4, j) for j in range(COLUMNS)] for p in read
-    ]
+    place += [[converter.noise * noise_of(flaws.key, 5 + p // 4, p % 4, j) for j in range(COLUMNS)] for p in read]
     codes = np.clip(np.floor(place), 0, highest)
     assert (sums == signs_of(stored, applied) * codes)[~near_a_threshold(place, rows)].all()
 

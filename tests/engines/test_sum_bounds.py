@@ -83,13 +83,8 @@ def test_the_ends_are_met_by_patterns_and_not_exceeded_by_a_search():
         for which in (2, 3):
             best = bits.copy()
             for _ in range(400):
-                tried = best ^ (rng.random(best.shape) < rng.choice([1, 2, 4], (len(best), 1)) / 64).astype(
-                    np.uint8
-                )
-                better = (
-                    sign * features(tried, tried, share=0.0)[which]
-                    > sign * features(best, best, share=0.0)[which]
-                )
+                tried = best ^ (rng.random(best.shape) < rng.choice([1, 2, 4], (len(best), 1)) / 64).astype(np.uint8)
+                better = sign * features(tried, tried, share=0.0)[which] > sign * features(best, best, share=0.0)[which]
                 best[better] = tried[better]
             found = features(best, best, share=0.0)[which]
             assert NARROW_RANGE[0] <= found.min() <= found.max() <= NARROW_RANGE[1]

@@ -15,9 +15,7 @@ from spicekit.engines.tile import (
 from spicekit.errors import BadInput
 
 
-def spec_of(
-    cell="8t-sram", *, rows=16, columns=8, ohm=3.2, sense_end="far", rows_active=None, terminal=100.0
-):
+def spec_of(cell="8t-sram", *, rows=16, columns=8, ohm=3.2, sense_end="far", rows_active=None, terminal=100.0):
     wires = Wires(r_bl=ohm, r_sl=ohm, r_driver=terminal, r_sink=terminal)
     return TileSpec(
         cell=cell,
@@ -72,9 +70,7 @@ def test_only_the_column_of_the_one_on_cell_carries_current(sram_table):
     spec = spec_of(rows=2, columns=3)
     weights = np.array([[0, 0, 1], [0, 0, 0]], np.uint8)
     for engine in ("spice", "exact", "fast", "ideal"):
-        current = column_currents(
-            Tile(spec, sram_table, weights), np.array([[1, 1]], np.uint8), engine=engine
-        )
+        current = column_currents(Tile(spec, sram_table, weights), np.array([[1, 1]], np.uint8), engine=engine)
         assert current[0, 2] > 1e-5
         assert (abs(current[0, :2]) < 1e-9).all()
 

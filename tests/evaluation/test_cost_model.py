@@ -57,9 +57,7 @@ def evaluation(network, digits, sram_table) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def counted(network, digits, evaluation, sram_table) -> NetworkCosts:
-    return energy(
-        network, digits, evaluation.design, mitigations=MITIGATIONS, table=sram_table, circuit=CIRCUIT
-    )
+    return energy(network, digits, evaluation.design, mitigations=MITIGATIONS, table=sram_table, circuit=CIRCUIT)
 
 
 def run_of(costs: NetworkCosts, mitigation: str):
@@ -89,10 +87,7 @@ def test_flips_are_counted_where_they_are_on(counted):
             assert (layer.stored_inverted > 0) == layer.static == (mitigation in ("static", "both"))
             assert layer.dynamic == (mitigation in ("dynamic", "both"))
             assert layer.applied_inverted == 0 or layer.dynamic
-    ones = {
-        mitigation: sum(layer.ones for layer in counted.events[mitigation].values())
-        for mitigation in MITIGATIONS
-    }
+    ones = {mitigation: sum(layer.ones for layer in counted.events[mitigation].values()) for mitigation in MITIGATIONS}
     assert ones["none"] == ones["static"]
     assert ones["dynamic"] == ones["both"] < ones["none"]
 
@@ -157,9 +152,7 @@ def test_tables_show_every_part_and_every_layer(counted):
     assert [row[0] for row in tables["Energy, time and area for one image"].rows] == [
         MITIGATION_LABELS[kind] for kind in MITIGATIONS
     ]
-    assert {"bit lines", "converter", "flip memory", "cells"} <= {
-        row[0] for row in tables["Where it goes"].rows
-    }
+    assert {"bit lines", "converter", "flip memory", "cells"} <= {row[0] for row in tables["Where it goes"].rows}
     assert len(tables["Energy, time and area of each layer"].rows) == 5 * len(MITIGATIONS)
     assert all(len(row) == len(table.heads) for table in tables.values() for row in table.rows)
 

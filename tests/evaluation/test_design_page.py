@@ -77,9 +77,7 @@ def test_every_field_stands_there_with_its_default_and_range(table):
         if isinstance(field.default, float):
             assert stated == pytest.approx(field.default, rel=1e-3), name  # a third has four digits
         else:
-            assert stated == (list(field.default) if isinstance(field.default, tuple) else field.default), (
-                name
-            )
+            assert stated == (list(field.default) if isinstance(field.default, tuple) else field.default), name
 
 
 def test_the_example_is_what_its_comments_say(tmp_path):

@@ -39,9 +39,7 @@ def test_the_namesake_on_the_package_index_is_told(tmp_path: Path, monkeypatch: 
     """As it is installed over this package: its metadata lies in site-packages."""
     place = tmp_path / "spicekit-9.9.dist-info"
     place.mkdir()
-    (place / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: spicekit\nVersion: 9.9\nSummary: NAIF kernels\n"
-    )
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: spicekit\nVersion: 9.9\nSummary: NAIF kernels\n")
     monkeypatch.syspath_prepend(tmp_path)
     finding = problems()["packages"]
     assert "spicekit 9.9 (NAIF kernels), is installed over this one, spicekit-cim" in finding.what

@@ -75,9 +75,7 @@ def test_leaving_a_component_out_removes_exactly_it(events):
     whole = of(events)
     for component in {*whole.energy_parts, *whole.area_parts}:
         rest = of(events, leave_out=(component,))
-        assert rest.energy_parts == {
-            name: part for name, part in whole.energy_parts.items() if name != component
-        }
+        assert rest.energy_parts == {name: part for name, part in whole.energy_parts.items() if name != component}
         assert rest.area_parts == {name: part for name, part in whole.area_parts.items() if name != component}
         assert rest.time == whole.time
 
@@ -96,9 +94,7 @@ def test_binsparx_adds_nothing_when_off_and_each_flip_its_own_part():
     assert overhead(both) < overhead(static) + overhead(dynamic)  # they share the change of sign
     shared = [name for name in of(PLAIN).energy_parts if name not in OVERHEAD]
     assert all(
-        of(events).energy_parts[name] == of(PLAIN).energy_parts[name]
-        for events in RUNS.values()
-        for name in shared
+        of(events).energy_parts[name] == of(PLAIN).energy_parts[name] for events in RUNS.values() for name in shared
     )
 
 
@@ -176,9 +172,7 @@ def test_stronger_column_ends_need_more_area_and_that_of_ideal_ones_is_not_defin
     def drivers(ohm: float) -> float:
         design = design_of()
         wires = Wires(r_bl=1, r_sl=1, r_driver=ohm, r_sink=ohm)
-        return estimate(PLAIN, CIRCUIT, design.replace(tile=design.tile.replace(wires=wires))).area_parts[
-            "drivers"
-        ]
+        return estimate(PLAIN, CIRCUIT, design.replace(tile=design.tile.replace(wires=wires))).area_parts["drivers"]
 
     assert drivers(100) < drivers(10) < drivers(0.1)
     assert drivers(0) is None
@@ -235,9 +229,7 @@ def test_one_layer_by_hand():
     # 6 reads of 0.25 ns; to decide a flip, count (a carry of 2), compare (2) and invert (1) before the first
     assert found.time == pytest.approx(6 * 0.25e-9 + 5 * 1e-11)
     assert found.area_parts["cells"] == pytest.approx(8 * 108e-9 * 325e-9)
-    assert found.area_parts["border sums"] == pytest.approx(
-        2 * 2 * costs.logic_spread * 0.204e-12 + 6 * 2 * 0.054e-12
-    )
+    assert found.area_parts["border sums"] == pytest.approx(2 * 2 * costs.logic_spread * 0.204e-12 + 6 * 2 * 0.054e-12)
     assert found.area_parts["flip memory"] == pytest.approx(2 * 2 * (1 + 2) * 0.054e-12)
     assert found.area_parts["row order"] == pytest.approx(3 * 2 * 0.054e-12)
     assert found.area_parts["converter"] == pytest.approx(2 * 4 * 10e-12 * 0.25)
@@ -265,6 +257,4 @@ def test_variations_change_one_thing_each_and_only_where_they_may():
         changed = [name for name in type(base).model_fields if getattr(base, name) != getattr(costs, name)]
         assert changed == [what.split()[0]]
     assert {"sensing = sampled", "full_adder_energy x 2", "columns_per_converter x 2"} <= set(varied)
-    assert not {"columns_per_converter x 0.5", "read_supply_efficiency x 2", "logic_spread x 0.5"} & set(
-        varied
-    )
+    assert not {"columns_per_converter x 0.5", "read_supply_efficiency x 2", "logic_spread x 0.5"} & set(varied)

@@ -67,10 +67,7 @@ def test_a_tile_that_keeps_its_limits_is_signed_off(folder):
     assert all(0 < error["worst"] < 0.25 for error in record["errors"])
     assert record["provenance"]["seed"] == 0
     assert record["provenance"]["ngspice"]
-    assert (
-        json.loads(evidence_path(folder / "store", read_design(folder / "tile.toml").tile).read_text())
-        == record
-    )
+    assert json.loads(evidence_path(folder / "store", read_design(folder / "tile.toml").tile).read_text()) == record
 
 
 def test_a_tile_that_does_not_is_not_and_is_told_why(folder):

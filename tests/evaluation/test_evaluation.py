@@ -75,14 +75,10 @@ def test_a_tile_that_computes_wrongly_is_caught(network, digits, monkeypatch):
     def corrupt(tiles, packed):
         packed = genuine(tiles, packed)
         flip = np.uint64(packed.layer.name == "conv4")
-        return dataclasses.replace(
-            packed, stored=dataclasses.replace(packed.stored, words=packed.stored.words ^ flip)
-        )
+        return dataclasses.replace(packed, stored=dataclasses.replace(packed.stored, words=packed.stored.words ^ flip))
 
     monkeypatch.setattr(Tiles, "write", corrupt)
-    with pytest.raises(
-        NotExact, match=r"of 12 images have other logits on ideal tiles .*; layer 'conv4' is the first"
-    ):
+    with pytest.raises(NotExact, match=r"of 12 images have other logits on ideal tiles .*; layer 'conv4' is the first"):
         software_and_ideal(network, digits, design_of(1.0).tile)
 
 
@@ -119,9 +115,7 @@ def test_a_fitted_reference_gets_more_codes_right(network, digits, sram_table, r
 
 @pytest.mark.parametrize("mitigation", ["none", "both"])
 @pytest.mark.parametrize("rows_active", [16, 64])
-def test_results_do_not_depend_on_how_a_batch_is_cut(
-    network, digits, sram_table, monkeypatch, rows_active, mitigation
-):
+def test_results_do_not_depend_on_how_a_batch_is_cut(network, digits, sram_table, monkeypatch, rows_active, mitigation):
     design = design_of(3.2, rows_active=rows_active)
     tiled = tile_network(network, design, sram_table, mitigation=mitigation, calibration=digits)
     logits = []
@@ -157,9 +151,7 @@ def test_errors_of_codes_are_those_of_whole_dot_products(network, digits, sram_t
 
     def probe(packed, applied):
         codes = tiled_layers(tiled.network)[packed.layer.name].tiles.codes
-        total.append(
-            codes.step * codes.sums(packed.stored, applied) - IdealCodes().sums(packed.stored, applied)
-        )
+        total.append(codes.step * codes.sums(packed.stored, applied) - IdealCodes().sums(packed.stored, applied))
 
     watch(network, few, tiled.layers, probe)
     m = (len(errors[10.0]) - 1) // 2
@@ -189,9 +181,7 @@ def test_recalibrated_norms_see_on_tiles_what_they_saw_in_software(network, digi
         recalibrated = tiled.network.state_dict()
         changed = {name for name, value in own.items() if not torch.equal(value, recalibrated[name])}
         assert changed == {
-            f"norm{k}.{what}"
-            for k in range(1, 7)
-            for what in ("running_mean", "running_var", "num_batches_tracked")
+            f"norm{k}.{what}" for k in range(1, 7) for what in ("running_mean", "running_var", "num_batches_tracked")
         }
         means[ohm] = recalibrated["norm2.running_mean"]
     software = software_statistics(network, train)["norm2.running_mean"]
@@ -243,9 +233,7 @@ def test_each_ablation_takes_a_part_of_the_error_away(network, digits, sram_tabl
 def test_linear_cells_conduct_what_the_real_ones_do_at_the_read_voltage(sram_table):
     spec = design_of(1.0).tile
     table = linear(sram_table, spec.v_read)
-    assert np.allclose(
-        cell_currents_of(spec, table).state, cell_currents_of(spec, sram_table).state, rtol=1e-9
-    )
+    assert np.allclose(cell_currents_of(spec, table).state, cell_currents_of(spec, sram_table).state, rtol=1e-9)
     v = np.array([0.1, 0.2, 0.3])
     on = np.full(3, 3)
     current = interpolate(table, on, v, v / 2)

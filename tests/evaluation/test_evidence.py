@@ -59,9 +59,7 @@ def test_ngspice_gives_the_codes_of_an_evaluation(network, images, sram_table, r
         {"wires": Wires(r_bl=3.2, r_sl=3.2), "discharge": {"load": 1e-12, "time": 3.3e-10}},
     ],
 )
-def test_ngspice_gives_the_codes_of_columns_on_rails_and_of_discharged_lines(
-    network, images, sram_table, tile
-):
+def test_ngspice_gives_the_codes_of_columns_on_rails_and_of_discharged_lines(network, images, sram_table, tile):
     design = Design(tile=TileSpec(rows=8, rows_active=8, columns=4, **tile))
     found = evidence(tiles_of(network, images, design, sram_table), images)
     assert (found.reads, found.near, found.failures, found.codes_differ) == (8, 4, (), 0)

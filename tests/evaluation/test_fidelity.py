@@ -39,9 +39,7 @@ def test_the_fast_engine_gives_nearly_every_code_of_the_exact_one(
     network, images, tables, cell, rows_active, mitigation
 ):
     design = design_of(3.2, rows_active=rows_active, cell=cell)
-    found = fidelity(
-        tile_network(network, design, tables[cell], mitigation=mitigation, calibration=images), images
-    )
+    found = fidelity(tile_network(network, design, tables[cell], mitigation=mitigation, calibration=images), images)
     assert found.codes >= 49_152
     assert found.codes_differ < 0.01 * found.codes
 
@@ -65,9 +63,7 @@ def test_a_surrogate_that_is_off_is_seen(network, images, sram_table):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ExactCodes", Worse)
-        found = fidelity(
-            tile_network(network, design, sram_table, mitigation="none", calibration=images), images
-        )
+        found = fidelity(tile_network(network, design, sram_table, mitigation="none", calibration=images), images)
     assert found.codes_differ > 0.5 * found.codes
     assert found.correlation < 1
 

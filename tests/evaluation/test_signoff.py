@@ -128,9 +128,7 @@ def test_evidence_covers_nominal_cells_alone(signed, sram_table, tmp_path):
     stuck = Design(tile=SPEC, variation=Variation(stuck_at_0=0.1))  # cells like any other, with other bits
     assert outside(stuck, sram_table, tmp_path) == ""
     for change in ({"variation": Variation(mismatch=1.0)}, {"ablation": Ablation(linear_cells=True)}):
-        assert "neither mismatch nor linear cells" in outside(
-            Design(tile=SPEC, **change), sram_table, tmp_path
-        )
+        assert "neither mismatch nor linear cells" in outside(Design(tile=SPEC, **change), sram_table, tmp_path)
 
 
 def test_evidence_is_held_to_the_limits_of_now(signed, sram_table, tmp_path):
@@ -157,6 +155,4 @@ def test_evidence_says_whether_it_saw_a_network(signed, sram_table, tmp_path):
     assert not sign_off_status(Design(tile=SPEC), sram_table, store=tmp_path).network
     of_network = signed().errors[0].model_copy(update={"kind": "network, BinSparX"})
     signed(errors=[of_network.model_dump()])
-    assert sign_off_status(Design(tile=SPEC), sram_table, store=tmp_path) == SignOffStatus(
-        outside="", network=True
-    )
+    assert sign_off_status(Design(tile=SPEC), sram_table, store=tmp_path) == SignOffStatus(outside="", network=True)

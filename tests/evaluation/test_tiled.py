@@ -111,9 +111,7 @@ def test_cells_are_written_anew_when_weights_change(tiled, images):
 
 
 def test_it_says_what_it_is(tiled):
-    assert "on 2 x 1 tiles of 64 x 64 8t-sram, 16 rows a read, BinSparX static and dynamic" in repr(
-        tiled.conv2
-    )
+    assert "on 2 x 1 tiles of 64 x 64 8t-sram, 16 rows a read, BinSparX static and dynamic" in repr(tiled.conv2)
     assert list(tiled_layers(tiled)) == [f"conv{k}" for k in range(2, 7)]
     assert "TiledConv2d" in str(tiled)
 
@@ -212,9 +210,7 @@ def layer_of(kind):
 def calls_on_tiles(network):
     """How often each layer's tiles were read in one pass."""
     images = torch.randn(2, 4, 5, 5)
-    network = (
-        adopt(network, images) if any(isinstance(each, Written) for each in network.modules()) else network
-    )
+    network = adopt(network, images) if any(isinstance(each, Written) for each in network.modules()) else network
     tiled = on_tiles(network, Tiles(DESIGN.tile, IdealCodes()))
     assert torch.equal(logits(tiled, images), logits(network, images))
     return [layer.images_seen // len(images) for layer in tiled_layers(tiled).values()]
@@ -227,9 +223,7 @@ def test_a_layer_that_is_held_by_two_names_is_on_tiles_by_both(kind):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # torch's own
-@pytest.mark.filterwarnings(
-    "ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning"
-)
+@pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["native", "adopted"])
 def test_a_wrapped_layer_is_on_tiles(kind):
     compiled = torch.compile(layer_of(kind), backend="eager")
@@ -239,9 +233,7 @@ def test_a_wrapped_layer_is_on_tiles(kind):
 
 def test_a_layer_in_a_plain_list_is_on_tiles_or_refused():
     assert calls_on_tiles(Listed(layer_of("native"), layer_of("native"))) == [1, 1]
-    with pytest.raises(
-        BadInput, match=r"layer first computes a binary product .*references that PyTorch knows"
-    ):
+    with pytest.raises(BadInput, match=r"layer first computes a binary product .*references that PyTorch knows"):
         calls_on_tiles(Listed(layer_of("adopted"), layer_of("adopted")))
 
 
@@ -320,9 +312,7 @@ def test_a_binary_product_beside_the_projects_layers_is_not_counted_as_if_it_wer
     network = nn.Sequential(BinaryConv2d(3, 4), Written(4, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     images = load_dataset("digits", "test").first(2)
     with pytest.raises(BadInput, match=r"layer 1 computes a binary product .*give adopt\(\) the network"):
-        tallies(
-            network, images, lay_out(network, DESIGN, mitigation="none"), read_model(DESIGN.tile, sram_table)
-        )
+        tallies(network, images, lay_out(network, DESIGN, mitigation="none"), read_model(DESIGN.tile, sram_table))
     tiled = convert(network, DESIGN, table=sram_table)
     with pytest.raises(BadInput, match=r"layer 1 computes a binary product"):
         tiled(network_inputs(images))

@@ -55,21 +55,15 @@ def synthetic_table(cell: str) -> IVTable:
 def spec_of(rows: int, **fields: object) -> TileSpec:
     """Tiles of four reads of 8 rows, or of one of more."""
     wires = Wires(r_bl=3.2, r_sl=3.2, r_row=3.2, r_col=3.2)
-    return TileSpec(
-        **{"rows": max(rows, 32 if rows == 8 else 0), "rows_active": rows, "wires": wires, **fields}
-    )
+    return TileSpec(**{"rows": max(rows, 32 if rows == 8 else 0), "rows_active": rows, "wires": wires, **fields})
 
 
 def layer_of(spec: TileSpec, binsparx: BinSparX):
     """A packed layer and activation bits, most of them ones, so that all flips occur."""
     rng = np.random.default_rng(12)
-    weights = (rng.random((OUTPUTS, CHANNELS, 3, 3)) < rng.uniform(0.2, 0.8, (OUTPUTS, 1, 1, 1))).astype(
-        np.uint8
-    )
+    weights = (rng.random((OUTPUTS, CHANNELS, 3, 3)) < rng.uniform(0.2, 0.8, (OUTPUTS, 1, 1, 1))).astype(np.uint8)
     bits = (rng.random((IMAGES, CHANNELS, SIDE, SIDE)) < 0.55).astype(np.uint8)
-    return pack_layer(
-        map_layer("conv", weights, Geometry.square(CHANNELS, 3, 1, 1), spec, binsparx=binsparx)
-    ), bits
+    return pack_layer(map_layer("conv", weights, Geometry.square(CHANNELS, 3, 1, 1), spec, binsparx=binsparx)), bits
 
 
 def fixed_tally(model) -> Tally:
@@ -89,9 +83,7 @@ def codes_of(spec: TileSpec, converter: Converter, variation: Variation) -> Code
     return codes_of_die(model, thresholds, converter, passed=mismatch_passed(spec, table, variation))
 
 
-def fast_products(
-    spec: TileSpec, converter: Converter, binsparx: BinSparX, variation: Variation
-) -> np.ndarray:
+def fast_products(spec: TileSpec, converter: Converter, binsparx: BinSparX, variation: Variation) -> np.ndarray:
     """Dot products through the network kernels."""
     table = synthetic_table(spec.cell)
     if variation.mismatch:

@@ -125,12 +125,8 @@ def imported(path: Path) -> object:
 READERS = {
     "design": Reader("x.toml", good.shipped("spicekit/cli/starters/tile.toml"), read_design),
     "study": Reader("x.toml", good.shipped("spicekit/cli/starters/study.toml"), read_study),
-    "plan": Reader(
-        "x.toml", lambda: [b'[[grid]]\ncell = ["1t1r"]\nvdd = [0.6, 0.7]\nseed = [1, 2]\n'], read_plan
-    ),
-    "cluster": Reader(
-        "x.toml", lambda: [b'kind = "slurm"\nworkers = 3\n[options]\nqueue = "long"\n'], read_cluster
-    ),
+    "plan": Reader("x.toml", lambda: [b'[[grid]]\ncell = ["1t1r"]\nvdd = [0.6, 0.7]\nseed = [1, 2]\n'], read_plan),
+    "cluster": Reader("x.toml", lambda: [b'kind = "slurm"\nworkers = 3\n[options]\nqueue = "long"\n'], read_cluster),
     "cell": Reader("cell.toml", good.shipped("cells/8t-sram/cell.toml"), cell_sheet),
     "subcircuit": Reader("cell.sp", good.shipped("cells/8t-sram/cell.sp"), cell_text),
     "models": Reader(
@@ -169,9 +165,7 @@ READERS = {
     "state": Reader("x.safetensors", good.state, read_state),
     "log": Reader(LOG_FILE, lambda: [b'["0", "a", {"right": 1}]\n["1", "b", {}]\n'], with_log),
     "cache": Reader("entry.npz", good.entry, cached),
-    "batch": Reader(
-        "test_batch", good.batch, lambda path: read_cifar10(path.parent, "test", images_per_batch=3)
-    ),
+    "batch": Reader("test_batch", good.batch, lambda path: read_cifar10(path.parent, "test", images_per_batch=3)),
     "archive": Reader(
         "cifar-10-python.tar.gz",
         good.archive,
@@ -243,9 +237,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("count", type=int, help="inputs of each reader")
     options.add_argument("names", nargs="*", metavar="reader", help="all by default")
-    options.add_argument(
-        "--out", type=Path, help="JSON file that counts are added to; what it holds is not run again"
-    )
+    options.add_argument("--out", type=Path, help="JSON file that counts are added to; what it holds is not run again")
     chosen = options.parse_args()
     found = json.loads(chosen.out.read_text()) if chosen.out and chosen.out.is_file() else {}
     for name in chosen.names or READERS:

@@ -31,9 +31,7 @@ def npy(*arrays: np.ndarray) -> list[bytes]:
 def npz() -> list[bytes]:
     origin = json.dumps({"engine": "exact", "spec": SPEC, "table": "t"})
     buffer = io.BytesIO()
-    np.savez(
-        buffer, current=np.ones((2, 3)), lsb=1.0, partial_sum=np.ones((2, 3)), provenance=np.array(origin)
-    )
+    np.savez(buffer, current=np.ones((2, 3)), lsb=1.0, partial_sum=np.ones((2, 3)), provenance=np.array(origin))
     return [buffer.getvalue()]
 
 
@@ -128,17 +126,12 @@ def onnx_file() -> list[bytes]:
         [
             helper.make_node("Sign", ["x"], ["s"], name="sign"),
             helper.make_node("Conv", ["s", "w"], ["c"], name="conv", pads=[1, 1, 1, 1], strides=[1, 1]),
-            helper.make_node(
-                "BatchNormalization", ["c", "one", "b", "b", "one"], ["y"], name="bn", epsilon=1e-5
-            ),
+            helper.make_node("BatchNormalization", ["c", "one", "b", "b", "one"], ["y"], name="bn", epsilon=1e-5),
         ],
         "net",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, 6, 6])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [
-            numpy_helper.from_array(each, name)
-            for name, each in (("w", weights), ("b", shift), ("one", shift**2))
-        ],
+        [numpy_helper.from_array(each, name) for name, each in (("w", weights), ("b", shift), ("one", shift**2))],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return [model.SerializeToString()]

@@ -58,9 +58,7 @@ def test_a_gzip_bomb_of_a_table(table):
     replaced(
         table,
         "current",
-        lambda file: file.create_dataset(
-            "current", shape, "f8", chunks=(1, 1, 4000, 4000), compression="gzip"
-        ),
+        lambda file: file.create_dataset("current", shape, "f8", chunks=(1, 1, 4000, 4000), compression="gzip"),
     )
     assert table.stat().st_size < 4e6
     exhausting(lambda: naive_table(table))

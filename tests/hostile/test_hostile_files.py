@@ -95,9 +95,7 @@ def test_a_grid_is_counted_before_it_is_made(tmp_path):
     path.write_text("[[grid]]\n" + "".join(f'"tile.{name}" = {values}\n' for name in names))
     refused(lambda: read_study(path), "asks for 100,000,000 points; a study has at most 100,000")
     plan = tmp_path / "plan.toml"
-    plan.write_text(
-        "[[grid]]\n" + "".join(f"{name} = {values}\n" for name in ("seed", "fins")) + f"vdd = {values}\n"
-    )
+    plan.write_text("[[grid]]\n" + "".join(f"{name} = {values}\n" for name in ("seed", "fins")) + f"vdd = {values}\n")
     refused(lambda: read_plan(plan), "asks for 18,000,000 tables; a plan has at most 100,000")
 
 
@@ -250,9 +248,7 @@ def test_a_folder_is_taken_only_if_it_is_new_empty_or_ours(tmp_path):
 
 def test_a_study_refuses_a_folder_of_others_before_it_makes_a_table(tmp_path):
     study, out, store = tmp_path / "study.toml", tmp_path / "out", tmp_path / "store"
-    study.write_text(
-        '[base]\nrun = {network = "vgg-small-quarter", images = 2}\nwires = {r_bl = 3.2, r_sl = 3.2}\n'
-    )
+    study.write_text('[base]\nrun = {network = "vgg-small-quarter", images = 2}\nwires = {r_bl = 3.2, r_sl = 3.2}\n')
     out.mkdir()
     (out / "jobs.jsonl").write_text("my notes")
     with pytest.raises(BadInput, match=r"holds 'jobs\.jsonl' and is no folder of results"):
@@ -277,9 +273,7 @@ def test_training_refuses_its_folder_before_it_looks_for_images(tmp_path):
     take_folder(ours)
     assert "is no folder of results" in str(trained(tmp_path / "thesis", *nowhere).exception)
     most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (0, most[1])
-    )  # as on a full disk: root may write where others may not
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))  # as on a full disk: root may write where others may not
     try:
         full = trained(ours, *nowhere)
     finally:

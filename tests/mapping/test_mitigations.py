@@ -64,9 +64,7 @@ def test_the_names_of_mitigations_are_one_set():
 def mapped(binsparx: BinSparX, *, spec: TileSpec, variation: Variation = NO_VARIATION, outputs: int = 40):
     rng = np.random.default_rng(0)
     weights = (rng.random((outputs, 20, 3, 3)) < rng.random((20, 3, 3))).astype(np.uint8)
-    return map_layer(
-        "layer", weights, Geometry.square(20, 3, 1, 1), spec, binsparx=binsparx, variation=variation
-    )
+    return map_layer("layer", weights, Geometry.square(20, 3, 1, 1), spec, binsparx=binsparx, variation=variation)
 
 
 def predicted_loss(layer) -> float:
@@ -130,9 +128,7 @@ def test_flips_against_faults_leave_the_fewest_wrong_cells_of_every_column(both)
     assert (fewest <= wrong_cells(other, FAULTY)).all()
     assert fewest.sum() < 0.7 * wrong_cells(other, FAULTY).sum()
     free = wrong_cells(other, FAULTY) == fewest
-    assert (chosen.inverted == other.inverted)[
-        free
-    ].mean() > 0.85  # where faults do not say, the other rule does
+    assert (chosen.inverted == other.inverted)[free].mean() > 0.85  # where faults do not say, the other rule does
 
 
 def test_stuck_cells_cost_ideal_tiles_their_exactness_and_flips_win_most_of_it_back():
@@ -150,9 +146,7 @@ def test_stuck_cells_cost_ideal_tiles_their_exactness_and_flips_win_most_of_it_b
 
 def test_planes_chosen_together_are_static_flips_where_there_is_one_plane():
     spec = spec_of(16)
-    assert (
-        mapped(MITIGATIONS["joint"], spec=spec).inverted == mapped(MITIGATIONS["static"], spec=spec).inverted
-    ).all()
+    assert (mapped(MITIGATIONS["joint"], spec=spec).inverted == mapped(MITIGATIONS["static"], spec=spec).inverted).all()
 
 
 def test_planes_chosen_together_have_the_least_error_of_the_weighed_sum():

@@ -142,11 +142,7 @@ def test_a_footprint_is_what_walking_over_the_layer_counts():
     groups = sum(len({row % 32 // 8 for row in block}) for block in blocks)
     assert found.reads == 6 * 7 * groups * 20
     kinds = [(min(y, 1) - (y == 5), min(x, 1) - (x == 6)) for y in range(6) for x in range(7)]
-    border = [
-        (y, x)
-        for (y, x), at in zip(kinds, np.ndindex(6, 7), strict=True)
-        if 0 in at or at[0] == 5 or at[1] == 6
-    ]
+    border = [(y, x) for (y, x), at in zip(kinds, np.ndindex(6, 7), strict=True) if 0 in at or at[0] == 5 or at[1] == 6]
     assert found.additions == len(border) * 20
     assert found.constants == 8 * 20
     plain = footprint(Geometry.square(5, 3, 1, 1), 20, (6, 7), spec)

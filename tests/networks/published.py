@@ -40,9 +40,7 @@ class IrConv2d(OneBitConv2d):
         weight = weight / weight.flatten(1).std(1).view(-1, 1, 1, 1)
         mean = weight.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
         scale = torch.pow(2.0, (mean.log() / torch.log(torch.tensor(2.0))).round())
-        return functional.conv2d(
-            torch.sign(values), torch.sign(weight) * scale, self.bias, self.stride, self.padding
-        )
+        return functional.conv2d(torch.sign(values), torch.sign(weight) * scale, self.bias, self.stride, self.padding)
 
 
 class RecuConv2d(OneBitConv2d):
@@ -113,18 +111,14 @@ class Block20(nn.Module):
 
 def ir_resnet20(width: int = 4, classes: int = 10, channels: int = 3) -> nn.Module:
     widths = [width, width, width, width, 2 * width, 2 * width, 2 * width, 4 * width, 4 * width, 4 * width]
-    blocks = [
-        Block20(before, after, 2 if after > before else 1) for before, after in itertools.pairwise(widths)
-    ]
+    blocks = [Block20(before, after, 2 if after > before else 1) for before, after in itertools.pairwise(widths)]
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.Hardtanh(), *blocks,
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4 * width), nn.Linear(4 * width, classes),
     )  # fmt: skip
 
 
-def vgg_small(
-    convolution: type[OneBitConv2d], width: int = 8, classes: int = 10, side: int = 32
-) -> nn.Module:
+def vgg_small(convolution: type[OneBitConv2d], width: int = 8, classes: int = 10, side: int = 32) -> nn.Module:
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.Hardtanh()]
     widths = [width, width, 2 * width, 2 * width, 4 * width, 4 * width]
     for place, (before, after) in enumerate(itertools.pairwise(widths)):
@@ -192,9 +186,7 @@ class ReactBlock(nn.Module):
         self.pool = nn.AvgPool2d(2, 2) if stride == 2 else nn.Identity()
         self.act1 = nn.Sequential(Shift(inputs), nn.PReLU(inputs), Shift(inputs))
         self.shift2 = Shift(inputs)
-        self.points = nn.ModuleList(
-            MeanConv2d(inputs, inputs, 1, bias=False) for _ in range(outputs // inputs)
-        )
+        self.points = nn.ModuleList(MeanConv2d(inputs, inputs, 1, bias=False) for _ in range(outputs // inputs))
         self.norms = nn.ModuleList(nn.BatchNorm2d(inputs) for _ in self.points)
         self.act2 = nn.Sequential(Shift(outputs), nn.PReLU(outputs), Shift(outputs))
 
@@ -231,9 +223,7 @@ class XnorConv2d(OneBitConv2d):
 
 def xnor_nin(width: int = 8, classes: int = 10) -> nn.Module:
     def layer(inputs: int, outputs: int, kernel: int, padding: int = 0) -> nn.Module:
-        return nn.Sequential(
-            nn.BatchNorm2d(inputs), Sign(), XnorConv2d(inputs, outputs, kernel, padding), nn.ReLU()
-        )
+        return nn.Sequential(nn.BatchNorm2d(inputs), Sign(), XnorConv2d(inputs, outputs, kernel, padding), nn.ReLU())
 
     w = width
     return nn.Sequential(
@@ -248,9 +238,7 @@ class PlainConv2d(OneBitConv2d):
     """FINN: signs in, signs as weights, nothing around the image."""
 
     def forward(self, values: Tensor) -> Tensor:
-        return functional.conv2d(
-            values, torch.where(self.weight >= 0, 1.0, -1.0).to(values.dtype), None, self.stride
-        )
+        return functional.conv2d(values, torch.where(self.weight >= 0, 1.0, -1.0).to(values.dtype), None, self.stride)
 
 
 def finn_cnv(width: int = 4, classes: int = 10) -> nn.Module:
@@ -272,9 +260,7 @@ def finn_lfc(width: int = 32, classes: int = 10) -> nn.Module:
     hidden: list[nn.Module] = []
     for before, after in itertools.pairwise(sizes):
         hidden += [OneBitLinear(before, after, bias=False), nn.BatchNorm1d(after), Sign()]
-    return nn.Sequential(
-        nn.Flatten(), *hidden, OneBitLinear(width, classes, bias=False), nn.BatchNorm1d(classes)
-    )
+    return nn.Sequential(nn.Flatten(), *hidden, OneBitLinear(width, classes, bias=False), nn.BatchNorm1d(classes))
 
 
 def settled(network: nn.Module, images: Tensor) -> nn.Module:

@@ -83,13 +83,9 @@ OPERATORS = {
     "rectangular": lambda: nn.Conv2d(6, 8, (1, 5), stride=(2, 1), padding=(0, 2)),
     "dilated": lambda: nn.Conv2d(6, 8, 3, dilation=2, padding=2),
     "transposed": lambda: nn.ConvTranspose2d(6, 8, 3, stride=2, padding=1, output_padding=1),
-    "transposed, grouped, dilated": lambda: nn.ConvTranspose2d(
-        6, 4, (2, 3), stride=(1, 3), groups=2, dilation=2
-    ),
+    "transposed, grouped, dilated": lambda: nn.ConvTranspose2d(6, 4, (2, 3), stride=(1, 3), groups=2, dilation=2),
     "one axis": lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(6, 8, 5, padding=2, stride=3)),
-    "three axes": lambda: nn.Sequential(
-        nn.Unflatten(1, (3, 2)), nn.Conv3d(3, 4, (2, 3, 3), padding=(0, 1, 1))
-    ),
+    "three axes": lambda: nn.Sequential(nn.Unflatten(1, (3, 2)), nn.Conv3d(3, 4, (2, 3, 3), padding=(0, 1, 1))),
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(6 * 49, 16)),
     "weights times columns": lambda: nn.Sequential(nn.Unfold(3), Columns(6 * 9, 8)),
     "linear over the last axis": lambda: nn.Sequential(nn.Flatten(2), nn.Linear(49, 16)),
@@ -322,9 +318,7 @@ def test_a_layer_called_with_two_sizes_has_the_same_logits():
 
 @pytest.mark.parametrize("other", [{"dilation": 2}, {"level": 0.5}])
 def test_a_layer_called_in_two_ways_stays_digital(other):
-    with pytest.raises(
-        BadInput, match=r"layer layer is not binary: its geometry, or .*change from call to call"
-    ):
+    with pytest.raises(BadInput, match=r"layer layer is not binary: its geometry, or .*change from call to call"):
         adopt(Twice({}, other).eval(), IMAGES, binary=["layer"])
 
 
@@ -530,9 +524,7 @@ def test_a_pass_that_the_user_interrupts_leaves_nothing_behind():
 def test_an_old_weight_norm_is_named_with_its_cure():
     network = own()
     torch.nn.utils.weight_norm(network[0])
-    with pytest.raises(
-        BadInput, match=r"layer 0 holds 'weight'.*remove_weight_norm\), or use .*parametrizations"
-    ):
+    with pytest.raises(BadInput, match=r"layer 0 holds 'weight'.*remove_weight_norm\), or use .*parametrizations"):
         adopt(network, IMAGES)
     torch.nn.utils.remove_weight_norm(network[0])
     assert torch.equal(adopt(network, IMAGES)(IMAGES), network(IMAGES))

@@ -163,9 +163,7 @@ def test_shipped_cards_belong_to_their_files(path):
     name = path.stem.removesuffix(f"-{card.data}")
     assert path == checkpoint_path(name, card.data)
     assert name.startswith(card.architecture.name)
-    assert (name == card.architecture.name) == (
-        card.architecture == Architecture(name=card.architecture.name)
-    )
+    assert (name == card.architecture.name) == (card.architecture == Architecture(name=card.architecture.name))
 
 
 def test_logits_do_not_depend_on_the_batch():

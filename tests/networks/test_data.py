@@ -17,9 +17,7 @@ def test_digits_are_the_same_pixels_everywhere():
     assert load_dataset("digits", "train").sha256 == (
         "43c04ae8423201f0382a2ead604e771353cfadc75799f2ec7de160ad371505cf"
     )
-    assert load_dataset("digits", "test").sha256 == (
-        "6a9bd9c1773e8ae4c25ebc2fdb7db65be555d12b5b720a2275690c6e5e0cd31f"
-    )
+    assert load_dataset("digits", "test").sha256 == ("6a9bd9c1773e8ae4c25ebc2fdb7db65be555d12b5b720a2275690c6e5e0cd31f")
 
 
 def test_digits_are_split_without_overlap_and_evenly_over_the_classes():

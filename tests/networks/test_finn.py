@@ -33,11 +33,7 @@ class Cnv(nn.Module):
         for place in range(9):
             shape = tuple(arrays[f"layer{place}_shape"])
             bits = np.unpackbits(arrays[f"layer{place}_bits"], count=int(np.prod(shape))).reshape(shape)
-            layer = (
-                nn.Conv2d(shape[1], shape[0], 3, bias=False)
-                if len(shape) == 4
-                else nn.Linear(*shape[::-1], False)
-            )
+            layer = nn.Conv2d(shape[1], shape[0], 3, bias=False) if len(shape) == 4 else nn.Linear(*shape[::-1], False)
             layer.weight.data = torch.from_numpy(2.0 * bits - 1).float()
             self.layers.append(layer)
             if place < 8:

@@ -177,6 +177,4 @@ def test_four_bits_run_on_products_of_signs(kernel_size, stride, padding):
     planes.set_weight_bits(layer.weight_bits())
     values = 1.5 * torch.randn(2, 5, 7, 6)
     bits = layer.input_planes(values)
-    assert torch.equal(
-        layer.combine([planes.product(2.0 * plane - 1) for plane in bits], bits), layer(values)
-    )
+    assert torch.equal(layer.combine([planes.product(2.0 * plane - 1) for plane in bits], bits), layer(values))

@@ -23,10 +23,7 @@ def test_vgg_small_has_five_binary_convolutions_and_one_classifier():
 def test_resnet18_has_sixteen_binary_convolutions_from_64_to_512_channels():
     layers = binary_layers(build(Architecture(name="resnet18")))
     assert list(layers) == [
-        f"layer{stage}.{block}.conv{number}"
-        for stage in (1, 2, 3, 4)
-        for block in (0, 1)
-        for number in (1, 2)
+        f"layer{stage}.{block}.conv{number}" for stage in (1, 2, 3, 4) for block in (0, 1) for number in (1, 2)
     ]
     assert [layer.out_channels for layer in layers.values()] == [64] * 4 + [128] * 4 + [256] * 4 + [512] * 4
     assert [layer.geometry.stride[0] for layer in layers.values()] == [1] * 4 + ([2] + [1] * 3) * 3

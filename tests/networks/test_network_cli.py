@@ -41,9 +41,7 @@ def net(tmp_path):
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
         tmp_path / "n.onnx",
     )
-    np.savez(
-        tmp_path / "mine.npz", images=rng.integers(0, 256, (60, 6, 5), np.uint8), labels=np.arange(60) % 4
-    )
+    np.savez(tmp_path / "mine.npz", images=rng.integers(0, 256, (60, 6, 5), np.uint8), labels=np.arange(60) % 4)
     (tmp_path / "tile.toml").write_text(DESIGN)
     return tmp_path
 

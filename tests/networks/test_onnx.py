@@ -102,15 +102,11 @@ def test_an_operator_computes_what_onnx_says(name):
         helper.make_tensor_value_info(each, helper.np_dtype_to_tensor_dtype(np.asarray(value).dtype), None)
         for each, value in zip(names, inputs, strict=True)
     ]
-    graph = helper.make_graph(
-        [node], "g", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    )
+    graph = helper.make_graph([node], "g", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     wanted = ReferenceEvaluator(model).run(None, dict(zip(names, inputs, strict=True)))[0]
     attributes = {
-        key: torch.from_numpy(numpy_helper.to_array(value).copy())
-        if isinstance(value, TensorProto)
-        else value
+        key: torch.from_numpy(numpy_helper.to_array(value).copy()) if isinstance(value, TensorProto) else value
         for key, value in attributes.items()
     }
     got = OPERATORS[kind](*(torch.from_numpy(np.asarray(value)) for value in inputs), **attributes)
@@ -153,9 +149,7 @@ def test_a_network_from_a_file_is_on_ideal_tiles_what_onnx_computes(tmp_path):
     images = floats(5, 3, 6, 6)
     with torch.no_grad():
         got = tiled(torch.from_numpy(images))
-    np.testing.assert_allclose(
-        got.numpy(), ReferenceEvaluator(str(path)).run(None, {"x": images})[0], atol=1e-5
-    )
+    np.testing.assert_allclose(got.numpy(), ReferenceEvaluator(str(path)).run(None, {"x": images})[0], atol=1e-5)
 
 
 def test_qonnx_quantisers_make_binary_layers(tmp_path):
@@ -276,9 +270,7 @@ def test_odd_files_are_refused_in_one_line(tmp_path):
         load_network(path)
     for kind in ("Expand", "ConstantOfShape"):  # of 4 TB
         inputs = ["x", "to"] if kind == "Expand" else ["to"]
-        write(
-            path, [helper.make_node(kind, inputs, ["y"], name="big")], {"to": ints(1 << 20, 1 << 20, 1)}, (3,)
-        )
+        write(path, [helper.make_node(kind, inputs, ["y"], name="big")], {"to": ints(1 << 20, 1 << 20, 1)}, (3,))
         with pytest.raises(BadInput, match=rf"node big \({kind}\): .* is more than 268,435,456"):
             load_network(path)
     for name, message in (

@@ -167,9 +167,7 @@ def test_mixed_sizes_are_resized_only_where_the_folder_says_so_and_the_source_sa
     assert np.abs(test.images[2] - means).max() <= 1  # integer arithmetic, in two passes
     same = np.asarray(Image.open(tmp_path / "a/2.png"))
     assert (test.images[0] == same).all()
-    assert float(network_inputs(test).mean()) == pytest.approx(
-        (test.images.mean() / 255 - 0.5) / 0.25, abs=1e-5
-    )
+    assert float(network_inputs(test).mean()) == pytest.approx((test.images.mean() / 255 - 0.5) / 0.25, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,7 @@ def test_ideal_tiles_give_the_integer_sums_of_a_published_network(name):
     network = nets.settled(build(), torch.randn(4 if shape[1] > 100 else 16, *shape))
     before = copy.deepcopy(network.state_dict())
     adopted = adopt(network, torch.randn(2, *shape))
-    assert all(
-        torch.equal(value, network.state_dict()[key]) for key, value in before.items() if "1" not in key[-2:]
-    )
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items() if "1" not in key[-2:])
     unseen = torch.randn(2, *shape)
     with torch.no_grad():
         wanted = network(unseen)
@@ -63,17 +61,13 @@ def test_ideal_tiles_give_the_integer_sums_of_a_published_network(name):
             tiled = on_tiles(adopted, Tiles(SPEC, IdealCodes(), binsparx))
             sums = _sums_against_reference(tiled, unseen)
             logits = tiled(unseen)
-            assert torch.equal(logits, adopted(unseen)), (
-                "tiles give what the adopted network gives, bit for bit"
-            )
+            assert torch.equal(logits, adopted(unseen)), "tiles give what the adopted network gives, bit for bit"
     assert set(sums) == {name.rpartition(".binary")[0] for name in binary_layers(adopted)}
     assert len(sums) == count
     assert all(sums.values())
     # Rounding alone, of a product by s * sign(w), may carry an activation over a threshold.
     close = (logits - wanted).abs() <= 1e-5 * wanted.abs().max()
-    assert close.all(), (
-        f"{int((logits.argmax(1) != wanted.argmax(1)).sum())} of {len(wanted)} decisions differ"
-    )
+    assert close.all(), f"{int((logits.argmax(1) != wanted.argmax(1)).sum())} of {len(wanted)} decisions differ"
 
 
 def _sums_against_reference(tiled, images):
@@ -93,9 +87,7 @@ def _sums_against_reference(tiled, images):
 
         for place in around.bits:
             layers = around.get_submodule(child_name(place))
-            for layer in (
-                layers if isinstance(layers, torch.nn.ModuleList) else [layers]
-            ):  # one for each group
+            for layer in layers if isinstance(layers, torch.nn.ModuleList) else [layers]:  # one for each group
                 handles.append(layer.register_forward_hook(keep))
         handles.append(around.register_forward_hook(compare))
 

@@ -68,10 +68,7 @@ class Page(HTMLParser):
         """What Vega-Lite is handed, its data as rows."""
         texts = [text for text in self.texts if text.startswith("H4sI")]  # how gzip begins, in base64
         found = [json.loads(gzip.decompress(base64.b64decode(text))) for text in texts]
-        return [
-            one | {"rows": [dict(zip(one["fields"], row, strict=True)) for row in one["rows"]]}
-            for one in found
-        ]
+        return [one | {"rows": [dict(zip(one["fields"], row, strict=True)) for row in one["rows"]]} for one in found]
 
 
 def check_self_contained(page: Page) -> None:
@@ -173,10 +170,7 @@ def costs() -> JsonDict:
         "constants": {"flip_timing": {"value": "pipelined", "source": "Assumed."}},
         "assumptions": [],
         "not_counted": [],
-        "runs": [
-            {**run, "mitigation": name, "layers": {"conv2": {**figures, **parts}}}
-            for name in ("none", "both")
-        ],
+        "runs": [{**run, "mitigation": name, "layers": {"conv2": {**figures, **parts}}} for name in ("none", "both")],
         "response": {"flip_timing = x": {"first_run": change, "runs": {"none": change, "both": change}}},
     }
 

@@ -101,9 +101,7 @@ def browser() -> Iterator[Any]:
 class Tab:
     """A page that is open, and what went wrong in it."""
 
-    def __init__(
-        self, browser: Any, path: Path, *, theme: str = "light", width: int = 1440, axe: bool = False
-    ) -> None:
+    def __init__(self, browser: Any, path: Path, *, theme: str = "light", width: int = 1440, axe: bool = False) -> None:
         context = browser.new_context(
             color_scheme=theme,
             viewport={"width": width, "height": 900},

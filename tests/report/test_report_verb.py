@@ -95,9 +95,7 @@ def test_an_evaluation_shows_its_runs_layers_cost_and_fidelity(tmp_path):
     assert bars["BinSparX"]["low"] == pytest.approx(100 * low, rel=1e-5)
     assert bars["BinSparX"]["high"] == pytest.approx(100 * high, rel=1e-5)
     assert {row["nf"] for row in page.charts()[1]["rows"]} == {25.0}
-    assert {
-        row["value"] for chart in page.charts() for row in chart["rows"] if row.get("part") == "bit lines"
-    } == {3.0}
+    assert {row["value"] for chart in page.charts() for row in chart["rows"] if row.get("part") == "bit lines"} == {3.0}
     assert [row["accuracy"] for row in rows_of(tmp_path / "page.csv")] == ["0.5", "0.875"]
 
 
@@ -146,11 +144,7 @@ def test_cards_are_shown_against_their_targets(tmp_path):
     assert {"nmos-rvt", "idsat", "uA", "45", "40", "+12.5%", "FAIL", "1.10"} <= set(page.texts)
     assert any("nmos-rvt ss at 125 °C" in text for text in page.texts)
     _, transfer, output = page.charts()
-    assert (
-        [row["current"] for row in transfer["rows"]]
-        == [row["current"] for row in output["rows"]]
-        == [1e-3, 40.0]
-    )
+    assert [row["current"] for row in transfer["rows"]] == [row["current"] for row in output["rows"]] == [1e-3, 40.0]
 
 
 def test_a_table_is_drawn_and_listed(tmp_path):

@@ -81,9 +81,7 @@ def test_a_deck_reads_no_file_of_the_user(where, outside, tmp_path):
     folder = outside if where == "home" else tmp_path
     secret = folder / "model.txt"
     secret.write_text("* other people's\n.model dm nmos level=1 vto=0\n")
-    transistor = (
-        "* a transistor\nv1 a 0 1\nm1 a a 0 0 dm l=1u w=1u\n.model dm nmos level=1 vto=0.5\n.control\n"
-    )
+    transistor = "* a transistor\nv1 a 0 1\nm1 a a 0 0 dm l=1u w=1u\n.model dm nmos level=1 vto=0.5\n.control\n"
     plain = transistor + "op\nprint i(v1)\nquit 0\n.endc\n.end\n"
     text = plain.replace("op\n", f"altermod dm file = {secret}\nop\n")
 
@@ -157,9 +155,7 @@ def test_no_start_up_file_is_read_by_a_worker(where, tmp_path):
 
     def run(script: str) -> str:
         command = [sys.executable, "-c", script]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
     ran = tmp_path / (".spiceinit.ran" if where == "folder" else "spinit.ran")
@@ -317,9 +313,7 @@ for action in (
 """
     outcomes = {}
     for where in ("naive", "caged"):
-        done = subprocess.run(
-            [sys.executable, "-c", script, where], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", script, where], capture_output=True, text=True, check=True)
         outcomes[where] = done.stdout.split()
     if "refused" in outcomes["naive"]:
         pytest.skip("this root lacks privileges")

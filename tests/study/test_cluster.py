@@ -40,9 +40,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("sbatch", "bsub", "qsub", "scancel", "bkill", "qdel"):
-        text = (
-            SUBMIT.format(folder=tmp_path) if name.endswith(("batch", "sub")) else "#!/bin/sh\nkill -- -$1\n"
-        )
+        text = SUBMIT.format(folder=tmp_path) if name.endswith(("batch", "sub")) else "#!/bin/sh\nkill -- -$1\n"
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")

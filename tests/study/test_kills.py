@@ -86,9 +86,7 @@ def test_a_running_scheduler_is_used_and_may_lose_a_worker(study, expected, star
     assert results(out) == expected
 
 
-def check_that_only_lost_jobs_ran_again(
-    started: dict[str, list[int]], victim: int, handed_in: list[str]
-) -> None:
+def check_that_only_lost_jobs_ran_again(started: dict[str, list[int]], victim: int, handed_in: list[str]) -> None:
     """Those that the killed worker had begun and not handed in, once more, and elsewhere."""
     assert len(started) == JOBS
     again = {key: pids for key, pids in started.items() if len(pids) > 1}
@@ -159,9 +157,7 @@ def test_an_interrupted_study_says_how_to_go_on(network, tmp_path):
     out = tmp_path / "out"
     one = command(network, out, "--workers", "1")
     study = tmp_path / "study.toml"
-    study.write_text(
-        study.read_text().replace("images_per_job = 4", "images_per_job = 1")
-    )  # too many to finish
+    study.write_text(study.read_text().replace("images_per_job = 4", "images_per_job = 1"))  # too many to finish
     assert stopped(one, out, by=signal.SIGINT) == 130
     said = (tmp_path / "err").read_text()
     kept = f"{out} has what was finished, repeat the command to go on"

@@ -108,10 +108,7 @@ def test_a_sweep_runs_no_code_of_other_users_and_shows_no_pages(network, tmp_pat
         assert len(ports) >= 3  # a scheduler and two workers
         assert {address for address, _ in ports} == {"127.0.0.1"}
         assert not pages(ports)
-        assert (
-            attack(*(f"{protocol}://127.0.0.1:{port}" for protocol in ("tls", "tcp") for _, port in ports))
-            == []
-        )
+        assert attack(*(f"{protocol}://127.0.0.1:{port}" for protocol in ("tls", "tcp") for _, port in ports)) == []
         assert process.poll() is None, "it ended before it was attacked"
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -50,8 +50,8 @@ def test_points_differ_in_their_currents_and_are_counted_once(counts):
     assert counts == ["2 images, 1.0 ohm"] * 2
     plain, stronger, flipped = found
     assert stronger.energy_parts["bit lines"] == pytest.approx(2 * plain.energy_parts["bit lines"])
-    assert {
-        name for name in plain.energy_parts if plain.energy_parts[name] != stronger.energy_parts[name]
-    } == {"bit lines"}
+    assert {name for name in plain.energy_parts if plain.energy_parts[name] != stronger.energy_parts[name]} == {
+        "bit lines"
+    }
     assert overhead(plain) == 0 < overhead(flipped)
     assert flipped.energy_parts["word lines"] < plain.energy_parts["word lines"]

@@ -47,9 +47,7 @@ def test_accuracies_stand_side_by_side():
 def test_dies_are_pooled():
     dies = [dict(ROWS[0], accuracy=accuracy) for accuracy in (0.5, 0.6, 0.7)]
     rows = [dict(die, **{"variation.seed": seed}) for seed, die in enumerate(dies)]
-    lines = markdown(
-        accuracy_table([*rows, dict(rows[0], **{"tile.rows": 32})], pooled="variation.seed")
-    ).splitlines()
+    lines = markdown(accuracy_table([*rows, dict(rows[0], **{"tile.rows": 32})], pooled="variation.seed")).splitlines()
     assert lines[0] == "| tile.rows | none |"
     assert lines[2:] == ["| 64 | 60.0 +- 10.0 (3) |", "| 32 | 50.0 |"]
 
@@ -71,9 +69,7 @@ def test_layers_are_held_against_the_point_that_differs_in_the_mitigation_alone(
 
 def test_costs_are_held_against_the_point_that_differs_in_the_mitigation_alone():
     plain = Figures.of({"bit lines": 1e-6, "converter": 3e-6}, 2e-6, {"cells": 4e-6})
-    flipped = Figures.of(
-        {"bit lines": 0.5e-6, "converter": 3e-6, "correction": 0.1e-6}, 2e-6, {"cells": 5e-6}
-    )
+    flipped = Figures.of({"bit lines": 0.5e-6, "converter": 3e-6, "correction": 0.1e-6}, 2e-6, {"cells": 5e-6})
     lines = costs_table(ROWS, [plain, flipped, flipped, plain]).splitlines()
     assert lines[2] == "| 16 | none | 4 | 25.0 % | 0.0 % |  | 2 |  | 4 |  |"
     assert lines[3] == "| 16 | both | 3.6 | 13.9 % | 2.8 % | -10.0 % | 2 | +0.0 % | 5 | +25.0 % |"

@@ -55,9 +55,7 @@ def test_how_a_point_is_cut_into_jobs_changes_nothing(study, address, expected, 
     """What reads carry is counted of the point's first images, however few of them a job has."""
     whole = study.replace(points=study.points[:2], images_per_job=8)
     sweep(whole, tmp_path, scheduler=Scheduler(address))
-    assert [{**row, "key": None} for row in results(tmp_path)] == [
-        {**row, "key": None} for row in expected[:2]
-    ]
+    assert [{**row, "key": None} for row in results(tmp_path)] == [{**row, "key": None} for row in expected[:2]]
 
 
 def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, tmp_path):
@@ -71,9 +69,7 @@ def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, t
     assert (again.made, again.kept) == (0, JOBS)
 
 
-def test_a_changed_digit_in_the_log_costs_its_job_and_no_result(
-    network, address, finished, expected, tmp_path
-):
+def test_a_changed_digit_in_the_log_costs_its_job_and_no_result(network, address, finished, expected, tmp_path):
     """Naively read, the line gives the other number, which would be the point's."""
     study, out = tmp_path / "study.toml", tmp_path / "out"
     study.write_text(STUDY.format(network=network))
@@ -90,9 +86,7 @@ def test_a_changed_digit_in_the_log_costs_its_job_and_no_result(
 
 def test_a_point_that_fails_is_a_row_with_its_reason_and_is_tried_again(study, address, tmp_path):
     bad = study.points[0].design
-    bad = bad.replace(
-        converter=bad.converter.replace(reference="per_level"), tile=bad.tile.replace(rows_active=1)
-    )
+    bad = bad.replace(converter=bad.converter.replace(reference="per_level"), tile=bad.tile.replace(rows_active=1))
     points = (study.points[0], study.points[0].replace(design=bad))
     both = study.replace(points=points)
     summary = sweep(both, tmp_path, scheduler=Scheduler(address))
@@ -154,9 +148,7 @@ def test_a_log_that_is_a_link_is_refused(tmp_path):
 def own_images(network, path, **arrays) -> Study:
     """A study of images of one's own, in an .npz file."""
     np.savez(path / "own.npz", **arrays)
-    base = (
-        STUDY.format(network=network).split("[[grid]]")[0].replace("images = 8", f'data = "{path}/own.npz"')
-    )
+    base = STUDY.format(network=network).split("[[grid]]")[0].replace("images = 8", f'data = "{path}/own.npz"')
     (path / "study.toml").write_text(base)
     return read_study(path / "study.toml")
 
@@ -167,9 +159,7 @@ def test_images_that_converters_are_fitted_on_are_not_classified(network, tmp_pa
     study = own_images(network, tmp_path, x_train=images, y_train=labels, x_test=images, y_test=labels)
     design = study.points[0].design
     fitted = study.points[0].replace(design=design.replace(converter=Converter(reference="linear")))
-    with pytest.raises(
-        BadInput, match="16 of the 20 images to be classified are among the 16 of the calibration"
-    ):
+    with pytest.raises(BadInput, match="16 of the 20 images to be classified are among the 16 of the calibration"):
         sweep(study.replace(points=(fitted,)), tmp_path / "out")
 
 
@@ -181,9 +171,7 @@ def test_few_images_of_ones_own_make_a_study(network, tmp_path, address):
     assert (row["fault"], row["images"]) == ("", 30)
 
 
-def test_results_of_an_earlier_study_do_not_pass_for_those_of_one_that_did_not_finish(
-    study, finished, tmp_path
-):
+def test_results_of_an_earlier_study_do_not_pass_for_those_of_one_that_did_not_finish(study, finished, tmp_path):
     out, point = tmp_path / "out", study.points[0]
     shutil.copytree(finished, out)
     other = study.replace(points=(point.replace(run=point.run.replace(images=4)),))

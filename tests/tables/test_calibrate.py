@@ -120,9 +120,7 @@ def test_only_what_depends_on_a_changed_card_is_made_again(tmp_path, monkeypatch
     monkeypatch.setattr(cards, "shipped_folder", lambda name: models)
 
     def again() -> CalibrationSummary:
-        return calibrate(
-            [Characterisation(TT.spec), Characterisation(FF.spec)], tmp_path / "store", workers=1
-        )
+        return calibrate([Characterisation(TT.spec), Characterisation(FF.spec)], tmp_path / "store", workers=1)
 
     again()
     card = models / "nmos-sram" / "ff.sp"
@@ -209,9 +207,7 @@ def test_a_full_disk_is_named_and_leaves_no_part(tmp_path):
 
 
 OWN_MOUNTS = ["unshare", "--map-root-user", "--mount"]
-may_mount = (
-    shutil.which("unshare") and not subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode
-)
+may_mount = shutil.which("unshare") and not subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode
 
 
 @pytest.mark.skipif(not may_mount, reason="needs a mount namespace of its own")
@@ -225,9 +221,7 @@ def test_on_a_disk_that_is_full_what_was_finished_stays_whole(tmp_path):
         echo "status $?"
         {sys.executable} -c '{start}' tables verify --store {folder} && ls -A {folder}
     """
-    done = subprocess.run(
-        [*OWN_MOUNTS, "bash", "-c", script, "bash", *command(folder)], capture_output=True, text=True
-    )
+    done = subprocess.run([*OWN_MOUNTS, "bash", "-c", script, "bash", *command(folder)], capture_output=True, text=True)
     assert re.search(r"BadInput: .*\.h5: cannot be written \(No space left on device\)", done.stderr)
     assert "status 2" in done.stdout
     assert "1 tables, 0 faults" in done.stdout.replace("\n", " ")

@@ -58,9 +58,7 @@ def test_what_carries_current_makes_another_table(changes):
 
 
 def test_another_start_up_state_of_ngspice_makes_another_key():
-    assert Characterisation(SPEC).key(NGSPICE) != Characterisation(SPEC).key(
-        NGSPICE._replace(state="scale=2")
-    )
+    assert Characterisation(SPEC).key(NGSPICE) != Characterisation(SPEC).key(NGSPICE._replace(state="scale=2"))
 
 
 def test_a_reram_preset_makes_another_table_of_a_1t1r_cell():
@@ -124,9 +122,7 @@ def test_between_its_points_the_spline_is_within_1e_4_of_the_on_current(cell, ta
             ]
             waves = simulate(Job(deck, tuple(steps), keep=("vsl#branch",)))
             expected = np.array([wave["vsl#branch"][0] for wave in waves])
-            error = max(
-                error, np.abs(interpolate(table, np.full(100, 2 * w + a), v_bl, v_sl) - expected).max()
-            )
+            error = max(error, np.abs(interpolate(table, np.full(100, 2 * w + a), v_bl, v_sl) - expected).max())
     assert error < 1e-4 * table.current[1, 1, 28, 0]  # at 0.35 V
 
 
@@ -189,11 +185,7 @@ def test_a_seed_is_one_cell_of_its_own_at_every_corner():
         Characterisation(SPEC, seed=2),
     ]
     assert requests[0].sample == requests[1].sample != requests[2].sample
-    assert (
-        len({request.name for request in requests})
-        == len({request.key(NGSPICE) for request in requests})
-        == 3
-    )
+    assert len({request.name for request in requests}) == len({request.key(NGSPICE) for request in requests}) == 3
     assert all(Characterisation.of(request.conditions).name == request.name for request in requests)
 
 

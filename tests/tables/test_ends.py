@@ -102,9 +102,7 @@ def test_a_design_takes_widths_and_says_so(folder: Path, curves: EndCurves) -> N
     assert record["ends"]["r_driver"] == driver
     assert Design.from_json(json.dumps(record)) == found
     assert Design.from_toml(found.to_toml()) == found
-    by_name = design(
-        ends={"file": str(folder / "ends.json"), **FINS}, rows_active=16, layer="M2", pitch_nm=108
-    )
+    by_name = design(ends={"file": str(folder / "ends.json"), **FINS}, rows_active=16, layer="M2", pitch_nm=108)
     assert by_name.tile == found.tile
     assert found.as_read().tile == found.tile
 
@@ -114,9 +112,7 @@ def test_a_design_without_widths_is_what_it_was() -> None:
     assert Ends() == Design(tile=SPEC).ends
 
 
-def test_a_study_sweeps_widths_with_paths_from_its_own_folder(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_sweeps_widths_with_paths_from_its_own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "study.toml").write_text(
         '[base.tile]\nrows_active = 16\n[base.wires]\nlayer = "M2"\npitch_nm = 108\n'
         '[base.ends]\nfile = "ends.json"\nsense_fins = 48\n[[grid]]\n"ends.driver_fins" = [32, 64]\n'

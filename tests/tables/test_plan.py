@@ -54,9 +54,7 @@ def test_the_word_line_follows_the_supply_unless_it_is_given(tmp_path):
 def test_each_seed_is_a_cell(tmp_path):
     grid = '[[grid]]\ncell = ["8t-sram"]\nprocess = ["ff", "ss"]\ntemperature = [298.15]\nseed = [0, 1, 2]\n'
     requests = plan(tmp_path, grid)
-    assert [(r.spec.corner.process, r.seed) for r in requests] == [
-        (p, k) for p in ("ff", "ss") for k in range(3)
-    ]
+    assert [(r.spec.corner.process, r.seed) for r in requests] == [(p, k) for p in ("ff", "ss") for k in range(3)]
 
 
 def test_paths_count_from_the_plans_folder_as_those_of_a_spec_do(tmp_path, monkeypatch):

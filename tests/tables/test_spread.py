@@ -24,9 +24,7 @@ def test_spread_is_seeded_and_centred_on_the_nominal_cell(cell):
 
 def test_more_fins_spread_less():
     wide = SPEC.replace(device=SPEC.device.replace(fins=8))
-    narrow, broad = (
-        read_spread(s, 60, weight=1, rng=np.random.default_rng(1)).relative for s in (SPEC, wide)
-    )
+    narrow, broad = (read_spread(s, 60, weight=1, rng=np.random.default_rng(1)).relative for s in (SPEC, wide))
     assert broad < 0.7 * narrow
 
 

@@ -158,9 +158,7 @@ def solve_reads(
     return Solution(current, residual)
 
 
-def require_converged(
-    residual: Array, limit: float, vector: Indices, column: Indices, *, iterations: int
-) -> None:
+def require_converged(residual: Array, limit: float, vector: Indices, column: Indices, *, iterations: int) -> None:
     """`NotConverged` if one of the residuals (n,), A, is above the limit or no number; names its vector and column."""
     missed = np.flatnonzero(~(residual <= limit))
     if len(missed):

@@ -88,9 +88,7 @@ def read_maps(tile: Crossbar, bits: NDArray[np.uint8]) -> Maps:
         ideal = factor * interpolate(tile.table, state.ravel(), v_bl.ravel(), v_sl.ravel()).reshape(shape)
         return Maps(*_mesh_voltages(spec, bits, current), current, ideal)
     if spec.discharge:
-        raise BadInput(
-            "maps: voltages inside a tile are of lines that are held; leave out [discharge] or the maps."
-        )
+        raise BadInput("maps: voltages inside a tile are of lines that are held; leave out [discharge] or the maps.")
     state = 2 * tile.weights + bits[:, None]
     at_bias = interpolate(tile.table, state.ravel(), np.full(state.size, spec.v_read), np.zeros(state.size))
     drop, rise = _shared_resistances(spec)

@@ -227,9 +227,7 @@ def _sum_codes_of_die(  # type: ignore[no-untyped-def]
                 add_mismatch(cells, group, tile, words[place, group, tile], on[pixel], position, current)
                 read = (place % per_image * groups + group) * most + tile
                 place_on_scale(converters, tile, first_image + place // per_image, read, current, position)
-                add_positions(
-                    position, converters, sign[group, tile], inverted[place, group, tile], total[pixel]
-                )
+                add_positions(position, converters, sign[group, tile], inverted[place, group, tile], total[pixel])
     for pixel in range(count):
         for column in range(columns):
             sums[first + pixel, column] = total[pixel, column]

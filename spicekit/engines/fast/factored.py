@@ -154,9 +154,7 @@ def factored_codes(
     alone = quiet - on * leak
     currents = np.abs(alone).max() + m * np.abs(leak).max() + np.abs(zeros).max()
     share = 0.0 if passed is None else np.abs(passed).max()
-    most = max(
-        line.gain * (currents + MOST_DEVIATION * share) + abs(line.offset), _PASSED_SCALE * line.gain * share
-    )
+    most = max(line.gain * (currents + MOST_DEVIATION * share) + abs(line.offset), _PASSED_SCALE * line.gain * share)
     shift = min(math.floor(math.log2(LARGEST / most)), MOST_SHIFT)
     if shift < 0:
         return None

@@ -145,9 +145,7 @@ def _sum_codes(task, factors, scale, parts, cells, given, sums, room):  # type: 
                 turn[lane] = turned[group, tile, column + lane]
             start, apart = ((image * groups + group) * most + tile) * pixels + pixel, groups * most * pixels
             where = start, apart, few, count
-            _add_codes(
-                table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts
-            )
+            _add_codes(table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts)
             left -= 1
             if left == 0:
                 _move(total, sums, first, column, few * count, width)
@@ -217,12 +215,8 @@ def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untype
                     ]
                 return values
 
-            with cgutils.for_range(
-                builder, INT64(16)
-            ) as loop:  # values of the lower bits, then of the upper ones
-                places = [
-                    builder.add(builder.add(start, loop.index), INT64(16 * upper)) for upper in range(16)
-                ]
+            with cgutils.for_range(builder, INT64(16)) as loop:  # values of the lower bits, then of the upper ones
+                places = [builder.add(builder.add(start, loop.index), INT64(16 * upper)) for upper in range(16)]
                 factors = (builder.load(builder.gep(numbers, [place])) for place in places)
                 values = [Lanes.splat(builder, factor, _LANES).value for factor in factors]
                 for place, value in zip(places, without(values, 4), strict=True):
@@ -253,9 +247,7 @@ def _add_codes(  # type: ignore[no-untyped-def]
         entries, mismatch, given, turns, counts, offsets, turned, totals = _data(
             context, builder, signature, arguments, 0, 1, 2, 3, 4, 6, 9, 10
         )
-        fields = builder.extract_value(
-            context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 1
-        )
+        fields = builder.extract_value(context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 1)
         start, apart, images, count = (builder.extract_value(arguments[5], k) for k in range(4))
         behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[7:9])
         kind = most.value.type

@@ -252,9 +252,7 @@ def _add_codes(  # type: ignore[no-untyped-def]
                     bits = tl.load(words + (read * HALVES + half) * pixels + pixel, mask=given, other=0)
                     applied = bits ^ (tl.load(mask + read * HALVES + half) * turned)
                     cells = tl.load(stored + (read * HALVES + half) * columns + column, mask=held, other=0)
-                    counts, runs = _count_bytes(
-                        (applied[:, None] & cells[None, :]).to(tl.uint32, bitcast=True)
-                    )
+                    counts, runs = _count_bytes((applied[:, None] & cells[None, :]).to(tl.uint32, bitcast=True))
                     all_counts, all_runs = _count_bytes(applied.to(tl.uint32, bitcast=True))
                     for k in tl.static_range(4):
                         byte = 4 * half + k

@@ -48,9 +48,7 @@ class IdealCodes:
         layer = _layer(stored)
         images, _, _, pixels, q = applied.words.shape
         # by word, as all else
-        inverted = np.repeat(applied.inverted.reshape(images, -1, 1, pixels), q, axis=2).reshape(
-            images, -1, pixels
-        )
+        inverted = np.repeat(applied.inverted.reshape(images, -1, 1, pixels), q, axis=2).reshape(images, -1, pixels)
         words = applied.words.reshape(images, -1, pixels, q).swapaxes(2, 3).reshape(images, -1, pixels)
         flips = layer.flips or bool(inverted.any())
         sums = np.empty((images * pixels, stored.words.shape[-1]), np.float32)
@@ -103,9 +101,7 @@ def _layer(stored: Stored) -> _Layer:
     bits = next(bits for bits in _BITS if int(held.max(initial=0)) >> (bits - 1) <= 1)
     turned = np.repeat(stored.inverted, q, axis=1).reshape(-1, columns)
     signs = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
-    return _Layer(
-        bits, _columns(held, bits), signs, _columns(turned.astype(np.uint64), 1), turned.sum(axis=0)
-    )
+    return _Layer(bits, _columns(held, bits), signs, _columns(turned.astype(np.uint64), 1), turned.sum(axis=0))
 
 
 def _room(reads: int, vectors: int, bits: int) -> Words:
@@ -122,9 +118,7 @@ def _join(words, bits, joined):  # type: ignore[no-untyped-def]
         whole, place = read * bits // 64, np.uint64(read * bits % 64)
         for image in range(images):
             for pixel in range(pixels):
-                joined[whole, image * pixels + pixel] |= (
-                    np.uint64(words[image, read, pixel]) & mask
-                ) << place
+                joined[whole, image * pixels + pixel] |= (np.uint64(words[image, read, pixel]) & mask) << place
 
 
 @_kernel

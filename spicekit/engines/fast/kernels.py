@@ -241,9 +241,7 @@ def _sum_pattern_codes_of_die(  # type: ignore[no-untyped-def]
                 for column in range(columns):
                     pattern = stored[group, tile, 0, column] & word
                     on[column] = ones_in[pattern]
-                    fine = (
-                        quiet[group, pattern] + (ones - on[column]) * leak[group, pattern] - zero_column[ones]
-                    )
+                    fine = quiet[group, pattern] + (ones - on[column]) * leak[group, pattern] - zero_column[ones]
                     current[column] = HEADROOM * UNIT + ((fine + _HALF) >> _SLOPE_SHIFT)
                 add_mismatch(cells, group, tile, words[pixel, group, tile], on, position, current)
                 read = (place * groups + group) * most + tile
@@ -279,9 +277,7 @@ def place_on_scale(converters, tile, image, read, current, position):  # type: i
     for column in range(len(current)):
         place = scale[current[column]]
         x = min(max(place / (highest + np.float32(1)), np.float32(0)), np.float32(1))
-        position[column] = (
-            place + offset[tile, column] + np.float32(4) * bow[tile, column] * x * (np.float32(1) - x)
-        )
+        position[column] = place + offset[tile, column] + np.float32(4) * bow[tile, column] * x * (np.float32(1) - x)
     if noise:
         start = _mix(_mix(key + np.uint64(image) * _GOLDEN) + np.uint64(read) * _GOLDEN)
         for column in range(len(current)):

@@ -160,9 +160,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     seen = TILES * 2 // 3
     design, miss = np.concatenate(designs[:seen]), np.concatenate(misses[:seen])
     coefficients = np.linalg.lstsq(design, miss, rcond=None)[0]
-    errors = [
-        design @ coefficients - miss for design, miss in zip(designs[seen:], misses[seen:], strict=True)
-    ]
+    errors = [design @ coefficients - miss for design, miss in zip(designs[seen:], misses[seen:], strict=True)]
     rms = np.max([np.sqrt(np.mean(error**2)) for error in errors])  # NaN if one is, unlike `max`
     return {"coefficients": coefficients, "error": np.array([rms, np.abs(errors).max()])}
 

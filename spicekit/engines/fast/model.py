@@ -87,9 +87,7 @@ def _layer_reads(model: ReadModel, tally: Tally, reads: int) -> LayerReads:
     return LayerReads(current, count, each.reads, spread, reads)
 
 
-def read_currents(
-    spec: TileSpec, table: IVTable, weights: NDArray[np.uint8], bits: NDArray[np.uint8]
-) -> Array:
+def read_currents(spec: TileSpec, table: IVTable, weights: NDArray[np.uint8], bits: NDArray[np.uint8]) -> Array:
     """(b, groups, c) A, of each read of each vector, for weights (r, c) and activation bits (b, r)."""
     m = spec.rows_active
     model = read_model(spec, table)

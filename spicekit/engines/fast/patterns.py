@@ -106,17 +106,13 @@ class PatternReads:
         if (line := line_of(thresholds, lsb)) is None:
             return None
         quiet, leak, zeros = (part / lsb for part in (self.quiet, self.leak, self._zeros))
-        return factored_codes(
-            quiet, leak, zeros, line, leaky=self._leaky, step=thresholds.step, passed=passed
-        )
+        return factored_codes(quiet, leak, zeros, line, leaky=self._leaky, step=thresholds.step, passed=passed)
 
     @property
     def _leaky(self) -> bool:
         """Whether reads are to be told apart by their number of ones."""
         cells = self.cells
-        return bool(
-            cells.spec.rows_active * (cells.state[0, 1] - cells.state[0, 0]) > NEGLIGIBLE_LEAK * cells.lsb
-        )
+        return bool(cells.spec.rows_active * (cells.state[0, 1] - cells.state[0, 0]) > NEGLIGIBLE_LEAK * cells.lsb)
 
     @property
     def _zeros(self) -> Array:

@@ -164,9 +164,7 @@ class DeviceCodes:
         from spicekit.engines.fast.gpu_kernels import add_codes
 
         sums = torch.empty(words.shape[2], cells.sign.shape[2], dtype=torch.int32, device=self.device)
-        add_codes(
-            sums, words, inverted, asserted, cells.mask, cells.stored, cells.sign, cells.tiles, **self._tables
-        )
+        add_codes(sums, words, inverted, asserted, cells.mask, cells.stored, cells.sign, cells.tiles, **self._tables)
         return sums.to(torch.float32)
 
     @cached_property
@@ -295,7 +293,5 @@ def codes_on(device: torch.device | str, codes: Codes, *, rows: int, form: Form 
     device = torch.device(device)
     form = form or ("kernels" if device.type == "cuda" else "torch")
     if form == "kernels" and importlib.util.find_spec("triton") is None:
-        raise MissingTool(
-            "the kernels for CUDA need Triton, which torch for CUDA brings along: pip install triton"
-        )
+        raise MissingTool("the kernels for CUDA need Triton, which torch for CUDA brings along: pip install triton")
     return DeviceCodes(codes, rows, device, form)

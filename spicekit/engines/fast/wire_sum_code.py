@@ -92,9 +92,7 @@ def add_codes(  # type: ignore[no-untyped-def]
             context, builder, signature, arguments, (0, 1, 2, 3, 4, 6, 7, 8, 9, 10)
         )
         start, apart, images, count = (builder.extract_value(arguments[5], k) for k in range(4))
-        slope, most = (
-            Lanes.splat(builder, builder.load(_at(builder, scale.data, k)), _SINGLES) for k in range(2)
-        )
+        slope, most = (Lanes.splat(builder, builder.load(_at(builder, scale.data, k)), _SINGLES) for k in range(2))
         nothing = Lanes(builder, ir.Constant(slope.value.type, [0.0] * _SINGLES))
         whole = ir.VectorType(INT32, _SINGLES)
         length = builder.extract_value(bits.shape, 4)
@@ -125,9 +123,7 @@ def add_codes(  # type: ignore[no-untyped-def]
     return types.void(*kinds), generate
 
 
-def _arrays(
-    context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, places: Iterable[int]
-) -> list[Any]:
+def _arrays(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, places: Iterable[int]) -> list[Any]:
     """Some of the arguments."""
     return [context.make_array(signature.args[k])(context, builder, arguments[k]) for k in places]
 
@@ -198,10 +194,7 @@ def _sums(
         if not narrow:
             yield twice, u, f, b, e
             continue
-        wide = [
-            x.parted(signed=signed)
-            for x, signed in ((twice, False), (u, True), (f, True), (b, True), (e, False))
-        ]
+        wide = [x.parted(signed=signed) for x, signed in ((twice, False), (u, True), (f, True), (b, True), (e, False))]
         yield tuple(low.beside(high) for low, high in wide)
 
 

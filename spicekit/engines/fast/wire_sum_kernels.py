@@ -129,9 +129,7 @@ def _sum_codes(task, coefficients, scale, lookup, cells, given, parts, sums, tot
             start = ((image * groups + group) * most + tile) * pixels + pixel
             if lookup is None:
                 where = start, apart, few, count
-                add_codes(
-                    table, words, inverted, asserted, leaks, where, numbers, line, zeros, turn, total, parts
-                )
+                add_codes(table, words, inverted, asserted, leaks, where, numbers, line, zeros, turn, total, parts)
             else:
                 for k in range(few * count):
                     place = start + k // count * apart + k % count

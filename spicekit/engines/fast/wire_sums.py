@@ -126,9 +126,7 @@ class WireSumReads:
     def currents_of(self, stored: Words, words: Words, asserted: NDArray[np.integer], *, group: int) -> Array:
         """(p, c) A, of one tile's columns that store words (q, c), given words (p, q) with `asserted` (p,) ones."""
         codes = self._plain
-        return self.cells.lsb * read_currents(
-            codes.coefficients[group], codes.leak, stored, words, codes.size
-        )
+        return self.cells.lsb * read_currents(codes.coefficients[group], codes.leak, stored, words, codes.size)
 
     def codes(self, thresholds: Thresholds) -> WireSumCodes:
         """What a converter makes of every read."""
@@ -262,9 +260,7 @@ def _fit(spec: TileSpec, table: IVTable) -> Arrays:
     found, rms, worst = [], [], []
     for group in range(spec.groups):
         rows = slice(group * m, (group + 1) * m)
-        exact = np.concatenate(
-            [_exact(spec, table, w, a, rows).ravel() for w, a in zip(held, given, strict=True)]
-        )
+        exact = np.concatenate([_exact(spec, table, w, a, rows).ravel() for w, a in zip(held, given, strict=True)])
         exact /= cells.lsb
         met = exact > LEAST
         met[unseen] = False
@@ -288,9 +284,7 @@ def fit_patterns(count: int, rows: int, *, rng: np.random.Generator) -> Bits:
     anew[:, 0] = True
     source = np.maximum.accumulate(np.where(anew, np.arange(rows), 0), axis=1)
     drawn = (rng.random((runs, rows)) < rng.uniform(0, 1, (runs, 1))).astype(np.uint8)
-    return np.concatenate(
-        [sample_patterns(count - runs, rows, rng=rng), np.take_along_axis(drawn, source, axis=1)]
-    )
+    return np.concatenate([sample_patterns(count - runs, rows, rng=rng), np.take_along_axis(drawn, source, axis=1)])
 
 
 def _one_in_eight_full(bits: Bits) -> Bits:
