@@ -330,11 +330,13 @@ def test_where_there_is_no_terminal_a_stage_is_a_line(capsys):
 
 def test_sentences_end_their_lines_between_words_on_a_terminal(monkeypatch):
     text = f"spicekit: BadInput: expected something else than --a-long-option {'x' * 70}\n\n  two"
+    terminal = SimpleNamespace(isatty=lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
-    assert fitted(text).split() == text.split()
-    assert [len(line) for line in fitted(text).splitlines() if len(line) > 60] == [70]
+    assert fitted(text, to=terminal).split() == text.split()
+    assert [len(line) for line in fitted(text, to=terminal).splitlines() if len(line) > 60] == [70]
+    assert fitted(text) == text  # for who searches a file
     monkeypatch.setenv("COLUMNS", "0")  # nobody knows
-    assert fitted(text) == text
+    assert fitted(text, to=terminal) == text
 
 
 def test_a_number_stays_with_its_unit(monkeypatch, capsys):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 from typer import Option
@@ -97,9 +97,9 @@ def say(text: str) -> None:
         print(fitted(text), file=sys.stderr)
 
 
-def fitted(text: str) -> str:
-    """Text whose lines end between words, where a terminal would end them within one."""
-    columns = shutil.get_terminal_size((0, 0)).columns
+def fitted(text: str, *, to: TextIO | None = None) -> str:
+    """Text whose lines end between words, where a terminal, by default that of stderr, would end them within one."""
+    columns = shutil.get_terminal_size((0, 0)).columns if (to or sys.stderr).isatty() else 0
     lines = text.splitlines()
     wrapper = textwrap.TextWrapper(columns or 1, break_long_words=False, break_on_hyphens=False)
     return "\n".join(wrapper.fill(line) if 0 < columns < len(line) else line for line in lines)

@@ -1,6 +1,7 @@
 """Verbs that make results, and the one that shows them: `tile`, `signoff`, `evaluate`, `sweep`, `report`."""
 
 import shlex
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -299,7 +300,7 @@ def sweep(
     else:
         print(f"{out / RESULTS_FILE}: {len(rows)} points; jobs: {summary.made} made, {summary.kept} kept")
         if top := best(rows):
-            print(fitted(f"best: {describe(top, rows)}"))
+            print(fitted(f"best: {describe(top, rows)}", to=sys.stdout))
     if summary.failed:
         reasons = sorted({row["fault"] for row in rows if row["fault"]})
         raise SpicekitError(f"{summary.failed} jobs failed: {'; '.join(reasons)}")

@@ -107,7 +107,7 @@ def test_nor_does_it_in_a_map(formula, column):
 
 def test_one_step_that_is_no_number_is_bounded_by_nothing(formula):
     start = start_of(SPEC, formula, 0)
-    start.tangent[2] = np.nan
+    start.cells[2] = np.nan
     current, bound = first_step(start, WEIGHTS, BITS)
     assert np.isnan(current).all()
     assert np.isinf(bound).all()
