@@ -242,8 +242,8 @@ def start_at(network: nn.Module, image: int) -> None:
 
 def _images_at_a_time(packed: PackedLayer, shape: tuple[int, ...]) -> int:
     subvectors = packed.mask.size / packed.mask.shape[2]
-    # word, flip and count of each sub-vector, and four float32 that the correction makes of them
-    bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 4 + 16)
+    # word, flip and count of each sub-vector, whose words are shorter up to 16 rows; what follows takes few at a time
+    bytes_per_pixel = subvectors * (8 * packed.mask.shape[2] + 1 + 2)
     return max(1, int(CHUNK_BYTES // (bytes_per_pixel * math.prod(packed.layer.geometry.output(shape)))))
 
 

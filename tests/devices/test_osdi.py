@@ -32,6 +32,7 @@ length = 2e-8
 [osdi]
 file = "testfin.osdi"
 threshold = "delvtrand"
+current = "m"
 """
 CARD = ".model {polarity}_fin testfin (type={type} k=2e-6 vth=0.25 phi=0.026 cg=3e-17)\n"
 
@@ -189,6 +190,6 @@ def test_a_core_of_compiled_models_inverts(fin: Path, spec: TileSpec) -> None:
     assert wave["q"][-1] < 0.01
 
 
-def test_mismatch_moves_compiled_models_through_the_named_parameter(fin: Path, spec: TileSpec) -> None:
+def test_mismatch_moves_compiled_models_through_the_named_parameters(fin: Path, spec: TileSpec) -> None:
     cells = read_spread(spec, 40, weight=1, rng=np.random.default_rng(0))
     assert 0.005 < cells.relative < 0.5

@@ -340,6 +340,9 @@ def test_one_step_of_columns_side_by_side_is_one_step_of_dense_matrices(columns)
             ways, ends = [way[held == weight].sum() for weight in (0, 1)], (min(*b, *b0), max(*s, *s0))
             expected = (i.sum(), *ways, *ends)
             np.testing.assert_allclose(found[:, vector, column], expected, rtol=1e-4, atol=1e-12)
+            # single precision takes no more than the bound allows for
+            assert abs(found[0, vector, column] - i.sum()) <= codes.ROUNDING * spec.rows * i.sum()
+            assert abs(found[3:, vector, column] - ends).max() <= codes.ROUNDED_V
 
 
 def test_start_voltages_are_those_of_cells_spread_evenly():
