@@ -18,7 +18,7 @@ from numba import njit
 from spicekit.engines.exact import codes
 from spicekit.engines.exact.codes import LANES
 from spicekit.engines.fast import factored_kernels as factored
-from spicekit.engines.fast import ideal, kernels
+from spicekit.engines.fast import ideal, kernels, repeats
 from spicekit.engines.fast import wire_sum_code as wires
 from spicekit.engines.lanes import target
 from spicekit.mapping import packed
@@ -32,27 +32,29 @@ plain: Any = njit(error_model="numpy", nogil=True, fastmath={"contract", "nsz", 
 
 
 @plain
-def plain_factored(table, words, inverted, asserted, offset, shift, highest, turn, total):  # type: ignore[no-untyped-def]
-    """`factored_kernels._add_codes` with one product, clamped and flipped."""
+def plain_factored(table, words, inverted, asserted, offset, shift, highest, turn, codes):  # type: ignore[no-untyped-def]
+    """`factored_kernels._set_codes` with one product, clamped and flipped."""
     for read in range(len(words)):
         low, high = np.int64(words[read]) & 255, np.int64(words[read]) >> 8
         added, whole = offset[asserted[read]], -np.int16(inverted[read])
-        f, g, u, v = table[0, 0, low], table[1, 0, high], table[0, 1, low], table[1, 1, high]
-        row = total[read]
-        for lane in range(64):
-            x = np.int16(f[lane] + g[lane] + ((np.int32(u[lane]) * np.int32(v[lane])) >> 16) + added)
-            code = np.int16(min(max(np.int16(x >> shift), np.int16(0)), highest))
-            mask = np.int16(turn[lane] ^ whole)
-            row[lane] = np.int16(row[lane] + np.int16((code ^ mask) - mask))
+        for part in range(2):
+            f, g = table[0, 0, part, low], table[1, 0, part, high]
+            u, v = table[0, 1, part, low], table[1, 1, part, high]
+            turns, row = turn[32 * part : 32 * part + 32], codes[read, 32 * part : 32 * part + 32]
+            for lane in range(32):
+                x = np.int16(f[lane] + g[lane] + ((np.int32(u[lane]) * np.int32(v[lane])) >> 16) + added)
+                code = np.int16(min(max(np.int16(x >> shift), np.int16(0)), highest))
+                mask = np.int16(turns[lane] ^ whole)
+                row[lane] = np.int8((code ^ mask) - mask)
 
 
 @plain
-def plain_wires(table, given, inverted, asserted, c, line, zeros, turn, total):  # type: ignore[no-untyped-def]
-    """`wire_sum_code.add_codes` of reads of 64 rows, with flips; columns in the order of the table."""
+def plain_wires(table, given, inverted, asserted, c, line, zeros, turn, codes):  # type: ignore[no-untyped-def]
+    """`wire_sum_code.set_codes` of reads of 64 rows, with flips; columns in the order of the table."""
     for read in range(len(given)):
         entries, places = table, given[read]
         zero, whole = zeros[asserted[read]], -np.int32(inverted[read])
-        row = total[read]
+        row = codes[read]
         e0, e1, e2, e3 = (
             entries[0, places[0]],
             entries[1, places[1]],
@@ -101,7 +103,7 @@ def plain_wires(table, given, inverted, asserted, c, line, zeros, turn, total): 
             level_of_code = n * n / p * line[0] + zero
             code = np.int32(min(max(level_of_code, np.float32(0)), line[1]))
             mask = turn[lane] ^ whole
-            row[lane] += (code ^ mask) - mask
+            row[lane] = np.int8((code ^ mask) - mask)
 
 
 @plain
@@ -119,15 +121,26 @@ def plain_count(words, cells, chunk, start, found):  # type: ignore[no-untyped-d
 @plain
 def plain_fill(factors, bits, table, first):  # type: ignore[no-untyped-def]
     """`factored_kernels._fill_field`."""
-    flat, places = factors.reshape(-1), table.reshape(-1, 64)
+    flat = factors.reshape(-1)
     held = np.zeros(64, np.int64)
     for bit in range(8):
         for lane in range(64):
             held[lane] |= np.int64(bits[bit, lane]) << bit
-    for value in range(256):
-        row = places[first + value]
+    for part in range(2):
+        for value in range(256):
+            row, own = table[0, 0, part, value], held[32 * part : 32 * part + 32]
+            for lane in range(32):
+                row[lane] = flat[first + (value & own[lane])]
+
+
+@plain
+def plain_sums(codes, which, rows, vectors, total):  # type: ignore[no-untyped-def]
+    """`repeats._add_up` of four reads."""
+    for vector in range(vectors):
+        first, second = codes[0, which[rows[0], vector]], codes[1, which[rows[1], vector]]
+        third, fourth, row = codes[2, which[rows[2], vector]], codes[3, which[rows[3], vector]], total[vector]
         for lane in range(64):
-            row[lane] = flat[first + (value & held[lane])]
+            row[lane] += np.int8(first[lane] + second[lane] + third[lane] + fourth[lane])
 
 
 @plain
@@ -152,17 +165,27 @@ def plain_layout(image, sums, product, step, column, pixel, laid_out):  # type: 
 
 
 @njit(nogil=True)
-def written_factored(table, moved, words, inverted, asserted, offset, shift, highest, turn, total, parts):  # type: ignore[no-untyped-def]
+def written_factored(  # type: ignore[no-untyped-def]
+    table, moved, words, inverted, asserted, places, offset, shift, highest, turn, codes, parts
+):
     """The same by hand."""
-    where = 0, 0, 1, len(words)
-    factored._add_codes(table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts)
+    where = 0, len(words)
+    factored._set_codes(
+        table, moved, words, inverted, asserted, places, where, offset, shift, highest, turn, codes, parts
+    )
 
 
 @njit(nogil=True)
-def written_wires(table, words, inverted, asserted, leaks, c, line, zeros, turn, total, parts):  # type: ignore[no-untyped-def]
+def written_wires(table, words, inverted, asserted, leaks, places, c, line, zeros, turn, out, parts):  # type: ignore[no-untyped-def]
     """The same by hand."""
-    where = 0, 0, 1, len(inverted)
-    wires.add_codes(table, words, inverted, asserted, leaks, where, c, line, zeros, turn, total, parts)
+    where = 0, len(inverted)
+    wires.set_codes(table, words, inverted, asserted, leaks, places, where, c, line, zeros, turn, out, parts)
+
+
+@njit(nogil=True)
+def written_sums(codes, which, rows, vectors, total, together):  # type: ignore[no-untyped-def]
+    """The same by hand."""
+    repeats._add_up(codes, which, rows, vectors, total, together)
 
 
 @njit(nogil=True)
@@ -207,6 +230,7 @@ def main() -> None:
     found = {
         "reads of 16 rows, factored": _factored(rng),
         "reads of 64 rows, sums of what wires carry": _wires(rng),
+        "codes of 16 rows added up, of a vector and four reads": _added(rng),
         "ideal reads, 18 words": _counts(rng),
         "table of 16 rows, of a field and byte": _filled(rng),
         "exact engine's start, of a row": _cells(rng),
@@ -216,16 +240,27 @@ def main() -> None:
 
 
 def _factored(rng: np.random.Generator) -> dict[str, Any]:
-    table = rng.integers(-2000, 2000, (2, 2, 256, 64)).astype(np.int16)
+    table = rng.integers(-2000, 2000, (2, 2, 2, 256, 32)).astype(np.int16)
     offset, turn = np.full(17, 4000, np.int16), -rng.integers(0, 2, 64).astype(np.int16)
     words = rng.integers(0, 1 << 16, READS).astype(np.uint16)
     given = words, rng.integers(0, 2, READS).astype(np.uint8), rng.integers(0, 17, READS).astype(np.int16)
-    totals = np.zeros((2, READS, 64), np.int16)
-    shared = *given, offset, np.int16(8), np.int16(15), turn
-    moved, parts = np.zeros((0, 256, 64), np.int16), ((0,), (), (), (0,), (0,))
+    codes, places = np.zeros((2, READS, 64), np.int8), np.arange(READS, dtype=np.int32)
+    shared = offset, np.int16(8), np.int16(15), turn
+    moved, parts = np.zeros((0, 2, 256, 32), np.int16), ((0,), (), (), (0,), (0,))
     return _compare(
-        lambda: written_factored(table, moved, *shared, totals[0], parts),
-        lambda: plain_factored(table, *shared, totals[1]),
+        lambda: written_factored(table, moved, *given, places, *shared, codes[0], parts),
+        lambda: plain_factored(table, *given, *shared, codes[1]),
+        lambda: codes,
+    )
+
+
+def _added(rng: np.random.Generator) -> dict[str, Any]:
+    codes = rng.integers(-31, 32, (4, READS, 64)).astype(np.int8)
+    which, rows = rng.integers(0, READS // 2, (4, READS)).astype(np.uint16), np.arange(4)
+    totals = np.zeros((2, READS, 64), np.int16)
+    return _compare(
+        lambda: written_sums(codes, which, rows, READS, totals[0], (0,) * 4),
+        lambda: plain_sums(codes, which, rows, READS, totals[1]),
         lambda: totals,
     )
 
@@ -238,13 +273,13 @@ def _wires(rng: np.random.Generator) -> dict[str, Any]:
     given = rng.integers(0, 2, READS).astype(np.uint8), rng.integers(0, 65, READS).astype(np.int16)
     turn, leaks = -rng.integers(0, 2, 64).astype(np.int32), np.zeros((0, 2), np.float32)
     order = np.argsort(4 * (np.arange(64) % 16) + np.arange(64) // 16 % 2 * 2 + np.arange(64) // 32)
-    totals = np.zeros((2, READS, 64), np.int32)
+    codes, places = np.zeros((2, READS, 64), np.int8), np.arange(READS, dtype=np.int32)
     bytes_, parts = words.view(np.uint8).reshape(READS, 8), ((0,) * 4, (0,), ())
     ordered = np.ascontiguousarray(turn[order])
     return _compare(
-        lambda: written_wires(table, words, *given, leaks, c, line, zeros, turn, totals[0], parts),
-        lambda: plain_wires(table, bytes_, *given, c, line, zeros, ordered, totals[1]),
-        lambda: (totals[0][:, order], totals[1]),
+        lambda: written_wires(table, words, *given, leaks, places, c, line, zeros, turn, codes[0], parts),
+        lambda: plain_wires(table, bytes_, *given, c, line, zeros, ordered, codes[1]),
+        lambda: (codes[0][:, order], codes[1]),
     )
 
 
@@ -261,7 +296,7 @@ def _counts(rng: np.random.Generator) -> dict[str, Any]:
 
 def _filled(rng: np.random.Generator) -> dict[str, Any]:
     factors = rng.integers(-2000, 2000, (1, 1, 256)).astype(np.int16)
-    bits, tables = rng.integers(0, 2, (8, 64)).astype(np.int16), np.zeros((2, 1, 1, 256, 64), np.int16)
+    bits, tables = rng.integers(0, 2, (8, 64)).astype(np.int16), np.zeros((2, 1, 1, 2, 256, 32), np.int16)
     return _compare(
         lambda: written_fill(factors, bits, tables[0], 0),
         lambda: plain_fill(factors, bits, tables[1], 0),

@@ -182,10 +182,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
 
 
-def zeros_in_lines(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
-    """Zeros that begin at a line of a cache: no load of a line's length then takes two."""
+def in_lines(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
+    """An array, not yet filled, that begins at a line of a cache: no load of a line's length then takes two."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
+    raw = np.empty(size + 64, np.uint8)
     first = -raw.ctypes.data % 64
     return raw[first : first + size].view(dtype).reshape(shape)
 

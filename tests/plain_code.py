@@ -12,7 +12,8 @@ from numba.core.extending import _Intrinsic
 import spicekit.engines.fast.ideal
 import spicekit.mapping.packed  # noqa: F401
 from spicekit.engines.fast import factored_kernels as factored
-from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, COLUMNS, NARROW_ROWS
+from spicekit.engines.fast.repeats import COLUMNS
+from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, NARROW_ROWS
 
 F32 = np.float32
 
@@ -63,18 +64,26 @@ def transpose_block(source, start, stride, target, place, step):
 def _fill_field(factors, bits, table, first):
     values = np.arange(256)
     held = ((bits != 0) << np.arange(8)[:, None]).sum(axis=0)  # what each column stores
-    rows = table.reshape(-1, COLUMNS)
-    rows[first : first + 256] = factors.reshape(-1)[first + (values[:, None] & held)]
+    found = factors.reshape(-1)[first + (values[:, None] & held)]
+    table.reshape(-1, *table.shape[2:])[first // 256] = _apart(found)
 
 
-def _places(where):
-    start, apart, images, count = where
-    return (start + apart * np.arange(images)[:, None] + np.arange(count)).ravel()
+def _add_lines(lines, moved):
+    held = (np.arange(256)[:, None] >> np.arange(8)) & 1
+    for byte in range(2):
+        moved[byte] = _apart(held.astype(np.int16) @ lines[8 * byte : 8 * byte + 8])
 
 
-def _add_codes(table, moved, words, turns, asserted, where, offset, shift, highest, turn, total, parts):
+def _apart(found):
+    """(256, COLUMNS) as tables have it: (parts, 256, columns of a part)."""
+    return found.reshape(256, -1, factored._LANES).swapaxes(0, 1)
+
+
+def _set_codes(table, moved, words, turns, asserted, places, where, offset, shift, highest, turn, codes, parts):
     products, leaky, moving, clamped, flips = map(len, parts)
-    reads, inverted, ones = (each.ravel()[_places(where)].astype(np.int64) for each in (words, turns, asserted))
+    start, count = where
+    at = start + places[:count].astype(np.int64)
+    reads, inverted, ones = (each.ravel()[at].astype(np.int64) for each in (words, turns, asserted))
     values = [reads >> 8 * byte & 255 for byte in range(2)]
 
     def short(x):
@@ -83,8 +92,13 @@ def _add_codes(table, moved, words, turns, asserted, where, offset, shift, highe
     def upper(x, y):
         return short(x.astype(np.int32) * y.astype(np.int32) >> 16)
 
+    def entries(block, byte):
+        """(n, .., COLUMNS) of a table (.., parts, 256, columns of a part)."""
+        found = np.moveaxis(block[..., values[byte], :], -2, 0)
+        return found.reshape(*found.shape[:-2], COLUMNS)
+
     def combined(first, number):
-        low, high = (table[byte, :, values[byte]] for byte in range(2))  # (n, fields, columns)
+        low, high = (entries(table[byte], byte) for byte in range(2))  # (n, fields, columns)
         both = short(low[:, first] + high[:, first])
         for field in range(first + 1, first + 1 + number):
             both = short(both + upper(low[:, field], high[:, field]))
@@ -96,7 +110,7 @@ def _add_codes(table, moved, words, turns, asserted, where, offset, shift, highe
         x = short(x + upper(combined(1 + products, factored.LEAK_PRODUCTS), scaled))
     if moving:
         last = 1 + products + (1 + factored.LEAK_PRODUCTS if leaky else 0)
-        deviation = short(moved[0, values[0]] + moved[1, values[1]])
+        deviation = short(entries(moved[0], 0) + entries(moved[1], 1))
         x = short(x + upper(combined(last, factored.PASSED_PRODUCTS), deviation))
     code = x >> shift
     if clamped:
@@ -104,7 +118,12 @@ def _add_codes(table, moved, words, turns, asserted, where, offset, shift, highe
     if flips:
         mask = turn ^ short(-inverted)[:, None]
         code = (code ^ mask) - mask
-    total[: len(reads)] += code
+    codes[:count] = code
+
+
+def _add_up(codes, which, rows, vectors, total, together):
+    for k in range(len(together)):
+        total[:vectors] += codes[k, which[rows[k], :vectors]]
 
 
 def find_currents(table, flat, start, coefficients, added, moment, current, on, half):
@@ -114,15 +133,15 @@ def find_currents(table, flat, start, coefficients, added, moment, current, on, 
     current[:] = _current(coefficients, F32(added), F32(moment), twice, *sums)
 
 
-def add_codes(table, words, inverted, asserted, leaks, where, coefficients, line, zeros, turn, total, parts):
-    size = 2 * len(parts[0])
-    for k, place in enumerate(_places(where)):
+def set_codes(table, words, inverted, asserted, leaks, places, where, coefficients, line, zeros, turn, codes, parts):
+    size, (start, count) = 2 * len(parts[0]), where
+    for k, place in enumerate(start + places[:count].astype(np.int64)):
         given = words.reshape(-1, words.shape[-1])[place].view(np.uint8)[:size]
         added, moment = leaks[place] if parts[2] else (F32(0), F32(0))
         current = _current(coefficients, added, moment, *_sums(table, given))
         code = np.clip(_fma(current, line[0], zeros[asserted.flat[place]]), F32(0), line[1]).astype(np.int32)
         mask = turn ^ -np.int32(inverted.flat[place]) if parts[1] else np.int32(0)
-        total[k] += (code ^ mask) - mask
+        codes[k] = (code ^ mask) - mask
 
 
 def _lay_block_out(sums, product, step, column, pixel, laid_out, vector, k, image, place):
@@ -182,8 +201,9 @@ PLAIN = {
         "engines.exact.codes": (_set_cells,),
         "engines.fast.ideal": (count_ones,),
         "engines.lanes": (transpose_block,),
-        "engines.fast.factored_kernels": (_fill_field, _add_codes),
-        "engines.fast.wire_sum_code": (fill_values, find_currents, add_codes),
+        "engines.fast.factored_kernels": (_fill_field, _add_lines, _set_codes),
+        "engines.fast.repeats": (_add_up,),
+        "engines.fast.wire_sum_code": (fill_values, find_currents, set_codes),
         "mapping.inputs": (_gather, _invert, _join),
         "mapping.packed": (_lay_block_out,),
     }.items()

@@ -160,7 +160,7 @@ def input_offsets(layer: MappedLayer, gathering: Gathering) -> NDArray[np.int64]
 
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
-_AT_ONCE = 4096
+_AT_ONCE = 8192
 """Vectors whose sums are there at a time: little enough memory that the next ones get it again, untouched by the
 system. To be given new pages takes as long as all of a vector's additions."""
 _SIDE = 16  # pixels and columns laid out at a time

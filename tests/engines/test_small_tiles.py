@@ -171,11 +171,11 @@ def part_of(
 @pytest.mark.parametrize("scheme", ["unit", "per_level"])
 def test_a_wide_layer_gives_what_its_parts_give(rows, scheme, columns, monkeypatch):
     """More columns than a table has, and more vectors than a thread takes at a time."""
-    vectors = 4200
+    vectors = 8400
     if numba.config.DISABLE_JIT:  # what is compiled has it as a constant
         vectors = 40
         for module in (kernels, factored_kernels, wire_sum_kernels):
-            monkeypatch.setattr(module, "_PIXELS", 16)
+            monkeypatch.setattr(module, "_BLOCK", 16)
     model, converter = model_of(rows), Converter(reference=scheme)
     codes = codes_of_die(model, thresholds_of(model, converter), converter)
     _, _, stored, applied = reads_of(rows, columns=columns, vectors=vectors)

@@ -29,7 +29,8 @@ from spicekit.engines.fast.mismatch import Passed
 from spicekit.engines.fast.model import Codes, ReadModel
 from spicekit.engines.fast.patterns import PatternReads
 from spicekit.engines.fast.rails import RailReads
-from spicekit.engines.fast.wire_sum_code import COLUMNS, find_currents
+from spicekit.engines.fast.repeats import COLUMNS
+from spicekit.engines.fast.wire_sum_code import find_currents
 from spicekit.engines.fast.wire_sum_kernels import Single, bytes_of, fill, leak_sums, room_for, start_of
 from spicekit.engines.fast.wire_sums import WireSumReads
 from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored, layout_of

@@ -12,7 +12,6 @@ converter or a network does not need is left out when the loop is compiled: tupl
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -20,13 +19,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled, run_tasks, zeros_in_lines
-from spicekit.engines.lanes import INT16, INT64, Lanes
+from spicekit.compiled import compiled, in_lines, run_tasks
+from spicekit.engines.fast.repeats import (
+    COLUMNS,
+    block_of,
+    blocks_of,
+    find_repeats,
+    finish,
+    hand_in,
+    place_of,
+    room_to_add,
+)
+from spicekit.engines.lanes import INT8, INT16, INT64, Lanes
 
 Short = NDArray[np.int16]
 
-COLUMNS = 64
-"""Columns that a table covers."""
 PRODUCTS = 1, 2
 """Products that a current may have, of a factor of the lower and one of the upper byte."""
 LEAK_PRODUCTS = PASSED_PRODUCTS = 1
@@ -35,8 +42,8 @@ LEAK_SHIFT = 10
 """The number of asserted rows is multiplied by 2^10: 16 of them fill 15 bits."""
 
 _LANES = 32  # of whole numbers at a time
-_PIXELS = 4096  # vectors that share a table: their sums fit a level-2 cache beside it
-_LARGEST = np.iinfo(np.int16).max
+
+_BLOCK = 8192  # vectors that share a table: their sums fit a level-2 cache beside it
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 
@@ -88,78 +95,53 @@ def sum_factored_codes(
     (p, c_out) float32 array
     """
     images, pixels = words.shape[0], words.shape[3]
-    blocks = blocks_of(images, pixels, _PIXELS)
-    sums = np.zeros((images * pixels, stored.shape[3]), np.float32)
+    sums = np.empty((images * pixels, stored.shape[3]), np.float32)
     flips = bool(turned.any() or inverted.any())
     parts = tuple((0,) * count for count in (products, leaky, mismatch is not None, clamped, flips))
     moves = np.zeros((1, 1, 0, 1), np.int16) if mismatch is None else mismatch
     scale, cells = (offset, np.int16(shift), np.int16(highest)), (stored, turned, moves, tiles)
-    shared = factors, scale, parts, cells, (words, inverted, asserted), sums
+    chunks = -(-sums.shape[1] // COLUMNS)
+    repeats = find_repeats(words, inverted, block=_BLOCK, worth=chunks * factors.shape[2])
+    shared = factors, scale, parts, cells, (words, inverted, asserted), repeats, sums
+    vectors = repeats.which.shape[3]
 
     def task(number: int) -> None:
         room = (
-            zeros_in_lines((2, factors.shape[2], 256, COLUMNS), np.int16),
-            zeros_in_lines((2 * (mismatch is not None), 256, COLUMNS), np.int16),
+            in_lines((2, factors.shape[2], len(_STARTS), 256, _LANES), np.int16),
+            in_lines((2 * (mismatch is not None), len(_STARTS), 256, _LANES), np.int16),
             np.zeros((8, COLUMNS), np.int16),
+            np.zeros((16, COLUMNS), np.int16),
             np.zeros(COLUMNS, np.int16),
-            zeros_in_lines((min(images * pixels, _PIXELS), COLUMNS), np.int16),
         )
-        _sum_codes(number, *shared, room)
+        _sum_codes(number, *shared, room, room_to_add(vectors, highest))
 
-    run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
+    run_tasks(task, blocks_of(images, pixels, _BLOCK) * chunks)
     return sums
 
 
-def blocks_of(images: int, pixels: int, most: int) -> int:
-    """How many blocks of at most so many vectors make up all."""
-    return -(-images // max(1, most // pixels)) * -(-pixels // most)
-
-
-@numba.njit(inline="always")
-def block_of(block, images, pixels, most):  # type: ignore[no-untyped-def]
-    """First image and pixel of a block, how many images it has, and pixels of each: whole images, or a part of one."""
-    each, cuts = max(1, most // pixels), (pixels + most - 1) // most
-    image, pixel = block // cuts * each, block % cuts * most
-    return image, pixel, min(each, images - image), min(most, pixels - pixel)
-
-
 @_kernel
-def _sum_codes(task, factors, scale, parts, cells, given, sums, room):  # type: ignore[no-untyped-def]
+def _sum_codes(task, factors, scale, parts, cells, given, repeats, sums, room, adding):  # type: ignore[no-untyped-def]
     """`sum_factored_codes` of a block of vectors and 64 columns, and its room."""
-    (offset, shift, highest), (stored, turned, mismatch, tiles) = scale, cells
-    words, inverted, asserted = given
-    table, moved, bits, turn, total = room
+    (offset, shift, highest), (stored, turned, mismatch, tiles), words = scale, cells, given[0]
+    table, moved, bits, lines, turn = room
     images, groups, most, pixels, _ = words.shape
-    columns = sums.shape[1]
-    chunks = (columns + COLUMNS - 1) // COLUMNS
-    image, pixel, few, count = block_of(task // chunks, images, pixels, _PIXELS)
-    first, column = image * pixels + pixel, task % chunks * COLUMNS
-    width = min(COLUMNS, columns - column)
-    left = _LARGEST // highest
+    chunks = (sums.shape[1] + COLUMNS - 1) // COLUMNS
+    block, column = task // chunks, task % chunks * COLUMNS
+    image, pixel, few, each = block_of(block, images, pixels, _BLOCK)
+    where = image * pixels + pixel, column, few * each, min(COLUMNS, sums.shape[1] - column)
+    which = repeats.which[block].reshape(groups * most, -1)
     for group in range(groups):
         for tile in range(tiles[group]):
             _fill(factors[group], stored[group, tile, 0], column, bits, table)
             if len(moved):
-                _add_up(mismatch[group, tile], column, moved)
-            for lane in range(width):
+                _fill_moved(mismatch[group, tile], column, lines, moved)
+            for lane in range(where[3]):
                 turn[lane] = turned[group, tile, column + lane]
-            start, apart = ((image * groups + group) * most + tile) * pixels + pixel, groups * most * pixels
-            where = start, apart, few, count
-            _add_codes(table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts)
-            left -= 1
-            if left == 0:
-                _move(total, sums, first, column, few * count, width)
-                left = _LARGEST // highest
-    _move(total, sums, first, column, few * count, width)
-
-
-@_kernel
-def _move(total, sums, first, column, count, width):  # type: ignore[no-untyped-def]
-    """Add what was added up to the sums, and begin again."""
-    for pixel in range(count):
-        for lane in range(width):
-            sums[first + pixel, column + lane] += total[pixel, lane]
-            total[pixel, lane] = 0
+            reads = place_of(words, image, group, tile, pixel), repeats.differ[block, group, tile]
+            places, codes = repeats.place[block, group, tile], adding.codes[adding.state[0]]
+            _set_codes(table, moved, *given, places, reads, offset, shift, highest, turn, codes, parts)
+            hand_in(adding, group * most + tile, which, where, sums)
+    finish(adding, which, where, sums)
 
 
 @_kernel
@@ -179,14 +161,39 @@ def _fill(factors, stored, column, bits, table):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _add_up(mismatch, column, moved):  # type: ignore[no-untyped-def]
-    """Fill (2, 256, COLUMNS) sums of the mismatch (m, c_out) of the rows that each value of a byte asserts."""
-    rows, columns = mismatch.shape
-    for row in range(rows):
-        byte, first = row >> 3, 1 << (row & 7)
-        for value in range(first):
-            for lane in range(min(COLUMNS, columns - column)):
-                moved[byte, first + value, lane] = moved[byte, value, lane] + mismatch[row, column + lane]
+def _fill_moved(mismatch, column, lines, moved):  # type: ignore[no-untyped-def]
+    """Fill (2, parts, 256, _LANES) sums of the mismatch (m, c_out) of the rows that each value of a byte asserts.
+
+    `lines` (16, COLUMNS) is room, zeros at first.
+    """
+    for row in range(len(mismatch)):
+        for lane in range(min(COLUMNS, mismatch.shape[1] - column)):
+            lines[row, lane] = mismatch[row, column + lane]
+    _add_lines(lines, moved)
+
+
+@intrinsic
+def _add_lines(context, lines, moved):  # type: ignore[no-untyped-def]
+    """Fill all sums of some of the first eight lines, and of some of the others."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        given, out = _data(context, builder, signature, arguments, 0, 1)
+        kind = ir.VectorType(INT16, _LANES)
+        for byte in range(2):
+            for part, column in enumerate(_STARTS):
+                start = 256 * (byte * len(_STARTS) + part)
+                Lanes(builder, ir.Constant(kind, None)).store(builder.gep(out, [INT64(start * _LANES)]))
+                for bit in range(8):
+                    line = Lanes.load(builder, builder.gep(given, [INT64((8 * byte + bit) * COLUMNS + column)]), kind)
+                    with cgutils.for_range(builder, INT64(1 << bit)) as loop:
+                        without, having = (
+                            builder.gep(out, [builder.mul(builder.add(loop.index, INT64(first)), INT64(_LANES))])
+                            for first in (start, start + (1 << bit))
+                        )
+                        (Lanes.load(builder, without, kind) + line).store(having)
+        return context.get_dummy_value()
+
+    return types.void(lines, moved), generate
 
 
 @intrinsic
@@ -197,11 +204,10 @@ def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untype
         numbers, held, out = _data(context, builder, signature, arguments, 0, 1, 2)
         kind, start = ir.VectorType(INT16, _LANES), arguments[3]
 
-        def at(data: Any, place: Any, column: int) -> Any:
-            return builder.gep(data, [builder.add(builder.mul(place, INT64(COLUMNS)), INT64(column))])
-
-        for column in _STARTS:
-            rows = (Lanes.load(builder, at(held, INT64(bit), column), kind).value for bit in range(8))
+        for part, column in enumerate(_STARTS):
+            rows = (
+                Lanes.load(builder, builder.gep(held, [INT64(bit * COLUMNS + column)]), kind).value for bit in range(8)
+            )
             stored = [builder.icmp_signed("!=", row, ir.Constant(kind, None)) for row in rows]
 
             def without(values: list[Any], first: int, stored: list[Any] = stored) -> list[Any]:
@@ -215,15 +221,20 @@ def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untype
                     ]
                 return values
 
+            first = builder.add(builder.mul(start, INT64(len(_STARTS))), INT64(256 * part))
+
+            def at(value: Any, first: Any = first) -> Any:
+                return builder.gep(out, [builder.mul(builder.add(first, value), INT64(_LANES))])
+
             with cgutils.for_range(builder, INT64(16)) as loop:  # values of the lower bits, then of the upper ones
-                places = [builder.add(builder.add(start, loop.index), INT64(16 * upper)) for upper in range(16)]
-                factors = (builder.load(builder.gep(numbers, [place])) for place in places)
+                places = [builder.add(loop.index, INT64(16 * upper)) for upper in range(16)]
+                factors = (builder.load(builder.gep(numbers, [builder.add(start, place)])) for place in places)
                 values = [Lanes.splat(builder, factor, _LANES).value for factor in factors]
                 for place, value in zip(places, without(values, 4), strict=True):
-                    Lanes(builder, value).store(at(out, place, column))
+                    Lanes(builder, value).store(at(place))
             with cgutils.for_range(builder, INT64(16)) as loop:
-                first = builder.add(start, builder.shl(loop.index, INT64(4)))
-                there = [at(out, builder.add(first, INT64(lower)), column) for lower in range(16)]
+                upper = builder.shl(loop.index, INT64(4))
+                there = [at(builder.add(upper, INT64(lower))) for lower in range(16)]
                 values = [Lanes.load(builder, place, kind).value for place in there]
                 for place, value in zip(there[1:], without(values, 0)[1:], strict=True):
                     Lanes(builder, value).store(place)
@@ -233,29 +244,28 @@ def _fill_field(context, factors, bits, table, first):  # type: ignore[no-untype
 
 
 @intrinsic
-def _add_codes(  # type: ignore[no-untyped-def]
-    context, table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts
+def _set_codes(  # type: ignore[no-untyped-def]
+    context, table, moved, words, inverted, asserted, places, where, offset, shift, highest, turn, codes, parts
 ):
-    """Add the signed codes of 64 columns to `total` (n, COLUMNS).
+    """Set the signed `codes` (n, COLUMNS) of 64 columns.
 
-    Of the vectors that `where` says: place of the first, how far an image is from the next, images, vectors of each.
+    Of reads at `places` from a start on; `where` is that start, and how many.
     """
     products, *others = (part.count for part in parts.types)
     leaky, moving, clamped, flips = map(bool, others)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, mismatch, given, turns, counts, offsets, turned, totals = _data(
-            context, builder, signature, arguments, 0, 1, 2, 3, 4, 6, 9, 10
+        entries, mismatch, given, turns, counts, first, offsets, turned, out = _data(
+            context, builder, signature, arguments, 0, 1, 2, 3, 4, 5, 7, 10, 11
         )
         fields = builder.extract_value(context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 1)
-        start, apart, images, count = (builder.extract_value(arguments[5], k) for k in range(4))
-        behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[7:9])
+        start, count = (builder.extract_value(arguments[6], k) for k in range(2))
+        behind, most = (Lanes.splat(builder, x, _LANES) for x in arguments[8:10])
         kind = most.value.type
         nothing = Lanes(builder, ir.Constant(kind, None))
         of_column = [Lanes.load(builder, builder.gep(turned, [INT64(c)]), kind) for c in _STARTS]
-        with cgutils.for_range(builder, images) as outer, cgutils.for_range(builder, count) as loop:
-            place = builder.add(builder.add(start, builder.mul(outer.index, apart)), loop.index)
-            row = builder.add(builder.mul(outer.index, count), loop.index)
+        with cgutils.for_range(builder, count) as loop:
+            place = builder.add(start, builder.sext(builder.load(builder.gep(first, [loop.index])), INT64))
             read = builder.zext(builder.load(builder.gep(given, [place])), INT64)
             values = [builder.and_(builder.lshr(read, INT64(8 * byte)), INT64(255)) for byte in range(2)]
             ones = builder.load(builder.gep(counts, [place]))
@@ -266,9 +276,9 @@ def _add_codes(  # type: ignore[no-untyped-def]
             whole = Lanes.splat(builder, turn, _LANES)
 
             def entry(numbers: Any, block: Any, byte: int, column: int) -> Lanes:
-                value = builder.add(builder.shl(block, INT64(8)), values[byte])
-                place = builder.add(builder.mul(value, INT64(COLUMNS)), INT64(column))
-                return Lanes.load(builder, builder.gep(numbers, [place]), kind)
+                part = builder.add(builder.mul(block, INT64(len(_STARTS))), INT64(column // _LANES))
+                row = builder.add(builder.shl(part, INT64(8)), values[byte])
+                return Lanes.load(builder, builder.gep(numbers, [builder.mul(row, INT64(_LANES))]), kind)
 
             def factor(byte: int, field: int, column: int) -> Lanes:
                 block = builder.add(builder.mul(fields, INT64(byte)), INT64(field))
@@ -294,11 +304,12 @@ def _add_codes(  # type: ignore[no-untyped-def]
                 if flips:
                     mask = of_columns ^ whole
                     code = (code ^ mask) - mask
-                there = builder.gep(totals, [builder.add(builder.mul(row, INT64(COLUMNS)), INT64(column))])
-                (Lanes.load(builder, there, kind) + code).store(there)
+                if out.type.pointee == INT8:
+                    code = Lanes(builder, builder.trunc(code.value, ir.VectorType(INT8, _LANES)))
+                code.store(builder.gep(out, [builder.add(builder.mul(loop.index, INT64(COLUMNS)), INT64(column))]))
         return context.get_dummy_value()
 
-    kinds = (table, moved, words, inverted, asserted, where, offset, shift, highest, turn, total, parts)
+    kinds = (table, moved, words, inverted, asserted, places, where, offset, shift, highest, turn, codes, parts)
     return types.void(*kinds), generate
 
 

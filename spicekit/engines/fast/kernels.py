@@ -25,6 +25,16 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_tasks
+from spicekit.engines.fast.repeats import (
+    COLUMNS,
+    block_of,
+    blocks_of,
+    find_repeats,
+    finish,
+    hand_in,
+    place_of,
+    room_to_add,
+)
 
 UNIT = 256
 """Fixed-point steps of a current, per LSB: 0.004 LSB, below the error of the surrogate itself."""
@@ -38,6 +48,8 @@ CODE_ENTRIES = 1 << 16
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
+_BLOCK = 4096  # vectors whose sums fit a level-2 cache beside a table of codes
+_WORTH = 8  # times as long as to look for a read among others, to look 64 codes up takes
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
 _HALF = LEAK_UNIT // UNIT // 2  # so that a shift rounds
@@ -58,11 +70,13 @@ def ones_of(context, word):  # type: ignore[no-untyped-def]
 
 def sum_pattern_codes(
     table: NDArray[np.signedinteger],
-    cells: NDArray[np.uint32],
+    highest: int,
+    stored: NDArray[np.uint64],
+    turned: NDArray[np.bool_],
     tiles: NDArray[np.int64],
-    words: NDArray[np.uint32],
+    words: NDArray[np.uint16],
     inverted: NDArray[np.uint8],
-    asserted: NDArray[np.int32],
+    asserted: NDArray[np.int16],
     m: int,
     by_ones: bool,
 ) -> NDArray[np.float32]:
@@ -72,13 +86,15 @@ def sum_pattern_codes(
     ----------
     table : (groups, entries) int8 or int16 array
         Signed codes.
-    cells : (groups, c_out, tiles) uint32 array
-        Stored words; bit m is the static flip.
+    highest : int
+        Of them.
+    stored : (groups, tiles, 1, c_out) uint64 array
+    turned : (groups, tiles, c_out) bool array
+        Columns stored inverted.
     tiles : (groups,) int64 array
         Tiles in which the group is read.
-    words : (p, groups, tiles) uint32 array
-    inverted : (p, groups, tiles) uint8 array
-    asserted : (p, groups, tiles) int32 array
+    words, inverted, asserted
+        As in `Applied`.
     m : int
         Rows of a read.
     by_ones : bool
@@ -88,32 +104,47 @@ def sum_pattern_codes(
     -------
     (p, c_out) float32 array
     """
-    sums = np.zeros((len(words), cells.shape[1]), np.float32)
-    shared = table, cells, tiles, words, inverted, asserted, m, by_ones, sums
-    run_tasks(
-        lambda block: _sum_pattern_codes(block, *shared, *np.empty((2, cells.shape[2]), np.uint32)),
-        -(-len(words) // _PIXELS),
-    )
+    images, pixels = words.shape[0], words.shape[3]
+    sums = np.empty((images * pixels, stored.shape[3]), np.float32)
+    chunks = -(-sums.shape[1] // COLUMNS)
+    repeats = find_repeats(words, inverted, block=_BLOCK, worth=_WORTH * chunks)
+    shared = table, (stored, turned, tiles), (words, inverted, asserted), repeats, m, by_ones, sums
+
+    def task(number: int) -> None:
+        adding = room_to_add(repeats.which.shape[3], highest)
+        _sum_pattern_codes(number, *shared, np.zeros(COLUMNS, np.uint32), adding)
+
+    run_tasks(task, blocks_of(images, pixels, _BLOCK) * chunks)
     return sums
 
 
 @_kernel
-def _sum_pattern_codes(  # type: ignore[no-untyped-def]
-    block, table, cells, tiles, words, inverted, asserted, m, by_ones, sums, applied, choice
-):
-    """`sum_pattern_codes` of some vectors; the last two are its room, (tiles,)."""
-    for group in range(len(cells)):
-        codes = table[group]
-        for pixel in range(block * _PIXELS, min((block + 1) * _PIXELS, len(words))):
-            for tile in range(tiles[group]):
-                applied[tile] = words[pixel, group, tile] | np.uint32(1 << m)
-                row = asserted[pixel, group, tile] if by_ones else 0
-                choice[tile] = np.uint32((row << (m + 1)) | (np.int64(inverted[pixel, group, tile]) << m))
-            for column in range(cells.shape[1]):
-                total = np.int32(0)
-                for tile in range(tiles[group]):
-                    total += codes[(cells[group, column, tile] & applied[tile]) ^ choice[tile]]
-                sums[pixel, column] += total
+def _sum_pattern_codes(task, table, cells, given, repeats, m, by_ones, sums, held, adding):  # type: ignore[no-untyped-def]
+    """`sum_pattern_codes` of a block of vectors and 64 columns; `held` (COLUMNS,) is its room, zeros."""
+    (stored, turned, tiles), (words, inverted, asserted) = cells, given
+    images, groups, most, pixels, _ = words.shape
+    chunks = (sums.shape[1] + COLUMNS - 1) // COLUMNS
+    block, column = task // chunks, task % chunks * COLUMNS
+    image, pixel, few, each = block_of(block, images, pixels, _BLOCK)
+    where = image * pixels + pixel, column, few * each, min(COLUMNS, sums.shape[1] - column)
+    which = repeats.which[block].reshape(groups * most, -1)
+    for group in range(groups):
+        signed = table[group]
+        for tile in range(tiles[group]):
+            for lane in range(where[3]):
+                sign = np.uint32(turned[group, tile, column + lane]) << np.uint32(m)
+                held[lane] = np.uint32(stored[group, tile, 0, column + lane]) | sign
+            start, places = place_of(words, image, group, tile, pixel), repeats.place[block, group, tile]
+            codes = adding.codes[adding.state[0]]
+            for k in range(repeats.differ[block, group, tile]):
+                read = start + places[k]
+                applied = np.uint32(words.flat[read]) | np.uint32(1 << m)
+                ones = np.uint32(asserted.flat[read]) if by_ones else np.uint32(0)
+                choice = ones << np.uint32(m + 1) | np.uint32(inverted.flat[read]) << np.uint32(m)
+                for lane in range(COLUMNS):
+                    codes[k, lane] = signed[(held[lane] & applied) ^ choice]
+            hand_in(adding, group * most + tile, which, where, sums)
+    finish(adding, which, where, sums)
 
 
 def count_patterns(

@@ -9,6 +9,7 @@ refused.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,16 +56,23 @@ class PatternCodes:
 
     def sums(self, stored: Stored, applied: Applied) -> NDArray[np.float32]:
         """(p, c_out) signed codes of all reads of each dot product, added."""
-        return np.asarray(
-            sum_pattern_codes(
-                self.table,
-                _cells(stored, self.rows),
-                stored.tiles,
-                *in_one_word(applied),
-                self.rows,
-                self.by_ones,
-            )
+        return sum_pattern_codes(
+            self.table,
+            self._highest,
+            stored.words,
+            stored.inverted,
+            stored.tiles,
+            applied.words,
+            applied.inverted,
+            applied.asserted,
+            self.rows,
+            self.by_ones,
         )
+
+    @cached_property
+    def _highest(self) -> int:
+        """The highest code."""
+        return int(self.table.max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,12 +219,6 @@ def in_one_word(
     """(p, groups, tiles) each: words of up to 16 rows, which are applied inverted, and their ones."""
     words, inverted, asserted = applied.by_vector()
     return words[..., 0].astype(np.uint32), inverted, asserted
-
-
-def _cells(stored: Stored, rows: int) -> NDArray[np.uint32]:
-    """(groups, c_out, tiles) words with the static flip at bit m."""
-    words = stored.words[:, :, 0].astype(np.uint32) | (stored.inverted.astype(np.uint32) << np.uint32(rows))
-    return np.ascontiguousarray(words.transpose(0, 2, 1))
 
 
 def _signed(codes: NDArray[np.integer], *, by_ones: bool, step: float, rows: int) -> PatternCodes:

@@ -12,10 +12,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from spicekit.engines.fast.repeats import COLUMNS
 from spicekit.engines.lanes import INT8, INT16, INT32, INT64, Lanes, register_bits
 
-COLUMNS = 64
-"""Columns that a table covers."""
 NARROW_ROWS = 64
 """Rows up to which running numbers fit 8 bits and sums 16."""
 NARROW_RANGE = -30317, 25488
@@ -77,27 +76,27 @@ def find_currents(context, table, flat, start, coefficients, added, moment, curr
 
 
 @intrinsic
-def add_codes(  # type: ignore[no-untyped-def]
-    context, table, words, inverted, asserted, leaks, where, coefficients, line, zeros, turn, total, parts
+def set_codes(  # type: ignore[no-untyped-def]
+    context, table, words, inverted, asserted, leaks, places, where, coefficients, line, zeros, turn, codes, parts
 ):
-    """Add the signed codes of 64 columns, of a converter whose thresholds are equally spaced, to `total` (n, 64).
+    """Set the signed `codes` (n, 64) of 64 columns, of a converter whose thresholds are equally spaced.
 
-    Of all vectors of a tile that `where` says: place of the first, how far an image is from the next, images, vectors
-    of each. What they share stays in registers.
+    Of reads at `places` from a start on; `where` is that start, and how many. What they share stays in registers.
     """
     half, flips, leaky = (part.count for part in parts.types)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        entries, bits, turns, ones, leak, numbers, scale, offsets, turned, totals = _arrays(
-            context, builder, signature, arguments, (0, 1, 2, 3, 4, 6, 7, 8, 9, 10)
+        entries, bits, turns, ones, leak, own, numbers, scale, offsets, turned, out = _arrays(
+            context, builder, signature, arguments, (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11)
         )
-        start, apart, images, count = (builder.extract_value(arguments[5], k) for k in range(4))
+        start, count = (builder.extract_value(arguments[6], k) for k in range(2))
         slope, most = (Lanes.splat(builder, builder.load(_at(builder, scale.data, k)), _SINGLES) for k in range(2))
         nothing = Lanes(builder, ir.Constant(slope.value.type, [0.0] * _SINGLES))
         whole = ir.VectorType(INT32, _SINGLES)
         length = builder.extract_value(bits.shape, 4)
-        with cgutils.for_range(builder, images) as outer, cgutils.for_range(builder, count) as loop:
-            place = builder.add(builder.add(start, builder.mul(outer.index, apart)), loop.index)
+        narrow = ir.VectorType(out.data.type.pointee, _SINGLES)
+        with cgutils.for_range(builder, count) as loop:
+            place = builder.add(start, builder.sext(builder.load(builder.gep(own.data, [loop.index])), INT64))
             word = builder.gep(bits.data, [builder.mul(place, length)])
             first = builder.bitcast(word, INT8.as_pointer())
             asserted = builder.zext(builder.load(builder.gep(ones.data, [place])), INT64)
@@ -108,18 +107,16 @@ def add_codes(  # type: ignore[no-untyped-def]
             if leaky:
                 both = builder.gep(leak.data, [builder.shl(place, INT64(1))])
                 added = tuple(builder.load(_at(builder, both, k)) for k in range(2))
-            vector = builder.add(builder.mul(outer.index, count), loop.index)
-            row = builder.gep(totals.data, [builder.mul(vector, INT64(COLUMNS))])
+            row = builder.gep(out.data, [builder.mul(loop.index, INT64(COLUMNS))])
             for column, _, found in _read(builder, half, entries.data, first, numbers.data, added):
                 code = found.times_plus(slope, zero).clamped(nothing, most).whole()
                 if flips:
                     mask = Lanes.load(builder, _at(builder, turned.data, column), whole) ^ others
                     code = (code ^ mask) - mask
-                there = _at(builder, row, column)
-                (Lanes.load(builder, there, whole) + code).store(there)
+                Lanes(builder, builder.trunc(code.value, narrow)).store(_at(builder, row, column))
         return context.get_dummy_value()
 
-    kinds = table, words, inverted, asserted, leaks, where, coefficients, line, zeros, turn, total, parts
+    kinds = table, words, inverted, asserted, leaks, places, where, coefficients, line, zeros, turn, codes, parts
     return types.void(*kinds), generate
 
 

@@ -16,14 +16,24 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled, run_tasks, zeros_in_lines
-from spicekit.engines.fast.factored_kernels import block_of, blocks_of
+from spicekit.compiled import compiled, in_lines, run_tasks
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
-from spicekit.engines.fast.wire_sum_code import COLUMNS, NARROW_ROWS, add_codes, fill_values, find_currents
+from spicekit.engines.fast.repeats import (
+    COLUMNS,
+    block_of,
+    blocks_of,
+    find_repeats,
+    finish,
+    hand_in,
+    place_of,
+    room_to_add,
+)
+from spicekit.engines.fast.wire_sum_code import NARROW_ROWS, fill_values, find_currents, set_codes
 
 Single = NDArray[np.float32]
 
-_PIXELS = 2048  # vectors that share a table: their sums fit a level-2 cache beside it
+_BLOCK = 2048  # vectors that share a table: their sums and codes fit a level-2 cache beside it
+_WORTH = 4  # times as long as to look for a read among others, its codes of 64 columns take
 
 # Place of each of the columns in a table. Numbers of 8 bits are widened to 16 and then to 32 bits by parting those at
 # even from those at odd places; where a read is narrow, the columns then come in their order.
@@ -72,22 +82,25 @@ def sum_codes(
     (p, c_out) float32 array
     """
     images, pixels = words.shape[0], words.shape[3]
-    blocks = blocks_of(images, pixels, _PIXELS)
     zeros = np.ascontiguousarray(scale[1:, 0 if len(lookup) else 1])
     leaks = np.empty((words.size // words.shape[4] if leak else 0, 2), np.float32)
     if leak:
         run_tasks(lambda image: _set_leaks(image, leak, words, bytes_of(words), size, leaks), images)
     sums = np.empty((images * pixels, stored.shape[3]), np.float32)
+    chunks = -(-sums.shape[1] // COLUMNS)
+    repeats = find_repeats(words, inverted, block=_BLOCK, worth=_WORTH * chunks)
     parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any()), (0,) * bool(leak)
     looked_up = lookup if len(lookup) else None
-    cells, given = (stored, turned, tiles), (words, bytes_of(words), inverted, asserted, leaks)
-    shared = coefficients, (scale[0], zeros), looked_up, cells, given, parts, sums
+    highest = int(lookup.max() if len(lookup) else scale[0, 1])
+    cells, given = (stored, turned, tiles), (words, inverted, asserted, leaks)
+    shared = coefficients, (scale[0], zeros), looked_up, cells, given, bytes_of(words), repeats, parts, sums
+    vectors = repeats.which.shape[3]
 
     def task(number: int) -> None:
-        total = zeros_in_lines((min(images * pixels, _PIXELS), COLUMNS), np.int32)
-        _sum_codes(number, *shared, total, np.zeros(COLUMNS, np.int32), room_for(size))
+        room = room_for(size), np.zeros(COLUMNS, np.int32)
+        _sum_codes(number, *shared, room, room_to_add(vectors, highest))
 
-    run_tasks(task, blocks * -(-sums.shape[1] // COLUMNS))
+    run_tasks(task, blocks_of(images, pixels, _BLOCK) * chunks)
     return sums
 
 
@@ -98,13 +111,15 @@ def bytes_of(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 def room_for(size: int) -> tuple[Any, ...]:
     """A table and what `fill` needs, currents and ON cells of a read."""
-    table = zeros_in_lines((size, 256, 2, COLUMNS), np.uint8)
+    table = in_lines((size, 256, 2, COLUMNS), np.uint8)
     more = np.zeros((-(-size // 8), COLUMNS), np.uint64), np.zeros((8, 2, COLUMNS), np.uint8)
     return table, more, np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.uint16)
 
 
 @_kernel
-def _sum_codes(task, coefficients, scale, lookup, cells, given, parts, sums, total, turn, room):  # type: ignore[no-untyped-def]
+def _sum_codes(  # type: ignore[no-untyped-def]
+    task, coefficients, scale, lookup, cells, given, flat, repeats, parts, sums, room, adding
+):
     """`sum_codes` of a block of vectors and 64 columns.
 
     `scale` is the line of the converter; then, by number of asserted rows, the column of zeros if codes are looked up,
@@ -112,36 +127,35 @@ def _sum_codes(task, coefficients, scale, lookup, cells, given, parts, sums, tot
     whether anything is inverted and whether cells leak: what is not wanted is left out when the loop is compiled.
     """
     half, _, leaky = parts
-    (line, zeros), (stored, turned, tiles), (words, flat, inverted, asserted, leaks) = scale, cells, given
-    table, more, current, on = room
+    (line, zeros), (stored, turned, tiles), (words, inverted, asserted, leaks) = scale, cells, given
+    (table, more, current, on), turn = room
     images, groups, most, pixels, q = words.shape
-    columns = sums.shape[1]
-    chunks = (columns + COLUMNS - 1) // COLUMNS
-    image, pixel, few, count = block_of(task // chunks, images, pixels, _PIXELS)
-    first, column = image * pixels + pixel, task % chunks * COLUMNS
-    width, apart = min(COLUMNS, columns - column), groups * most * pixels
+    chunks = (sums.shape[1] + COLUMNS - 1) // COLUMNS
+    block, column = task // chunks, task % chunks * COLUMNS
+    image, pixel, few, each = block_of(block, images, pixels, _BLOCK)
+    where = image * pixels + pixel, column, few * each, min(COLUMNS, sums.shape[1] - column)
+    which = repeats.which[block].reshape(groups * most, -1)
     for group in range(groups):
         numbers = coefficients[group]
         for tile in range(tiles[group]):
             fill(stored[group, tile], column, table, more)
-            for lane in range(width):
+            for lane in range(where[3]):
                 turn[lane] = turned[group, tile, column + lane]
-            start = ((image * groups + group) * most + tile) * pixels + pixel
+            start, count = place_of(words, image, group, tile, pixel), repeats.differ[block, group, tile]
+            places, codes = repeats.place[block, group, tile], adding.codes[adding.state[0]]
             if lookup is None:
-                where = start, apart, few, count
-                add_codes(table, words, inverted, asserted, leaks, where, numbers, line, zeros, turn, total, parts)
+                set_codes(table, *given, places, (start, count), numbers, line, zeros, turn, codes, parts)
             else:
-                for k in range(few * count):
-                    place = start + k // count * apart + k % count
+                for k in range(count):
+                    read = start + places[k]
                     added = moment = np.float32(0)
                     if len(leaky):
-                        added, moment = leaks[place, 0], leaks[place, 1]
-                    ones, turns = asserted.flat[place], -np.int32(inverted.flat[place])
-                    find_currents(table, flat, 8 * q * place, numbers, added, moment, current, on, half)
-                    _add_looked_up(current, lookup, zeros[ones], turns, turn, total, k)
-    for k in range(few * count):
-        for lane in range(width):
-            sums[first + k, column + lane] = total[k, lane]
+                        added, moment = leaks[read, 0], leaks[read, 1]
+                    ones, turns = asserted.flat[read], -np.int32(inverted.flat[read])
+                    find_currents(table, flat, 8 * q * read, numbers, added, moment, current, on, half)
+                    _set_looked_up(current, lookup, zeros[ones], turns, turn, codes[k])
+            hand_in(adding, group * most + tile, which, where, sums)
+    finish(adding, which, where, sums)
 
 
 @_kernel
@@ -276,10 +290,10 @@ def leak_sums(flat, start, size, leak):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _add_looked_up(current, lookup, zeros, turns, turn, total, pixel):  # type: ignore[no-untyped-def]
-    """Add the signed codes of 64 columns, of any converter."""
+def _set_looked_up(current, lookup, zeros, turns, turn, codes):  # type: ignore[no-untyped-def]
+    """Set the signed `codes` of 64 columns, of any converter."""
     for lane in range(COLUMNS):
         level = np.floor(np.float32(UNIT) * (current[lane] - zeros) + np.float32(0.5))
         place = min(max(np.int64(level) + HEADROOM * UNIT, 0), len(lookup) - 1)
         mask = turn[lane] ^ turns
-        total[pixel, lane] += (np.int32(lookup[place]) ^ mask) - mask
+        codes[lane] = (np.int32(lookup[place]) ^ mask) - mask
