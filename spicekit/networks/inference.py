@@ -16,12 +16,16 @@ from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.models import Network
 
 
+BATCH = 64
+"""Images at a time: bounds memory."""
+
+
 @torch.inference_mode()
 def predict_logits(
     network: nn.Module,
     dataset: Dataset,
     *,
-    batch: int = 64,
+    batch: int = BATCH,
     batch_per_thread: bool = False,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:

@@ -1,6 +1,7 @@
 """What a worker does: some images of a point through the tiles. It knows no Dask."""
 
 import functools
+import math
 import tempfile
 import threading
 import time
@@ -23,7 +24,7 @@ from spicekit.evaluation.reads import Tallies, cells_read, lay_out, read_statist
 from spicekit.evaluation.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
-from spicekit.networks.inference import count_right, predict_logits
+from spicekit.networks.inference import BATCH, count_right, predict_logits
 from spicekit.provenance import JsonDict, code_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
@@ -152,7 +153,13 @@ _ERRORS = {"partial_sum_error", "current_error"}
 
 
 def _right(network: nn.Module, images: Dataset) -> int:
-    return count_right(predict_logits(network, images), torch.from_numpy(images.labels))
+    batch = max(BATCH, min(_MOST_IMAGES, _NUMBERS // math.prod(images.images.shape[1:])))
+    return count_right(predict_logits(network, images, batch=batch), torch.from_numpy(images.labels))
+
+
+_MOST_IMAGES = 256
+_NUMBERS = _MOST_IMAGES * 32 * 32 * 3
+"""Of a batch, where that makes more than `BATCH` images: what a tile's tables cost is then shared by more."""
 
 
 @functools.lru_cache(maxsize=4)

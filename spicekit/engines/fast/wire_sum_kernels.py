@@ -90,14 +90,14 @@ def sum_codes(
     chunks = -(-sums.shape[1] // COLUMNS)
     repeats = find_repeats(words, inverted, block=_BLOCK, worth=_WORTH * chunks)
     parts = (0,) * (size // 2), (0,) * bool(turned.any() or inverted.any()), (0,) * bool(leak)
-    looked_up = lookup if len(lookup) else None
+    looked_up = lookup.astype(np.int16) if len(lookup) else None
     highest = int(lookup.max() if len(lookup) else scale[0, 1])
     cells, given = (stored, turned, tiles), (words, inverted, asserted, leaks)
     shared = coefficients, (scale[0], zeros), looked_up, cells, given, bytes_of(words), repeats, parts, sums
     vectors = repeats.which.shape[3]
 
     def task(number: int) -> None:
-        room = room_for(size), np.zeros(COLUMNS, np.int32)
+        room = room_for(size), np.zeros(COLUMNS, np.int32), np.empty(COLUMNS, np.int32)
         _sum_codes(number, *shared, room, room_to_add(vectors, highest))
 
     run_tasks(task, blocks_of(images, pixels, _BLOCK) * chunks)
@@ -128,7 +128,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     """
     half, _, leaky = parts
     (line, zeros), (stored, turned, tiles), (words, inverted, asserted, leaks) = scale, cells, given
-    (table, more, current, on), turn = room
+    (table, more, current, on), turn, level = room
     images, groups, most, pixels, q = words.shape
     chunks = (sums.shape[1] + COLUMNS - 1) // COLUMNS
     block, column = task // chunks, task % chunks * COLUMNS
@@ -153,7 +153,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
                         added, moment = leaks[read, 0], leaks[read, 1]
                     ones, turns = asserted.flat[read], -np.int32(inverted.flat[read])
                     find_currents(table, flat, 8 * q * read, numbers, added, moment, current, on, half)
-                    _set_looked_up(current, lookup, zeros[ones], turns, turn, codes[k])
+                    _set_looked_up(current, lookup, zeros[ones], turns, turn, level, codes[k])
             hand_in(adding, group * most + tile, which, where, sums)
     finish(adding, which, where, sums)
 
@@ -290,10 +290,12 @@ def leak_sums(flat, start, size, leak):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _set_looked_up(current, lookup, zeros, turns, turn, codes):  # type: ignore[no-untyped-def]
-    """Set the signed `codes` of 64 columns, of any converter."""
+def _set_looked_up(current, lookup, zeros, turns, turn, place, codes):  # type: ignore[no-untyped-def]
+    """Set the signed `codes` of 64 columns, of any converter; `place` (COLUMNS,) int32 is room."""
+    last = np.float32(len(lookup) - 1)
+    for lane in range(COLUMNS):  # a loop of its own: it becomes vectors
+        level = np.floor(np.float32(UNIT) * (current[lane] - zeros) + np.float32(0.5)) + np.float32(HEADROOM * UNIT)
+        place[lane] = np.int32(min(max(level, np.float32(0)), last))
     for lane in range(COLUMNS):
-        level = np.floor(np.float32(UNIT) * (current[lane] - zeros) + np.float32(0.5))
-        place = min(max(np.int64(level) + HEADROOM * UNIT, 0), len(lookup) - 1)
         mask = turn[lane] ^ turns
-        codes[lane] = (np.int32(lookup[place]) ^ mask) - mask
+        codes[lane] = (np.int32(lookup[place[lane]]) ^ mask) - mask
