@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from spicekit.engines.fast.factored import FactoredCodes
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.kernels import count_patterns
 from spicekit.engines.fast.model import ReadModel, read_model
-from spicekit.engines.fast.patterns import PatternCodes, in_one_word
-from spicekit.engines.words import Applied, Tally, one_read
+from spicekit.engines.fast.patterns import PatternCodes, PatternCounts, PatternReads, count_reads, in_one_word
+from spicekit.engines.words import Applied, Stored, Tally, one_read
 from spicekit.errors import BadInput
 from spicekit.evaluation.costs import LayerEvents
 from spicekit.evaluation.design import Design
@@ -76,17 +76,52 @@ def tallies(
 
     Image by image it takes some milliseconds more for each image and layer, and says how much images differ.
     """
-    counted: dict[str, dict[int, Tally]] = {name: {} for name in layers}
+    if isinstance(model, PatternReads) and not image_by_image:
+        counted = patterns_read(network, dataset, layers)
+        return {name: (model.tally_of(found),) for name, found in counted.items()}
+    found = _count(network, dataset, layers, model.tally, image_by_image=image_by_image)
+    return {name: tuple(images.values()) for name, images in found.items()}
+
+
+def patterns_read(network: nn.Module, dataset: Dataset, layers: Layers) -> dict[str, PatternCounts]:
+    """How often each layer, of up to 16 rows a read, reads each pattern while the network classifies in software.
+
+    Whatever the wires and cells: `PatternReads.tally_of` says what reads carry.
+    """
+
+    def count(stored: Stored, applied: Applied) -> PatternCounts:
+        return count_reads(stored, applied, rows=next(iter(layers.values())).layer.spec.rows_active)
+
+    return {name: found[0] for name, found in _count(network, dataset, layers, count).items()}
+
+
+class _Counted(Protocol):
+    def __add__(self, other: Self) -> Self: ...
+
+
+C = TypeVar("C", bound=_Counted)
+
+
+def _count(
+    network: nn.Module,
+    dataset: Dataset,
+    layers: Layers,
+    count: Callable[[Stored, Applied], C],
+    *,
+    image_by_image: bool = False,
+) -> dict[str, dict[int, C]]:
+    """What is counted of each layer's reads: of all images together, at place 0, or of each at its own."""
+    counted: dict[str, dict[int, C]] = {name: {} for name in layers}
 
     def probe(packed: PackedLayer, applied: Applied) -> None:
         found = counted[packed.layer.name]
         parts = [applied.part(k, k + 1) for k in range(applied.images)] if image_by_image else [applied]
         for part in parts:
-            tally, place = model.tally(packed.stored, part), part.first if image_by_image else 0
-            found[place] = found[place] + tally if place in found else tally
+            own, place = count(packed.stored, part), part.first if image_by_image else 0
+            found[place] = found[place] + own if place in found else own
 
     watch(network, dataset, layers, probe)
-    return {name: tuple(images.values()) for name, images in counted.items()}
+    return counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +160,24 @@ def reads_key(images: Dataset, design: Design, table: IVTable, *, mitigation: Mi
             "die": design.variation.model_dump(mode="json") if MITIGATIONS[mitigation].faults else None,
             "weights": weights,
             "columns": decides(design.tile, table),
+            "images": images.sha256,
+        }
+    )
+
+
+def patterns_key(images: Dataset, design: Design, *, mitigation: Mitigation, weights: str) -> str:
+    """Hash of all that decides which patterns tiles read of images: not what a read then carries."""
+    tile, done = design.tile, MITIGATIONS[mitigation]
+    placed = design.mapping.flip_rule == "position" or done.order  # wires decide, too
+    return content_hash(
+        {
+            "code": code_hash(),
+            "sizes": [tile.rows, tile.columns, tile.rows_active],
+            "mapping": design.as_read().mapping.model_dump(mode="json"),
+            "tile": tile.model_dump(mode="json") if placed else None,
+            "mitigation": mitigation,
+            "die": design.variation.model_dump(mode="json") if done.faults else None,
+            "weights": weights,
             "images": images.sha256,
         }
     )

@@ -15,7 +15,6 @@ from spicekit.errors import BadInput
 from spicekit.networks.data import Dataset, network_inputs
 from spicekit.networks.models import Network
 
-
 BATCH = 64
 """Images at a time: bounds memory."""
 

@@ -5,7 +5,7 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,9 +18,19 @@ from torch import nn
 from spicekit.compiled import keep_memory
 from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
+from spicekit.engines.fast.patterns import PatternCounts, PatternReads
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import TiledNetwork, tile_network
-from spicekit.evaluation.reads import Tallies, cells_read, lay_out, read_statistics, tallies
+from spicekit.evaluation.reads import (
+    Layers,
+    Tallies,
+    cells_read,
+    lay_out,
+    patterns_key,
+    patterns_read,
+    read_statistics,
+    tallies,
+)
 from spicekit.evaluation.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
@@ -50,9 +60,17 @@ def counted_reads(point: Point, weights: Weights, table: IVTable, images: Datase
     """What the software's activations of some images read of a point's tiles, by layer; arguments as of `run_job`."""
     _require(code)
     with _alone():
-        network, design = _network(weights), point.design
-        layers = lay_out(network, design, mitigation=point.run.mitigation)
-        return tallies(network, images, layers, read_model(design.tile, cells_read(design, table)))
+        network, design, mitigation = _network(weights), point.design, point.run.mitigation
+        model = read_model(design.tile, cells_read(design, table))
+
+        def layers() -> Layers:
+            return lay_out(network, design, mitigation=mitigation)
+
+        if not isinstance(model, PatternReads):
+            return tallies(network, images, layers(), model)
+        key = patterns_key(images, design, mitigation=mitigation, weights=weights.sha256)
+        counted = _patterns(_Once(key, lambda: patterns_read(network, images, layers())))
+        return {name: (model.tally_of(found),) for name, found in counted.items()}
 
 
 def run_job(
@@ -157,9 +175,23 @@ def _right(network: nn.Module, images: Dataset) -> int:
     return count_right(predict_logits(network, images, batch=batch), torch.from_numpy(images.labels))
 
 
-_MOST_IMAGES = 256
+_MOST_IMAGES = 128
 _NUMBERS = _MOST_IMAGES * 32 * 32 * 3
 """Of a batch, where that makes more than `BATCH` images: what a tile's tables cost is then shared by more."""
+
+
+@dataclass(frozen=True)
+class _Once:
+    """How something is made that its key decides."""
+
+    key: str
+    make: Callable[[], dict[str, PatternCounts]] = field(compare=False)
+
+
+@functools.lru_cache(maxsize=4)
+def _patterns(wanted: _Once) -> dict[str, PatternCounts]:
+    """What points share that differ in wires or cells alone, some tens of MB each."""
+    return wanted.make()
 
 
 @functools.lru_cache(maxsize=4)

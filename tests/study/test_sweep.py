@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import astuple
 
 import dask
 import numpy as np
@@ -15,8 +16,12 @@ from typer.testing import CliRunner
 from spicekit.cli.app import app
 from spicekit.engines.converter import Converter
 from spicekit.engines.exact import ladder
+from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput, SpiceFailed
+from spicekit.evaluation.reads import lay_out, patterns_read, tallies
 from spicekit.files import MARKER
+from spicekit.provenance import code_hash
+from spicekit.study import jobs as jobs_module
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads
 from spicekit.study.plan import Study, read_study
@@ -198,6 +203,40 @@ def test_a_job_is_another_where_the_lines_have_another_capacitance(network, tmp_
         reads |= {job.reads_key(jobs[0].images) for job in jobs}
     assert len(keys) == 2 * 2  # of two jobs
     assert len(reads) == 2  # which count the same reads
+
+
+def test_patterns_are_counted_once_for_points_that_differ_in_wires_or_cells(network, tmp_path, monkeypatch):
+    """Not where wires decide the flips. What reads carry is what it is when counted for a point alone."""
+    base = STUDY.format(network=network).split("[[grid]]")[0]
+    grids = (
+        "[[grid]]\nwires = [{r_bl = 3.2, r_sl = 3.2}, {r_bl = 10.0, r_sl = 3.2}]\n"
+        '"run.mitigation" = ["none", "both"]\n"mapping.flip_rule" = ["count", "position"]\n'
+        '[[grid]]\n"tile.cell" = ["1t1r"]\n'
+    )
+    (tmp_path / "study.toml").write_text(base + grids)
+    study, made = read_study(tmp_path / "study.toml"), []
+
+    def counted(network, images, layers):
+        made.append(layers)
+        return patterns_read(network, images, layers)
+
+    monkeypatch.setattr(jobs_module, "patterns_read", counted)
+    jobs_module._patterns.cache_clear()
+    plan = _plan(study, _tables(study, None, lambda progress: None))
+    for first, *_ in sorted(
+        plan, key=lambda jobs: (jobs[0].point.run.mitigation, jobs[0].point.design.mapping.flip_rule)
+    ):
+        point, design = first.point, first.point.design
+        found = counted_reads(point, first.weights, first.table, first.counted, code=code_hash())
+        own = jobs_module._network(first.weights)
+        layers = lay_out(own, design, mitigation=point.run.mitigation)
+        alone = tallies(own, first.counted, layers, read_model(design.tile, first.table))
+        for name, (tally,) in alone.items():
+            assert all(
+                (ours == theirs).all() for ours, theirs in zip(*map(astuple, (found[name][0], tally)), strict=True)
+            )
+    # none by count, which the other cell shares; none by place, twice; both, likewise
+    assert len(made) == 1 + 2 + 1 + 2
 
 
 def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):

@@ -10,7 +10,7 @@ refused.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,19 @@ class PatternCodes:
         return int(self.table.max())
 
 
+class PatternCounts(NamedTuple):
+    """How often patterns of ON cells are read."""
+
+    reads: NDArray[np.int64]
+    """(groups, 2^m)."""
+    others: NDArray[np.int64]
+    """(groups, 2^m) asserted cells that were not ON, added over these reads."""
+
+    def __add__(self, other: object) -> "PatternCounts":
+        assert isinstance(other, PatternCounts)
+        return PatternCounts(self.reads + other.reads, self.others + other.others)
+
+
 @dataclass(frozen=True, eq=False)
 class PatternReads:
     """Read current of each pattern of ON cells, for each group of rows."""
@@ -130,10 +143,11 @@ class PatternReads:
 
     def tally(self, stored: Stored, applied: Applied) -> Tally:
         """Reads of a batch by their number of ON cells."""
-        m = self.cells.spec.rows_active
-        bits, _, asserted = in_one_word(applied)
-        words = stored.words[:, :, 0].astype(np.uint32)
-        reads, others = count_patterns(words, stored.tiles, bits, asserted, m)
+        return self.tally_of(count_reads(stored, applied, rows=self.cells.spec.rows_active))
+
+    def tally_of(self, counted: PatternCounts) -> Tally:
+        """Those of which it is known how often each pattern occurs."""
+        m, (reads, others) = self.cells.spec.rows_active, counted
         current = reads * self.quiet + others * self.leak
         square = np.divide(current**2, reads, out=np.zeros_like(current), where=reads > 0)
         count = np.tile(np.bitwise_count(np.arange(2**m)), len(reads))
@@ -142,6 +156,13 @@ class PatternReads:
             return np.bincount(count, values.ravel(), m + 1).astype(float)
 
         return Tally(*map(by_count, (reads, others, current, square)))
+
+
+def count_reads(stored: Stored, applied: Applied, *, rows: int) -> PatternCounts:
+    """How often each pattern is read in a batch: the same on all tiles of so many rows a read, whatever they carry."""
+    bits, _, asserted = in_one_word(applied)
+    words = stored.words[:, :, 0].astype(np.uint32)
+    return PatternCounts(*count_patterns(words, stored.tiles, bits, asserted, rows))
 
 
 def pattern_reads(spec: TileSpec, table: IVTable) -> PatternReads:
