@@ -50,8 +50,8 @@ read = {{ probe_images = 8 }}
 "wires.r_sink" = [30.0, 100.0]
 """
 STUDY = Path(__file__).parents[1] / "docs/studies/200-points.toml"
-FEW, MANY = 16, 80
-"""Images: what the second takes more than the first is what 64 take."""
+FEW, MANY = 16, 272
+"""Images: what the second takes more than the first is what two whole batches take."""
 PATIENCE = 900.0
 """Seconds for workers to start, and for a quarter of a study, on a machine that has much else to do."""
 

@@ -1,7 +1,6 @@
 """What a worker does: some images of a point through the tiles. It knows no Dask."""
 
 import functools
-import math
 import tempfile
 import threading
 import time
@@ -35,6 +34,7 @@ from spicekit.evaluation.tiled import start_at
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import BATCH, count_right, predict_logits
+from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict, code_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
@@ -171,13 +171,14 @@ _ERRORS = {"partial_sum_error", "current_error"}
 
 
 def _right(network: nn.Module, images: Dataset) -> int:
-    batch = max(BATCH, min(_MOST_IMAGES, _NUMBERS // math.prod(images.images.shape[1:])))
-    return count_right(predict_logits(network, images, batch=batch), torch.from_numpy(images.labels))
+    large = any(layer.bits > 1 for layer in binary_layers(network).values()) or images.images[0].size > _LARGE
+    logits = predict_logits(network, images, batch=BATCH if large else 2 * BATCH)
+    return count_right(logits, torch.from_numpy(images.labels))
 
 
-_MOST_IMAGES = 128
-_NUMBERS = _MOST_IMAGES * 32 * 32 * 3
-"""Of a batch, where that makes more than `BATCH` images: what a tile's tables cost is then shared by more."""
+_LARGE = 32 * 32 * 3
+"""Numbers of an image up to which batches are twice as large, so that more share what a tile's tables cost. With more
+numbers or bits their arrays leave the cache that workers share."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ COLUMNS = 64
 MOST_VECTORS = 8192
 """Of a block, at most."""
 LARGEST_CODE, LARGEST_SUM = np.iinfo(np.int8).max, np.iinfo(np.int16).max
+"""That codes, and sums of them, are kept in."""
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 _LANES = 32  # of whole numbers at a time
@@ -202,7 +203,7 @@ def room_to_add(vectors: int, highest: int) -> Adding:
     total[:] = 0
     codes: Any = in_lines((together, vectors, COLUMNS), kind)
     rows, state = np.zeros(together, np.int64), np.zeros(3, np.int64)
-    return Adding(codes, rows, (0,) * together, total, state, LARGEST_SUM // highest)
+    return Adding(codes, rows, (0,) * together, total, state, LARGEST_SUM // max(1, highest))
 
 
 @_kernel
