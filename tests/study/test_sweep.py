@@ -205,6 +205,7 @@ def test_a_job_is_another_where_the_lines_have_another_capacitance(network, tmp_
     assert len(reads) == 2  # which count the same reads
 
 
+@pytest.mark.long
 def test_patterns_are_counted_once_for_points_that_differ_in_wires_or_cells(network, tmp_path, monkeypatch):
     """Not where wires decide the flips. What reads carry is what it is when counted for a point alone."""
     base = STUDY.format(network=network).split("[[grid]]")[0]
