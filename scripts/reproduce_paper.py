@@ -37,7 +37,7 @@ from spicekit.study.sweep import chosen_images
 
 STUDIES = Path(__file__).parent / "studies"
 IMAGES, QUICK_IMAGES = 1000, 500
-IMAGES_PER_JOB = 500  # two jobs to a point of the quick run: what a job prepares is then a few percent of it
+IMAGES_PER_JOB = 500  # one job to a point of the quick run: what a job prepares is then a few percent of it
 Done = list[tuple[Point, JsonDict]]
 """Points that did not fail, with their results."""
 

@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from spicekit.compiled import compiled, run_tasks
 from spicekit.engines.fast.repeats import (
     COLUMNS,
-    block_of,
     blocks_of,
     find_repeats,
     finish,
     hand_in,
     place_of,
     room_to_add,
+    share_of,
 )
 
 UNIT = 256
@@ -49,7 +49,7 @@ _kernel: Any = compiled(error_model="numpy", nogil=True)
 
 _PIXELS = 32  # outputs that a thread works on at a time: their sums and words stay in its level-1 cache
 _BLOCK = 4096  # vectors whose sums fit a level-2 cache beside a table of codes
-_WORTH = 8  # times as long as to look for a read among others, to look 64 codes up takes
+_WORTH = 8  # at least so many times as long as to look for a read among others, to look 64 codes up takes: assumed
 
 _SLOPE_SHIFT = (LEAK_UNIT // UNIT).bit_length() - 1
 _HALF = LEAK_UNIT // UNIT // 2  # so that a shift rounds
@@ -122,16 +122,14 @@ def sum_pattern_codes(
 def _sum_pattern_codes(task, table, cells, given, repeats, m, by_ones, sums, held, adding):  # type: ignore[no-untyped-def]
     """`sum_pattern_codes` of a block of vectors and 64 columns; `held` (COLUMNS,) is its room, zeros."""
     (stored, turned, tiles), (words, inverted, asserted) = cells, given
-    images, groups, most, pixels, _ = words.shape
-    chunks = (sums.shape[1] + COLUMNS - 1) // COLUMNS
-    block, column = task // chunks, task % chunks * COLUMNS
-    image, pixel, few, each = block_of(block, images, pixels, _BLOCK)
-    where = image * pixels + pixel, column, few * each, min(COLUMNS, sums.shape[1] - column)
+    groups, most = words.shape[1:3]
+    block, image, pixel, where = share_of(task, words, sums.shape[1], _BLOCK)
+    _, column, _, width = where
     which = repeats.which[block].reshape(groups * most, -1)
     for group in range(groups):
         signed = table[group]
         for tile in range(tiles[group]):
-            for lane in range(where[3]):
+            for lane in range(width):
                 sign = np.uint32(turned[group, tile, column + lane]) << np.uint32(m)
                 held[lane] = np.uint32(stored[group, tile, 0, column + lane]) | sign
             start, places = place_of(words, image, group, tile, pixel), repeats.place[block, group, tile]

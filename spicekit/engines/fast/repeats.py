@@ -85,6 +85,19 @@ def block_of(block, images, pixels, most):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
+def share_of(task, words, columns, most):  # type: ignore[no-untyped-def]
+    """A task's block, of at most so many vectors; its first image and pixel; and where its sums lie.
+
+    Each block has a task for every 64 columns. Sums lie from a vector and a column on: these, and how many of each.
+    """
+    chunks = (columns + COLUMNS - 1) // COLUMNS
+    block, column = task // chunks, task % chunks * COLUMNS
+    image, pixel, few, each = block_of(block, words.shape[0], words.shape[3], most)
+    where = image * words.shape[3] + pixel, column, few * each, min(COLUMNS, columns - column)
+    return block, image, pixel, where
+
+
+@numba.njit(inline="always")
 def place_of(words, image, group, tile, pixel):  # type: ignore[no-untyped-def]
     """Place of a read among all reads of all vectors."""
     return ((image * words.shape[1] + group) * words.shape[2] + tile) * words.shape[3] + pixel

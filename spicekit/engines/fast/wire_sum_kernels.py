@@ -20,20 +20,20 @@ from spicekit.compiled import compiled, in_lines, run_tasks
 from spicekit.engines.fast.kernels import HEADROOM, UNIT
 from spicekit.engines.fast.repeats import (
     COLUMNS,
-    block_of,
     blocks_of,
     find_repeats,
     finish,
     hand_in,
     place_of,
     room_to_add,
+    share_of,
 )
 from spicekit.engines.fast.wire_sum_code import NARROW_ROWS, fill_values, find_currents, set_codes
 
 Single = NDArray[np.float32]
 
 _BLOCK = 2048  # vectors that share a table: their sums and codes fit a level-2 cache beside it
-_WORTH = 4  # times as long as to look for a read among others, its codes of 64 columns take
+_WORTH = 4  # codes of 64 columns take 57 ns, to look for a read among others 5 to 14 (scripts/bench_code.py; trials)
 
 # Place of each of the columns in a table. Numbers of 8 bits are widened to 16 and then to 32 bits by parting those at
 # even from those at odd places; where a read is narrow, the columns then come in their order.
@@ -129,17 +129,15 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     half, _, leaky = parts
     (line, zeros), (stored, turned, tiles), (words, inverted, asserted, leaks) = scale, cells, given
     (table, more, current, on), turn, level = room
-    images, groups, most, pixels, q = words.shape
-    chunks = (sums.shape[1] + COLUMNS - 1) // COLUMNS
-    block, column = task // chunks, task % chunks * COLUMNS
-    image, pixel, few, each = block_of(block, images, pixels, _BLOCK)
-    where = image * pixels + pixel, column, few * each, min(COLUMNS, sums.shape[1] - column)
+    _, groups, most, _, q = words.shape
+    block, image, pixel, where = share_of(task, words, sums.shape[1], _BLOCK)
+    _, column, _, width = where
     which = repeats.which[block].reshape(groups * most, -1)
     for group in range(groups):
         numbers = coefficients[group]
         for tile in range(tiles[group]):
             fill(stored[group, tile], column, table, more)
-            for lane in range(where[3]):
+            for lane in range(width):
                 turn[lane] = turned[group, tile, column + lane]
             start, count = place_of(words, image, group, tile, pixel), repeats.differ[block, group, tile]
             places, codes = repeats.place[block, group, tile], adding.codes[adding.state[0]]
