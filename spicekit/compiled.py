@@ -205,3 +205,12 @@ def keep_memory() -> None:
 _MALLOPT = {-1: 1 << 30, -3: 1 << 30, -8: 1}
 """M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, above any array of a layer, and M_ARENA_MAX, so that threads share what is
 kept: malloc.h and mallopt(3) of glibc."""
+KEEPING = dict(
+    zip(
+        ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX"),
+        map(str, _MALLOPT.values()),
+        strict=True,
+    )
+)
+"""The same as environment of a process that is to be started. One whose threads run already gave them pools of their
+own, which keep no array above 64 MB."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from spicekit.compiled import KEEPING
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import DISTRIBUTION, BadInput, MissingTool, require
 
@@ -169,6 +170,10 @@ def _batch(cluster: Cluster, security: Any) -> Any:
         "security": security,
         **cluster.options,
         "scheduler_options": {**_NO_PAGES, **cluster.options.get("scheduler_options", {})},
+        "job_script_prologue": [
+            *(f"export {name}={value}" for name, value in KEEPING.items()),
+            *cluster.options.get("job_script_prologue", []),
+        ],
         "worker_extra_args": [
             "--no-dashboard",
             "--preload",
@@ -239,6 +244,8 @@ _SETTINGS: dict[str, Any] = {
     **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker", "nanny")},
     # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job takes
     # twice the time (docs/studies.md).
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEPING.items()},
+    # samples every thread a hundred times a second, for pages that nobody sees: some 4 % of a job
+    "distributed.worker.profile.enabled": False,
 }
 """Of Dask, while a cluster of ours runs."""
