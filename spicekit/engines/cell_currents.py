@@ -109,21 +109,14 @@ def factors(bits: Bits, variation: Variation, cell: Array, *, place: str) -> Arr
     place : str
         As in `stick`.
     """
-    log, held = np.zeros(bits.size), bits.reshape(-1)
+    from spicekit.engines.normals import add_normals  # whoever names a variation alone needs no compiled code
+
+    log = np.zeros(bits.size)
     if variation.mismatch:
-        rng, z = _rng(variation, place, "mismatch"), np.empty(bits.size)
+        rng = _rng(variation, place, "mismatch")
         for source in range(cell.shape[1]):
-            rng.standard_normal(out=z)
-            slopes, bends = np.ascontiguousarray(cell[:, source].T)
-            for start in range(0, bits.size, _AT_ONCE):
-                some = slice(start, start + _AT_ONCE)
-                own = variation.mismatch * z[some]
-                log[some] += own * (slopes[held[some]] + own * bends[held[some]])
+            add_normals(rng, bits.reshape(-1), variation.mismatch, np.ascontiguousarray(cell[:, source]), log)
     return np.exp(log, out=log).reshape(bits.shape)
-
-
-_AT_ONCE = 1 << 14
-"""Cells whose numbers stay in a level-2 cache."""
 
 
 def cell_sensitivity(spec: TileSpec, table: IVTable) -> Array:

@@ -22,7 +22,7 @@ from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.reads import Layers, Tallies, added, cells_read, flips, lay_out, probed, tallies
 from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation, check_mitigations
-from spicekit.mapping.packed import mismatch_passed
+from spicekit.mapping.packed import mismatch_of
 from spicekit.networks.adopt import check_binary
 from spicekit.networks.data import Data, Dataset, as_dataset, network_inputs
 from spicekit.networks.inference import accuracy, like_of, predict_logits
@@ -157,8 +157,8 @@ def tile_network(
             for name, layer in binary_layers(network).items()
         ]
     thresholds = fit_thresholds(model, converter, tally, sums=sums)
-    passed = mismatch_passed(design.tile, cells, design.variation)
-    codes = codes_of_die(model, thresholds, converter, passed=passed)
+    mismatch = mismatch_of(design.tile, cells, design.variation)
+    codes = codes_of_die(model, thresholds, converter, passed=mismatch.passed if mismatch else None)
     binsparx = flips(design, mitigation)
     tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, cells)
     ideal = Tiles(design.tile, IdealCodes(), binsparx, mapping.unrolling)

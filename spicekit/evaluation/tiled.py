@@ -22,7 +22,15 @@ from spicekit.engines.fast.torch_backend import DeviceCodes, codes_on
 from spicekit.errors import BadInput
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import DEFAULT_UNROLLING, Unrolling, map_layer
-from spicekit.mapping.packed import PackedLayer, apply_inputs, dot_products, layer_on_die, pack_layer
+from spicekit.mapping.packed import (
+    Mismatch,
+    PackedLayer,
+    apply_inputs,
+    dot_products,
+    layer_on_die,
+    mismatch_of,
+    pack_layer,
+)
 from spicekit.mapping.torch_backend import products_on
 from spicekit.networks.adopt import own_copy
 from spicekit.networks.as_written import require_tiles
@@ -67,7 +75,12 @@ class Tiles:
 
     def write(self, packed: PackedLayer) -> PackedLayer:
         """The layer as the die of the variation holds it."""
-        return layer_on_die(packed, self.table, self.variation)
+        return layer_on_die(packed, self.variation, self.mismatch)
+
+    @functools.cached_property
+    def mismatch(self) -> Mismatch | None:
+        """Of the cells, if they have any."""
+        return mismatch_of(self.spec, self.table, self.variation)
 
 
 class TiledConv(BinaryConv):

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from spicekit.circuits.spec import TileSpec
 from spicekit.compiled import compiled, run_ranges
-from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sensitivity, factors
+from spicekit.engines.cell_currents import CellCurrents, Variation, cell_currents_of, cell_sensitivity, factors
 from spicekit.engines.fast.mismatch import Passed, mismatch_steps, passed
 from spicekit.engines.fast.model import Codes
 from spicekit.engines.lanes import FLOAT, INT64, Lanes, transposed
@@ -73,33 +73,40 @@ def pack_layer(layer: MappedLayer) -> PackedLayer:
     )
 
 
-def mismatch_passed(spec: TileSpec, table: IVTable, variation: Variation) -> Passed | None:
-    """How mismatch reaches the sense points; None without mismatch. Raises as `mismatch.passed` does."""
-    return passed(spec, table, variation) if variation.mismatch else None
+@dataclass(frozen=True, eq=False)
+class Mismatch:
+    """What the cells of one spec differ by."""
+
+    cells: CellCurrents
+    sensitivity: NDArray[np.float64]
+    """From `cell_sensitivity`."""
+    passed: Passed
+    """How mismatch reaches the sense points."""
 
 
-def layer_on_die(packed: PackedLayer, table: IVTable | None, variation: Variation) -> PackedLayer:
-    """The layer as the die of a variation's seed holds it; without a table, of ideal tiles, stuck cells alone count.
+def mismatch_of(spec: TileSpec, table: IVTable | None, variation: Variation) -> Mismatch | None:
+    """None where cells are alike, or have no table: those of ideal tiles. Raises as `mismatch.passed` does."""
+    if table is None or not variation.mismatch:
+        return None
+    return Mismatch(cell_currents_of(spec, table), cell_sensitivity(spec, table), passed(spec, table, variation))
+
+
+def layer_on_die(packed: PackedLayer, variation: Variation, mismatch: Mismatch | None) -> PackedLayer:
+    """The layer as the die of a variation's seed holds it; `mismatch` is `mismatch_of` its spec.
 
     Popcounts and thresholds are those of the design: who wrote the weights does not know the die, but for its stuck
     cells where a mitigation chooses flips against them.
-
-    Raises
-    ------
-    BadInput
-        As `mismatch.passed` does.
     """
     layer = packed.layer
     kept = held(layer.stored, variation, layer.name)
     stored = packed.stored
     if kept is not layer.stored:
         stored = pack_layer(dataclasses.replace(layer, stored=kept)).stored
-    found = None if table is None else mismatch_passed(layer.spec, table, variation)
-    if table is not None and found is not None:
-        cell = cell_sensitivity(layer.spec, table)
+    if mismatch is not None:
+        cell = mismatch.sensitivity
         factor = factors(kept.swapaxes(0, 1), variation, cell, place=layer.name).swapaxes(0, 1)
-        mismatch = mismatch_steps(found, cell_currents_of(layer.spec, table), kept, factor)
-        stored = dataclasses.replace(stored, mismatch=np.ascontiguousarray(mismatch))
+        steps = mismatch_steps(mismatch.passed, mismatch.cells, kept, factor)
+        stored = dataclasses.replace(stored, mismatch=np.ascontiguousarray(steps))
     return dataclasses.replace(packed, stored=stored)
 
 

@@ -245,7 +245,11 @@ _SETTINGS: dict[str, Any] = {
     # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job takes
     # twice the time (docs/studies.md).
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEPING.items()},
-    # samples every thread a hundred times a second, for pages that nobody sees: some 4 % of a job
+    # Of pages that nobody sees: to sample every thread a hundred times a second takes 4 % of a job, and to look after
+    # loops, memory and systems so often 9 % of a core.
     "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "1s",
 }
 """Of Dask, while a cluster of ours runs."""

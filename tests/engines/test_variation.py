@@ -10,6 +10,7 @@ from spicekit.engines.cell_currents import Variation, cell_currents_of, cell_sen
 from spicekit.engines.fast.mismatch import passed
 from spicekit.engines.tile import Tile, column_currents, read_currents
 from spicekit.errors import BadInput
+from spicekit.provenance import content_hash
 from spicekit.spice.simulator import Job, Step, simulate_all
 from spicekit.tables.spread import AVT, alters, mismatched, sigmas
 
@@ -87,6 +88,19 @@ def test_spread_of_the_read_current_is_that_of_the_devices(tables):
     assert one == pytest.approx(0.06, abs=0.01)
     assert two == pytest.approx(2 * one, rel=0.05)
     assert (factors(bits, Variation(), sensitivity, place="conv") == 1).all()
+
+
+def test_a_die_is_drawn_as_numpy_draws_it():
+    """Bit for bit: a study may go on with other versions of what compiles loops."""
+    rng = np.random.default_rng(3)
+    shape, sensitivity = (5, 3, 16, 7), rng.normal(0, 0.1, (2, 4, 2))
+    bits, log = bits_of(*shape).swapaxes(0, 1), np.zeros(np.prod(shape))
+    variation = Variation(mismatch=1.3, seed=8)
+    drawn = np.random.default_rng(int(content_hash([8, "conv", "mismatch"]), 16))
+    for a, b in sensitivity[bits.ravel()].transpose(1, 2, 0):
+        z = 1.3 * drawn.standard_normal(log.size)
+        log += z * (a + z * b)
+    np.testing.assert_array_equal(factors(bits, variation, sensitivity, place="conv").ravel(), np.exp(log))
 
 
 def test_another_standard_deviation_is_not_taken_from_the_cache(tables, monkeypatch):

@@ -23,7 +23,7 @@ from spicekit.evaluation.evaluate import evaluate
 from spicekit.files import shipped_folder
 from spicekit.mapping.binsparx import BinSparX
 from spicekit.mapping.layers import Geometry, map_layer
-from spicekit.mapping.packed import apply_inputs, dot_products, layer_on_die, mismatch_passed, pack_layer
+from spicekit.mapping.packed import apply_inputs, dot_products, layer_on_die, mismatch_of, pack_layer
 from spicekit.networks.checkpoints import load_network
 from spicekit.networks.data import load_dataset
 from spicekit.tables.store import find_table
@@ -80,7 +80,8 @@ def codes_of(spec: TileSpec, converter: Converter, variation: Variation) -> Code
     table = synthetic_table(spec.cell)
     model = read_model(spec, table)
     thresholds = fit_thresholds(model, converter, fixed_tally(model))
-    return codes_of_die(model, thresholds, converter, passed=mismatch_passed(spec, table, variation))
+    mismatch = mismatch_of(spec, table, variation)
+    return codes_of_die(model, thresholds, converter, passed=mismatch.passed if mismatch else None)
 
 
 def fast_products(spec: TileSpec, converter: Converter, binsparx: BinSparX, variation: Variation) -> np.ndarray:
@@ -89,7 +90,7 @@ def fast_products(spec: TileSpec, converter: Converter, binsparx: BinSparX, vari
     if variation.mismatch:
         keep_sensitivity(spec, table, SENSITIVITY)
     packed, bits = layer_of(spec, binsparx)
-    made = layer_on_die(packed, table, variation)
+    made = layer_on_die(packed, variation, mismatch_of(packed.layer.spec, table, variation))
     return dot_products(made, apply_inputs(made, bits), codes_of(spec, converter, variation))
 
 
