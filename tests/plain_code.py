@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numba.core.extending import _Intrinsic
 
-import spicekit.engines.fast.ideal
 import spicekit.mapping.packed  # noqa: F401
 from spicekit.engines.fast import factored_kernels as factored
+from spicekit.engines.fast import ideal
 from spicekit.engines.fast.repeats import COLUMNS
 from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, NARROW_ROWS
 
@@ -22,12 +22,22 @@ def ones_of(word):
     return np.bitwise_count(word)
 
 
-def count_ones(words, turns, start, cells, flips, chunk, found):
-    vectors = np.minimum(start + np.arange(len(found)), words.shape[1] - 1)
-    on = words.T[vectors][:, :, None] & cells[chunk]
-    if turns is not None:
-        on = on ^ turns.T[vectors][:, :, None] ^ flips[chunk]
-    found[:] = np.bitwise_count(on).sum(axis=1)
+def count_ones(given, held, start, chunk, shift, out, row, column):
+    lanes = held.cells.shape[2]
+    vectors = np.minimum(start + np.arange(ideal.VECTORS), given.words.shape[1] - 1)
+
+    def shared(words, cells):
+        return words.T[vectors][:, :, None] & cells[chunk]
+
+    on = shared(given.words, held.cells)
+    negative = 0
+    if given.turns is not None:
+        on = on ^ given.turns.T[vectors][:, :, None] ^ held.turns[chunk]
+        both = np.bitwise_count(shared(given.turned, held.turned)).sum(axis=1, dtype=np.int64)
+        of_columns = held.inverted[chunk * lanes : (chunk + 1) * lanes]
+        negative = given.inverted[vectors][:, None] + of_columns - 2 * both
+    found = np.bitwise_count(on).sum(axis=1, dtype=np.int64) - (negative << shift)
+    out[row : row + ideal.VECTORS, column : column + lanes] = found
 
 
 def fill_values(table, added):

@@ -83,6 +83,20 @@ class Tiles:
         return mismatch_of(self.spec, self.table, self.variation)
 
 
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """A layer's weights on tiles. Copies of the layer share it."""
+
+    weights: Tensor
+    """That the cells hold."""
+    designed: PackedLayer
+    cells: PackedLayer
+    """As the die has them."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
 class TiledConv(BinaryConv):
     """A binary convolution, over any number of axes, that takes its dot products from tiles.
 
@@ -95,8 +109,6 @@ class TiledConv(BinaryConv):
     tiles: Tiles
     images_seen: int
     """Place of the next image: converters' noise is another for each."""
-    written: Tensor
-    """The weights that the cells hold."""
 
     @classmethod
     def of(cls, layer: BinaryConv, *, name: str, tiles: Tiles) -> None:
@@ -104,13 +116,12 @@ class TiledConv(BinaryConv):
         layer.__class__ = cls
         assert isinstance(layer, cls)
         layer.name, layer.tiles, layer.images_seen = name, tiles, 0
-        layer.register_buffer("written", None, persistent=False)
         layer._lay()
 
     @property
     def designed(self) -> PackedLayer:
         """What was written."""
-        return self._current()[0]
+        return self._current().designed
 
     def dots(self, values: Tensor) -> Tensor:
         """Dot products (n, c_out, *sides), of the type of the real inputs (n, c_in, *sides), as tiles give them."""
@@ -147,7 +158,7 @@ class TiledConv(BinaryConv):
 
     def _of_plane(self, plane: Tensor, first: int) -> Tensor:
         """(n, bits c_out, *sides) of bits (n, c_in, *sides), of which `first` is the first image's place."""
-        cells = self._current()[1]
+        cells = self._current().cells
         if plane.device.type == "cpu" and not isinstance(self.tiles.codes, DeviceCodes):
             bits = plane.view(torch.uint8).numpy()
             images = _images_at_a_time(cells, bits.shape[2:])
@@ -167,9 +178,11 @@ class TiledConv(BinaryConv):
         channels_last = plane.is_contiguous(memory_format=torch.channels_last) and not plane.is_contiguous()
         return dots.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
-    def _current(self) -> tuple[PackedLayer, PackedLayer]:
-        """The layer as designed and as the die holds it, of the weights that it has now."""
-        if not torch.equal(self.weight, self.written):  # whoever changed them, through `.data` too
+    def _current(self) -> _Laid:
+        """The layer on tiles, of the weights that it has now."""
+        weight, laid = self.weight, self._laid.weights
+        alike = weight.device == laid.device and weight.dtype == laid.dtype
+        if not (alike and torch.equal(weight, laid)):  # whoever changed them, through `.data` too
             self._lay()
         return self._laid
 
@@ -177,8 +190,7 @@ class TiledConv(BinaryConv):
         designed = self.tiles.lay(self.name, self)
         self._products: dict[torch.device, Any] = {}
         """Of each device that the layer has run on, besides the processor."""
-        self._laid = designed, self.tiles.write(designed)
-        self.written = self.weight.detach().clone()
+        self._laid = _Laid(self.weight.detach().clone(), designed, self.tiles.write(designed))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_laid": self._current(), "_products": {}}

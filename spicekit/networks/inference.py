@@ -82,14 +82,17 @@ def predict_logits(
 
 @contextmanager
 def _threads(network: nn.Module, count: int) -> Iterator[Callable[..., Iterator[Tensor]]]:
-    """A `map` on so many threads, each with a network of its own, on which torch and compiled loops do not spread out.
+    """A `map` on so many threads, on which torch and compiled loops do not spread out.
+
+    Each has a network of its own, with the same parameters: what a forward pass may change is not shared.
 
     Threads that share each layer wait for one another at each, and OpenMP's spin while others compute.
     """
     if count == 1:
         yield lambda run, starts: (run(network, start) for start in starts)
         return
-    own, copies = threading.local(), [*(copy.deepcopy(network) for _ in range(count - 1)), network]
+    own, shared = threading.local(), {id(weight): weight for weight in network.parameters()}
+    copies = [*(copy.deepcopy(network, dict(shared)) for _ in range(count - 1)), network]
     before = torch.get_num_threads()
 
     def begin() -> None:

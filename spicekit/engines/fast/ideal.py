@@ -13,7 +13,7 @@ and how many reads count negatively is a product of bits again: those of the two
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spicekit.compiled import compiled, run_ranges
-from spicekit.engines.lanes import INT64, Lanes, register_bits
+from spicekit.engines.lanes import INT32, INT64, Lanes, register_bits
 from spicekit.engines.words import Applied, Stored
 
 Words = NDArray[np.uint64]
@@ -47,50 +47,79 @@ class IdealCodes:
         """(p, c_out) signed codes of all reads of each dot product, added."""
         layer = _layer(stored)
         images, _, _, pixels, q = applied.words.shape
-        # by word, as all else
-        inverted = np.repeat(applied.inverted.reshape(images, -1, 1, pixels), q, axis=2).reshape(images, -1, pixels)
+        inverted = applied.inverted.reshape(images, -1, pixels)
+        if q > 1:  # by word, as all else
+            inverted = np.repeat(inverted, q, axis=1)
         words = applied.words.reshape(images, -1, pixels, q).swapaxes(2, 3).reshape(images, -1, pixels)
         flips = layer.flips or bool(inverted.any())
         sums = np.empty((images * pixels, stored.words.shape[-1]), np.float32)
-
         each = max(1, _AT_ONCE // pixels)
-        bits, held = layer.bits, (layer.cells, layer.signs, layer.turned, layer.turns)
 
         def task(first: int, last: int) -> None:
-            room = np.empty((2, VECTORS, LANES), np.int64)
+            room, given = np.empty((VECTORS, LANES), np.float32), None
             for start in range(first, last, each):
                 some = slice(start, min(start + each, last))
                 part = sums[some.start * pixels : some.stop * pixels]
-                given, turns, turned = (_room(words.shape[1], len(part), each) for each in (bits, bits, 1))
-                _join(words[some], bits, given)
-                if not flips:
-                    _count(given, layer.cells, part, room[0])
-                else:
-                    ones = np.zeros(len(part), np.int64)
-                    _join_turns(inverted[some], bits, turns, turned, ones)
-                    _count_signed(given, turns, turned, ones, *held, bits, part, *room)
+                if given is None or given.vectors != len(part):
+                    given = _Given.room(words.shape[1], len(part), layer.bits, flips=flips)
+                _join(words[some], layer.bits, given.words)
+                if flips:
+                    _join_turns(inverted[some], layer.bits, given.turns, given.turned, given.inverted)
+                _count(given, layer.held(flips), layer.bits.bit_length() - 1, part, room)
 
         run_ranges(task, images)
         return sums
 
 
+class _Given(NamedTuple):
+    """Words of some vectors, (k, n), all reads of a vector joined; with what inverts them, if anything does."""
+
+    words: Words
+    turns: Words | None
+    """Ones where a read is inverted."""
+    turned: Words | None
+    """The same, a bit for each read."""
+    inverted: NDArray[np.int64] | None
+    """(n,) how many are."""
+
+    @classmethod
+    def room(cls, reads: int, vectors: int, bits: int, *, flips: bool) -> Self:
+        """Not yet filled."""
+        words, turned = (np.empty((-(-reads * each // 64), vectors), np.uint64) for each in (bits, 1))
+        return cls(words, *((np.empty_like(words), turned, np.empty(vectors, np.int64)) if flips else (None,) * 3))
+
+    @property
+    def vectors(self) -> int:
+        """How many there are."""
+        return int(self.words.shape[1])
+
+
+class _Held(NamedTuple):
+    """What a layer stores, (chunks of columns, k, LANES), as `_Given` has what is applied."""
+
+    cells: Words
+    turns: Words | None
+    turned: Words | None
+    inverted: NDArray[np.int64] | None
+    """(c,), to whole chunks."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """What a layer stores, as `count_ones` takes it."""
+    """What a layer stores, and how long its words are."""
 
     bits: int
     """Places of a word that a read takes."""
-    cells: Words
-    signs: Words
-    """Ones where a column is inverted."""
-    turned: Words
-    """The same, a bit for each word."""
-    turns: NDArray[np.int64]
-    """(c,) words in which a column is inverted."""
+    signed: _Held
 
     @property
     def flips(self) -> bool:
-        return bool(self.turns.any())
+        """Whether a column is inverted."""
+        return bool(np.any(self.signed.inverted))
+
+    def held(self, signed: bool) -> _Held:
+        """With what inverts it, or without."""
+        return self.signed if signed else _Held(self.signed.cells, None, None, None)
 
 
 @lru_cache(maxsize=64)
@@ -100,13 +129,9 @@ def _layer(stored: Stored) -> _Layer:
     held = np.where(read, stored.words, np.uint64(0)).reshape(-1, columns)
     bits = next(bits for bits in _BITS if int(held.max(initial=0)) >> (bits - 1) <= 1)
     turned = np.repeat(stored.inverted, q, axis=1).reshape(-1, columns)
-    signs = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
-    return _Layer(bits, _columns(held, bits), signs, _columns(turned.astype(np.uint64), 1), turned.sum(axis=0))
-
-
-def _room(reads: int, vectors: int, bits: int) -> Words:
-    """For the lowest bits of words (reads, n), as whole ones (words, n)."""
-    return np.zeros((-(-reads * bits // 64), vectors), np.uint64)
+    turns = _columns(np.where(turned, ~np.uint64(0), np.uint64(0)), bits)
+    inverted = np.pad(turned.sum(axis=0), (0, -columns % LANES))
+    return _Layer(bits, _Held(_columns(held, bits), turns, _columns(turned.astype(np.uint64), 1), inverted))
 
 
 @_kernel
@@ -118,12 +143,13 @@ def _join(words, bits, joined):  # type: ignore[no-untyped-def]
         whole, place = read * bits // 64, np.uint64(read * bits % 64)
         for image in range(images):
             for pixel in range(pixels):
-                joined[whole, image * pixels + pixel] |= (np.uint64(words[image, read, pixel]) & mask) << place
+                vector, word = image * pixels + pixel, (np.uint64(words[image, read, pixel]) & mask) << place
+                joined[whole, vector] = (joined[whole, vector] if place else np.uint64(0)) | word
 
 
 @_kernel
-def _join_turns(inverted, bits, turns, turned, ones):  # type: ignore[no-untyped-def]
-    """`_join` words of ones where `inverted` is 1, as `turns`, and bits, as `turned`; count them, (images pixels,)."""
+def _join_turns(inverted, bits, turns, turned, count):  # type: ignore[no-untyped-def]
+    """`_join` words of ones where `inverted` is 1, as `turns`, and bits, as `turned`; `count` (n,) how many are."""
     images, reads, pixels = inverted.shape
     mask = ~np.uint64(0) >> np.uint64(64 - bits)
     for read in range(reads):
@@ -132,9 +158,9 @@ def _join_turns(inverted, bits, turns, turned, ones):  # type: ignore[no-untyped
         for image in range(images):
             for pixel in range(pixels):
                 turn, vector = np.uint64(inverted[image, read, pixel]), image * pixels + pixel
-                turns[whole, vector] |= (turn * mask) << place
-                turned[word, vector] |= turn << bit
-                ones[vector] += inverted[image, read, pixel]
+                turns[whole, vector] = (turns[whole, vector] if place else np.uint64(0)) | (turn * mask) << place
+                turned[word, vector] = (turned[word, vector] if bit else np.uint64(0)) | turn << bit
+                count[vector] = (count[vector] if read else 0) + np.int64(turn)
 
 
 def _columns(words: Words, bits: int) -> Words:
@@ -148,75 +174,90 @@ def _columns(words: Words, bits: int) -> Words:
 
 
 @_kernel
-def _count(words, cells, sums, room):  # type: ignore[no-untyped-def]
-    """Set `sums` (n, c) to the ones that `words` (k, n) and `cells` share; `room` is for some of them."""
-    vectors, columns = sums.shape
-    for start in range(0, vectors, VECTORS):
-        for chunk in range(len(cells)):
-            count_ones(words, None, start, cells, None, chunk, room)
-            for k in range(min(VECTORS, vectors - start)):
-                for lane in range(min(LANES, columns - chunk * LANES)):
-                    sums[start + k, chunk * LANES + lane] = room[k, lane]
+def _count(given, held, shift, sums, room):  # type: ignore[no-untyped-def]
+    """Set `sums` (n, c) to the signed ones of `given` words and `held` ones, 2^`shift` bits a read.
 
-
-@_kernel
-def _count_signed(  # type: ignore[no-untyped-def]
-    words, turns, turned, of_vector, cells, flips, flipped, of_column, bits, sums, room, both
-):
-    """`_count` with signs: `turns` and `flips` invert words, `turned` and `flipped` are the same by reads, as bits.
-
-    `of_vector` (n,) and `of_column` (c,) are how many reads these invert; `bits` is how many bits a read has.
+    `room` (VECTORS, LANES) is for blocks that are not whole.
     """
     vectors, columns = sums.shape
     for start in range(0, vectors, VECTORS):
-        for chunk in range(len(cells)):
-            count_ones(words, turns, start, cells, flips, chunk, room)
-            count_ones(turned, None, start, flipped, None, chunk, both)
-            for k in range(min(VECTORS, vectors - start)):
-                for lane in range(min(LANES, columns - chunk * LANES)):
-                    column = chunk * LANES + lane
-                    negative = of_vector[start + k] + of_column[column] - 2 * both[k, lane]
-                    sums[start + k, column] = room[k, lane] - bits * negative
+        for chunk in range(len(held.cells)):
+            few, some = min(VECTORS, vectors - start), min(LANES, columns - chunk * LANES)
+            whole = few == VECTORS and some == LANES
+            out, row, column = (sums, start, chunk * LANES) if whole else (room, 0, 0)
+            count_ones(given, held, start, chunk, shift, out, row, column)
+            if not whole:
+                for k in range(few):
+                    for lane in range(some):
+                        sums[start + k, chunk * LANES + lane] = room[k, lane]
 
 
 @intrinsic
-def count_ones(context, words, turns, start, cells, flips, chunk, found):  # type: ignore[no-untyped-def]
-    """Set `found` (VECTORS, LANES) to the ones of (words & cells) ^ flips ^ turns, added over the words of a vector.
+def count_ones(context, given, held, start, chunk, shift, out, row, column):  # type: ignore[no-untyped-def]
+    """Set a block of `out` (n, c), from `row` and `column` on, to the signed ones of some vectors and columns.
 
-    Of the vectors from `start` on and a chunk of columns; `turns` and `flips` are None where nothing is inverted.
+    Vectors are those from `start` on, columns those of a chunk. The ones of (words & cells) ^ turns of both are added
+    over the words of a vector, less 2^`shift` for each read that counts negatively.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        def array(place: int) -> Any:
-            return context.make_array(signature.args[place])(context, builder, arguments[place])
+        def array(which: int, kind: Any, value: Any) -> Any:
+            return context.make_array(kind.types[which])(context, builder, builder.extract_value(value, which))
 
-        given, held, out = array(0), array(3), array(6)
-        length, vectors = (builder.extract_value(given.shape, k) for k in range(2))
+        def applied(which: int) -> Any:
+            return array(which, signature.args[0], arguments[0])
+
+        def stored(which: int) -> Any:
+            return array(which, signature.args[1], arguments[1])
+
+        signed = signature.args[0].types[1] is not types.none
+        start, chunk, shift, _, row, column = arguments[2:]
         kind = ir.VectorType(INT64, LANES)
-        block = builder.mul(builder.mul(arguments[5], length), INT64(LANES))
-        # fewer vectors than are counted at once: the last one again
-        last = builder.sub(vectors, INT64(1))
-        rows = []
+        last = builder.sub(builder.extract_value(applied(0).shape, 1), INT64(1))
+        vectors = []  # fewer than are counted at once: the last one again
         for k in range(VECTORS):
-            wanted = builder.add(arguments[2], INT64(k))
-            row = builder.select(builder.icmp_signed("<", wanted, last), wanted, last)
-            rows.append(row)
-        totals = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in rows]
-        inverted = signature.args[1] is not types.none
-        with cgutils.for_range(builder, length) as loop:
-            place = builder.add(block, builder.mul(loop.index, INT64(LANES)))
-            cell = Lanes.load(builder, builder.gep(held.data, [place]), kind)
-            flip = Lanes.load(builder, builder.gep(array(4).data, [place]), kind) if inverted else None
-            for row, total in zip(rows, totals, strict=True):
-                here = builder.add(builder.mul(loop.index, vectors), row)
-                word = builder.load(builder.gep(given.data, [here]))
-                on = Lanes.splat(builder, word, LANES) & cell
-                if flip is not None:
-                    turn = builder.load(builder.gep(array(1).data, [here]))
-                    on = on ^ flip ^ Lanes.splat(builder, turn, LANES)
-                builder.store((Lanes(builder, builder.load(total)) + on.ones()).value, total)
-        for k, total in enumerate(totals):
-            Lanes(builder, builder.load(total)).store(builder.gep(out.data, [INT64(k * LANES)]))
+            wanted = builder.add(start, INT64(k))
+            vectors.append(builder.select(builder.icmp_signed("<", wanted, last), wanted, last))
+        totals = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in vectors]
+
+        def add(which: int, *turns: int) -> None:
+            """The ones that words of both share to the totals, where turns do not say that they are to differ."""
+            words, cells = applied(which), stored(which)
+            length, count = (builder.extract_value(words.shape, k) for k in range(2))
+            with cgutils.for_range(builder, length) as loop:
+                place = builder.mul(builder.add(builder.mul(chunk, length), loop.index), INT64(LANES))
+
+                def word(data: Any, vector: Any) -> Lanes:
+                    here = builder.add(builder.mul(loop.index, count), vector)
+                    return Lanes.splat(builder, builder.load(builder.gep(data, [here])), LANES)
+
+                cell = Lanes.load(builder, builder.gep(cells.data, [place]), kind)
+                turned = [Lanes.load(builder, builder.gep(stored(turn).data, [place]), kind) for turn in turns]
+                for vector, total in zip(vectors, totals, strict=True):
+                    on = word(words.data, vector) & cell
+                    for turn, of_column in zip(turns, turned, strict=True):
+                        on = on ^ of_column ^ word(applied(turn).data, vector)
+                    builder.store((Lanes(builder, builder.load(total)) + on.ones()).value, total)
+
+        if signed:  # reads that both invert do not count negatively: what is taken off for each is given back
+            add(2)
+            places = Lanes.splat(builder, builder.add(shift, INT64(1)), LANES)
+            for total in totals:
+                builder.store(builder.shl(builder.load(total), places.value), total)
+        add(0, *([1] if signed else []))
+        target = context.make_array(signature.args[5])(context, builder, arguments[5])
+        width = builder.extract_value(target.shape, 1)
+        for k, (vector, total) in enumerate(zip(vectors, totals, strict=True)):
+            found = Lanes(builder, builder.load(total))
+            if signed:
+                of_columns = builder.gep(stored(3).data, [builder.mul(chunk, INT64(LANES))])
+                of_vector = Lanes.splat(builder, builder.load(builder.gep(applied(3).data, [vector])), LANES)
+                inverted = Lanes.load(builder, of_columns, kind) + of_vector
+                places = Lanes.splat(builder, shift, LANES)
+                found = found - Lanes(builder, builder.shl(inverted.value, places.value))
+            narrow = Lanes(builder, builder.trunc(found.value, ir.VectorType(INT32, LANES)))
+            there = builder.add(builder.mul(builder.add(row, INT64(k)), width), column)
+            narrow.single().store(builder.gep(target.data, [there]))
         return context.get_dummy_value()
 
-    return types.void(words, turns, start, cells, flips, chunk, found), generate
+    return types.void(given, held, start, chunk, shift, out, row, column), generate
