@@ -11,6 +11,7 @@ from spicekit.report.page import Table, shown, text_table
 from spicekit.report.study_findings import varying
 
 RESULTS = {
+    "images": ("images", 1, "d"),
     "software, %": ("software_accuracy", 100, ".1f"),
     "tiles, %": ("accuracy", 100, ".1f"),
     "ON cells of a read": ("partial_sum", 1, ".2f"),

@@ -15,6 +15,7 @@ from spicekit.mapping.binsparx import Mitigation
 
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)
+_ACCURACY_WITHIN: Any = Field(default=None, gt=0, lt=0.5)
 _FILLED = Field(min_length=1)
 MOST_POINTS = 100_000
 """Of a study: each takes seconds at least, and all are held in memory."""
@@ -48,6 +49,8 @@ class Study(Config):
     points: tuple[Point, ...]
     images_per_job: int = _IMAGES_PER_JOB
     """Images that one job classifies; a point with more has several jobs."""
+    accuracy_within: float | None = _ACCURACY_WITHIN
+    """A point gets jobs until the 95 % interval of its accuracy is at most twice as wide, or it has all its images."""
 
 
 _DECIDE_NOTHING = "costs", "limits"
@@ -67,6 +70,7 @@ def _flat(grid: Any) -> Any:
 
 class _File(Config):
     images_per_job: int = _IMAGES_PER_JOB
+    accuracy_within: float | None = _ACCURACY_WITHIN
     base: dict[str, Tables] = Field(default_factory=dict)
     grid: tuple[Annotated[dict[str, Annotated[list[Any], _FILLED]], _FILLED, BeforeValidator(_flat)], ...] = ()
     point: tuple[Tables, ...] = ()
@@ -92,7 +96,9 @@ def read_study(path: Path) -> Study:
     ] or [{}]
     points = [_point(file.base, change, path) for change in changes]
     unique = {point.content_hash(): point for point in points}
-    return Study(points=tuple(unique.values()), images_per_job=file.images_per_job)
+    return Study(
+        points=tuple(unique.values()), images_per_job=file.images_per_job, accuracy_within=file.accuracy_within
+    )
 
 
 def _point(base: Tables, change: Tables, path: Path) -> Point:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from spicekit.files import as_path, take_folder, writing
 from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset, load_dataset, require_apart
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
-from spicekit.results import plain
+from spicekit.results import accuracy_interval, plain
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
 from spicekit.study.plan import Point, Study, read_study
@@ -152,43 +153,56 @@ def sweep(
             raise BadInput(f"sweep: expected a spicekit.study.cluster.{kind.__name__}, got {given!r}.")
     take_folder(out)  # refused here, not after the hours that tables may take
     tables = _tables(study, store, report_tables)
-    by_point = _plan(study, tables)
-    jobs = {job.key: job for jobs in by_point for job in jobs}
-    faults: dict[str, str] = {}
-    rows: list[JsonDict | None] = [None] * len(by_point)
-    places: dict[str, list[int]] = {key: [] for key in jobs}
-    for place, own in enumerate(by_point):
+    planned = _plan(study, tables)
+    places: dict[str, list[int]] = {}
+    for place, own in enumerate(planned):
         for job in own:
-            places[job.key].append(place)
-    with Log(out) as log, PointsWriter(out / POINTS_FOLDER, [*map(_conditions, by_point), _LIKE]) as points:
+            places.setdefault(job.key, []).append(place)
+    rows: list[JsonDict | None] = [None] * len(planned)
+    faults: dict[str, str] = {}
+    sent: set[str] = set()
+    waiting: deque[_Job] = deque()
+    undecided = {key: len(own) for key, own in places.items()}  # points that may still ask for a job
+    spared = 0
+    with Log(out) as log, PointsWriter(out / POINTS_FOLDER, [*map(_conditions, planned), _LIKE]) as points:
 
-        def finished(place: int) -> None:
-            """Keep the row of a point if its last job has ended."""
-            if rows[place] is None and all(job.key in log.results or job.key in faults for job in by_point[place]):
-                points.add(row := _row(by_point[place], log.results, faults))
-                rows[place] = row
+        def advance(place: int) -> None:
+            """Have the jobs run that a point still asks for; keep its row if there are none."""
+            nonlocal spared
+            asked = _asked(planned[place], log.results, study.accuracy_within)
+            lacking = [job for job in asked if job.key not in log.results and job.key not in faults]
+            waiting.extend(job for job in lacking if job.key not in sent)
+            sent.update(job.key for job in lacking)
+            if lacking or rows[place] is not None:
+                return
+            points.add(row := _row(asked, log.results, faults))
+            rows[place] = row
+            for job in planned[place][len(asked) :]:
+                undecided[job.key] -= 1
+                spared += not (undecided[job.key] or job.key in sent or job.key in log.results)
 
-        wanted = [job for key, job in jobs.items() if key not in log.results]
-        kept = len(jobs) - len(wanted)
-        report(Progress(0, kept, 0, len(jobs)))
-        for place in range(len(by_point)):
-            finished(place)
-        if wanted:
+        kept = sum(key in log.results for key in places)
+        for place in range(len(planned)):
+            advance(place)
+        report(Progress(0, kept, 0, len(places) - spared))
+        made = 0
+        if waiting:
             if (out / RESULTS_FILE).is_file():
                 with writing(out):
                     (out / RESULTS_FILE).replace(out / EARLIER_FILE)
             with connected(cluster or Cluster(), scheduler=scheduler) as client:
-                for done, (job, outcome) in enumerate(_run(client, wanted), start=1):
+                for job, outcome in _run(client, waiting):
                     if isinstance(outcome, BaseException):
                         faults[job.key] = f"{type(outcome).__name__}: {outcome}"
                     else:
                         log.add(job.key, outcome)
+                        made += 1
                     for place in places[job.key]:
-                        finished(place)
-                    report(Progress(done - len(faults), kept, len(faults), len(jobs)))
+                        advance(place)
+                    report(Progress(made, kept, len(faults), len(places) - spared))
     result = StudyResult(
         points=complete([row for row in rows if row is not None]),
-        made=len(wanted) - len(faults),
+        made=made,
         kept=kept,
         failed=len(faults),
         provenance=provenance({"study": study.content_hash()}),
@@ -273,8 +287,30 @@ def chosen_images(data: str, folder: str | None, images: int | None, seed: int |
     return dataclasses.replace(test, images=test.images[drawn], labels=test.labels[drawn])
 
 
-def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDict | BaseException]]:
-    """Results or failures, as they come. What jobs share is a task of its own: a worker that lacks it asks a peer."""
+def _asked(jobs: Sequence[_Job], results: Mapping[str, JsonDict], within: float | None) -> Sequence[_Job]:
+    """Of a point's jobs the first ones that it needs, as far as is known: of more than one the last may not have run.
+
+    Whatever else was run before: a point that is known to `within` has the same result each time.
+    """
+    if within is None:
+        return jobs
+    right = count = 0
+    for place, job in enumerate(jobs, start=1):
+        found = results.get(job.key)
+        if found is None:
+            return jobs[:place]
+        right, count = right + found["right"], count + found["images"]
+        low, high = accuracy_interval(right / count, count)
+        if (high - low) / 2 <= within:
+            return jobs[:place]
+    return jobs
+
+
+def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonDict | BaseException]]:
+    """Results or failures of jobs that wait, as they come; others may be added to these meanwhile.
+
+    What jobs share is a task of its own: a worker that lacks it asks a peer.
+    """
     from distributed import as_completed
 
     sent: dict[str, Future] = {}
@@ -313,13 +349,20 @@ def _run(client: "Client", jobs: Sequence[_Job]) -> Iterator[tuple[_Job, JsonDic
             key=f"job-{job.key}",
         )
 
-    tasks = {task(job): job for job in jobs}
-    for future in as_completed(tasks):
+    tasks: dict[Future, _Job] = {}
+    running = as_completed()
+    while waiting or tasks:
+        while waiting:
+            job = waiting.popleft()
+            future = task(job)
+            tasks[future] = job
+            running.add(future)
+        future = next(running)
         if future.cancelled():
             raise SpicekitError(
                 "sweep: the Dask scheduler was lost; what was finished is kept: repeat the command to go on."
             )
-        yield tasks[future], future.exception() or future.result()
+        yield tasks.pop(future), future.exception() or future.result()
         future.release()
 
 

@@ -17,6 +17,7 @@ def row(rows_active: int, mitigation: str, ones: float):
         "tile.rows_active": rows_active,
         "run.mitigation": mitigation,
         "images": 10,
+        "images": 500,
         "accuracy": 0.9,
         "software_accuracy": 1.0,
         "partial_sum": ones,
@@ -32,8 +33,8 @@ ROWS = [row(16, "none", 4.0), row(16, "both", 2.0), row(64, "none", 10.0), row(6
 
 def test_a_table_shows_what_varies_and_the_results():
     lines = results_table(ROWS).splitlines()
-    assert lines[0].startswith("| tile.rows_active | run.mitigation | software, % | tiles, % | ")
-    assert lines[2] == "| 16 | none | 100.0 | 90.0 | 4.00 | 12.3 | 2.00 |"
+    assert lines[0].startswith("| tile.rows_active | run.mitigation | images | software, % | tiles, % | ")
+    assert lines[2] == "| 16 | none | 500 | 100.0 | 90.0 | 4.00 | 12.3 | 2.00 |"
     assert len(lines) == 6
 
 
@@ -55,7 +56,7 @@ def test_dies_are_pooled():
 def test_a_failed_point_says_why():
     failed = {key: value for key, value in row(32, "none", 0.0).items() if "." in key}
     table = results_table([*ROWS, {**failed, "fault": "NotConverged: x"}])
-    assert table.splitlines()[-1] == "| 32 | none | NotConverged: x |  |  |  |  |"
+    assert table.splitlines()[-1] == "| 32 | none | NotConverged: x |  |  |  |  |  |"
 
 
 def test_layers_are_held_against_the_point_that_differs_in_the_mitigation_alone():

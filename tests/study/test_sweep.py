@@ -11,6 +11,7 @@ import dask
 import numpy as np
 import pytest
 from running import JOBS, POINTS, STUDY, jobs_done, results
+from scipy.stats import binom
 from typer.testing import CliRunner
 
 from spicekit.cli.app import app
@@ -21,6 +22,7 @@ from spicekit.errors import BadInput, SpiceFailed
 from spicekit.evaluation.reads import lay_out, patterns_read, tallies
 from spicekit.files import MARKER
 from spicekit.provenance import code_hash
+from spicekit.results import accuracy_interval
 from spicekit.study import jobs as jobs_module
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads
@@ -61,6 +63,48 @@ def test_how_a_point_is_cut_into_jobs_changes_nothing(study, address, expected, 
     whole = study.replace(points=study.points[:2], images_per_job=8)
     sweep(whole, tmp_path, scheduler=Scheduler(address))
     assert [{**row, "key": None} for row in results(tmp_path)] == [{**row, "key": None} for row in expected[:2]]
+
+
+def test_a_point_whose_accuracy_is_known_well_enough_gets_no_more_images(study, address, expected, tmp_path):
+    """Whatever else was run before: then a narrower interval goes on, and the wider one asks nobody."""
+    told = []
+
+    def row_of(within: float, scheduler: str):
+        some = study.replace(points=study.points[:1], images_per_job=2, accuracy_within=within)
+        summary = sweep(some, tmp_path, scheduler=Scheduler(scheduler), report=told.append)
+        (row,) = results(tmp_path)
+        low, high = accuracy_interval(row["accuracy"], row["images"])
+        return row, (summary.made, summary.kept), (high - low) / 2
+
+    (few, jobs, half), whole = row_of(0.35, address), expected[0]
+    assert jobs == (few["images"] // 2, 0)
+    assert half <= 0.35
+    assert few["images"] < whole["images"]
+    assert (told[-1].made, told[-1].total) == (jobs[0], jobs[0])
+    assert few["fault"] == ""
+    more, jobs, half = row_of(0.01, address)
+    assert jobs == (whole["images"] // 2 - few["images"] // 2, few["images"] // 2)
+    assert half > 0.01
+    assert {**more, "key": None} == {**whole, "key": None}
+    again, jobs, _ = row_of(0.35, "tcp://127.0.0.1:1")  # nobody is asked
+    assert jobs[0] == 0
+    assert again == few
+
+
+@pytest.mark.parametrize("images", [64, 192])
+def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(images):
+    """Of 500 images, a job at a time; exact, by the binomial distribution."""
+    within, sizes = 0.044, [images] * (500 // images) + [500 % images]
+    for true in (0.1, 0.2, 0.3, 0.5, 0.75, 0.85, 0.9, 0.92):
+        going, held, seen = np.ones(1), 0.0, 0
+        for size in sizes:
+            seen += size
+            going = np.convolve(going, binom.pmf(np.arange(size + 1), size, true))
+            low, high = np.array([accuracy_interval(right / seen, seen) for right in range(seen + 1)]).T
+            ends = ((high - low) / 2 <= within) | (seen == 500)
+            held += going[ends & (low <= true) & (true <= high)].sum()
+            going = np.where(ends, 0, going)
+        assert 0.935 < held < 0.975
 
 
 def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, tmp_path):
