@@ -16,7 +16,6 @@ def row(rows_active: int, mitigation: str, ones: float):
         "tile.rows": 64,
         "tile.rows_active": rows_active,
         "run.mitigation": mitigation,
-        "images": 10,
         "images": 500,
         "accuracy": 0.9,
         "software_accuracy": 1.0,
