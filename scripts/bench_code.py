@@ -189,19 +189,21 @@ def written_sums(codes, which, rows, vectors, total, together):  # type: ignore[
 
 
 @njit(nogil=True)
-def written_counts(words, cells, chunks, found):  # type: ignore[no-untyped-def]
+def written_counts(given, held, found):  # type: ignore[no-untyped-def]
     """All vectors and chunks, by hand."""
-    for start in range(0, words.shape[1], found.shape[0]):
-        for chunk in range(chunks):
-            ideal.count_ones(words, None, start, cells, None, chunk, found)
+    for start in range(0, len(found), ideal.VECTORS):
+        for chunk in range(len(held.cells)):
+            ideal.count_ones(given, held, start, chunk, 6, found, start, chunk * ideal.LANES)
 
 
 @njit(nogil=True)
-def plain_counts(words, cells, chunks, found):  # type: ignore[no-untyped-def]
+def plain_counts(words, cells, room, found):  # type: ignore[no-untyped-def]
     """All vectors and chunks, plain."""
-    for start in range(0, words.shape[1], found.shape[0]):
-        for chunk in range(chunks):
-            plain_count(words, cells, chunk, start, found)
+    for start in range(0, len(found), ideal.VECTORS):
+        for chunk in range(len(cells)):
+            column = chunk * ideal.LANES
+            plain_count(words, cells, chunk, start, room)
+            found[start : start + ideal.VECTORS, column : column + ideal.LANES] = room
 
 
 @njit(nogil=True)
@@ -286,11 +288,12 @@ def _wires(rng: np.random.Generator) -> dict[str, Any]:
 def _counts(rng: np.random.Generator) -> dict[str, Any]:
     words = rng.integers(0, 1 << 63, (18, READS)).astype(np.uint64)
     cells = rng.integers(0, 1 << 63, (2, 18, ideal.LANES)).astype(np.uint64)
-    room = np.zeros((2, ideal.VECTORS, ideal.LANES), np.int64)
+    given, held = ideal._Given(words, None, None, None), ideal._Held(cells, None, None, None)
+    room, found = np.zeros((ideal.VECTORS, ideal.LANES), np.int64), np.zeros((2, READS, 2 * ideal.LANES), np.float32)
     return _compare(
-        lambda: written_counts(words, cells, 2, room[0]),
-        lambda: plain_counts(words, cells, 2, room[1]),
-        lambda: room,
+        lambda: written_counts(given, held, found[0]),
+        lambda: plain_counts(words, cells, room, found[1]),
+        lambda: found,
     )
 
 
