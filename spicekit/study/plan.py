@@ -50,7 +50,7 @@ class Study(Config):
     images_per_job: int = _IMAGES_PER_JOB
     """Images that one job classifies; a point with more has several jobs."""
     accuracy_within: float | None = _ACCURACY_WITHIN
-    """A point gets jobs until the 95 % interval of its accuracy reaches no farther either way; by default all of them."""
+    """A point gets jobs until the 95 % interval of its accuracy reaches no farther either way; by default all."""
 
 
 _DECIDE_NOTHING = "costs", "limits"
