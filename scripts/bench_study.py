@@ -32,10 +32,10 @@ from spicekit.evaluation.reads import probed
 from spicekit.provenance import code_hash, provenance
 from spicekit.spice.simulator import available_cores
 from spicekit.study.cluster import Cluster
-from spicekit.study.jobs import counted_reads, run_job
+from spicekit.study.jobs import checkpoint, counted_reads, run_job
 from spicekit.study.plan import Point, Run, Study, read_study
 from spicekit.study.results import LOG_FILE, RESULTS_FILE, PointsWriter, read_rows
-from spicekit.study.sweep import checkpoint, sweep
+from spicekit.study.sweep import sweep
 from spicekit.tables.store import find_table
 
 SMALL = """

@@ -32,8 +32,7 @@ from spicekit.report.study import nf_chart, pareto_chart, sensitivity_chart
 from spicekit.report.study_findings import accuracy_table, main_effects
 from spicekit.results import accuracy_interval
 from spicekit.study.cluster import Cluster
-from spicekit.study.plan import Point, Study, read_study
-from spicekit.study.sweep import chosen_images
+from spicekit.study.plan import Point, Study, chosen_images, read_study
 
 STUDIES = Path(__file__).parent / "studies"
 IMAGES, QUICK_IMAGES = 1000, 500

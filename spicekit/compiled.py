@@ -198,19 +198,17 @@ def keep_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         change = ctypes.CDLL(None).mallopt
-        for option, value in _MALLOPT.items():
+        for option, value in _KEPT.values():
             change(option, value)
 
 
-_MALLOPT = {-1: 1 << 30, -3: 1 << 30, -8: 1}
-"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, above any array of a layer, and M_ARENA_MAX, so that threads share what is
-kept: malloc.h and mallopt(3) of glibc."""
-KEEPING = dict(
-    zip(
-        ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX"),
-        map(str, _MALLOPT.values()),
-        strict=True,
-    )
-)
-"""The same as environment of a process that is to be started. One whose threads run already gave them pools of their
-own, which keep no array above 64 MB."""
+_KEPT = {
+    "MALLOC_TRIM_THRESHOLD_": (-1, 1 << 30),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 1 << 30),
+    "MALLOC_ARENA_MAX": (-8, 1),
+}
+"""Thresholds above any array of a layer, and one pool that threads share: names and numbers of glibc's options, from
+mallopt(3) and malloc.h."""
+MEMORY_ENVIRONMENT = {name: str(value) for name, (_, value) in _KEPT.items()}
+"""The same for a process that is to be started. In one that runs, each thread may have a pool of its own by now, which
+keeps no array above 64 MB (HEAP_MAX_SIZE of glibc's malloc/arena.c)."""

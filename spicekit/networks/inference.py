@@ -84,9 +84,8 @@ def predict_logits(
 def _threads(network: nn.Module, count: int) -> Iterator[Callable[..., Iterator[Tensor]]]:
     """A `map` on so many threads, on which torch and compiled loops do not spread out.
 
-    Each has a network of its own, with the same parameters: what a forward pass may change is not shared.
-
-    Threads that share each layer wait for one another at each, and OpenMP's spin while others compute.
+    Each has a network of its own, but for its parameters: what else a forward pass may change, such as buffers, is not
+    shared. Threads that share each layer wait for one another at each, and OpenMP's spin while others compute.
     """
     if count == 1:
         yield lambda run, starts: (run(network, start) for start in starts)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from spicekit.compiled import KEEPING
+from spicekit.compiled import MEMORY_ENVIRONMENT
 from spicekit.config import Config, parse, read_toml
 from spicekit.errors import DISTRIBUTION, BadInput, MissingTool, require
 
@@ -170,10 +170,6 @@ def _batch(cluster: Cluster, security: Any) -> Any:
         "security": security,
         **cluster.options,
         "scheduler_options": {**_NO_PAGES, **cluster.options.get("scheduler_options", {})},
-        "job_script_prologue": [
-            *(f"export {name}={value}" for name, value in KEEPING.items()),
-            *cluster.options.get("job_script_prologue", []),
-        ],
         "worker_extra_args": [
             "--no-dashboard",
             "--preload",
@@ -244,7 +240,7 @@ _SETTINGS: dict[str, Any] = {
     **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker", "nanny")},
     # Dask has workers hand back memory whenever 64 kB are free: they then fetch it anew for each array, and a job takes
     # twice the time (docs/studies.md).
-    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEPING.items()},
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MEMORY_ENVIRONMENT.items()},
     # Of pages that nobody sees: to sample every thread a hundred times a second takes 4 % of a job, and to look after
     # loops, memory and systems so often 9 % of a core.
     "distributed.worker.profile.enabled": False,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -31,11 +32,11 @@ from spicekit.evaluation.reads import (
     tallies,
 )
 from spicekit.evaluation.tiled import start_at
-from spicekit.networks.checkpoints import load_network
+from spicekit.networks.checkpoints import checkpoint_path, load_network
 from spicekit.networks.data import Dataset
 from spicekit.networks.inference import BATCH, count_right, predict_logits
 from spicekit.networks.layers import binary_layers
-from spicekit.provenance import JsonDict, code_hash
+from spicekit.provenance import JsonDict, code_hash, content_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
 
@@ -48,6 +49,15 @@ class Weights:
     suffix: str
     """Of the file: .safetensors or .onnx."""
     content: bytes = field(compare=False, repr=False)
+
+
+def checkpoint(network: str, data: str) -> Weights:
+    """The checkpoint or ONNX file that a study file means by a name or path."""
+    load_network(network, data=data)  # refuses what is neither
+    named = Path(network).suffix in (".safetensors", ".onnx")
+    path = Path(network) if named else checkpoint_path(network, data)
+    content = path.read_bytes()
+    return Weights(content_hash(content), path.suffix, content)
 
 
 def software_right(weights: Weights, images: Dataset) -> int:

@@ -1,10 +1,12 @@
 """What a study evaluates: points of a design space, from a TOML file."""
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
 from spicekit.circuits.spec import rooted
@@ -12,6 +14,7 @@ from spicekit.config import Config, parse, read_toml
 from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design
 from spicekit.mapping.binsparx import Mitigation
+from spicekit.networks.data import Dataset, load_dataset
 
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)
@@ -118,3 +121,21 @@ def _point(base: Tables, change: Tables, path: Path) -> Point:
         tables.setdefault(name, {}).update({field: value} if field else value)
     run = parse(Run, tables.pop("run", {}), source=f"{source} [run]")
     return Point(design=Design.from_tables(rooted(tables, path.parent), source=source), run=run)
+
+
+def chosen_images(data: str, folder: str | None, images: int | None, seed: int | None) -> Dataset:
+    """A run's images, in the order in which they count."""
+    test = load_dataset(data, "test", folder=folder)
+    count = images or len(test)
+    if count > len(test):
+        raise BadInput(f"run.images = {count}: {data} has {len(test)} test images.")
+    if seed is None:
+        return test.first(count)
+    drawn = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
+    return dataclasses.replace(test, images=test.images[drawn], labels=test.labels[drawn])
+
+
+def calibration_set(data: str, folder: str | None, count: int) -> Dataset:
+    """So many images to calibrate on, or as many as there are: a fit that needs more says so."""
+    train = load_dataset(data, "train", folder=folder)
+    return train.first(min(count, len(train)))

@@ -1,6 +1,5 @@
 """Run a study: its points cut into jobs, the jobs given to a Dask cluster, each result kept as soon as it is there."""
 
-import dataclasses
 import functools
 import json
 from collections import deque
@@ -20,13 +19,12 @@ from spicekit.errors import BadInput, BadTable, MissingTable, SpiceFailed, Spice
 from spicekit.evaluation.convert import calibration_images
 from spicekit.evaluation.reads import probed, reads_key
 from spicekit.files import as_path, take_folder, writing
-from spicekit.networks.checkpoints import checkpoint_path, load_network
-from spicekit.networks.data import Dataset, load_dataset, require_apart
+from spicekit.networks.data import Dataset, require_apart
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.results import accuracy_interval, plain
 from spicekit.study.cluster import Cluster, Scheduler, connected
-from spicekit.study.jobs import Weights, counted_reads, run_job, software_right
-from spicekit.study.plan import Point, Study, read_study
+from spicekit.study.jobs import Weights, checkpoint, counted_reads, run_job, software_right
+from spicekit.study.plan import Point, Study, calibration_set, chosen_images, read_study
 from spicekit.study.results import (
     EARLIER_FILE,
     POINTS_FOLDER,
@@ -169,11 +167,13 @@ def sweep(
         def advance(place: int) -> None:
             """Have the jobs run that a point still asks for; keep its row if there are none."""
             nonlocal spared
+            if rows[place] is not None:
+                return
             asked = _asked(planned[place], log.results, study.accuracy_within)
             lacking = [job for job in asked if job.key not in log.results and job.key not in faults]
             waiting.extend(job for job in lacking if job.key not in sent)
             sent.update(job.key for job in lacking)
-            if lacking or rows[place] is not None:
+            if lacking:
                 return
             points.add(row := _row(asked, log.results, faults))
             rows[place] = row
@@ -232,7 +232,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
     """The jobs of each point; networks and images that points share are read once."""
     weights, chosen = functools.cache(checkpoint), functools.cache(chosen_images)
     part = functools.cache(lambda images, start, stop: images.part(slice(start, stop)))
-    calibration = functools.cache(_calibration)
+    calibration = functools.cache(calibration_set)
     plan = []
     for point in study.points:
         run, table = point.run, tables[Characterisation(point.design.tile).name]
@@ -258,33 +258,6 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
             ]
         )
     return plan
-
-
-def _calibration(data: str, folder: str | None, count: int) -> Dataset:
-    """So many images to calibrate on, or as many as there are: a fit that needs more says so."""
-    train = load_dataset(data, "train", folder=folder)
-    return train.first(min(count, len(train)))
-
-
-def checkpoint(network: str, data: str) -> Weights:
-    """The checkpoint or ONNX file that a study file means by a name or path."""
-    load_network(network, data=data)  # refuses what is neither
-    named = Path(network).suffix in (".safetensors", ".onnx")
-    path = Path(network) if named else checkpoint_path(network, data)
-    content = path.read_bytes()
-    return Weights(content_hash(content), path.suffix, content)
-
-
-def chosen_images(data: str, folder: str | None, images: int | None, seed: int | None) -> Dataset:
-    """A run's images, in the order in which they count."""
-    test = load_dataset(data, "test", folder=folder)
-    count = images or len(test)
-    if count > len(test):
-        raise BadInput(f"run.images = {count}: {data} has {len(test)} test images.")
-    if seed is None:
-        return test.first(count)
-    drawn = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
-    return dataclasses.replace(test, images=test.images[drawn], labels=test.labels[drawn])
 
 
 def _asked(jobs: Sequence[_Job], results: Mapping[str, JsonDict], within: float | None) -> Sequence[_Job]:

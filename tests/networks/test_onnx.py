@@ -284,8 +284,7 @@ def test_odd_files_are_refused_in_one_line(tmp_path):
 
 def test_a_study_and_load_network_take_the_file(tmp_path):
     import spicekit as sk
-    from spicekit.study.jobs import _network
-    from spicekit.study.sweep import checkpoint
+    from spicekit.study.jobs import _network, checkpoint
 
     path = small_network(tmp_path / "net.onnx")
     images = torch.from_numpy(floats(5, 3, 6, 6))

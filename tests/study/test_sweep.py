@@ -91,7 +91,7 @@ def test_a_point_whose_accuracy_is_known_well_enough_gets_no_more_images(study, 
     assert again == few
 
 
-@pytest.mark.parametrize("images", [64, 192])
+@pytest.mark.parametrize("images", [64, 192, 256])
 def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(images):
     """Of 500 images, a job at a time; exact, by the binomial distribution."""
     within, sizes = 0.044, [images] * (500 // images) + [500 % images]
