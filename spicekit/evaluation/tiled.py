@@ -180,9 +180,7 @@ class TiledConv(BinaryConv):
 
     def _current(self) -> _Laid:
         """The layer on tiles, of the weights that it has now."""
-        weight, laid = self.weight, self._laid.weights
-        alike = weight.device == laid.device and weight.dtype == laid.dtype
-        if not (alike and torch.equal(weight, laid)):  # whoever changed them, through `.data` too
+        if not _alike(self.weight, self._laid.weights):  # whoever changed them, through `.data` too
             self._lay()
         return self._laid
 
@@ -263,6 +261,18 @@ def start_at(network: nn.Module, image: int) -> None:
     """Say which place the next image has among all that belong together: noise is another for each."""
     for layer in tiled_layers(network).values():
         layer.images_seen = image
+
+
+@torch.no_grad()
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are of the same bits."""
+    if one.device != other.device or one.dtype != other.dtype:
+        return False
+    if one.device.type != "cpu":
+        return torch.equal(one, other)
+    # in a quarter of the time that torch takes; whole numbers, for NumPy knows no bfloat16
+    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[one.itemsize]
+    return np.array_equal(one.view(kind).numpy(), other.view(kind).numpy())
 
 
 def _images_at_a_time(packed: PackedLayer, shape: tuple[int, ...]) -> int:
