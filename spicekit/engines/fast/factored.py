@@ -165,8 +165,9 @@ def factored_codes(
     passing = None if passed is None else _passed_factors(_PASSED_SCALE * scale, passed[:, on])
     if passed is not None and passing is None:
         return None
+    most_products = np.array([_factor(scale * each, products=max(PRODUCTS)) for each in alone])
     for products in PRODUCTS:
-        factors = np.array([_factor(scale * each, products=products) for each in alone])
+        factors = most_products[:, :, : 1 + products]
         if leaky:
             finer = scale * 2.0 ** (16 - LEAK_SHIFT)
             leaks = [_factor(finer * each, products=LEAK_PRODUCTS) for each in leak]
