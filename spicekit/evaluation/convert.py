@@ -20,7 +20,7 @@ from spicekit.engines.words import Tally
 from spicekit.errors import BadInput, SpicekitError, no_such
 from spicekit.evaluation.design import Design, as_design
 from spicekit.evaluation.reads import Layers, Tallies, added, cells_read, flips, lay_out, probed, tallies
-from spicekit.evaluation.tiled import TiledConv2d, Tiles, on_tiles, start_at, tiled_layers
+from spicekit.evaluation.tiled import TiledConv, TiledConv2d, Tiles, on_tiles, start_at, tiled_layers
 from spicekit.mapping.binsparx import MITIGATIONS, Mitigation, check_mitigations
 from spicekit.mapping.packed import mismatch_of
 from spicekit.networks.adopt import check_binary
@@ -56,11 +56,15 @@ class TiledNetwork:
     def with_codes(self, kind: Callable[[Codes], C]) -> tuple[nn.Module, dict[str, C]]:
         """A copy on the processor whose real tiles have other codes, made of their own; and these codes, by layer."""
         copied, made = deepcopy(self.network).cpu(), {}
-        for name, layer in tiled_layers(copied).items():
-            if self.design.ablation.layer in (None, name):
-                made[name] = kind(layer.tiles.codes)
-                layer.tiles = dataclasses.replace(layer.tiles, codes=made[name])
+        for name, layer in real_layers(copied, self.design).items():
+            made[name] = kind(layer.tiles.codes)
+            layer.tiles = dataclasses.replace(layer.tiles, codes=made[name])
         return copied, made
+
+
+def real_layers(network: nn.Module, design: Design) -> dict[str, TiledConv]:
+    """The layers of a network on tiles that the design has on real ones, by name."""
+    return {name: layer for name, layer in tiled_layers(network).items() if design.ablation.layer in (None, name)}
 
 
 def convert(
@@ -118,6 +122,19 @@ def calibration_images(design: Design) -> int:
     return max(design.read.probe_images, design.mapping.recalibrate)
 
 
+def lay_network(network: nn.Module, design: Design, table: IVTable, *, mitigation: Mitigation) -> nn.Module:
+    """A copy of a network on the tiles of a design, whose converters are ideal: it is the same for any converter.
+
+    `BadInput` if `ablation.layer` names no layer, or for mismatch that the fast engine does not hold.
+    """
+    only, names = design.ablation.layer, list(binary_layers(network))
+    if only is not None and only not in names:
+        raise no_such("[ablation] layer", only, names)
+    given = design.tile, IdealCodes(), flips(design, mitigation), design.mapping.unrolling
+    ideal, real = Tiles(*given), Tiles(*given, design.variation, cells_read(design, table))
+    return on_tiles(network, real, others={name: ideal for name in names if only not in (None, name)})
+
+
 def tile_network(
     network: nn.Module,
     design: Design,
@@ -126,22 +143,22 @@ def tile_network(
     mitigation: Mitigation,
     calibration: Dataset | None,
     counted: Mapping[str, Tallies] | None = None,
+    laid: nn.Module | None = None,
 ) -> TiledNetwork:
     """Lay a network out on a design point.
 
     Fitted converter references and batch norms are calibrated on the first images of `calibration`, never those to be
-    classified; `counted` is what the `probed` of these read, by layer, where that is known. `BadInput` if
-    `ablation.layer` names no layer, or there are too few such images.
+    classified; `counted` is what the `probed` of these read, by layer, where that is known. `laid` is what
+    `lay_network` gives, where it is there: it stays as it is. `BadInput` if there are too few such images, and as
+    there.
     """
-    mapping, converter, only = design.mapping, design.converter, design.ablation.layer
-    names = list(binary_layers(network))
+    mapping, converter = design.mapping, design.converter
     cells = cells_read(design, table)
-    if only is not None and only not in names:
-        raise no_such("[ablation] layer", only, names)
     if mapping.recalibrate > (there := len(calibration) if calibration else 0):
         raise BadInput(
             f"[mapping] recalibrate = {mapping.recalibrate}: only {there} images are there; pass more as calibration."
         )
+    tiled = deepcopy(laid) if laid else lay_network(network, design, table, mitigation=mitigation)
     model = read_model(design.tile, cells)
     tally: Tally | None = None
     sums: list[tuple[Tally, int]] = []
@@ -159,11 +176,10 @@ def tile_network(
     thresholds = fit_thresholds(model, converter, tally, sums=sums)
     mismatch = mismatch_of(design.tile, cells, design.variation)
     codes = codes_of_die(model, thresholds, converter, passed=mismatch.passed if mismatch else None)
-    binsparx = flips(design, mitigation)
-    tiles = Tiles(design.tile, codes, binsparx, mapping.unrolling, design.variation, cells)
-    ideal = Tiles(design.tile, IdealCodes(), binsparx, mapping.unrolling)
-    others = {name: ideal for name in names if only not in (None, name)}
-    tiled = on_tiles(network, tiles, others=others)
+    real = list(real_layers(tiled, design).values())
+    tiles = dataclasses.replace(real[0].tiles, codes=codes)  # which they share
+    for layer in real:
+        layer.tiles = tiles
     if mapping.recalibrate and calibration is not None:
         recalibrate(tiled, calibration.first(mapping.recalibrate))
     layers = {name: layer.designed for name, layer in tiled_layers(tiled).items()}

@@ -134,17 +134,23 @@ class Design(Config):
         except BadInput as error:
             raise BadInput(f"{source}: {str(error).removeprefix('Design: ')}.") from error
 
-    def as_read(self) -> "Design":
-        """This design, but for what does not decide what its tiles read: designs of which this is equal share that."""
+    def as_laid(self) -> "Design":
+        """This design, but for what does not decide what its cells hold."""
         return self.replace(
             converter=Converter(),
-            variation=Variation(),
-            read=Read(probe_images=self.read.probe_images),
+            read=Read(),
             mapping=self.mapping.replace(recalibrate=0),
-            ablation=self.ablation.replace(layer=None),
             limits=Limits(),
             costs=Costs(),
             ends=Ends(),
+        )
+
+    def as_read(self) -> "Design":
+        """This design, but for what does not decide what its tiles read: designs of which this is equal share that."""
+        return self.as_laid().replace(
+            variation=Variation(),
+            read=Read(probe_images=self.read.probe_images),
+            ablation=self.ablation.replace(layer=None),
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numba
 import numpy as np
@@ -20,7 +21,7 @@ from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.fast.patterns import PatternCounts, PatternReads
 from spicekit.errors import BadInput
-from spicekit.evaluation.convert import TiledNetwork, tile_network
+from spicekit.evaluation.convert import TiledNetwork, lay_network, tile_network
 from spicekit.evaluation.reads import (
     Layers,
     Tallies,
@@ -39,6 +40,8 @@ from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict, code_hash, content_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -192,16 +195,22 @@ numbers or bits their arrays leave the cache that workers share."""
 
 
 @dataclass(frozen=True)
-class _Once:
+class _Once(Generic[T]):
     """How something is made that its key decides."""
 
     key: str
-    make: Callable[[], dict[str, PatternCounts]] = field(compare=False)
+    make: Callable[[], T] = field(compare=False)
 
 
 @functools.lru_cache(maxsize=4)
-def _patterns(wanted: _Once) -> dict[str, PatternCounts]:
+def _patterns(wanted: _Once[dict[str, PatternCounts]]) -> dict[str, PatternCounts]:
     """What points share that differ in wires or cells alone, some tens of MB each."""
+    return wanted.make()
+
+
+@functools.lru_cache(maxsize=2)
+def _laid(wanted: _Once[nn.Module]) -> nn.Module:
+    """What points share that differ in converters alone, some hundred MB each."""
     return wanted.make()
 
 
@@ -222,11 +231,15 @@ def _tiled(
     counted: tuple[tuple[str, Tallies], ...] | None,
 ) -> TiledNetwork:
     """What the jobs of one point share; a worker that has one of them probably gets the next."""
+    network, design, mitigation = _network(weights), point.design, point.run.mitigation
+    key = content_hash([design.as_laid().model_dump(mode="json"), table.sha256, weights.sha256, mitigation])
+    laid = _laid(_Once(key, lambda: lay_network(network, design, table, mitigation=mitigation)))
     return tile_network(
-        _network(weights),
-        point.design,
+        network,
+        design,
         table,
-        mitigation=point.run.mitigation,
+        mitigation=mitigation,
         calibration=calibration,
         counted=dict(counted) if counted else None,
+        laid=laid,
     )
