@@ -1,7 +1,7 @@
 """The experiments of BinSparX (arXiv 2412.03553) on this project's circuits: studies, tables and pictures.
 
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper                      # 1,000 test images
-    python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper-quick --quick        # 256 to 500
+    python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper-quick --quick        # 192 to 500
     python scripts/reproduce_paper.py --folder CIFAR10 --out runs/paper-full --images 10000
 
 The studies lie in scripts/studies; a point that several share runs once. A study that names its networks, its data
@@ -12,7 +12,8 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,12 +32,13 @@ from spicekit.provenance import JsonDict, content_hash
 from spicekit.report.study import nf_chart, pareto_chart, sensitivity_chart
 from spicekit.report.study_findings import accuracy_table, main_effects
 from spicekit.results import accuracy_interval
+from spicekit.spice.simulator import available_cores
 from spicekit.study.cluster import Cluster
 from spicekit.study.plan import Point, Study, chosen_images, read_study
 
 STUDIES = Path(__file__).parent / "studies"
 IMAGES, QUICK_IMAGES = 1000, 500
-IMAGES_PER_JOB, QUICK_IMAGES_PER_JOB = 500, 256  # what a job prepares is then a few percent of it
+IMAGES_PER_JOB, QUICK_IMAGES_PER_JOB = 500, 192  # enough where an accuracy is about 10 or 90 %
 Done = list[tuple[Point, JsonDict]]
 """Points that did not fail, with their results."""
 
@@ -168,14 +170,16 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Figures
     SpiceFailed
         If ngspice fails on the transient of a tile.
     """
+    tiles = dict.fromkeys(point.design.tile for point in points)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        circuits = dict(zip(tiles, pool.map(measure_read, tiles), strict=True))
     counted: dict[str, dict[str, LayerEvents]] = {}
     found = []
     for point, row in zip(points, rows, strict=True):
         key = _what_is_counted(point)
         if key not in counted:
             counted[key] = _events(point)
-        circuit = measure_read(point.design.tile)
-        layers = json.loads(row["layers"])
+        circuit, layers = circuits[point.design.tile], json.loads(row["layers"])
         found.append(
             together(
                 [
@@ -208,9 +212,12 @@ def _events(point: Point) -> dict[str, LayerEvents]:
     """Of the images that the point's reads were counted on; currents are not known here."""
     run = point.run
     network = load_network(run.network, data=run.data)
-    images = probed(chosen_images(run.data, run.folder, run.images, run.seed), point.design)
+    images = probed(_images(run.data, run.folder, run.images, run.seed), point.design)
     layers = lay_out(network, point.design, mitigation=run.mitigation)
     return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0))
+
+
+_images = cache(chosen_images)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Study(Config):
 
     points: tuple[Point, ...]
     images_per_job: int = _IMAGES_PER_JOB
-    """Images that one job classifies; a point with more has several jobs."""
+    """Images that one job classifies; a point with more has several jobs. With `accuracy_within` that is the first."""
     accuracy_within: float | None = _ACCURACY_WITHIN
     """A point gets jobs until the 95 % interval of its accuracy reaches no farther either way; by default all."""
 

@@ -20,6 +20,7 @@ from spicekit.evaluation.convert import calibration_images
 from spicekit.evaluation.reads import probed, reads_key
 from spicekit.files import as_path, take_folder, writing
 from spicekit.networks.data import Dataset, require_apart
+from spicekit.networks.inference import BATCH
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.results import accuracy_interval, plain
 from spicekit.study.cluster import Cluster, Scheduler, connected
@@ -238,7 +239,7 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
         run, table = point.run, tables[Characterisation(point.design.tile).name]
         # from ngspice, here: workers need none
         cell = cell_sensitivity(point.design.tile, table) if point.design.variation.mismatch else None
-        images, size = chosen(run.data, run.folder, run.images, run.seed), study.images_per_job
+        images = chosen(run.data, run.folder, run.images, run.seed)
         train = calibration(run.data, run.folder, calibration_images(point.design))
         if point.design.converter.reference != "unit" or point.design.mapping.recalibrate:
             require_apart(images, train)
@@ -249,15 +250,32 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
                     weights=weights(run.network, run.data),
                     table=table,
                     cell=cell,
-                    images=part(images, start, start + size),
+                    images=part(images, start, stop),
                     calibration=train,
                     start=start,
                     counted=None if start else part(images, 0, point.design.read.probe_images),
                 )
-                for start in range(0, len(images), size)
+                for start, stop in _cut(len(images), study)
             ]
         )
     return plan
+
+
+def _cut(images: int, study: Study) -> Iterator[tuple[int, int]]:
+    """Where the jobs of a point with so many images begin and end.
+
+    Where its accuracy may spare it the later ones, these are a quarter of what came before, or a batch: it then has few
+    images more than it needs. What would be left for less than half a batch joins the job before.
+    """
+    start, size = 0, study.images_per_job
+    least = min(BATCH, size)
+    while start < images:
+        stop = min(start + size, images)
+        if study.accuracy_within is not None:
+            stop = images if images - stop < least // 2 else stop
+            size = max(stop // 4, least)
+        yield start, stop
+        start = stop
 
 
 def _asked(jobs: Sequence[_Job], results: Mapping[str, JsonDict], within: float | None) -> Sequence[_Job]:
@@ -282,11 +300,13 @@ def _asked(jobs: Sequence[_Job], results: Mapping[str, JsonDict], within: float 
 def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonDict | BaseException]]:
     """Results or failures of jobs that wait, as they come; others may be added to these meanwhile.
 
-    What jobs share is a task of its own: a worker that lacks it asks a peer.
+    What jobs share is a task of its own: a worker that lacks it asks a peer. Jobs that are added go before others to
+    the worker that had the last one: of the same point, it still has its network on tiles.
     """
     from distributed import as_completed
 
     sent: dict[str, Future] = {}
+    near: dict[str, Any] = {}
 
     def send(key: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> "Future":
         if key not in sent:
@@ -320,6 +340,7 @@ def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonD
             code=code_hash(),
             cell=job.cell,
             key=f"job-{job.key}",
+            **near,
         )
 
     tasks: dict[Future, _Job] = {}
@@ -336,6 +357,10 @@ def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonD
                 "sweep: the Dask scheduler was lost; what was finished is kept: repeat the command to go on."
             )
         yield tasks.pop(future), future.exception() or future.result()
+        if waiting and (there := client.who_has([future]).get(future.key)):
+            near = {"workers": there, "allow_other_workers": True, "priority": 1}
+        else:
+            near = {}
         future.release()
 
 

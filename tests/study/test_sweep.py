@@ -10,6 +10,8 @@ from dataclasses import astuple
 import dask
 import numpy as np
 import pytest
+import torch
+from distributed import Client
 from running import JOBS, POINTS, STUDY, jobs_done, results
 from scipy.stats import binom
 from typer.testing import CliRunner
@@ -19,16 +21,18 @@ from spicekit.engines.converter import Converter
 from spicekit.engines.exact import ladder
 from spicekit.engines.fast.model import read_model
 from spicekit.errors import BadInput, SpiceFailed
+from spicekit.evaluation.convert import lay_network, tile_network
 from spicekit.evaluation.reads import lay_out, patterns_read, tallies
 from spicekit.files import MARKER
+from spicekit.networks.inference import predict_logits
 from spicekit.provenance import code_hash
 from spicekit.results import accuracy_interval
 from spicekit.study import jobs as jobs_module
 from spicekit.study.cluster import Cluster, Scheduler
-from spicekit.study.jobs import counted_reads
+from spicekit.study.jobs import counted_reads, run_job
 from spicekit.study.plan import Study, read_study
 from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, Log, load, read_rows
-from spicekit.study.sweep import _plan, _tables, sweep
+from spicekit.study.sweep import _cut, _plan, _tables, sweep
 
 
 def test_rows_carry_conditions_results_and_origin(expected):
@@ -92,9 +96,11 @@ def test_a_point_whose_accuracy_is_known_well_enough_gets_no_more_images(study, 
 
 
 @pytest.mark.parametrize("images", [64, 192, 256])
-def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(images):
+def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(study, images):
     """Of 500 images, a job at a time; exact, by the binomial distribution."""
-    within, sizes = 0.044, [images] * (500 // images) + [500 % images]
+    within = 0.044
+    parts = _cut(500, study.replace(images_per_job=images, accuracy_within=within))
+    sizes = [stop - start for start, stop in parts]
     for true in (0.1, 0.2, 0.3, 0.5, 0.75, 0.85, 0.9, 0.92):
         going, held, seen = np.ones(1), 0.0, 0
         for size in sizes:
@@ -105,6 +111,41 @@ def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(images
             held += going[ends & (low <= true) & (true <= high)].sum()
             going = np.where(ends, 0, going)
         assert 0.935 < held < 0.975
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "within", "stops"),
+    [
+        (500, 192, None, [192, 384, 500]),
+        (500, 192, 0.04, [192, 256, 320, 400, 500]),  # a batch, then a quarter
+        (200, 192, 0.04, [200]),  # no job for eight images
+        (100, 192, 0.04, [100]),
+        (8, 2, 0.04, [2, 4, 6, 8]),
+    ],
+)
+def test_jobs_of_a_point(study, images, size, within, stops):
+    parts = list(_cut(images, study.replace(images_per_job=size, accuracy_within=within)))
+    assert parts == list(zip([0, *stops[:-1]], stops, strict=True))
+
+
+def test_a_points_next_job_goes_to_the_worker_that_had_the_last(study, address, tmp_path, monkeypatch):
+    """And before the jobs of other points: it still has the network on tiles."""
+    genuine, wanted = Client.submit, {}
+
+    def submit(self, function, *arguments, **options):
+        if function is run_job:
+            wanted[options["start"]] = options.get("workers"), options.get("priority", 0)
+        return genuine(self, function, *arguments, **options)
+
+    monkeypatch.setattr(Client, "submit", submit)
+    some = study.replace(points=study.points[:1], images_per_job=4, accuracy_within=0.001)
+    sweep(some, tmp_path, scheduler=Scheduler(address))
+    with Client(address) as client:
+        there = set(client.scheduler_info()["workers"])
+    assert wanted[0] == (None, 0)
+    (near,), priority = wanted[4]
+    assert near in there
+    assert priority > 0
 
 
 def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, tmp_path):
@@ -282,6 +323,46 @@ def test_patterns_are_counted_once_for_points_that_differ_in_wires_or_cells(netw
             )
     # none by count, which the other cell shares; none by place, twice; both, likewise
     assert len(made) == 1 + 2 + 1 + 2
+
+
+def test_a_die_is_laid_out_once_for_points_that_differ_in_converters(network, tmp_path, monkeypatch):
+    """Each computes what it does when laid out for itself, in whatever order they come."""
+    base = STUDY.format(network=network).split("[[grid]]")[0]
+    grid = (
+        '[[grid]]\n"converter.bits" = [3, 6]\n"mapping.recalibrate" = [4]\n"run.mitigation" = ["none", "both"]\n'
+        "variation = [{mismatch = 1.0}, {mismatch = 1.0, seed = 1}]\n"
+    )
+    (tmp_path / "study.toml").write_text(base + grid)
+    study, made = read_study(tmp_path / "study.toml"), []
+
+    def laid(network, design, table, *, mitigation):
+        made.append(mitigation)
+        return lay_network(network, design, table, mitigation=mitigation)
+
+    plan = _plan(study, _tables(study, None, lambda progress: None))
+    for cached in (jobs_module._laid, jobs_module._tiled):
+        cached.cache_clear()
+    jobs = sorted(
+        (jobs[0] for jobs in plan), key=lambda job: (job.point.design.variation.seed, job.point.run.mitigation)
+    )
+    alone = [
+        tile_network(
+            jobs_module._network(job.weights),
+            job.point.design,
+            job.table,
+            mitigation=job.point.run.mitigation,
+            calibration=job.calibration,
+        )
+        for job in jobs
+    ]
+    monkeypatch.setattr(jobs_module, "lay_network", laid)
+    logits = []
+    for job, own in zip(jobs, alone, strict=True):
+        shared = jobs_module._tiled(job.point, job.weights, job.table, job.calibration, None)
+        logits.append(predict_logits(shared.network, job.images))
+        assert torch.equal(logits[-1], predict_logits(own.network, job.images))
+    assert len({tuple(each.flatten().tolist()) for each in logits}) == len(jobs) == 8
+    assert made == ["both", "none"] * 2
 
 
 def test_a_scheduler_that_does_not_answer_is_named(study, tmp_path):
