@@ -141,7 +141,8 @@ class TiledConv(BinaryConv):
         with _LOCK:
             first = self.images_seen
             self.images_seen += len(values)
-        planes = self.input_planes(values)
+        signs = self.bits == 1 and values.dtype == torch.float32 and self._on_processor(values)
+        planes = values[None] if signs else self.input_planes(values)
         # each plane has noise of its own
         dots = [self._of_plane(plane, first + place * _PLANE) for place, plane in enumerate(planes)]
         return self.combine(dots, planes).to(values.dtype)
@@ -157,14 +158,17 @@ class TiledConv(BinaryConv):
         )
 
     def _of_plane(self, plane: Tensor, first: int) -> Tensor:
-        """(n, bits c_out, *sides) of bits (n, c_in, *sides), of which `first` is the first image's place."""
+        """(n, bits c_out, *sides) of inputs (n, c_in, *sides), of which `first` is the first image's place.
+
+        Inputs are bits, or on the processor real numbers that stand for their signs.
+        """
         cells = self._current().cells
-        if plane.device.type == "cpu" and not isinstance(self.tiles.codes, DeviceCodes):
-            bits = plane.view(torch.uint8).numpy()
-            images = _images_at_a_time(cells, bits.shape[2:])
+        if self._on_processor(plane):
+            inputs: Any = (plane.view(torch.uint8) if plane.dtype == torch.bool else plane).numpy()
+            images = _images_at_a_time(cells, inputs.shape[2:])
             parts = [
-                dot_products(cells, apply_inputs(cells, bits[at : at + images], first=first + at), self.tiles.codes)
-                for at in range(0, len(bits), images)
+                dot_products(cells, apply_inputs(cells, inputs[at : at + images], first=first + at), self.tiles.codes)
+                for at in range(0, len(inputs), images)
             ]
             dots = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
         else:
@@ -177,6 +181,9 @@ class TiledConv(BinaryConv):
         # In memory as the software's own result lies: what follows then adds in the same order, bit for bit.
         channels_last = plane.is_contiguous(memory_format=torch.channels_last) and not plane.is_contiguous()
         return dots.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+    def _on_processor(self, values: Tensor) -> bool:
+        return values.device.type == "cpu" and not isinstance(self.tiles.codes, DeviceCodes)
 
     def _current(self) -> _Laid:
         """The layer on tiles, of the weights that it has now."""

@@ -16,58 +16,98 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spicekit.compiled import compiled, run_ranges, run_tasks
-from spicekit.engines.lanes import INT8, INT64, Lanes, transpose
+from spicekit.compiled import compiled, run_ranges
+from spicekit.engines.lanes import FLOAT, INT8, INT64, Lanes, transpose
 from spicekit.engines.words import word_type
 
 IMAGES = 64
 """Images side by side."""
 
 _UNITS = 128  # reads that are packed at a time
-_BYTES = 1 << 16  # of channels that a thread lays side by side at a time
+_SIGNS = 16  # that are taken at a time
+_PLACES = 256  # of an image whose signs are taken at a time: those of 64 images fit a level-1 cache
 
 _kernel: Any = compiled(error_model="numpy", nogil=True)
 
 
-def side_by_side(bits: NDArray[np.uint8], source: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Bits (n, c, pixels) uint8 of images in blocks of 64, with zeros around them and in place of absent images.
+def side_by_side(inputs: NDArray[np.uint8] | NDArray[np.float32], source: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Bits of images (n, c, pixels) in blocks of 64, with zeros around them and in place of absent images.
 
-    `source` (places,) says which pixel lies in each place of the larger image; -1 none.
+    Inputs are bits, or real numbers that stand for their signs: 1 where they are not negative. `source` (places,) says
+    which pixel lies in each place of the larger image; -1 none.
 
     Returns
     -------
     (blocks, c, places, 64) uint8 array
     """
-    images, channels, pixels = bits.shape
+    images, channels, pixels = inputs.shape
     together = np.zeros((-(-images // IMAGES), channels, len(source), IMAGES), np.uint8)
-    flat, each = np.ascontiguousarray(bits).reshape(-1), max(1, _BYTES // (pixels * IMAGES))
-    chunks = -(-channels // each)
+    flat = np.ascontiguousarray(inputs).reshape(-1)
+    shared = flat, inputs.shape, source, together.view(np.uint64)
 
-    def task(number: int) -> None:
-        room, block = np.zeros((pixels, IMAGES), np.uint8), number // chunks
-        some = number % chunks * each, min(number % chunks * each + each, channels)
-        there, here = (part.view(np.uint64) for part in (together[block], room))
-        _lay_side_by_side(flat, bits.shape, block * IMAGES, some, source, room, here, there)
+    def task(first: int, last: int) -> None:
+        room = np.zeros((pixels, IMAGES), np.uint8)
+        signs = np.empty(IMAGES * min(_PLACES, pixels), np.uint8) if flat.dtype != np.uint8 else None
+        _lay_side_by_side(first, last, *shared, signs, room.reshape(-1), room.view(np.uint64))
 
-    run_tasks(task, len(together) * chunks)
+    run_ranges(task, len(together) * channels)
     return together
 
 
 @_kernel
-def _lay_side_by_side(flat, shape, first, some, source, room, words, together):  # type: ignore[no-untyped-def]
-    """`side_by_side` of `some` channels of up to 64 images from `first` on, of `flat` bits of a `shape` (n, c, pixels).
+def _lay_side_by_side(begin, end, flat, shape, source, together, signs, room, words):  # type: ignore[no-untyped-def]
+    """`side_by_side` of channels of blocks, from `begin` to before `end`, of `flat` inputs of `shape` (n, c, pixels).
 
-    `room` is (pixels, 64) uint8; `words` is the same, and `together` (c, places, 8) that of these images, as uint64.
+    `together` is (blocks, c, places, 8), as uint64. `signs` is room for those of real inputs, or None; `room` is for
+    (pixels, 64) bits, zeros at first, and `words` the same, (pixels, 8) uint64.
     """
     batch, channels, pixels = shape
-    images = min(IMAGES, batch - first)
-    for channel in range(*some):
-        start = (first * channels + channel) * pixels
-        transpose(flat, start, channels * pixels, room.reshape(-1), 0, IMAGES, images, pixels)
+    apart = channels * pixels
+    for number in range(begin, end):
+        block, channel = number // channels, number % channels
+        images = min(IMAGES, batch - block * IMAGES)
+        start = (block * IMAGES * channels + channel) * pixels
+        if signs is None:
+            transpose(flat, start, apart, room, 0, IMAGES, images, pixels)
+        else:
+            for pixel in range(0, pixels, _PLACES):
+                few = min(_PLACES, pixels - pixel)
+                _take_signs(flat, start + pixel, apart, images, few, signs)
+                transpose(signs, 0, few, room, pixel * IMAGES, IMAGES, images, few)
+        if images < IMAGES:  # what a whole block before has left there
+            for pixel in range(pixels):
+                room[pixel * IMAGES + images : (pixel + 1) * IMAGES] = 0
         for place in range(len(source)):
             if source[place] >= 0:
                 for part in range(IMAGES // 8):
-                    together[channel, place, part] = words[source[place], part]
+                    together[block, channel, place, part] = words[source[place], part]
+
+
+@_kernel
+def _take_signs(flat, start, apart, images, pixels, signs):  # type: ignore[no-untyped-def]
+    """Set `signs` to 1 where the numbers of so many images, so far `apart`, are not negative, else to 0."""
+    whole = pixels - pixels % _SIGNS
+    for image in range(images):
+        here, there = start + image * apart, image * pixels
+        for pixel in range(0, whole, _SIGNS):
+            _take_some_signs(flat, here + pixel, signs, there + pixel)
+        for pixel in range(whole, pixels):
+            signs[there + pixel] = flat[here + pixel] >= 0
+
+
+@intrinsic
+def _take_some_signs(context, flat, start, signs, place):  # type: ignore[no-untyped-def]
+    """`_take_signs` of neighbours."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        given, out = (context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 2))
+        values = Lanes.load(builder, builder.gep(given, [arguments[1]]), ir.VectorType(FLOAT, _SIGNS)).value
+        found = builder.fcmp_ordered(">=", values, ir.Constant(values.type, [0.0] * _SIGNS))
+        ones = builder.zext(found, ir.VectorType(INT8, _SIGNS))
+        Lanes(builder, ones).store(builder.gep(out, [arguments[3]]))
+        return context.get_dummy_value()
+
+    return types.void(flat, start, signs, place), generate
 
 
 def pack_inputs(

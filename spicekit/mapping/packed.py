@@ -110,14 +110,17 @@ def layer_on_die(packed: PackedLayer, variation: Variation, mismatch: Mismatch |
     return dataclasses.replace(packed, stored=stored)
 
 
-def apply_inputs(packed: PackedLayer, bits: NDArray[np.uint8], *, first: int = 0) -> Applied:
-    """Words for a batch of activation bits (n, c_in, *sides), not yet padded; `first` is the first image's place."""
+def apply_inputs(packed: PackedLayer, inputs: NDArray[np.uint8] | NDArray[np.float32], *, first: int = 0) -> Applied:
+    """Words for a batch of activations (n, c_in, *sides), not yet padded: bits, or real numbers that stand for signs.
+
+    `first` is the first image's place.
+    """
     layer = packed.layer
-    gathering = layer.geometry.gathering(bits.shape[2:])
-    together = side_by_side(bits.reshape(*bits.shape[:2], -1), gathering.source)
+    gathering = layer.geometry.gathering(inputs.shape[2:])
+    together = side_by_side(inputs.reshape(*inputs.shape[:2], -1), gathering.source)
     words, inverted, asserted = pack_inputs(
         together,
-        len(bits),
+        len(inputs),
         input_offsets(layer, gathering),
         layer.used,
         packed.mask,

@@ -310,7 +310,7 @@ def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonD
 
     def send(key: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> "Future":
         if key not in sent:
-            sent[key] = client.submit(function, *arguments, key=key, **options)
+            sent[key] = client.submit(function, *arguments, key=key, priority=near.get("priority", 0), **options)
         return sent[key]
 
     def task(job: _Job) -> "Future":

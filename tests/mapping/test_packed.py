@@ -53,6 +53,27 @@ def test_ideal_tiles_give_the_software_layer_with_and_without_flips(
     assert (dots == layer(values).detach().numpy()).all()
 
 
+@pytest.mark.parametrize(("images", "sides"), [(1, (7, 6)), (64, (4, 4)), (70, (3, 100)), (2, (20, 20))])
+def test_real_inputs_stand_for_their_signs(images, sides):
+    """As the layer takes them: 1 where a number is not negative; wherever they lie in memory."""
+    torch.manual_seed(0)
+    layer = BinaryConv2d(5, 8)
+    values = torch.randn(images, 5, *sides)
+    special = torch.tensor([0.0, -0.0, float("nan"), float("inf"), -float("inf"), 1e-45, -1e-45])
+    values.flatten()[: 7 * (values.numel() // 7)].view(-1, 7)[::3] = special
+    bits = layer.input_planes(values)[0].numpy().astype(np.uint8)
+    assert (bits.ravel()[:7] == [1, 1, 0, 1, 0, 1, 0]).all()
+    mapped = map_layer(
+        "layer", layer.weight_bits().numpy(), layer.geometry, spec_of(rows=16, rows_active=16), binsparx=BinSparX()
+    )
+    packed = pack_layer(mapped)
+    expected = apply_inputs(packed, bits)
+    for laid in (values, values.to(memory_format=torch.channels_last), values.transpose(2, 3).contiguous().mT):
+        found = apply_inputs(packed, laid.numpy())
+        assert (found.words == expected.words).all()
+        assert (found.asserted == expected.asserted).all()
+
+
 @pytest.mark.parametrize("f", [False, True])
 @pytest.mark.parametrize("d", [False, True])
 def test_each_of_the_four_cases_restores_the_sum(f, d):

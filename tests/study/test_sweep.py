@@ -29,7 +29,7 @@ from spicekit.provenance import code_hash
 from spicekit.results import accuracy_interval
 from spicekit.study import jobs as jobs_module
 from spicekit.study.cluster import Cluster, Scheduler
-from spicekit.study.jobs import counted_reads, run_job
+from spicekit.study.jobs import counted_reads
 from spicekit.study.plan import Study, read_study
 from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, Log, load, read_rows
 from spicekit.study.sweep import _cut, _plan, _tables, sweep
@@ -128,24 +128,24 @@ def test_jobs_of_a_point(study, images, size, within, stops):
     assert parts == list(zip([0, *stops[:-1]], stops, strict=True))
 
 
-def test_a_points_next_job_goes_to_the_worker_that_had_the_last(study, address, tmp_path, monkeypatch):
-    """And before the jobs of other points: it still has the network on tiles."""
-    genuine, wanted = Client.submit, {}
+def test_a_points_next_job_goes_before_others_to_the_worker_that_had_the_last(study, address, tmp_path, monkeypatch):
+    """With all that it needs: the worker still has the point's network on tiles."""
+    genuine, near = Client.submit, []
 
     def submit(self, function, *arguments, **options):
-        if function is run_job:
-            wanted[options["start"]] = options.get("workers"), options.get("priority", 0)
+        near.extend(options.get("workers", ()))
         return genuine(self, function, *arguments, **options)
 
     monkeypatch.setattr(Client, "submit", submit)
-    some = study.replace(points=study.points[:1], images_per_job=4, accuracy_within=0.001)
+    some = study.replace(images_per_job=4, accuracy_within=0.001)
+    starts = {job.key: job.start for jobs in _plan(some, _tables(some, None, lambda progress: None)) for job in jobs}
     sweep(some, tmp_path, scheduler=Scheduler(address))
     with Client(address) as client:
-        there = set(client.scheduler_info()["workers"])
-    assert wanted[0] == (None, 0)
-    (near,), priority = wanted[4]
-    assert near in there
-    assert priority > 0
+        assert set(near) <= set(client.scheduler_info()["workers"])
+    assert len(near) == POINTS
+    finished = [starts[json.loads(line)[1]] for line in (tmp_path / LOG_FILE).read_text().splitlines()]
+    assert sorted(finished) == [0] * POINTS + [4] * POINTS
+    assert 4 in finished[: POINTS - 1]
 
 
 def test_a_study_goes_on_where_it_was_left(study, address, finished, expected, tmp_path):
