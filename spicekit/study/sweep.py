@@ -301,7 +301,8 @@ def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonD
     """Results or failures of jobs that wait, as they come; others may be added to these meanwhile.
 
     What jobs share is a task of its own: a worker that lacks it asks a peer. Jobs that are added go before others to
-    the worker that had the last one: of the same point, it still has its network on tiles.
+    the worker that had the last one: of the same point, it still has its network on tiles. What they share goes with
+    them: Dask holds back what it may place anywhere, until workers have less to do.
     """
     from distributed import as_completed
 
@@ -310,7 +311,7 @@ def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonD
 
     def send(key: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> "Future":
         if key not in sent:
-            sent[key] = client.submit(function, *arguments, key=key, priority=near.get("priority", 0), **options)
+            sent[key] = client.submit(function, *arguments, key=key, **options, **near)
         return sent[key]
 
     def task(job: _Job) -> "Future":
