@@ -24,7 +24,7 @@ from spicekit import load_network, sweep
 from spicekit.cli.display import jobs_done, stages
 from spicekit.evaluation.costs import Figures, LayerEvents, estimate, together
 from spicekit.evaluation.network_costs import measure_read
-from spicekit.evaluation.reads import count_events, lay_out, probed
+from spicekit.evaluation.reads import LayerInputs, count_events, lay_out, probed
 from spicekit.files import write_atomically
 from spicekit.mapping.binsparx import MITIGATIONS
 from spicekit.networks.layers import binary_layers
@@ -174,11 +174,12 @@ def estimates(points: Sequence[Point], rows: Sequence[JsonDict]) -> list[Figures
     with ThreadPoolExecutor(available_cores()) as pool:
         circuits = dict(zip(tiles, pool.map(measure_read, tiles), strict=True))
     counted: dict[str, dict[str, LayerEvents]] = {}
+    inputs: dict[tuple[str, str], LayerInputs] = {}
     found = []
     for point, row in zip(points, rows, strict=True):
         key = _what_is_counted(point)
         if key not in counted:
-            counted[key] = _events(point)
+            counted[key] = _events(point, inputs)
         circuit, layers = circuits[point.design.tile], json.loads(row["layers"])
         found.append(
             together(
@@ -208,13 +209,16 @@ def _what_is_counted(point: Point) -> str:
     )
 
 
-def _events(point: Point) -> dict[str, LayerEvents]:
-    """Of the images that the point's reads were counted on; currents are not known here."""
+def _events(point: Point, inputs: dict[tuple[str, str], LayerInputs]) -> dict[str, LayerEvents]:
+    """Of the images that the point's reads were counted on, of which `inputs` are kept; currents are not known here."""
     run = point.run
     network = load_network(run.network, data=run.data)
     images = probed(_images(run.data, run.folder, run.images, run.seed), point.design)
+    key = run.network, images.sha256
+    if key not in inputs:
+        inputs[key] = LayerInputs.of(network, images)
     layers = lay_out(network, point.design, mitigation=run.mitigation)
-    return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0))
+    return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0), inputs=inputs[key])
 
 
 _images = cache(chosen_images)

@@ -69,10 +69,30 @@ def lay_out(network: nn.Module, design: Design, *, mitigation: Mitigation) -> La
     return {name: tiles.lay(name, layer) for name, layer in binary_layers(network).items()}
 
 
+@dataclass(frozen=True, eq=False)
+class LayerInputs:
+    """What the layers of a network get of some images in software, kept for designs that lay them out otherwise."""
+
+    kept: tuple[tuple[str, NDArray[np.uint8]], ...]
+    """Layer by layer, batch by batch: its name, and its bits (planes, n, c_in, *sides)."""
+
+    @classmethod
+    def of(cls, network: nn.Module, dataset: Dataset) -> Self:
+        """A byte for each bit: some 0.6 MB for an image of ResNet-18. Raises as `watch` does."""
+        kept: list[tuple[str, NDArray[np.uint8]]] = []
+        _classify(network, dataset, lambda name, planes: kept.append((name, planes)))
+        return cls(tuple(kept))
+
+
 def tallies(
-    network: nn.Module, dataset: Dataset, layers: Layers, model: ReadModel, *, image_by_image: bool = False
+    network: nn.Module | LayerInputs,
+    dataset: Dataset,
+    layers: Layers,
+    model: ReadModel,
+    *,
+    image_by_image: bool = False,
 ) -> dict[str, Tallies]:
-    """What each layer reads while the network classifies `dataset` in software.
+    """What each layer reads while the network, or what is kept of it, classifies `dataset` in software.
 
     Image by image it takes some milliseconds more for each image and layer, and says how much images differ.
     """
@@ -83,7 +103,7 @@ def tallies(
     return {name: tuple(images.values()) for name, images in found.items()}
 
 
-def patterns_read(network: nn.Module, dataset: Dataset, layers: Layers) -> dict[str, PatternCounts]:
+def patterns_read(network: nn.Module | LayerInputs, dataset: Dataset, layers: Layers) -> dict[str, PatternCounts]:
     """How often each layer, of up to 16 rows a read, reads each pattern while the network classifies in software.
 
     Whatever the wires and cells: `PatternReads.tally_of` says what reads carry.
@@ -103,7 +123,7 @@ C = TypeVar("C", bound=_Counted)
 
 
 def _count(
-    network: nn.Module,
+    network: nn.Module | LayerInputs,
     dataset: Dataset,
     layers: Layers,
     count: Callable[[Stored, Applied], C],
@@ -195,33 +215,50 @@ def added(counted: Iterable[Tallies]) -> Tally:
 
 
 def watch(
-    network: nn.Module, dataset: Dataset, layers: Layers, probe: Callable[[PackedLayer, Applied], None]
+    network: nn.Module | LayerInputs,
+    dataset: Dataset,
+    layers: Layers,
+    probe: Callable[[PackedLayer, Applied], None],
 ) -> dict[str, tuple[int, ...]]:
     """Classify images in software; `probe` is called with each layer and what its word lines would carry.
 
-    The network stays as it is: a copy of it is watched. Returns the sides of the images that each layer gets;
-    `BadInput` names one that gets none, and a binary product that no layer computes.
+    What `LayerInputs` keeps of the network and these images does as well. Returns the sides of the images that each
+    layer gets; `BadInput` names one that gets none, and a binary product that no layer computes.
     """
-    copied = deepcopy(network)
-    require_tiles(copied)
     seen = dict.fromkeys(layers, 0)
     sides: dict[str, tuple[int, ...]] = {}
 
-    def look(name: str, layer: BinaryConv, dots: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-        planes = layer.input_planes(values)
-        sides[name] = tuple(planes.shape[3:])
-        for plane in planes:
-            bits: NDArray[np.uint8] = plane.view(torch.uint8).cpu().numpy()
+    def look(name: str, planes: NDArray[np.uint8]) -> None:
+        sides[name] = planes.shape[3:]
+        for bits in planes:
             probe(layers[name], apply_inputs(layers[name], bits, first=seen[name]))
         seen[name] += planes.shape[1]
-        return dots(values)
 
-    for name, layer in binary_layers(copied).items():  # whoever asks: a network may call `layer.forward` itself
-        layer.dots = functools.partial(look, name, layer, layer.dots)  # type: ignore[method-assign]
-    predict_logits(copied, dataset)
+    if isinstance(network, LayerInputs):
+        for name, planes in network.kept:
+            look(name, planes)
+    else:
+        _classify(network, dataset, look)
     if idle := [name for name in layers if not seen[name]]:
         raise BadInput(f"layer {idle[0]!r} is not called while the network classifies: take it out.")
     return sides
+
+
+def _classify(network: nn.Module, dataset: Dataset, look: Callable[[str, NDArray[np.uint8]], object]) -> None:
+    """Have `look` at the bits (planes, n, c_in, *sides) that each layer gets, by name.
+
+    The network stays as it is: a copy of it is watched.
+    """
+    copied = deepcopy(network)
+    require_tiles(copied)
+
+    def watched(name: str, layer: BinaryConv, dots: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        look(name, layer.input_planes(values).view(torch.uint8).cpu().numpy())
+        return dots(values)
+
+    for name, layer in binary_layers(copied).items():  # whoever asks: a network may call `layer.forward` itself
+        layer.dots = functools.partial(watched, name, layer, layer.dots)  # type: ignore[method-assign]
+    predict_logits(copied, dataset)
 
 
 def read_statistics(counted: Iterable[Tallies], model: ReadModel, design: Design, *, images: int) -> ReadStatistics:
@@ -256,11 +293,16 @@ def _standard_error(values: Sequence[float]) -> float | None:
 
 
 def count_events(
-    network: nn.Module, dataset: Dataset, layers: Layers, *, currents: Mapping[str, float]
+    network: nn.Module,
+    dataset: Dataset,
+    layers: Layers,
+    *,
+    currents: Mapping[str, float],
+    inputs: LayerInputs | None = None,
 ) -> dict[str, LayerEvents]:
     """What happens in each layer for one image, the mean over `dataset`, classified in software.
 
-    `currents` are means of a column read by layer, A.
+    `currents` are means of a column read by layer, A; `inputs` is what the layers get, where it was kept.
     """
     ones, inverted, pixels = (dict.fromkeys(layers, 0) for _ in range(3))
 
@@ -270,7 +312,7 @@ def count_events(
         inverted[name] += int(applied.inverted.sum())
         pixels[name] += applied.vectors
 
-    seen = watch(network, dataset, layers, probe)
+    seen = watch(inputs or network, dataset, layers, probe)
     events = {}
     for name, layer in binary_layers(network).items():
         mapped = layers[name].layer

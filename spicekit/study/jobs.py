@@ -23,6 +23,7 @@ from spicekit.engines.fast.patterns import PatternCounts, PatternReads
 from spicekit.errors import BadInput
 from spicekit.evaluation.convert import TiledNetwork, lay_network, tile_network
 from spicekit.evaluation.reads import (
+    LayerInputs,
     Layers,
     Tallies,
     cells_read,
@@ -75,14 +76,18 @@ def counted_reads(point: Point, weights: Weights, table: IVTable, images: Datase
     with _alone():
         network, design, mitigation = _network(weights), point.design, point.run.mitigation
         model = read_model(design.tile, cells_read(design, table))
+        inputs: nn.Module | LayerInputs = network
+        if len(images) <= _FEW:
+            key = content_hash([weights.sha256, images.sha256])
+            inputs = _inputs(_Once(key, lambda: LayerInputs.of(network, images)))
 
         def layers() -> Layers:
             return lay_out(network, design, mitigation=mitigation)
 
         if not isinstance(model, PatternReads):
-            return tallies(network, images, layers(), model)
+            return tallies(inputs, images, layers(), model)
         key = patterns_key(images, design, mitigation=mitigation, weights=weights.sha256)
-        counted = _patterns(_Once(key, lambda: patterns_read(network, images, layers())))
+        counted = _patterns(_Once(key, lambda: patterns_read(inputs, images, layers())))
         return {name: (model.tally_of(found),) for name, found in counted.items()}
 
 
@@ -206,6 +211,16 @@ class _Once(Generic[T]):
 def _patterns(wanted: _Once[dict[str, PatternCounts]]) -> dict[str, PatternCounts]:
     """What points share that differ in wires or cells alone, some tens of MB each."""
     return wanted.make()
+
+
+@functools.lru_cache(maxsize=4)
+def _inputs(wanted: _Once[LayerInputs]) -> LayerInputs:
+    """What all points of a network share."""
+    return wanted.make()
+
+
+_FEW = 64
+"""Images of which a worker keeps what layers get, a byte for each bit."""
 
 
 @functools.lru_cache(maxsize=2)
