@@ -77,7 +77,7 @@ def counted_reads(point: Point, weights: Weights, table: IVTable, images: Datase
         network, design, mitigation = _network(weights), point.design, point.run.mitigation
         model = read_model(design.tile, cells_read(design, table))
         inputs: nn.Module | LayerInputs = network
-        if len(images) <= _FEW:
+        if images.images.size <= 64 * _LARGE:
             key = content_hash([weights.sha256, images.sha256])
             inputs = _inputs(_Once(key, lambda: LayerInputs.of(network, images)))
 
@@ -215,12 +215,8 @@ def _patterns(wanted: _Once[dict[str, PatternCounts]]) -> dict[str, PatternCount
 
 @functools.lru_cache(maxsize=4)
 def _inputs(wanted: _Once[LayerInputs]) -> LayerInputs:
-    """What all points of a network share."""
+    """What all points of a network share, some tens of MB each at most."""
     return wanted.make()
-
-
-_FEW = 64
-"""Images of which a worker keeps what layers get, a byte for each bit."""
 
 
 @functools.lru_cache(maxsize=2)
