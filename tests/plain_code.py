@@ -45,6 +45,10 @@ def fill_values(table, added):
     table[:] = np.einsum("vb,bfc->vfc", held.astype(np.uint8), added)
 
 
+def _take_some_signs(flat, start, signs, place):
+    signs[place : place + 16] = flat[start : start + 16] >= 0
+
+
 def _gather(flat, base, offsets, first, count, pieces, byte):
     places = base + 64 * offsets.reshape(-1)[first : first + count]
     lines = flat[places[:, None] + np.arange(64)].astype(np.uint8)
@@ -214,7 +218,7 @@ PLAIN = {
         "engines.fast.factored_kernels": (_fill_field, _add_lines, _set_codes),
         "engines.fast.repeats": (_add_up,),
         "engines.fast.wire_sum_code": (fill_values, find_currents, set_codes),
-        "mapping.inputs": (_gather, _invert, _join),
+        "mapping.inputs": (_gather, _invert, _join, _take_some_signs),
         "mapping.packed": (_lay_block_out,),
     }.items()
     for function in functions

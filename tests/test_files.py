@@ -109,8 +109,8 @@ OPENED_ELSEWHERE = {
     "spice/cage.py": "folders that the cage opens to ngspice",
     "spice/server.py": "pipes and /dev/null",
     "spice/worker.py": "/proc/self and /dev/null",
+    "study/jobs.py": "a network that `load_network` has read",
     "study/results.py": "the log of a study, in a folder of ours",
-    "study/sweep.py": "a network that `load_network` has read",
     "tables/calibrate.py": "the lock of the user's own store",
     "tables/inventory.py": "tables of a store, whose folder was listed",
 }

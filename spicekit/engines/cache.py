@@ -10,8 +10,9 @@ import io
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import platformdirs
@@ -22,6 +23,7 @@ from spicekit.errors import BadInput
 from spicekit.files import write_atomically, writing
 from spicekit.provenance import code_hash_of, content_hash
 
+T = TypeVar("T")
 Arrays = dict[str, NDArray[np.float64]]
 
 
@@ -76,6 +78,14 @@ def fitted(key: str, fit: Callable[[], Arrays], *, limit: float, what: str, inst
             f"its limit is {limit}. {instead}"
         )
     return found
+
+
+@dataclass(frozen=True)
+class Once(Generic[T]):
+    """How something is made that its key decides: for a function under `lru_cache`, which then keeps what it gives."""
+
+    key: str
+    make: Callable[[], T] = field(compare=False)
 
 
 def cached(key: str, build: Callable[[], Arrays]) -> Arrays:

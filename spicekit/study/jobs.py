@@ -4,11 +4,10 @@ import functools
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import numba
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spicekit.compiled import keep_memory
+from spicekit.engines.cache import Once
 from spicekit.engines.cell_currents import keep_sensitivity
 from spicekit.engines.fast.model import read_model
 from spicekit.engines.fast.patterns import PatternCounts, PatternReads
@@ -41,8 +41,6 @@ from spicekit.networks.layers import binary_layers
 from spicekit.provenance import JsonDict, code_hash, content_hash
 from spicekit.study.plan import Point
 from spicekit.tables.table import IVTable
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def counted_reads(point: Point, weights: Weights, table: IVTable, images: Datase
         inputs: nn.Module | LayerInputs = network
         if images.images.size <= 64 * _LARGE:
             key = content_hash([weights.sha256, images.sha256])
-            inputs = _inputs(_Once(key, lambda: LayerInputs.of(network, images)))
+            inputs = _inputs(Once(key, lambda: LayerInputs.of(network, images)))
 
         def layers() -> Layers:
             return lay_out(network, design, mitigation=mitigation)
@@ -87,7 +85,7 @@ def counted_reads(point: Point, weights: Weights, table: IVTable, images: Datase
         if not isinstance(model, PatternReads):
             return tallies(inputs, images, layers(), model)
         key = patterns_key(images, design, mitigation=mitigation, weights=weights.sha256)
-        counted = _patterns(_Once(key, lambda: patterns_read(inputs, images, layers())))
+        counted = _patterns(Once(key, lambda: patterns_read(inputs, images, layers())))
         return {name: (model.tally_of(found),) for name, found in counted.items()}
 
 
@@ -199,28 +197,20 @@ _LARGE = 32 * 32 * 3
 numbers or bits their arrays leave the cache that workers share."""
 
 
-@dataclass(frozen=True)
-class _Once(Generic[T]):
-    """How something is made that its key decides."""
-
-    key: str
-    make: Callable[[], T] = field(compare=False)
-
-
 @functools.lru_cache(maxsize=4)
-def _patterns(wanted: _Once[dict[str, PatternCounts]]) -> dict[str, PatternCounts]:
+def _patterns(wanted: Once[dict[str, PatternCounts]]) -> dict[str, PatternCounts]:
     """What points share that differ in wires or cells alone, some tens of MB each."""
     return wanted.make()
 
 
 @functools.lru_cache(maxsize=4)
-def _inputs(wanted: _Once[LayerInputs]) -> LayerInputs:
+def _inputs(wanted: Once[LayerInputs]) -> LayerInputs:
     """What all points of a network share, some tens of MB each at most."""
     return wanted.make()
 
 
 @functools.lru_cache(maxsize=2)
-def _laid(wanted: _Once[nn.Module]) -> nn.Module:
+def _laid(wanted: Once[nn.Module]) -> nn.Module:
     """What points share that differ in converters alone, some hundred MB each."""
     return wanted.make()
 
@@ -244,7 +234,7 @@ def _tiled(
     """What the jobs of one point share; a worker that has one of them probably gets the next."""
     network, design, mitigation = _network(weights), point.design, point.run.mitigation
     key = content_hash([design.as_laid().model_dump(mode="json"), table.sha256, weights.sha256, mitigation])
-    laid = _laid(_Once(key, lambda: lay_network(network, design, table, mitigation=mitigation)))
+    laid = _laid(Once(key, lambda: lay_network(network, design, table, mitigation=mitigation)))
     return tile_network(
         network,
         design,

@@ -14,10 +14,12 @@ factored alike.
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spicekit.engines.cache import Once
 from spicekit.engines.converter import Line
 from spicekit.engines.fast.factored_kernels import (
     LEAK_PRODUCTS,
@@ -27,6 +29,7 @@ from spicekit.engines.fast.factored_kernels import (
     sum_factored_codes,
 )
 from spicekit.engines.words import MISMATCH_UNIT, Applied, Stored
+from spicekit.provenance import content_hash
 
 Array = NDArray[np.float64]
 Short = NDArray[np.int16]
@@ -147,6 +150,20 @@ def factored_codes(
     passed : (groups, m + 1) float64 array, optional
         Steps of a current for a step of mismatch, by number of ON cells; of a die whose cells are not all alike.
     """
+    tables = [content_hash(table) for table in (quiet, leak, zeros, passed) if table is not None]
+    key = content_hash([*tables, dataclasses.astuple(line), leaky, step, passed is None])
+    return _kept(Once(key, lambda: _factored(quiet, leak, zeros, line, leaky, step, passed)))
+
+
+@lru_cache(maxsize=8)
+def _kept(wanted: Once[FactoredCodes | None]) -> FactoredCodes | None:
+    """To factor a table takes as long as some ten images; all dies of a design share its codes."""
+    return wanted.make()
+
+
+def _factored(
+    quiet: Array, leak: Array, zeros: Array, line: Line, leaky: bool, step: float, passed: Array | None
+) -> FactoredCodes | None:
     m = len(zeros) - 1
     on = np.bitwise_count(np.arange(2**m))
     leak = leak.copy() if leaky else np.zeros_like(leak)

@@ -93,7 +93,8 @@ def sum_codes(
     looked_up = lookup.astype(np.int16) if len(lookup) else None
     highest = int(lookup.max() if len(lookup) else scale[0, 1])
     cells, given = (stored, turned, tiles), (words, inverted, asserted, leaks)
-    shared = coefficients, (scale[0], zeros), looked_up, cells, given, bytes_of(words), repeats, parts, sums
+    flat = bytes_of(words), inverted.reshape(-1), asserted.reshape(-1)
+    shared = coefficients, (scale[0], zeros), looked_up, cells, given, flat, repeats, parts, sums
     vectors = repeats.which.shape[3]
 
     def task(number: int) -> None:
@@ -127,7 +128,8 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     whether anything is inverted and whether cells leak: what is not wanted is left out when the loop is compiled.
     """
     half, _, leaky = parts
-    (line, zeros), (stored, turned, tiles), (words, inverted, asserted, leaks) = scale, cells, given
+    (line, zeros), (stored, turned, tiles), (words, _, _, leaks) = scale, cells, given
+    of_words, inverted, asserted = flat
     (table, more, current, on), turn, level = room
     _, groups, most, _, q = words.shape
     block, image, pixel, where = share_of(task, words, sums.shape[1], _BLOCK)
@@ -149,8 +151,8 @@ def _sum_codes(  # type: ignore[no-untyped-def]
                     added = moment = np.float32(0)
                     if len(leaky):
                         added, moment = leaks[read, 0], leaks[read, 1]
-                    ones, turns = asserted.flat[read], -np.int32(inverted.flat[read])
-                    find_currents(table, flat, 8 * q * read, numbers, added, moment, current, on, half)
+                    ones, turns = asserted[read], -np.int32(inverted[read])
+                    find_currents(table, of_words, 8 * q * read, numbers, added, moment, current, on, half)
                     _set_looked_up(current, lookup, zeros[ones], turns, turn, level, codes[k])
             hand_in(adding, group * most + tile, which, where, sums)
     finish(adding, which, where, sums)
