@@ -38,9 +38,11 @@ from spicekit.study.plan import Point, Study, chosen_images, read_study
 
 STUDIES = Path(__file__).parent / "studies"
 IMAGES, QUICK_IMAGES = 1000, 500
-IMAGES_PER_JOB, QUICK_IMAGES_PER_JOB = 500, 192  # enough where an accuracy is about 10 or 90 %
+IMAGES_PER_JOB = 500  # what a job prepares is then a few percent of it
+QUICK_IMAGES_PER_JOB = 192  # as many as a point needs at about 10 or 90 %
 Done = list[tuple[Point, JsonDict]]
 """Points that did not fail, with their results."""
+_images = cache(chosen_images)
 
 
 def main(
@@ -219,9 +221,6 @@ def _events(point: Point, inputs: dict[tuple[str, str], LayerInputs]) -> dict[st
         inputs[key] = LayerInputs.of(network, images)
     layers = lay_out(network, point.design, mitigation=run.mitigation)
     return count_events(network, images, layers, currents=dict.fromkeys(layers, 0.0), inputs=inputs[key])
-
-
-_images = cache(chosen_images)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def side_by_side(inputs: NDArray[np.uint8] | NDArray[np.float32], source: NDArra
     -------
     (blocks, c, places, 64) uint8 array
     """
+    assert inputs.dtype in (np.uint8, np.float32)  # compiled code would read another type as one of these
     images, channels, pixels = inputs.shape
     together = np.zeros((-(-images // IMAGES), channels, len(source), IMAGES), np.uint8)
     flat = np.ascontiguousarray(inputs).reshape(-1)

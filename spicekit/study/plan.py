@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from spicekit.errors import BadInput
 from spicekit.evaluation.design import Design
 from spicekit.mapping.binsparx import Mitigation
 from spicekit.networks.data import Dataset, load_dataset
+from spicekit.networks.inference import BATCH
 
 Tables = dict[str, Any]
 _IMAGES_PER_JOB: Any = Field(default=256, ge=1)
@@ -133,6 +135,23 @@ def chosen_images(data: str, folder: str | None, images: int | None, seed: int |
         return test.first(count)
     drawn = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
     return dataclasses.replace(test, images=test.images[drawn], labels=test.labels[drawn])
+
+
+def cut(images: int, study: Study) -> Iterator[tuple[int, int]]:
+    """Where the jobs of a point with so many images begin and end.
+
+    Where its accuracy may spare it the later ones, these are a quarter of what came before, or a batch: it then has few
+    images more than it needs. What would be left for less than half a batch joins the job before.
+    """
+    start, size = 0, study.images_per_job
+    least = min(BATCH, size)
+    while start < images:
+        stop = min(start + size, images)
+        if study.accuracy_within is not None:
+            stop = images if images - stop < least // 2 else stop
+            size = max(stop // 4, least)
+        yield start, stop
+        start = stop
 
 
 def calibration_set(data: str, folder: str | None, count: int) -> Dataset:

@@ -20,12 +20,11 @@ from spicekit.evaluation.convert import calibration_images
 from spicekit.evaluation.reads import probed, reads_key
 from spicekit.files import as_path, take_folder, writing
 from spicekit.networks.data import Dataset, require_apart
-from spicekit.networks.inference import BATCH
 from spicekit.provenance import JsonDict, code_hash, content_hash, provenance
 from spicekit.results import accuracy_interval, plain
 from spicekit.study.cluster import Cluster, Scheduler, connected
 from spicekit.study.jobs import Weights, checkpoint, counted_reads, run_job, software_right
-from spicekit.study.plan import Point, Study, calibration_set, chosen_images, read_study
+from spicekit.study.plan import Point, Study, calibration_set, chosen_images, cut, read_study
 from spicekit.study.results import (
     EARLIER_FILE,
     POINTS_FOLDER,
@@ -255,27 +254,10 @@ def _plan(study: Study, tables: Mapping[str, IVTable]) -> list[list[_Job]]:
                     start=start,
                     counted=None if start else part(images, 0, point.design.read.probe_images),
                 )
-                for start, stop in _cut(len(images), study)
+                for start, stop in cut(len(images), study)
             ]
         )
     return plan
-
-
-def _cut(images: int, study: Study) -> Iterator[tuple[int, int]]:
-    """Where the jobs of a point with so many images begin and end.
-
-    Where its accuracy may spare it the later ones, these are a quarter of what came before, or a batch: it then has few
-    images more than it needs. What would be left for less than half a batch joins the job before.
-    """
-    start, size = 0, study.images_per_job
-    least = min(BATCH, size)
-    while start < images:
-        stop = min(start + size, images)
-        if study.accuracy_within is not None:
-            stop = images if images - stop < least // 2 else stop
-            size = max(stop // 4, least)
-        yield start, stop
-        start = stop
 
 
 def _asked(jobs: Sequence[_Job], results: Mapping[str, JsonDict], within: float | None) -> Sequence[_Job]:
@@ -358,10 +340,8 @@ def _run(client: "Client", waiting: "deque[_Job]") -> Iterator[tuple[_Job, JsonD
                 "sweep: the Dask scheduler was lost; what was finished is kept: repeat the command to go on."
             )
         yield tasks.pop(future), future.exception() or future.result()
-        if waiting and (there := client.who_has([future]).get(future.key)):
-            near = {"workers": there, "allow_other_workers": True, "priority": 1}
-        else:
-            near = {}
+        there = client.who_has([future]).get(future.key) if waiting else None
+        near = {"workers": there, "allow_other_workers": True, "priority": 1} if there else {}
         future.release()
 
 

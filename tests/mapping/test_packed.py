@@ -10,6 +10,7 @@ from spicekit.circuits.spec import TileSpec, Wires
 from spicekit.engines.fast.ideal import IdealCodes
 from spicekit.engines.fast.model import read_model
 from spicekit.mapping.binsparx import BinSparX, restore
+from spicekit.mapping.inputs import side_by_side
 from spicekit.mapping.layers import Geometry, footprint, map_layer
 from spicekit.mapping.packed import apply_inputs, dot_products, pack_layer
 from spicekit.networks.layers import BinaryConv2d
@@ -72,6 +73,17 @@ def test_real_inputs_stand_for_their_signs(images, sides):
         found = apply_inputs(packed, laid.numpy())
         assert (found.words == expected.words).all()
         assert (found.asserted == expected.asserted).all()
+
+
+def test_absent_images_of_the_last_block_have_zeros():
+    """Also where a whole block was laid in the same room before."""
+    for inputs in (np.ones((70, 3, 20), np.uint8), np.zeros((70, 3, 20), np.float32)):
+        together = side_by_side(inputs, np.arange(-1, 20))
+        assert together.shape == (2, 3, 21, 64)
+        assert together[0, :, 1:].all()
+        assert together[1, :, 1:, :6].all()
+        assert not together[1, :, :, 6:].any()
+        assert not together[:, :, 0].any()
 
 
 @pytest.mark.parametrize("f", [False, True])

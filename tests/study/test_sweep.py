@@ -30,9 +30,9 @@ from spicekit.results import accuracy_interval
 from spicekit.study import jobs as jobs_module
 from spicekit.study.cluster import Cluster, Scheduler
 from spicekit.study.jobs import counted_reads, run_job
-from spicekit.study.plan import Study, read_study
+from spicekit.study.plan import Study, cut, read_study
 from spicekit.study.results import EARLIER_FILE, LOG_FILE, POINTS_FOLDER, RESULTS_FILE, Log, load, read_rows
-from spicekit.study.sweep import _cut, _plan, _tables, sweep
+from spicekit.study.sweep import _plan, _tables, sweep
 
 
 def test_rows_carry_conditions_results_and_origin(expected):
@@ -99,7 +99,7 @@ def test_a_point_whose_accuracy_is_known_well_enough_gets_no_more_images(study, 
 def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(study, images):
     """Of 500 images, a job at a time; exact, by the binomial distribution."""
     within = 0.044
-    parts = _cut(500, study.replace(images_per_job=images, accuracy_within=within))
+    parts = cut(500, study.replace(images_per_job=images, accuracy_within=within))
     sizes = [stop - start for start, stop in parts]
     for true in (0.1, 0.2, 0.3, 0.5, 0.75, 0.85, 0.9, 0.92):
         going, held, seen = np.ones(1), 0.0, 0
@@ -124,7 +124,7 @@ def test_intervals_hold_the_accuracy_as_often_where_they_say_when_to_stop(study,
     ],
 )
 def test_jobs_of_a_point(study, images, size, within, stops):
-    parts = list(_cut(images, study.replace(images_per_job=size, accuracy_within=within)))
+    parts = list(cut(images, study.replace(images_per_job=size, accuracy_within=within)))
     assert parts == list(zip([0, *stops[:-1]], stops, strict=True))
 
 

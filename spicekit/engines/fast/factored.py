@@ -164,6 +164,7 @@ def _kept(wanted: Once[FactoredCodes | None]) -> FactoredCodes | None:
 def _factored(
     quiet: Array, leak: Array, zeros: Array, line: Line, leaky: bool, step: float, passed: Array | None
 ) -> FactoredCodes | None:
+    """`factored_codes`, made anew."""
     m = len(zeros) - 1
     on = np.bitwise_count(np.arange(2**m))
     leak = leak.copy() if leaky else np.zeros_like(leak)

@@ -126,6 +126,7 @@ def _sum_codes(  # type: ignore[no-untyped-def]
     `scale` is the line of the converter; then, by number of asserted rows, the column of zeros if codes are looked up,
     else the code of no current. `lookup` is None if codes are a line. The lengths of `parts` are half a read's bytes,
     whether anything is inverted and whether cells leak: what is not wanted is left out when the loop is compiled.
+    `flat` are the words' bytes, and of all reads whether they are inverted and how many rows they assert.
     """
     half, _, leaky = parts
     (line, zeros), (stored, turned, tiles), (words, _, _, leaks) = scale, cells, given
