@@ -107,15 +107,15 @@ def plain_wires(table, given, inverted, asserted, c, line, zeros, turn, codes): 
 
 
 @plain
-def plain_count(words, cells, chunk, start, found):  # type: ignore[no-untyped-def]
-    """`ideal.count_ones` of some vectors and a chunk of columns, nothing inverted."""
+def plain_count(words, cells, column, start, found):  # type: ignore[no-untyped-def]
+    """`ideal.count_ones` of some columns and vectors, nothing inverted."""
     found[:] = 0
     for k in range(len(words)):
-        held = cells[chunk, k]
-        for vector in range(found.shape[0]):
-            word, row = words[k, start + vector], found[vector]
+        given = words[k, start : start + found.shape[1]]
+        for own in range(found.shape[0]):
+            cell, row = cells[column + own, k], found[own]
             for lane in range(found.shape[1]):
-                row[lane] += kernels.ones_of(held[lane] & word)
+                row[lane] += kernels.ones_of(given[lane] & cell)
 
 
 @plain
@@ -190,20 +190,19 @@ def written_sums(codes, which, rows, vectors, total, together):  # type: ignore[
 
 @njit(nogil=True)
 def written_counts(given, held, found):  # type: ignore[no-untyped-def]
-    """All vectors and chunks, by hand."""
-    for start in range(0, len(found), ideal.VECTORS):
-        for chunk in range(len(held.cells)):
-            ideal.count_ones(given, held, start, chunk, 6, found, start, chunk * ideal.LANES)
+    """All vectors and columns, by hand."""
+    for start in range(0, found.shape[1], ideal.VECTORS):
+        for column in range(0, len(found), ideal.COLUMNS):
+            ideal.count_ones(given, held, start, column, 6, found, column, start)
 
 
 @njit(nogil=True)
 def plain_counts(words, cells, room, found):  # type: ignore[no-untyped-def]
-    """All vectors and chunks, plain."""
-    for start in range(0, len(found), ideal.VECTORS):
-        for chunk in range(len(cells)):
-            column = chunk * ideal.LANES
-            plain_count(words, cells, chunk, start, room)
-            found[start : start + ideal.VECTORS, column : column + ideal.LANES] = room
+    """All vectors and columns, plain."""
+    for start in range(0, found.shape[1], ideal.VECTORS):
+        for column in range(0, len(found), ideal.COLUMNS):
+            plain_count(words, cells, column, start, room)
+            found[column : column + ideal.COLUMNS, start : start + ideal.VECTORS] = room
 
 
 @njit(nogil=True)
@@ -287,9 +286,9 @@ def _wires(rng: np.random.Generator) -> dict[str, Any]:
 
 def _counts(rng: np.random.Generator) -> dict[str, Any]:
     words = rng.integers(0, 1 << 63, (18, READS)).astype(np.uint64)
-    cells = rng.integers(0, 1 << 63, (2, 18, ideal.LANES)).astype(np.uint64)
-    given, held = ideal._Given(words, None, None, None), ideal._Held(cells, None, None, None)
-    room, found = np.zeros((ideal.VECTORS, ideal.LANES), np.int64), np.zeros((2, READS, 2 * ideal.LANES), np.float32)
+    cells = rng.integers(0, 1 << 63, (64, 18)).astype(np.uint64)
+    given, held = ideal._Bits(words, None, None), ideal._Bits(cells, None, None)
+    room, found = np.zeros((ideal.COLUMNS, ideal.VECTORS), np.int64), np.zeros((2, 64, READS), np.float32)
     return _compare(
         lambda: written_counts(given, held, found[0]),
         lambda: plain_counts(words, cells, room, found[1]),

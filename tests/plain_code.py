@@ -22,22 +22,22 @@ def ones_of(word):
     return np.bitwise_count(word)
 
 
-def count_ones(given, held, start, chunk, shift, out, row, column):
-    lanes = held.cells.shape[2]
-    vectors = np.minimum(start + np.arange(ideal.VECTORS), given.words.shape[1] - 1)
+def count_ones(given, held, start, column, shift, out, row, place):
+    lanes = slice(start, start + ideal.VECTORS)
+    columns = np.minimum(column + np.arange(ideal.COLUMNS), len(held.words) - 1)
 
-    def shared(words, cells):
-        return words.T[vectors][:, :, None] & cells[chunk]
+    def both(words, cells):
+        return words[:, lanes], cells[columns][:, :, None]
 
-    on = shared(given.words, held.cells)
-    negative = 0
+    words, cells = both(given.words, held.words)
+    on, negative = words & cells, 0
     if given.turns is not None:
-        on = on ^ given.turns.T[vectors][:, :, None] ^ held.turns[chunk]
-        both = np.bitwise_count(shared(given.turned, held.turned)).sum(axis=1, dtype=np.int64)
-        of_columns = held.inverted[chunk * lanes : (chunk + 1) * lanes]
-        negative = given.inverted[vectors][:, None] + of_columns - 2 * both
+        turns, of_columns = both(given.turns, held.turns)
+        on = on ^ turns ^ of_columns
+        turned, of_columns = both(given.turned, held.turned)
+        negative = np.bitwise_count(turned ^ of_columns).sum(axis=1, dtype=np.int64)
     found = np.bitwise_count(on).sum(axis=1, dtype=np.int64) - (negative << shift)
-    out[row : row + ideal.VECTORS, column : column + lanes] = found
+    out[row : row + ideal.COLUMNS, place : place + ideal.VECTORS] = found
 
 
 def fill_values(table, added):

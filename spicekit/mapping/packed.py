@@ -147,7 +147,8 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
     """`dot_products` of some images, written to their place."""
     layer, used, corrected = packed.layer, packed.layer.used, packed.layer.binsparx.flips
     # compiled code moves whole vectors of them: of another type it would write past its room
-    sums = np.ascontiguousarray(codes.sums(packed.stored, applied), np.float32)
+    sums = np.asarray(codes.sums(packed.stored, applied), np.float32)
+    by_column = sums.T.flags.c_contiguous
     kind = packed.corrections.dtype
     factors, ones = _correction_factors(applied.inverted, applied.asserted, used, corrected, kind)
     product = None
@@ -158,9 +159,10 @@ def _set_dot_products(packed: PackedLayer, applied: Applied, codes: Codes, dots:
         product = multiply(torch.from_numpy(packed.corrections), torch.from_numpy(factors)).numpy()
     # dot = 4 sum(u_w u_a) - 2 sum(u_w) - 2 sum(u_a) + n
     column = np.float32(used.sum()) - 2 * packed.weight_ones
-    given = sums, product, np.float32(codes.step), column, -2 * ones
+    lay_out = _lay_columns_out if by_column else _lay_images_out
+    given = sums.T if by_column else np.ascontiguousarray(sums), product, np.float32(codes.step), column, -2 * ones
     laid_out = dots.reshape(len(dots), layer.outputs, -1)
-    run_ranges(lambda first, last: _lay_images_out(first, last, *given, laid_out), len(dots))
+    run_ranges(lambda first, last: lay_out(first, last, *given, laid_out), len(dots))
 
 
 @lru_cache(maxsize=64)
@@ -221,6 +223,24 @@ def _set_factors(first, last, inverted, asserted, used, factors, ones):  # type:
                 ones[image, pixel] += np.float32(plain)
                 if factors.shape[1]:
                     factors[0, read, image, pixel], factors[1, read, image, pixel] = signed, d
+
+
+@_kernel
+def _lay_columns_out(first, last, sums, product, step, column, pixel, laid_out):  # type: ignore[no-untyped-def]
+    """`_lay_images_out` of `sums` (c_out, p)."""
+    _, columns, area = laid_out.shape
+    for image in range(first, last):
+        own = slice(image * area, (image + 1) * area)
+        for k in range(columns):
+            line, given, of_pixels = laid_out[image, k], sums[k, own], pixel[own]
+            for place in range(area):
+                line[place] = step * given[place]
+            if product is not None:
+                added = product[k, own]
+                for place in range(area):
+                    line[place] += np.float32(added[place])
+            for place in range(area):
+                line[place] = np.float32(4) * line[place] + column[k] + of_pixels[place]
 
 
 @_kernel
