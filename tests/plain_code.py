@@ -13,7 +13,6 @@ import spicekit.mapping.packed  # noqa: F401
 from spicekit.engines.fast import factored_kernels as factored
 from spicekit.engines.fast import ideal
 from spicekit.engines.fast.repeats import COLUMNS
-from spicekit.engines.fast.wire_sum_kernels import _NARROW_ORDER, _WIDE_ORDER, NARROW_ROWS
 
 F32 = np.float32
 
@@ -168,8 +167,7 @@ def _lay_block_out(sums, product, step, column, pixel, laid_out, vector, k, imag
 
 def _sums(table, values):
     """2 n, u, f, b and e of `wire_sum_code._sums`, in as many bits as they want."""
-    order = _NARROW_ORDER if 8 * len(table) <= NARROW_ROWS else _WIDE_ORDER
-    entries = table[np.arange(len(values)), values].astype(np.int64)[:, :, order]  # (bytes, 2, columns)
+    entries = table[np.arange(len(values)), values].astype(np.int64)  # (bytes, 2, columns)
     half = len(values) // 2
     ends = []
     for end in (entries[:half], entries[: half - 1 : -1]):

@@ -63,6 +63,15 @@ class Lanes:
         """Unsigned numbers in more bits."""
         return Lanes(self.builder, self.builder.zext(self.value, ir.VectorType(kind, self.value.type.count)))
 
+    def narrow(self, kind: ir.IntType) -> "Lanes":
+        """The lower bits of numbers, where these have more."""
+        own = self.value.type
+        return (
+            self
+            if own.element == kind
+            else Lanes(self.builder, self.builder.trunc(self.value, ir.VectorType(kind, own.count)))
+        )
+
     def parted(self, *, signed: bool) -> "tuple[Lanes, Lanes]":
         """Those at even and those at odd places, in twice as many bits: quicker than lower and upper half."""
         b, kind = self.builder, self.value.type
@@ -74,6 +83,19 @@ class Lanes:
             return Lanes(b, b.ashr(b.shl(both, places), places)), Lanes(b, b.ashr(both, places))
         mask = ir.Constant(double, [(1 << bits) - 1] * double.count)
         return Lanes(b, b.and_(both, mask)), Lanes(b, b.lshr(both, places))
+
+    def joined(self, other: "Lanes") -> "Lanes":
+        """What `parted` parts, of unsigned numbers that half the bits hold."""
+        b, kind = self.builder, self.value.type
+        bits = kind.element.width // 2
+        both = b.or_(self.value, (other << bits).value)
+        return Lanes(b, b.bitcast(both, ir.VectorType(ir.IntType(bits), 2 * kind.count)))
+
+    def dealt(self, other: "Lanes") -> "Lanes":
+        """These lanes and as many others, of each in turn."""
+        places = [place for half in _dealt(self.value.type.count) for place in half]
+        mask = ir.Constant(ir.VectorType(INT32, len(places)), places)
+        return Lanes(self.builder, self.builder.shuffle_vector(self.value, other.value, mask))
 
     def beside(self, other: "Lanes") -> "Lanes":
         """These lanes, then as many others."""

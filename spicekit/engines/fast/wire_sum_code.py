@@ -2,10 +2,14 @@
 
 What the bytes of a read add in 64 columns, the sums over them, and the polynomial. How many bytes a read has is known
 when the code is made, so that no loop is left in it.
+
+A processor adds whole numbers on other units than it multiplies real ones on, and looks ahead by half a read. So the
+sums of a read are written in turn with the polynomial of the read before: functions of steps yield where the other may
+go on.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, TypeVar
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -21,6 +25,12 @@ NARROW_RANGE = -30317, 25488
 """The least and the most that sums are, over all patterns of 64 rows: proven in tests/engines/test_sum_bounds.py."""
 TERMS = 18
 """Coefficients of the polynomial; before them come two numbers, see `WireSumCodes`."""
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Code that is written step by step; in the end what it found."""
+Sums = tuple[Lanes, ...]
+"""2 n, u, f, b and e of some columns."""
 
 _SINGLES = 32 if register_bits() == 512 else 16
 """Single-precision numbers at a time: two registers or more, whose chains of operations overlap, and not too many."""
@@ -64,12 +74,11 @@ def find_currents(context, table, flat, start, coefficients, added, moment, curr
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         entries, bits, numbers, out, counts = _arrays(context, builder, signature, arguments, (0, 1, 3, 6, 7))
         first = builder.gep(bits.data, [arguments[2]])
-        narrow = ir.VectorType(INT16, _SINGLES)
-        reads = _read(builder, half.count, entries.data, first, numbers.data, arguments[4:6])
-        for column, twice, found in reads:
-            on_cells = builder.lshr(twice.value, twice.value.type([1] * _SINGLES))
-            Lanes(builder, builder.trunc(on_cells, narrow)).store(_at(builder, counts.data, column))
-            found.store(_at(builder, out.data, column))
+        (sums,) = _in_turn(_sums(builder, half.count, entries.data, first))
+        twice = [Lanes(builder, builder.lshr(n.value, n.value.type([1] * n.value.type.count))) for n, *_ in sums]
+        _ordered(half.count, [each.narrow(INT16) for each in twice], Lanes.dealt).store(counts.data)
+        (found,) = _in_turn(_polynomials(builder, half.count, numbers.data, arguments[4:6], sums, lambda x: x))
+        _ordered(half.count, found, Lanes.dealt).store(out.data)
         return context.get_dummy_value()
 
     return types.void(table, flat, start, coefficients, added, moment, current, on, half), generate
@@ -81,7 +90,7 @@ def set_codes(  # type: ignore[no-untyped-def]
 ):
     """Set the signed `codes` (n, 64) of 64 columns, of a converter whose thresholds are equally spaced.
 
-    Of reads at `places` from a start on; `where` is that start, and how many. What they share stays in registers.
+    Of reads at `places` from a start on; `where` is that start, and how many.
     """
     half, flips, leaky = (part.count for part in parts.types)
 
@@ -92,28 +101,60 @@ def set_codes(  # type: ignore[no-untyped-def]
         start, count = (builder.extract_value(arguments[6], k) for k in range(2))
         slope, most = (Lanes.splat(builder, builder.load(_at(builder, scale.data, k)), _SINGLES) for k in range(2))
         nothing = Lanes(builder, ir.Constant(slope.value.type, [0.0] * _SINGLES))
-        whole = ir.VectorType(INT32, _SINGLES)
         length = builder.extract_value(bits.shape, 4)
-        narrow = ir.VectorType(out.data.type.pointee, _SINGLES)
-        with cgutils.for_range(builder, count) as loop:
-            place = builder.add(start, builder.sext(builder.load(builder.gep(own.data, [loop.index])), INT64))
-            word = builder.gep(bits.data, [builder.mul(place, length)])
-            first = builder.bitcast(word, INT8.as_pointer())
+        narrow = out.data.type.pointee
+        of_columns = Lanes.load(builder, turned.data, ir.VectorType(INT32, COLUMNS)).narrow(narrow)
+        groups, kind = _kind(half)
+        each = 1 << (groups * _SUMS - 1).bit_length()  # a power of two: addresses are shifts
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.ArrayType(kind, each), 2))
+
+        def place_of(read: Any) -> Any:
+            return builder.add(start, builder.sext(builder.load(builder.gep(own.data, [read])), INT64))
+
+        def kept(read: Any) -> list[Any]:
+            """Where its sums are kept while those of the next one are added."""
+            own = builder.gep(room, [INT64(0), builder.and_(read, INT64(1))])
+            return [builder.gep(own, [INT64(0), INT64(k)]) for k in range(groups * _SUMS)]
+
+        def joined(one: Lanes, other: Lanes) -> Lanes:
+            """Codes in turn, in half the bits while `codes` have fewer."""
+            return one.joined(other) if one.value.type.element.width > narrow.width else one.dealt(other)
+
+        def keep_sums(read: Any) -> Steps[None]:
+            word = builder.gep(bits.data, [builder.mul(place_of(read), length)])
+            sums = yield from _sums(builder, half, entries.data, builder.bitcast(word, INT8.as_pointer()))
+            for values, there in zip((value for group in sums for value in group), kept(read), strict=True):
+                values.store(there)
+
+        def keep_codes(read: Any) -> Steps[None]:
+            place = place_of(read)
             asserted = builder.zext(builder.load(builder.gep(ones.data, [place])), INT64)
             zero = Lanes.splat(builder, builder.load(builder.gep(offsets.data, [asserted])), _SINGLES)
-            inverted = builder.neg(builder.zext(builder.load(builder.gep(turns.data, [place])), INT32))
-            others = Lanes.splat(builder, inverted, _SINGLES)
             added = None
             if leaky:
                 both = builder.gep(leak.data, [builder.shl(place, INT64(1))])
                 added = tuple(builder.load(_at(builder, both, k)) for k in range(2))
-            row = builder.gep(out.data, [builder.mul(loop.index, INT64(COLUMNS))])
-            for column, _, found in _read(builder, half, entries.data, first, numbers.data, added):
-                code = found.times_plus(slope, zero).clamped(nothing, most).whole()
-                if flips:
-                    mask = Lanes.load(builder, _at(builder, turned.data, column), whole) ^ others
-                    code = (code ^ mask) - mask
-                Lanes(builder, builder.trunc(code.value, narrow)).store(_at(builder, row, column))
+            values = [Lanes.load(builder, there, kind) for there in kept(read)]
+            sums = [tuple(values[k : k + _SUMS]) for k in range(0, len(values), _SUMS)]
+
+            def code_of(current: Lanes) -> Lanes:
+                return current.times_plus(slope, zero).clamped(nothing, most).whole()
+
+            found = yield from _polynomials(builder, half, numbers.data, added, sums, code_of)
+            code = _ordered(half, found, joined).narrow(narrow)
+            if flips:
+                inverted = builder.neg(builder.zext(builder.load(builder.gep(turns.data, [place])), narrow))
+                mask = of_columns ^ Lanes.splat(builder, inverted, COLUMNS)
+                code = (code ^ mask) - mask
+            code.store(builder.gep(out.data, [builder.mul(read, INT64(COLUMNS))]))
+
+        last = builder.sub(count, INT64(1))
+        with builder.if_then(builder.icmp_signed(">=", last, INT64(0))):
+            _in_turn(keep_sums(INT64(0)))
+            with cgutils.for_range(builder, count) as loop:
+                following = builder.add(loop.index, INT64(1))  # after the last one the last again
+                following = builder.select(builder.icmp_signed("<", following, last), following, last)
+                _in_turn(keep_sums(following), keep_codes(loop.index))
         return context.get_dummy_value()
 
     kinds = table, words, inverted, asserted, leaks, places, where, coefficients, line, zeros, turn, codes, parts
@@ -125,33 +166,56 @@ def _arrays(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any,
     return [context.make_array(signature.args[k])(context, builder, arguments[k]) for k in places]
 
 
-def _read(
-    builder: ir.IRBuilder, half: int, table: Any, first: Any, numbers: Any, leak: Any
-) -> Iterator[tuple[int, Lanes, Lanes]]:
-    """Columns, twice their ON cells and their currents, some at a time, of the read whose bytes begin at `first`."""
-    narrow = 16 * half <= NARROW_ROWS
-    for start in (0,) if narrow else range(0, COLUMNS, _SINGLES):
-        for sums in _sums(builder, half, table, first, start, narrow=narrow):
-            lanes = sums[0].value.type.count
-            for part in range(0, lanes, _SINGLES):
-                n, *others = (x.part(part // _SINGLES, _SINGLES) for x in sums)
-                found = _polynomial(builder, numbers, leak, *(x.single() for x in (n, *others)))
-                yield start, n, found
-                start += _SINGLES
+def _in_turn(*parts: Steps[Any]) -> list[Any]:
+    """What parts of code find, written a step of each at a time."""
+    found: list[Any] = [None] * len(parts)
+    going = dict(enumerate(parts))
+    while going:
+        for k, part in list(going.items()):
+            try:
+                next(part)
+            except StopIteration as end:
+                found[k] = end.value
+                del going[k]
+    return found
 
 
 def _at(builder: ir.IRBuilder, pointer: Any, place: int) -> Any:
     return builder.gep(pointer, [INT32(place)])
 
 
-def _sums(
-    builder: ir.IRBuilder, half: int, table: Any, first: Any, column: int, *, narrow: bool
-) -> Iterator[tuple[Lanes, ...]]:
-    """2 n, u, f, b and e of columns from `column` on, for twice `half` bytes from `first` on, in 32 bits.
+def _is_narrow(half: int) -> bool:
+    return 16 * half <= NARROW_ROWS
+
+
+def _kind(half: int) -> tuple[int, ir.VectorType]:
+    """In how many groups of columns the sums of a read come, and the type of each.
+
+    Of a narrow read those at even and those at odd places, else some neighbours at a time.
+    """
+    if _is_narrow(half):
+        return 2, ir.VectorType(INT16, COLUMNS // 2)
+    return COLUMNS // _SINGLES, ir.VectorType(INT32, _SINGLES)
+
+
+def _sums(builder: ir.IRBuilder, half: int, table: Any, first: Any) -> Steps[list[Sums]]:
+    """Sums of each group of 64 columns, as `_kind` has them, for twice `half` bytes from `first` on.
 
     Bytes are taken from both ends of a column inwards. What exceeds a sum's bits on the way falls away again.
     """
-    kind = ir.VectorType(INT8, COLUMNS if narrow else _SINGLES)
+    if _is_narrow(half):
+        return (yield from _some_sums(builder, half, table, first, 0, ir.VectorType(INT8, COLUMNS)))
+    found: list[Sums] = []
+    for column in range(0, COLUMNS, _SINGLES):
+        found += yield from _some_sums(builder, half, table, first, column, ir.VectorType(INT8, _SINGLES))
+    return found
+
+
+def _some_sums(
+    builder: ir.IRBuilder, half: int, table: Any, first: Any, column: int, kind: ir.VectorType
+) -> Steps[list[Sums]]:
+    """`_sums` of columns from `column` on."""
+    narrow = _is_narrow(half)
 
     def widened(x: Lanes) -> tuple[Lanes, ...]:
         """As they are where they are squared and added: running numbers."""
@@ -173,48 +237,105 @@ def _sums(
                 count, inside = count.widen(INT32), inside.widen(INT32)
             running = widened(inside if before is None else before + inside)
             squares = [x * x for x in running]
+            yield
             linear = [a + x for a, x in zip(linear, running, strict=True)] if step else list(running)
             square = [a + x for a, x in zip(square, squares, strict=True)] if step else squares
             if step < half - 1:
                 before = count if before is None else before + count
+            yield
         nothing = Lanes(builder, ir.Constant(count.value.type, None))
         counts.append((count, before or nothing))
         ends.append((linear, square))
     n = (counts[0][0].mean(counts[0][1])).mean(counts[1][0].mean(counts[1][1]))
     middle = counts[0][0] + counts[1][0]
     even = 8 * half // 3
+    found: list[Sums] = []
     for k, (twice, e) in enumerate(zip(widened(n), widened(middle), strict=True)):
+        yield
         (a, s), (c, t) = ((linear[k], square[k]) for linear, square in ends)
-        level = twice * twice * Lanes(builder, ir.Constant(twice.value.type, [even] * twice.value.type.count))
+        level = twice * Lanes(builder, ir.Constant(twice.value.type, [even] * twice.value.type.count))
         u = a - c
-        f, b = twice * ((a << 2) - u) - s - level, twice * ((c << 2) + u) - t - level
-        if not narrow:
-            yield twice, u, f, b, e
-            continue
-        wide = [x.parted(signed=signed) for x, signed in ((twice, False), (u, True), (f, True), (b, True), (e, False))]
-        yield tuple(low.beside(high) for low, high in wide)
+        yield
+        f = twice * ((a << 2) - u - level) - s
+        yield
+        found.append((twice, u, f, twice * ((c << 2) + u - level) - t, e))
+    return found
 
 
-def _polynomial(
-    builder: ir.IRBuilder, numbers: Any, leak: Any, n: Lanes, u: Lanes, f: Lanes, b: Lanes, e: Lanes
-) -> Lanes:
-    """Current in LSB of the sums of `wire_sums.features`, n twice; `wire_sums.current` is the same in numpy."""
+_SUMS = 5
+_SIGNED = False, True, True, True, False
+"""Which of the sums may be negative."""
+
+
+def _polynomials(
+    builder: ir.IRBuilder, half: int, numbers: Any, leak: Any, sums: list[Sums], then: Callable[[Lanes], Lanes]
+) -> Steps[list[Lanes]]:
+    """What `then` makes of the currents of all groups of columns; of a narrow read those that `parted` gives."""
+    found = []
+    for group in sums:
+        parts = [group]
+        if _is_narrow(half):
+            parts = list(zip(*(x.parted(signed=signed) for x, signed in zip(group, _SIGNED, strict=True)), strict=True))
+        lanes = parts[0][0].value.type.count
+        if lanes < _SINGLES:
+            parts = [tuple(map(Lanes.beside, *parts))]
+        for part in parts:
+            current = yield from _polynomial(builder, numbers, leak, part)
+            value = then(current)
+            yield
+            found += [value.part(k, lanes) for k in range(_SINGLES // lanes)]
+    return found
+
+
+def _ordered(half: int, parts: list[Lanes], join: Callable[[Lanes, Lanes], Lanes]) -> Lanes:
+    """All 64 columns, of groups of them; `join` puts lanes of two in turn."""
+    join = join if _is_narrow(half) else Lanes.beside
+    while len(parts) > 1:
+        parts = [join(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
+    return parts[0]
+
+
+def _polynomial(builder: ir.IRBuilder, numbers: Any, leak: Any, sums: Sums) -> Steps[Lanes]:
+    """Current in LSB of sums in 32 bits; `wire_sums.current` is the same in numpy."""
 
     def number(k: int) -> Lanes:
         return Lanes.splat(builder, builder.load(_at(builder, numbers, k)), _SINGLES)
 
     half, keep = (number(k) for k in range(2))
     c = [number(2 + k) for k in range(TERMS)]
+    n, u, f, b, e = (x.single() for x in sums)
+    yield
     if leak is None:
         n, u = n * half, u * keep
     else:
         added, moment = (Lanes.splat(builder, scalar, _SINGLES) for scalar in leak)
         n, u = n.times_plus(half, added), u.times_plus(keep, moment)
-    p = n.times_plus(n.times_plus(n.times_plus(c[4], c[3]), c[2]), e.times_plus(c[16], c[1]))
+    yield
+    p = n.times_plus(c[4], c[3])
+    r = e.times_plus(c[16], c[1])
+    q = n.times_plus(c[7], c[6])
+    yield
+    p = n.times_plus(p, c[2])
+    s = e.times_plus(c[17], c[5])
+    yield
+    p = n.times_plus(p, r)
+    q = n.times_plus(q, s)
+    yield
     p = n.times_plus(p, c[0])
-    q = n * n.times_plus(n.times_plus(c[7], c[6]), e.times_plus(c[17], c[5]))
-    q = b.times_plus(c[10], u.times_plus(n.times_plus(c[9], c[8]), q))
+    q = n * q
+    r = n.times_plus(c[9], c[8])
+    yield
+    q = u.times_plus(r, q)
+    r = n.times_plus(c[12], c[11])
+    yield
+    q = b.times_plus(c[10], q)
+    r = b.times_plus(c[13], r)
+    yield
     p = u.times_plus(q, p)
-    p = f.times_plus(b.times_plus(c[13], n.times_plus(c[12], c[11])), p)
-    p = b.times_plus(n.times_plus(c[15], c[14]), p)
+    yield
+    p = f.times_plus(r, p)
+    r = n.times_plus(c[15], c[14])
+    yield
+    p = b.times_plus(r, p)
+    yield
     return n * n / p

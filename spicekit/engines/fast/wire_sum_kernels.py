@@ -28,17 +28,13 @@ from spicekit.engines.fast.repeats import (
     room_to_add,
     share_of,
 )
-from spicekit.engines.fast.wire_sum_code import NARROW_ROWS, fill_values, find_currents, set_codes
+from spicekit.engines.fast.wire_sum_code import fill_values, find_currents, set_codes
 
 Single = NDArray[np.float32]
 
 _BLOCK = 2048  # vectors that share a table: their sums and codes fit a level-2 cache beside it
 _WORTH = 4  # codes of 64 columns take 57 ns, to look for a read among others 5 to 14 (scripts/bench_code.py; trials)
 
-# Place of each of the columns in a table. Numbers of 8 bits are widened to 16 and then to 32 bits by parting those at
-# even from those at odd places; where a read is narrow, the columns then come in their order.
-_WIDE_ORDER = np.arange(COLUMNS)
-_NARROW_ORDER = 4 * (_WIDE_ORDER % 16) + _WIDE_ORDER // 16 % 2 * 2 + _WIDE_ORDER // 32
 _COUNT = np.bitwise_count(np.arange(256)).astype(np.int64)
 """Ones of a byte."""
 _RUNNING = ((np.arange(256)[:, None] >> np.arange(8)) & 1).cumsum(axis=1).sum(axis=1)
@@ -258,11 +254,10 @@ def fill(stored, column, table, more):  # type: ignore[no-untyped-def]
     An ON cell adds eight to eight times the ON cells. To the running numbers of its byte it adds the rows that have it
     behind them, counted from the nearer end of the column: itself and those after it, or those before it.
     """
-    order = _NARROW_ORDER if 8 * len(table) <= NARROW_ROWS else _WIDE_ORDER
     words, added = more
     for part in range(len(words)):
         for lane in range(min(COLUMNS, stored.shape[1] - column)):
-            words[part, order[lane]] = stored[part, column + lane]
+            words[part, lane] = stored[part, column + lane]
     for byte in range(len(table)):
         for bit in range(8):
             behind = np.uint8(8 - bit if 2 * byte < len(table) else bit)
