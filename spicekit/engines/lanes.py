@@ -66,11 +66,9 @@ class Lanes:
     def narrow(self, kind: ir.IntType) -> "Lanes":
         """The lower bits of numbers, where these have more."""
         own = self.value.type
-        return (
-            self
-            if own.element == kind
-            else Lanes(self.builder, self.builder.trunc(self.value, ir.VectorType(kind, own.count)))
-        )
+        if own.element == kind:
+            return self
+        return Lanes(self.builder, self.builder.trunc(self.value, ir.VectorType(kind, own.count)))
 
     def parted(self, *, signed: bool) -> "tuple[Lanes, Lanes]":
         """Those at even and those at odd places, in twice as many bits: quicker than lower and upper half."""

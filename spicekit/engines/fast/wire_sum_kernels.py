@@ -33,7 +33,7 @@ from spicekit.engines.fast.wire_sum_code import fill_values, find_currents, set_
 Single = NDArray[np.float32]
 
 _BLOCK = 2048  # vectors that share a table: their sums and codes fit a level-2 cache beside it
-_WORTH = 4  # codes of 64 columns take 57 ns, to look for a read among others 5 to 14 (scripts/bench_code.py; trials)
+_WORTH = 4  # codes of 64 columns take 44 ns, to look for a read among others 5 to 14 (scripts/bench_code.py; trials)
 
 _COUNT = np.bitwise_count(np.arange(256)).astype(np.int64)
 """Ones of a byte."""
