@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if ! ldconfig -p | grep -q 'libngspice\.so' || ! command -v ngspice >/dev/null; then
+if [[ $(ldconfig -p) != *libngspice.so* ]] || ! command -v ngspice >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing ngspice"
         apt-get update -q >/dev/null
@@ -25,7 +25,6 @@ fi
 wanted=$(cat pyproject.toml constraints.txt | sha256sum)
 if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
     echo "installing spicekit (torch and others: some minutes the first time)"
-    # Not compiled to bytecode here: Python does it for what is used, when it is used. Half a minute less.
-    .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     printf '%s\n' "$wanted" > .venv/installed
 fi
